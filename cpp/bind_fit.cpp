@@ -1,0 +1,125 @@
+#include "bindings.hpp"
+#include "fitter.hpp"
+#include "refine.hpp"
+
+namespace splat2d {
+namespace {
+
+Canvas canvas_of(const Floats3& image) {
+  require(image.shape(0) >= 1 && image.shape(0) <= kMaxChannels, "image must be [C, H, W] with C from 1 to 4");
+  return make_canvas(static_cast<int>(image.shape(2)), static_cast<int>(image.shape(1)));
+}
+
+// Keeps the picture alive beside what refers to it.
+struct PyRefiner {
+  std::vector<float> target;
+  Refiner refiner;
+
+  PyRefiner(const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff)
+      : target(fitter.target()),
+        refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), target, fitter.canvas(),
+                fitter.channels(), step, chroma_step, cutoff, fitter.threads()) {
+    require(integers.shape(1) == static_cast<size_t>(fitter.channels() + 5), "integers must be [N, C + 5]");
+  }
+};
+
+nb::tuple sweep(PyRefiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
+                double position, uint64_t seed, bool move_shapes) {
+  require(color.shape(1) == RateTables::kContexts && color.shape(2) == RateTables::kColors, "color table must be [C, 3, 256]");
+  require(area.shape(0) == kClasses && area.shape(1) == RateTables::kAreas, "area table must be [36, 512]");
+  require(aspect.shape(0) == kClasses && aspect.shape(1) == RateTables::kAspects, "aspect table must be [36, 96]");
+  const RateTables rates{color.data(), area.data(), aspect.data(), position};
+  RefineResult r;
+  {
+    nb::gil_scoped_release release;
+    r = self.refiner.sweep(lambda, rates, seed, move_shapes);
+  }
+  return nb::make_tuple(r.changed, r.removed);
+}
+
+}  // namespace
+
+void bind_fit(nb::module_& m) {
+  nb::class_<Fitter>(m, "Fitter")
+      .def(
+          "__init__",
+          [](Fitter* self, const Floats3& image, const In<float, nb::ndim<1>>& background, double step, double lambda,
+             double chroma_step, double cutoff, int memory, int threads) {
+            const Canvas canvas = canvas_of(image);
+            require(background.shape(0) == image.shape(0), "background must have one value a channel");
+            FitOptions o;
+            o.step = step;
+            o.lambda = lambda;
+            o.chroma_step = chroma_step;
+            o.cutoff = cutoff;
+            o.memory = memory;
+            o.threads = std::max(threads, 1);
+            nb::gil_scoped_release release;
+            new (self) Fitter(image.data(), static_cast<int>(image.shape(0)), canvas, background.data(), o);
+          },
+          "image"_a.noconvert(), "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25,
+          "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1)
+      .def_prop_ro("count", &Fitter::count)
+      .def_prop_ro("sse", &Fitter::sse)
+      .def_prop_ro("bits", &Fitter::bits)
+      .def("set_rate", &Fitter::set_rate, "step"_a, "lmbda"_a)
+      .def("prune", &Fitter::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "seed",
+          [](Fitter& self, double threshold, int limit, double smallest, double largest, double ratio, double amplitude,
+             double separation) {
+            Fitter::SeedResult r;
+            {
+              nb::gil_scoped_release release;
+              r = self.seed({threshold, limit, smallest, largest, ratio, amplitude, separation});
+            }
+            return nb::make_tuple(r.candidates, r.added);
+          },
+          "threshold"_a, "limit"_a, "smallest"_a = 0.7, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
+          "separation"_a = 1.2)
+      .def("refresh", &Fitter::refresh, nb::call_guard<nb::gil_scoped_release>())
+      .def("step", &Fitter::step, nb::call_guard<nb::gil_scoped_release>())
+      .def("resample_from", &Fitter::resample_from, "other"_a, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def("splats",
+           [](const Fitter& self) {
+             const size_t n = self.count(), c = self.channels();
+             std::vector<float> means(2 * n), conics(3 * n), colors(c * n);
+             self.splats(means.data(), conics.data(), colors.data());
+             return nb::make_tuple(numpy(std::move(means), {n, 2}), numpy(std::move(conics), {n, 3}),
+                                   numpy(std::move(colors), {n, c}));
+           })
+      .def("quantize", [](const Fitter& self) {
+        const size_t n = self.count();
+        return numpy(self.quantize(), {n, static_cast<size_t>(self.channels() + 5)});
+      });
+
+  nb::class_<PyRefiner>(m, "Refiner")
+      .def(nb::init<const Ints2&, const Fitter&, double, int, double>(), "integers"_a.noconvert(), "fitter"_a, "step"_a,
+           "chroma_step"_a = 10, "cutoff"_a = 12.25)
+      .def("sweep", &sweep, "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(), "position"_a,
+           "seed"_a, "move_shapes"_a = true)
+      .def("integers",
+           [](const PyRefiner& self) {
+             std::vector<int32_t> q = self.refiner.integers();
+             const size_t n = self.refiner.count(), width = n ? q.size() / n : 0;
+             return numpy(std::move(q), {n, width});
+           })
+      .def("classes",
+           [](const PyRefiner& self) {
+             std::vector<int32_t> c = self.refiner.classes();
+             const size_t n = c.size();
+             return numpy(std::move(c), {n});
+           })
+      .def("savings",
+           [](PyRefiner& self) {
+             std::vector<float> s = self.refiner.savings();
+             const size_t n = s.size();
+             return numpy(std::move(s), {n});
+           })
+      .def("remove", [](PyRefiner& self, const Ints1& indices) {
+        self.refiner.remove(std::vector<int32_t>(indices.data(), indices.data() + indices.size()));
+      }, "indices"_a.noconvert())
+      .def("render", [](PyRefiner& self) { return self.refiner.render(); }, nb::call_guard<nb::gil_scoped_release>());
+}
+
+}  // namespace splat2d

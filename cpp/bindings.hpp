@@ -1,0 +1,57 @@
+// Array types shared by the binding files.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
+#include "quantizer.hpp"
+#include "raster.hpp"
+
+namespace splat2d {
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+template <class T, class... Shape>
+using In = nb::ndarray<const T, Shape..., nb::c_contig, nb::device::cpu>;
+using Floats2 = In<float, nb::ndim<2>>;
+using Floats3 = In<float, nb::ndim<3>>;
+using Ints1 = In<int32_t, nb::ndim<1>>;
+using Ints2 = In<int32_t, nb::ndim<2>>;
+
+// A new NumPy array that owns `data`.
+template <class T>
+nb::ndarray<nb::numpy, T> numpy(std::vector<T>&& data, std::initializer_list<size_t> shape) {
+  auto* owned = new std::vector<T>(std::move(data));
+  nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  return nb::ndarray<nb::numpy, T>(owned->data(), shape, owner);
+}
+
+inline void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+inline Splats make_splats(const Floats2& means, const Floats2& conics, const Floats2& colors) {
+  require(means.shape(1) == 2, "means must be [N, 2]");
+  require(conics.shape(1) == 3, "conics must be [N, 3]");
+  require(colors.shape(1) >= 1 && colors.shape(1) <= kMaxChannels, "colors must be [N, C] with C from 1 to 4");
+  require(means.shape(0) == conics.shape(0) && means.shape(0) == colors.shape(0),
+          "means, conics and colors must have the same number of rows");
+  require(means.shape(0) < (1u << 30), "too many splats");
+  return {static_cast<int>(means.shape(0)), static_cast<int>(colors.shape(1)), means.data(), conics.data(), colors.data()};
+}
+
+inline Canvas make_canvas(int width, int height) {
+  require(width > 0 && height > 0, "width and height must be positive");
+  return {width, height};
+}
+
+void bind_fit(nb::module_& m);
+void bind_coding(nb::module_& m);
+
+}  // namespace splat2d

@@ -1,0 +1,120 @@
+// Fits Gaussians to a picture under J = SSE + lambda * bits, in natural units.
+//
+// Source: the project's design notes, section 2. A splat's centre moves by L u and its factor by L exp(E / 2),
+// with u = z sqrt(2) / A and E = 2 z / A, so that the diagonal of J^T J is one for every parameter z.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "quantizer.hpp"
+#include "raster.hpp"
+
+namespace splat2d {
+
+// Parameters of one splat in z: C colour amplitudes, then u1, u2, t, d, s.
+constexpr int kShapeParameters = 5;
+
+struct FitOptions {
+  double step = 0.3;           // D, the colour step, in [0, 1] units times px
+  double lambda = 0.0096;      // SSE per bit
+  double chroma_step = 1.25;   // chroma step over D
+  double cutoff = 9.5;         // q at which g is cut while fitting
+  double amplitude_floor = 0.2;  // A is at least this, so that new splats stay well scaled
+  int memory = 12;             // L-BFGS pairs
+  int threads = 1;
+};
+
+struct SeedOptions {
+  double threshold;       // least SSE a seed must promise
+  int limit;              // most seeds this round
+  double smallest = 0.7;  // px
+  double largest = 24.0;  // px
+  double ratio = 1.6;     // between scales
+  double amplitude = 0.8;   // of the projection
+  double separation = 1.2;  // of accepted seeds, in units of their scale
+};
+
+struct Pair {  // one L-BFGS pair
+  std::vector<float> s, y;
+};
+
+class Fitter {
+ public:
+  // image: [C, H, W] float32 in [0, 1]; background: [C].
+  Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options);
+
+  int count() const { return static_cast<int>(means_.size() / 2); }
+  int channels() const { return channels_; }
+  Canvas canvas() const { return canvas_; }
+  int threads() const { return options_.threads; }
+  const std::vector<float>& target() const { return negative_target_; }
+
+  // Changes D and lambda; what has been fitted stays.
+  void set_rate(double step, double lambda);
+
+  // Removes splats whose removal costs less than factor * lambda * bits. Returns how many went.
+  int prune(double factor);
+
+  // Matching pursuit: adds splats where the blurred residual promises most. Returns candidates found and added.
+  struct SeedResult {
+    int candidates, added;
+  };
+  SeedResult seed(const SeedOptions& options);
+
+  // Evaluates at the present state, keeping the optimiser's memory. Call after prune, seed and set_rate.
+  void refresh();
+
+  // One L-BFGS step with Armijo backtracking. Returns false when no step was found (memory is then dropped).
+  bool step();
+
+  // Doubles or halves all lengths, for moving to another resolution of the same picture.
+  void resample_from(const Fitter& other, double factor);
+
+  double sse() const { return sse_; }
+  double bits() const { return bits_ + constant_bits() * count(); }
+  double constant_bits() const { return 14.0; }
+
+  // Means [N, 2], conics [N, 3], colours [N, C] of the present state.
+  void splats(float* means, float* conics, float* colors) const;
+
+  // Integers nearest to the present state, [N, C + 5]: k, area, aspect, angle, iy, ix.
+  std::vector<int32_t> quantize() const;
+
+ private:
+  int parameters() const { return channels_ + kShapeParameters; }
+  void update_geometry();
+  double evaluate();  // renders, returns J / 2
+  void rate(float* gradient);
+  void gradient(std::vector<float>* out);
+  void update_metric();
+  void apply(const std::vector<float>& direction, float t, const struct FitState& from);
+  void keep(const std::vector<uint8_t>& mask);
+  void direction(std::vector<float>* out);
+  void add(const std::vector<float>& mean, const std::vector<float>& frame, const std::vector<float>& k);
+
+  int channels_;
+  Canvas canvas_;
+  FitOptions options_;
+  std::vector<float> background_, basis_, component_steps_;
+  std::vector<float> negative_target_;  // background - image
+  std::vector<float> residual_;         // render - image
+
+  std::vector<float> means_;   // [N, 2]
+  std::vector<float> frames_;  // [N, 4] row-major L
+  std::vector<float> k_;       // [N, C] amplitudes in the colour basis, times sqrt(pi det L)
+
+  std::vector<float> conics_, colors_, norms_;  // derived
+  std::vector<float> unit_u_, unit_e_, amplitude_;  // metric
+  std::vector<float> v_colors_;                     // of the last gradient, for pruning
+  std::vector<float> gradient_;
+  std::vector<Pair> pairs_;
+  double sse_ = 0, bits_ = 0, value_ = 0;
+};
+
+struct FitState {
+  std::vector<float> means, frames, k;
+};
+
+}  // namespace splat2d

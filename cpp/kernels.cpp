@@ -1,0 +1,255 @@
+// Compiled once for each instruction set with SPLAT2D_KERNELS naming the table it defines. Nothing but that
+// table may have external linkage here, and no template of the standard library that might not be inlined:
+// the linker would keep one copy for all machines.
+#include "kernels.hpp"
+
+#include "simd.hpp"
+
+namespace splat2d {
+namespace {
+
+constexpr int kSpanRows = 64;
+
+SPLAT2D_INLINE int smaller(int a, int b) { return a < b ? a : b; }
+SPLAT2D_INLINE int larger(int a, int b) { return a > b ? a : b; }
+SPLAT2D_INLINE float clamp(float v, float low, float high) { return v < low ? low : v > high ? high : v; }
+
+struct Spans {
+  int first[kSpanRows];
+  int last[kSpanRows];  // inclusive
+};
+
+// Columns of rows y0 .. y0 + rows - 1 that the ellipse reaches, clipped to [x_begin, x_end); conservative by a
+// fraction of a pixel, because the kernels test q itself.
+SPLAT2D_INLINE void row_spans(const Ellipse& e, int y0, int rows, int x_begin, int x_end, Spans& spans) {
+  const float ka = e.cutoff * e.a, slope = e.b * e.inv_a, low = x_begin - 1.0f, high = static_cast<float>(x_end);
+  for (int r = 0; r < rows; ++r) {
+    const float dy = (static_cast<float>(y0 + r) + 0.5f) - e.my;
+    const float disc = ka - e.det * dy * dy;
+    const float half = __builtin_sqrtf(disc > 0.0f ? disc : 0.0f) * e.inv_a + 0.02f;
+    const float mid = e.mx - 0.5f - slope * dy;
+    // Shifted to be positive, so that truncation rounds down.
+    const int first = static_cast<int>(clamp(mid - half, low, high) - low + 0.999f) + x_begin - 1;
+    const int last = static_cast<int>(clamp(mid + half, low, high) - low) + x_begin - 1;
+    spans.first[r] = larger(first, x_begin);
+    spans.last[r] = smaller(last, x_end - 1);
+  }
+}
+
+// Calls chunk(x, y, g, dx) for each sixteen columns, g zero outside the cut-off, and row_end(dy) after each row.
+template <class Chunk, class RowEnd>
+SPLAT2D_INLINE void visit(const Ellipse& e, Box box, Chunk chunk, RowEnd row_end) {
+  const v16 limit = splat(-0.5f * e.cutoff);
+  const v16 qa = splat(-0.5f * e.a);
+  const v16 lanes = iota();
+  Spans spans;
+  for (int y0 = box.y0; y0 < box.y1; y0 += kSpanRows) {
+    const int rows = smaller(kSpanRows, box.y1 - y0);
+    row_spans(e, y0, rows, box.x0, box.x1, spans);
+    for (int r = 0; r < rows; ++r) {
+      const int y = y0 + r, last = spans.last[r];
+      const float dy = (static_cast<float>(y) + 0.5f) - e.my;
+      const v16 qb = splat(-e.b * dy);
+      const v16 qc = splat(-0.5f * e.c * dy * dy);
+      for (int x = spans.first[r]; x <= last; x += kLanes) {
+        const v16 column = lanes + static_cast<float>(x);
+        const v16 dx = column + 0.5f - splat(e.mx);
+        const v16 h = dx * (qa * dx + qb) + qc;
+        const v16i inside = where_between(h, limit, column, static_cast<float>(last));
+        chunk(x, y, keep_where(inside, exp_negative(keep_where(inside, h))), dx);
+      }
+      row_end(dy);
+    }
+  }
+}
+
+template <int C>
+void accumulate(const Ellipse& e, Box box, Box tile, const float* color, float* buffer) {
+  v16 shade[C];
+  for (int c = 0; c < C; ++c) shade[c] = splat(color[c]);
+  visit(
+      e, box,
+      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+        float* p = buffer + (y - tile.y0) * kTileStride + (x - tile.x0);
+        for (int c = 0; c < C; ++c) store(p + c * kTilePlane, load(p + c * kTilePlane) + g * shade[c]);
+      },
+      [](float) SPLAT2D_LAMBDA_INLINE {});
+}
+
+template <int C>
+void backward(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture, float* v_mean,
+              float* v_conic, float* v_color) {
+  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+  v16 shade[C], color_sum[C];
+  for (int c = 0; c < C; ++c) {
+    shade[c] = splat(color[c]);
+    color_sum[c] = zero();
+  }
+  // Moments of w = g <picture, color>: row sums of w and w dx, then over rows with powers of dy.
+  v16 row_w = zero(), row_wx = zero(), m_x = zero(), m_y = zero(), m_xx = zero(), m_xy = zero(), m_yy = zero();
+  visit(
+      e, box,
+      [&](int x, int y, const v16& g, const v16& dx) SPLAT2D_LAMBDA_INLINE {
+        const float* p = picture + static_cast<size_t>(y) * canvas.width + x;
+        const int room = canvas.width - x;
+        v16 dot = zero();
+        for (int c = 0; c < C; ++c) {
+          const v16 v = room >= kLanes ? load(p + c * plane) : load_partial(p + c * plane, room);
+          dot += v * shade[c];
+          color_sum[c] += g * v;
+        }
+        const v16 w = g * dot;
+        const v16 wx = w * dx;
+        row_w += w;
+        row_wx += wx;
+        m_xx += wx * dx;
+      },
+      [&](float dy) SPLAT2D_LAMBDA_INLINE {
+        const v16 wy = row_w * dy;
+        m_x += row_wx;
+        m_y += wy;
+        m_xy += row_wx * dy;
+        m_yy += wy * dy;
+        row_w = zero();
+        row_wx = zero();
+      });
+  for (int c = 0; c < C; ++c) v_color[c] = sum(color_sum[c]);
+  if (!v_mean) return;
+  const float sx = sum(m_x), sy = sum(m_y);
+  v_mean[0] = e.a * sx + e.b * sy;
+  v_mean[1] = e.b * sx + e.c * sy;
+  v_conic[0] = -0.5f * sum(m_xx);
+  v_conic[1] = -sum(m_xy);
+  v_conic[2] = -0.5f * sum(m_yy);
+}
+
+template <int C>
+void project(const Ellipse& e, Box box, Canvas canvas, const float* picture, Projection* out) {
+  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+  v16 with[C], self = zero();
+  for (int c = 0; c < C; ++c) with[c] = zero();
+  visit(
+      e, box,
+      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+        const float* p = picture + static_cast<size_t>(y) * canvas.width + x;
+        const int room = canvas.width - x;
+        for (int c = 0; c < C; ++c)
+          with[c] += g * (room >= kLanes ? load(p + c * plane) : load_partial(p + c * plane, room));
+        self += g * g;
+      },
+      [](float) SPLAT2D_LAMBDA_INLINE {});
+  for (int c = 0; c < C; ++c) out->with[c] = sum(with[c]);
+  out->self = sum(self);
+}
+
+template <int C>
+void add(const Ellipse& e, Box box, Canvas canvas, const float* color, float* picture) {
+  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+  visit(
+      e, box,
+      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+        float* p = picture + static_cast<size_t>(y) * canvas.width + x;
+        const int room = canvas.width - x;
+        for (int c = 0; c < C; ++c) {
+          if (room >= kLanes) {
+            store(p + c * plane, load(p + c * plane) + g * color[c]);
+          } else {
+            float lanes[kLanes];
+            store(lanes, g * color[c]);
+            for (int l = 0; l < room; ++l) p[c * plane + l] += lanes[l];
+          }
+        }
+      },
+      [](float) SPLAT2D_LAMBDA_INLINE {});
+}
+
+double count_pairs(const Ellipse& e, Box box) {
+  double pairs = 0;
+  visit(
+      e, box,
+      [&](int, int, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+        float lanes[kLanes];
+        store(lanes, g);
+        for (float lane : lanes) pairs += lane > 0.0f;
+      },
+      [](float) SPLAT2D_LAMBDA_INLINE {});
+  return pairs;
+}
+
+double total(const v16& lanes) {
+  float a[kLanes];
+  store(a, lanes);
+  double t = 0;
+  for (float lane : a) t += lane;
+  return t;
+}
+
+double dot(const float* a, const float* b, int count) {
+  v16 lanes = zero();
+  int i = 0;
+  for (; i + kLanes <= count; i += kLanes) lanes += load(a + i) * load(b + i);
+  if (i < count) lanes += load_partial(a + i, count - i) * load_partial(b + i, count - i);
+  return total(lanes);
+}
+
+void add_scaled(float* a, const float* b, float factor, int count) {
+  for (int i = 0; i < count; ++i) a[i] += factor * b[i];
+}
+
+double copy_and_square(const float* from, float* to, int count) {
+  __builtin_memcpy(to, from, sizeof(float) * count);
+  return dot(from, from, count);
+}
+
+void energy_row(const float* picture, size_t plane, int channels, float factor, int width, float* out) {
+  for (int x = 0; x < width; ++x) out[x] = 0.0f;
+  for (int c = 0; c < channels; ++c)
+    for (int x = 0; x < width; ++x) out[x] += factor * picture[c * plane + x] * picture[c * plane + x];
+}
+
+void bytes_row(const float* row, int width, int channels, bool unpremultiply, unsigned char* out) {
+  const float* alpha = row + (channels - 1) * kTilePlane;
+  for (int c = 0; c < channels; ++c) {
+    const float* plane = row + c * kTilePlane;
+    if (unpremultiply && c + 1 < channels) {
+      for (int x = 0; x < width; ++x) {
+        const float a = clamp(alpha[x], 0.0f, 1.0f);
+        const float v = a > 0.5f / 255.0f ? plane[x] / a : 0.0f;
+        out[x * channels + c] = static_cast<unsigned char>(static_cast<int>(clamp(v, 0.0f, 1.0f) * 255.0f + 0.5f));
+      }
+    } else {
+      for (int x = 0; x < width; ++x)
+        out[x * channels + c] = static_cast<unsigned char>(static_cast<int>(clamp(plane[x], 0.0f, 1.0f) * 255.0f + 0.5f));
+    }
+  }
+}
+
+double peak(long rounds, float* sink) {
+  v16 a[8];
+  for (int i = 0; i < 8; ++i) a[i] = splat(1.0f + i);
+  const v16 m = splat(sink[0]), b = splat(sink[1]);
+  for (long r = 0; r < rounds; ++r)
+    for (int i = 0; i < 8; ++i) a[i] = a[i] * m + b;
+  for (int i = 1; i < 8; ++i) a[0] += a[i];
+  store(sink, a[0]);
+  return static_cast<double>(rounds) * 8 * kLanes;
+}
+
+}  // namespace
+
+extern const Kernels SPLAT2D_KERNELS;
+const Kernels SPLAT2D_KERNELS = {
+    {accumulate<1>, accumulate<2>, accumulate<3>, accumulate<4>},
+    {backward<1>, backward<2>, backward<3>, backward<4>},
+    {project<1>, project<2>, project<3>, project<4>},
+    {add<1>, add<2>, add<3>, add<4>},
+    count_pairs,
+    dot,
+    add_scaled,
+    copy_and_square,
+    energy_row,
+    bytes_row,
+    peak,
+};
+
+}  // namespace splat2d

@@ -1,0 +1,79 @@
+// The hot loops, compiled once for each instruction set and picked at load time.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+namespace splat2d {
+
+constexpr int kMaxChannels = 4;
+
+struct Canvas {
+  int width;
+  int height;
+};
+
+// N Gaussians: g(x) = exp(-q/2), q = a dx^2 + 2 b dx dy + c dy^2, cut to 0 where q > cutoff.
+struct Splats {
+  int count;
+  int channels;
+  const float* means;   // [N, 2] x, y in px; pixel (i, j) is sampled at (i + 0.5, j + 0.5)
+  const float* conics;  // [N, 3] a, b, c in px^-2
+  const float* colors;  // [N, C]
+};
+
+// A pixel box [x0, x1) x [y0, y1).
+struct Box {
+  int x0, y0, x1, y1;
+  bool empty() const { return x0 >= x1 || y0 >= y1; }
+};
+
+struct Ellipse {
+  float mx, my, a, b, c, inv_a, det, cutoff;
+  bool valid;
+};
+
+Ellipse make_ellipse(const float* mean, const float* conic, float cutoff);
+
+// The pixels a splat can touch; empty for degenerate or non-finite splats.
+Box bounding_box(const float* mean, const float* conic, float cutoff, Canvas canvas);
+
+struct Projection {
+  float with[kMaxChannels];  // <picture_c, g>
+  float self;                // <g, g>
+};
+
+// Rows of a tile's accumulator carry sixteen spare columns so that a chunk may run past the edge.
+constexpr int kTileWidth = 512, kTileHeight = 32;
+constexpr int kTileStride = kTileWidth + 16;
+constexpr int kTilePlane = kTileStride * kTileHeight;
+
+struct Kernels {
+  // By channels - 1. Adds a splat to a tile's accumulator [C][kTileHeight][kTileStride].
+  void (*accumulate[kMaxChannels])(const Ellipse& e, Box box, Box tile, const float* color, float* buffer);
+  // Gradients of one splat for the cotangent picture [C, H, W].
+  void (*backward[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
+                                 float* v_mean, float* v_conic, float* v_color);
+  // Inner products of one Gaussian with a picture and with itself.
+  void (*project[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* picture, Projection* out);
+  // picture += color g
+  void (*add[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, float* picture);
+  double (*count_pairs)(const Ellipse& e, Box box);
+
+  double (*dot)(const float* a, const float* b, int count);
+  void (*add_scaled)(float* a, const float* b, float factor, int count);
+  // to = from; returns the sum of squares.
+  double (*copy_and_square)(const float* from, float* to, int count);
+  // out = factor * sum_c picture_c^2 over one row of planes that lie `plane` apart.
+  void (*energy_row)(const float* picture, size_t plane, int channels, float factor, int width, float* out);
+  // One row of a tile to interleaved bytes; with `unpremultiply` the last channel divides the others.
+  void (*bytes_row)(const float* row, int width, int channels, bool unpremultiply, unsigned char* out);
+  // FMA throughput probe: `rounds` of independent multiply-adds; returns their count.
+  double (*peak)(long rounds, float* sink);
+};
+
+// The fastest set this machine runs; SPLAT2D_ISA=base|v3|v4 in the environment picks a narrower one.
+const Kernels& kernels();
+const char* kernels_name();
+
+}  // namespace splat2d

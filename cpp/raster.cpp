@@ -1,0 +1,159 @@
+#include "raster.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace splat2d {
+
+Ellipse make_ellipse(const float* mean, const float* conic, float cutoff) {
+  Ellipse e{mean[0], mean[1], conic[0], conic[1], conic[2], 0.0f, 0.0f, cutoff, false};
+  e.det = e.a * e.c - e.b * e.b;
+  e.valid = std::isfinite(e.mx) && std::isfinite(e.my) && std::isfinite(e.b) && e.a > 0.0f && e.c > 0.0f &&
+            e.det > 0.0f && std::isfinite(e.det);
+  if (e.valid) e.inv_a = 1.0f / e.a;
+  return e;
+}
+
+Box bounding_box(const float* mean, const float* conic, float cutoff, Canvas canvas) {
+  const Ellipse e = make_ellipse(mean, conic, cutoff);
+  if (!e.valid) return {0, 0, 0, 0};
+  const double rx = std::sqrt(static_cast<double>(cutoff) * e.c / e.det);
+  const double ry = std::sqrt(static_cast<double>(cutoff) * e.a / e.det);
+  const auto clip = [](double v, int limit) {
+    return static_cast<int>(std::min(std::max(v, 0.0), static_cast<double>(limit)));
+  };
+  return {clip(std::floor(e.mx - 0.5 - rx), canvas.width), clip(std::floor(e.my - 0.5 - ry), canvas.height),
+          clip(std::floor(e.mx - 0.5 + rx) + 2, canvas.width), clip(std::floor(e.my - 0.5 + ry) + 2, canvas.height)};
+}
+
+namespace {
+
+struct Tiles {
+  int across, down;
+  std::vector<Box> boxes;  // of the splats
+  std::vector<int> start;  // [tiles + 1] offsets into `splats`
+  std::vector<int> splats;
+};
+
+// For each tile the splats that touch it, in index order (so that sums have one order).
+Tiles bin_splats(const Splats& s, Canvas canvas, float cutoff) {
+  Tiles tiles;
+  tiles.across = (canvas.width + kTileWidth - 1) / kTileWidth;
+  tiles.down = (canvas.height + kTileHeight - 1) / kTileHeight;
+  tiles.start.assign(static_cast<size_t>(tiles.across) * tiles.down + 1, 0);
+  tiles.boxes.resize(s.count);
+  const auto each_tile = [&](const Box& b, auto&& visit_tile) {
+    if (b.empty()) return;
+    for (int ty = b.y0 / kTileHeight; ty <= (b.y1 - 1) / kTileHeight; ++ty)
+      for (int tx = b.x0 / kTileWidth; tx <= (b.x1 - 1) / kTileWidth; ++tx)
+        visit_tile(static_cast<size_t>(ty) * tiles.across + tx);
+  };
+  for (size_t n = 0; n < static_cast<size_t>(s.count); ++n) {
+    tiles.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas);
+    each_tile(tiles.boxes[n], [&](size_t t) { ++tiles.start[t + 1]; });
+  }
+  for (size_t t = 1; t < tiles.start.size(); ++t) tiles.start[t] += tiles.start[t - 1];
+  tiles.splats.resize(tiles.start.back());
+  std::vector<int> next(tiles.start.begin(), tiles.start.end() - 1);
+  for (int n = 0; n < s.count; ++n) each_tile(tiles.boxes[n], [&](size_t t) { tiles.splats[next[t]++] = n; });
+  return tiles;
+}
+
+// Runs `fill` and `finish` around each tile's accumulation; tiles are independent.
+template <class Fill, class Finish>
+void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fill fill, Finish finish) {
+  const Tiles tiles = bin_splats(s, canvas, cutoff);
+  const int count = tiles.across * tiles.down;
+  const auto accumulate = kernels().accumulate[s.channels - 1];
+#pragma omp parallel num_threads(threads) if (threads > 1)
+  {
+    std::vector<float> buffer(static_cast<size_t>(s.channels) * kTilePlane + 16);
+#pragma omp for schedule(dynamic)
+    for (int t = 0; t < count; ++t) {
+      const int x0 = t % tiles.across * kTileWidth, y0 = t / tiles.across * kTileHeight;
+      const Box tile{x0, y0, std::min(x0 + kTileWidth, canvas.width), std::min(y0 + kTileHeight, canvas.height)};
+      fill(tile, buffer.data());
+      for (int i = tiles.start[t]; i < tiles.start[t + 1]; ++i) {
+        const size_t n = tiles.splats[i];
+        const Box b = tiles.boxes[n];
+        const Box clipped{std::max(b.x0, tile.x0), std::max(b.y0, tile.y0), std::min(b.x1, tile.x1),
+                          std::min(b.y1, tile.y1)};
+        accumulate(make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff), clipped, tile, s.colors + s.channels * n,
+                   buffer.data());
+      }
+      finish(t, tile, buffer.data());
+    }
+  }
+}
+
+void fill_color(int channels, const float* color, float* buffer) {
+  for (int c = 0; c < channels; ++c)
+    std::fill_n(buffer + static_cast<size_t>(c) * kTilePlane, kTilePlane, color ? color[c] : 0.0f);
+}
+
+}  // namespace
+
+double render_forward(const Splats& s, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out,
+                      int threads) {
+  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+  const size_t tiles = (static_cast<size_t>(canvas.width) + kTileWidth - 1) / kTileWidth *
+                       ((static_cast<size_t>(canvas.height) + kTileHeight - 1) / kTileHeight);
+  std::vector<double> squares(tiles, 0.0);
+  const Kernels& k = kernels();
+  for_each_tile(
+      s, canvas, cutoff, threads,
+      [&](Box tile, float* buffer) {
+        if (!base || base_is_color) return fill_color(s.channels, base, buffer);
+        for (int c = 0; c < s.channels; ++c)
+          for (int y = tile.y0; y < tile.y1; ++y)
+            std::copy_n(base + c * plane + static_cast<size_t>(y) * canvas.width + tile.x0, tile.x1 - tile.x0,
+                        buffer + c * kTilePlane + (y - tile.y0) * kTileStride);
+      },
+      [&](int t, Box tile, const float* buffer) {
+        for (int c = 0; c < s.channels; ++c)
+          for (int y = tile.y0; y < tile.y1; ++y)
+            squares[t] += k.copy_and_square(buffer + c * kTilePlane + (y - tile.y0) * kTileStride,
+                                            out + c * plane + static_cast<size_t>(y) * canvas.width + tile.x0,
+                                            tile.x1 - tile.x0);
+      });
+  double total = 0;
+  for (double v : squares) total += v;
+  return total;
+}
+
+void render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* background, bool unpremultiply,
+                  unsigned char* out, int threads) {
+  const Kernels& k = kernels();
+  for_each_tile(
+      s, canvas, cutoff, threads, [&](Box, float* buffer) { fill_color(s.channels, background, buffer); },
+      [&](int, Box tile, const float* buffer) {
+        for (int y = tile.y0; y < tile.y1; ++y)
+          k.bytes_row(buffer + (y - tile.y0) * kTileStride, tile.x1 - tile.x0, s.channels, unpremultiply,
+                      out + (static_cast<size_t>(y) * canvas.width + tile.x0) * s.channels);
+      });
+}
+
+void render_backward(const Splats& s, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
+                     float* v_colors, int threads) {
+  const auto backward = kernels().backward[s.channels - 1];
+#pragma omp parallel for schedule(dynamic, 32) num_threads(threads) if (threads > 1)
+  for (int i = 0; i < s.count; ++i) {
+    const size_t n = i;
+    backward(make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff),
+             bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas), canvas, s.colors + s.channels * n, v_out,
+             v_means + 2 * n, v_conics + 3 * n, v_colors + s.channels * n);
+    if (!make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff).valid) std::fill_n(v_means + 2 * n, 2, 0.0f);
+  }
+}
+
+double count_pairs(const Splats& s, Canvas canvas, float cutoff) {
+  double pairs = 0;
+  for (size_t n = 0; n < static_cast<size_t>(s.count); ++n)
+    pairs += kernels().count_pairs(make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff),
+                                   bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas));
+  return pairs;
+}
+
+}  // namespace splat2d

@@ -1,0 +1,136 @@
+// Sixteen-lane float vectors in portable GCC/Clang vector extensions.
+//
+// Every kernel works on sixteen lanes whatever the hardware (one AVX-512 register, two of AVX2, four of SSE or
+// NEON), so a sum has the same order everywhere; with -ffp-contract=off the results are the same bits.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#define SPLAT2D_INLINE inline __attribute__((always_inline))
+// The same for lambdas, whose attribute stands behind the parameter list.
+#define SPLAT2D_LAMBDA_INLINE __attribute__((always_inline))
+
+namespace splat2d {
+
+constexpr int kLanes = 16;
+
+// Included by files that are compiled once for each instruction set: nothing here may have external linkage.
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kNative = 16;
+#elif defined(__AVX__)
+constexpr int kNative = 8;
+#else
+constexpr int kNative = 4;
+#endif
+constexpr int kParts = kLanes / kNative;
+
+typedef float NativeFloat __attribute__((vector_size(4 * kNative)));
+typedef int32_t NativeInt __attribute__((vector_size(4 * kNative)));
+
+struct v16i {
+  NativeInt part[kParts];
+};
+
+struct v16 {
+  NativeFloat part[kParts];
+};
+
+#define SPLAT2D_EACH for (int p_ = 0; p_ < kParts; ++p_)
+
+#define SPLAT2D_OPERATOR(op)                                       \
+  SPLAT2D_INLINE v16 operator op(const v16& a, const v16& b) {     \
+    v16 r;                                                         \
+    SPLAT2D_EACH r.part[p_] = a.part[p_] op b.part[p_];            \
+    return r;                                                      \
+  }                                                                \
+  SPLAT2D_INLINE v16 operator op(const v16& a, float b) {          \
+    v16 r;                                                         \
+    SPLAT2D_EACH r.part[p_] = a.part[p_] op b;                     \
+    return r;                                                      \
+  }
+SPLAT2D_OPERATOR(+)
+SPLAT2D_OPERATOR(-)
+SPLAT2D_OPERATOR(*)
+#undef SPLAT2D_OPERATOR
+
+SPLAT2D_INLINE v16& operator+=(v16& a, const v16& b) {
+  SPLAT2D_EACH a.part[p_] += b.part[p_];
+  return a;
+}
+
+SPLAT2D_INLINE v16 splat(float x) {
+  v16 r;
+  SPLAT2D_EACH r.part[p_] = NativeFloat{} + x;
+  return r;
+}
+
+SPLAT2D_INLINE v16 load(const float* p) {
+  v16 r;
+  SPLAT2D_EACH std::memcpy(&r.part[p_], p + p_ * kNative, sizeof(NativeFloat));
+  return r;
+}
+
+SPLAT2D_INLINE void store(float* p, const v16& v) {
+  SPLAT2D_EACH std::memcpy(p + p_ * kNative, &v.part[p_], sizeof(NativeFloat));
+}
+
+SPLAT2D_INLINE v16 zero() { return splat(0.0f); }
+
+SPLAT2D_INLINE v16 iota() {
+  const float lanes[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return load(lanes);
+}
+
+// The first `count` lanes from p, zeros beyond: for the last columns of a picture's last row.
+SPLAT2D_INLINE v16 load_partial(const float* p, int count) {
+  float buffer[kLanes] = {};
+  for (int i = 0; i < count; ++i) buffer[i] = p[i];
+  return load(buffer);
+}
+
+// Lanes where a >= b and c <= d.
+SPLAT2D_INLINE v16i where_between(const v16& a, const v16& b, const v16& c, float d) {
+  v16i r;
+  SPLAT2D_EACH r.part[p_] = (a.part[p_] >= b.part[p_]) & (c.part[p_] <= d);
+  return r;
+}
+
+SPLAT2D_INLINE v16 keep_where(const v16i& mask, const v16& v) {
+  v16 r;
+  SPLAT2D_EACH r.part[p_] = (NativeFloat)((NativeInt)v.part[p_] & mask.part[p_]);
+  return r;
+}
+
+// exp(x) for -80 < x <= 0; relative error below 3e-7.
+SPLAT2D_INLINE v16 exp_negative(const v16& x) {
+  const v16 t = x * 1.44269504f;
+  // Adding 1.5 * 2^23 rounds to the nearest integer in the low mantissa bits.
+  const v16 magic = splat(12582912.0f);
+  const v16 shifted = t + magic;
+  const v16 f = t - (shifted - magic);
+  v16 p = splat(1.3333558146e-3f);
+  p = p * f + 9.6181291076e-3f;
+  p = p * f + 5.5504108665e-2f;
+  p = p * f + 2.4022650696e-1f;
+  p = p * f + 6.9314718056e-1f;
+  p = p * f + 1.0f;
+  v16 r;
+  SPLAT2D_EACH r.part[p_] = (NativeFloat)((NativeInt)p.part[p_] + ((NativeInt)shifted.part[p_] << 23));
+  return r;
+}
+
+SPLAT2D_INLINE float sum(const v16& v) {
+  float a[kLanes];
+  store(a, v);
+  for (int width = 8; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) a[i] += a[i + width];
+  return a[0];
+}
+
+#undef SPLAT2D_EACH
+
+}  // namespace
+}  // namespace splat2d
