@@ -34,10 +34,148 @@ nb::tuple dequantize(const Ints2& integers, double step, int chroma_step) {
                         numpy(std::move(colors), {n, static_cast<size_t>(C)}));
 }
 
+using Ints = nb::ndarray<nb::numpy, int64_t>;
+
+// Energy class of each row of colours [N, C].
+nb::ndarray<nb::numpy, int32_t> energy_classes(const Ints2& colors, int chroma_step) {
+  require(colors.shape(1) >= 1 && colors.shape(1) <= kMaxChannels, "colors must be [N, C] with C from 1 to 4");
+  const ColorSteps steps = color_steps(static_cast<int>(colors.shape(1)), chroma_step);
+  const size_t n = colors.shape(0);
+  std::vector<int32_t> out(n);
+  for (size_t i = 0; i < n; ++i) out[i] = energy_class(colors.data() + colors.shape(1) * i, steps);
+  return numpy(std::move(out), {n});
+}
+
+nb::ndarray<nb::numpy, int32_t> tiers(const Ints1& classes, const Ints1& areas) {
+  require(classes.shape(0) == areas.shape(0), "classes and areas must have the same length");
+  const size_t n = classes.shape(0);
+  std::vector<int32_t> out(n);
+  for (size_t i = 0; i < n; ++i) out[i] = tier_of(classes.data()[i], areas.data()[i]);
+  return numpy(std::move(out), {n});
+}
+
+// Lowest and highest area index of a tier for each class, [N, 2].
+nb::ndarray<nb::numpy, int32_t> area_ranges(const Ints1& classes, int tier) {
+  require(tier >= 0 && tier < kTiers, "tier must be from 0 to 5");
+  const size_t n = classes.shape(0);
+  std::vector<int32_t> out(2 * n);
+  for (size_t i = 0; i < n; ++i) area_range(classes.data()[i], tier, &out[2 * i], &out[2 * i + 1]);
+  return numpy(std::move(out), {n, 2});
+}
+
+nb::ndarray<nb::numpy, int32_t> angle_counts(const Ints1& classes, const Ints1& aspects) {
+  require(classes.shape(0) == aspects.shape(0), "classes and aspects must have the same length");
+  const size_t n = classes.shape(0);
+  std::vector<int32_t> out(n);
+  for (size_t i = 0; i < n; ++i) out[i] = angle_count(classes.data()[i], aspects.data()[i]);
+  return numpy(std::move(out), {n});
+}
+
+nb::ndarray<nb::numpy, bool> shapes_in_range(const Ints1& classes, const Ints2& shapes) {
+  const size_t n = classes.shape(0);
+  require(shapes.shape(0) == n && shapes.shape(1) >= 2, "shapes must be [N, 2] or wider: area, aspect");
+  auto* out = new bool[n];
+  nb::capsule owner(out, [](void* p) noexcept { delete[] static_cast<bool*>(p); });
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t* q = shapes.data() + shapes.shape(1) * i;
+    out[i] = shape_in_range(classes.data()[i], q[0], q[1]);
+  }
+  return nb::ndarray<nb::numpy, bool>(out, {n}, owner);
+}
+
+// Leaf cells: corners [N, 2] (x, y), Q12 px, all of one size.
+using Corners = In<int64_t, nb::ndim<2>>;
+
+CellBox box_of(const Corners& corners, size_t i, int64_t width, int64_t height) {
+  const int64_t x = corners.data()[2 * i], y = corners.data()[2 * i + 1];
+  return {x, y, x + width, y + height};
+}
+
+void check_cells(const Ints1& classes, const Ints2& shapes, const Corners& corners) {
+  require(shapes.shape(0) == classes.shape(0) && corners.shape(0) == classes.shape(0) && corners.shape(1) == 2,
+          "classes, shapes and corners must have the same length");
+  require(shapes.shape(1) >= 3, "shapes must be [N, 3] or wider: area, aspect, angle");
+}
+
+// Lattice points of each splat's lattice in its leaf cell.
+Ints cell_points(const Ints1& classes, const Ints2& shapes, const Corners& corners, int64_t width, int64_t height) {
+  check_cells(classes, shapes, corners);
+  const size_t n = classes.shape(0);
+  std::vector<int64_t> out(n);
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t* q = shapes.data() + shapes.shape(1) * i;
+    out[i] = lattice_points(make_lattice(classes.data()[i], q[0], q[1], q[2]), box_of(corners, i, width, height));
+  }
+  return numpy(std::move(out), {n});
+}
+
+// Index of each splat's centre (shapes [N, 5]: area, aspect, angle, iy, ix) among its cell's lattice points.
+Ints cell_indices(const Ints1& classes, const Ints2& shapes, const Corners& corners, int64_t width, int64_t height) {
+  check_cells(classes, shapes, corners);
+  require(shapes.shape(1) == 5, "shapes must be [N, 5]");
+  const size_t n = classes.shape(0);
+  std::vector<int64_t> out(n);
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t* q = shapes.data() + 5 * i;
+    out[i] = lattice_index(make_lattice(classes.data()[i], q[0], q[1], q[2]), box_of(corners, i, width, height), q[4], q[3]);
+  }
+  return numpy(std::move(out), {n});
+}
+
+// The inverse: iy and ix, [N, 2], of lattice point `indices` of each cell.
+nb::ndarray<nb::numpy, int32_t> cell_centers(const Ints1& classes, const Ints2& shapes, const Corners& corners,
+                                             int64_t width, int64_t height, const In<int64_t, nb::ndim<1>>& indices) {
+  check_cells(classes, shapes, corners);
+  const size_t n = classes.shape(0);
+  require(indices.shape(0) == n, "indices must be [N]");
+  std::vector<int32_t> out(2 * n);
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t* q = shapes.data() + shapes.shape(1) * i;
+    int64_t ix = 0, iy = 0;
+    if (!lattice_point(make_lattice(classes.data()[i], q[0], q[1], q[2]), box_of(corners, i, width, height),
+                       indices.data()[i], &ix, &iy))
+      throw std::invalid_argument("no such lattice point");
+    out[2 * i] = static_cast<int32_t>(iy);
+    out[2 * i + 1] = static_cast<int32_t>(ix);
+  }
+  return numpy(std::move(out), {n, 2});
+}
+
+// Centres of shapes [N, 5], x and y in Q12 px from the margin's corner, [N, 2].
+Ints lattice_centers(const Ints1& classes, const Ints2& shapes) {
+  const size_t n = classes.shape(0);
+  require(shapes.shape(0) == n && shapes.shape(1) == 5, "shapes must be [N, 5]");
+  std::vector<int64_t> out(2 * n);
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t* q = shapes.data() + 5 * i;
+    const Lattice l = make_lattice(classes.data()[i], q[0], q[1], q[2]);
+    out[2 * i] = l.x(q[4], q[3]);
+    out[2 * i + 1] = l.y(q[3]);
+  }
+  return numpy(std::move(out), {n, 2});
+}
+
 }  // namespace
 
 void bind_coding(nb::module_& m) {
   m.def("dequantize", &dequantize, "integers"_a.noconvert(), "step"_a, "chroma_step"_a = 10);
+  m.def("energy_classes", &energy_classes, "colors"_a.noconvert(), "chroma_step"_a);
+  m.def("tiers", &tiers, "classes"_a.noconvert(), "areas"_a.noconvert());
+  m.def("area_ranges", &area_ranges, "classes"_a.noconvert(), "tier"_a);
+  m.def("angle_counts", &angle_counts, "classes"_a.noconvert(), "aspects"_a.noconvert());
+  m.def("shapes_in_range", &shapes_in_range, "classes"_a.noconvert(), "shapes"_a.noconvert());
+  m.def("cell_points", &cell_points, "classes"_a.noconvert(), "shapes"_a.noconvert(), "corners"_a.noconvert(), "width"_a,
+        "height"_a);
+  m.def("cell_indices", &cell_indices, "classes"_a.noconvert(), "shapes"_a.noconvert(), "corners"_a.noconvert(),
+        "width"_a, "height"_a);
+  m.def("cell_centers", &cell_centers, "classes"_a.noconvert(), "shapes"_a.noconvert(), "corners"_a.noconvert(),
+        "width"_a, "height"_a, "indices"_a.noconvert());
+  m.def("lattice_centers", &lattice_centers, "classes"_a.noconvert(), "shapes"_a.noconvert());
+  m.attr("TIERS") = kTiers;
+  m.attr("LEAF_LOG2") = nb::make_tuple(kLeafLog2[0], kLeafLog2[1], kLeafLog2[2], kLeafLog2[3], kLeafLog2[4], kLeafLog2[5]);
+  m.attr("MARGIN") = kMargin;
+  m.attr("MAX_COLOR") = kMaxColor;
+  m.attr("MAX_ANGLES") = kMaxAngles;
 }
 
 }  // namespace splat2d

@@ -92,4 +92,5 @@ NB_MODULE(_core, m) {
         "height"_a, "cutoff"_a);
   bind_fit(m);
   bind_coding(m);
+  bind_tables(m);
 }

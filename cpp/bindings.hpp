@@ -53,5 +53,6 @@ inline Canvas make_canvas(int width, int height) {
 
 void bind_fit(nb::module_& m);
 void bind_coding(nb::module_& m);
+void bind_tables(nb::module_& m);
 
 }  // namespace splat2d
