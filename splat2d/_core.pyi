@@ -1,0 +1,139 @@
+# The native module (cpp/bindings.cpp, cpp/bind_fit.cpp, cpp/bind_coding.cpp). Arrays must be C-contiguous and
+# of exactly these dtypes; nothing is converted. A wrong dtype is a TypeError, a wrong shape a ValueError.
+
+import numpy as np
+from numpy.typing import NDArray
+
+_F32 = NDArray[np.float32]
+_I32 = NDArray[np.int32]
+_I64 = NDArray[np.int64]
+
+TIERS: int
+LEAF_LOG2: tuple[int, ...]  # of the leaf cells' sides, by tier
+MARGIN: int  # px beyond each edge of the canvas that centres may have
+MAX_COLOR: int
+MAX_ANGLES: int
+
+# Rendering: means [N, 2] px, conics [N, 3] px^-2, colors [N, C], background [C].
+
+def render(
+    means: _F32,
+    conics: _F32,
+    colors: _F32,
+    width: int,
+    height: int,
+    cutoff: float,
+    background: _F32 | None = None,
+    threads: int = 1,
+) -> _F32: ...  # [C, H, W]
+def render_into(
+    means: _F32,
+    conics: _F32,
+    colors: _F32,
+    cutoff: float,
+    background: _F32 | None,
+    threads: int,
+    out: _F32,  # [C, H, W]
+) -> None: ...
+def render_bytes(
+    means: _F32,
+    conics: _F32,
+    colors: _F32,
+    width: int,
+    height: int,
+    cutoff: float,
+    background: _F32 | None = None,
+    unpremultiply: bool = False,
+    threads: int = 1,
+) -> NDArray[np.uint8]: ...  # [H, W, C]
+def backward_into(
+    means: _F32,
+    conics: _F32,
+    colors: _F32,
+    v_out: _F32,  # [C, H, W]
+    cutoff: float,
+    threads: int,
+    v_means: _F32,
+    v_conics: _F32,
+    v_colors: _F32,
+) -> None: ...
+def count_pairs(means: _F32, conics: _F32, colors: _F32, width: int, height: int, cutoff: float) -> float: ...
+
+# Quantised splats: integers [N, C + 5] are k (C of them), area, aspect, angle, iy, ix.
+
+def dequantize(integers: _I32, step: float, chroma_step: int = 10) -> tuple[_F32, _F32, _F32]: ...
+def energy_classes(colors: _I32, chroma_step: int) -> _I32: ...  # [N, C] -> [N]
+def tiers(classes: _I32, areas: _I32) -> _I32: ...  # [N]
+def area_ranges(classes: _I32, tier: int) -> _I32: ...  # [N, 2], lowest and highest
+def angle_counts(classes: _I32, aspects: _I32) -> _I32: ...  # [N]
+def shapes_in_range(classes: _I32, shapes: _I32) -> NDArray[np.bool_]: ...  # shapes [N, 2 or more] -> [N]
+
+# Leaf cells: corners [N, 2] (x, y), width and height in Q12 px; shapes are area, aspect, angle (, iy, ix).
+
+def cell_points(classes: _I32, shapes: _I32, corners: _I64, width: int, height: int) -> _I64: ...  # [N]
+def cell_indices(classes: _I32, shapes: _I32, corners: _I64, width: int, height: int) -> _I64: ...  # [N]
+def cell_centers(
+    classes: _I32, shapes: _I32, corners: _I64, width: int, height: int, indices: _I64
+) -> _I32: ...  # [N, 2] iy, ix
+def lattice_centers(classes: _I32, shapes: _I32) -> _I64: ...  # [N, 2] x, y, Q12 px from the margin's corner
+
+class Fitter:
+    def __init__(
+        self,
+        image: _F32,  # [C, H, W] in [0, 1]
+        background: _F32,  # [C]
+        step: float,
+        lmbda: float,
+        chroma_step: float = 1.25,
+        cutoff: float = 9.5,
+        memory: int = 12,
+        threads: int = 1,
+    ) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def sse(self) -> float: ...
+    @property
+    def bits(self) -> float: ...
+    def set_rate(self, step: float, lmbda: float) -> None: ...
+    def prune(self, factor: float) -> int: ...  # splats removed
+    def seed(
+        self,
+        threshold: float,
+        limit: int,
+        smallest: float = 0.7,
+        largest: float = 24.0,
+        ratio: float = 1.6,
+        amplitude: float = 0.8,
+        separation: float = 1.2,
+    ) -> tuple[int, int]: ...  # candidates found, splats added
+    def refresh(self) -> None: ...
+    def step(self) -> bool: ...  # False when no step was found
+    def resample_from(self, other: Fitter, factor: float) -> None: ...
+    def splats(self) -> tuple[_F32, _F32, _F32]: ...  # means, conics, colors
+    def quantize(self) -> _I32: ...  # [N, C + 5]
+
+class Refiner:
+    def __init__(
+        self,
+        integers: _I32,  # [N, C + 5]
+        fitter: Fitter,
+        step: float,
+        chroma_step: int = 10,
+        cutoff: float = 12.25,
+    ) -> None: ...
+    def sweep(
+        self,
+        lmbda: float,
+        color: _F32,  # [C, 3, 256] bits
+        area: _F32,  # [36, 512] bits
+        aspect: _F32,  # [36, 96] bits
+        position: float,
+        seed: int,
+        move_shapes: bool = True,
+    ) -> tuple[int, int]: ...  # splats changed, removed
+    def integers(self) -> _I32: ...  # [N, C + 5]
+    def classes(self) -> _I32: ...  # [N]
+    def savings(self) -> _F32: ...  # [N]
+    def remove(self, indices: _I32) -> None: ...
+    def render(self) -> float: ...  # SSE of the whole picture, rendered afresh
