@@ -124,7 +124,7 @@ def test_the_size_is_checked_from_the_header(tmp_path):
     path.write_bytes(header_only(16384, 16384))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(InputImageError, match="truncated .image file is truncated"):
+        with pytest.raises(InputImageError, match=r"truncated \(image file is truncated"):
             load_picture(path)
 
 
