@@ -1,0 +1,84 @@
+# make demo           install into .venv, encode and decode a photograph, compare with JPEG, WebP and AVIF
+# make test           install into .venv with what the tests need, run them
+# make lint           style and types
+# make wheel          dist/*.whl and dist/*.tar.gz
+# make check-package  install both into empty virtual environments and use them
+# make clean          remove everything that the above made
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint wheel check-package clean
+
+PYTHON ?= python3
+# Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+NATIVE := pyproject.toml CMakeLists.txt $(wildcard cpp/* cuda/*)
+SOURCES := $(NATIVE) README.md LICENSE $(shell find splat2d configs -name '*.py' -o -name '*.yaml' -o -name 'py.typed')
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# The environment, a CPU torch and the build tools. The tools stay installed, and the package is built without
+# isolation, so that a second build compiles only what changed.
+$(VENV)/.tools: constraints.txt
+	@echo "making $(VENV) with torch and build tools"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --retries 1 --index-url $(TORCH_INDEX) --no-deps torch || $(PIP) --no-deps torch
+	$(PIP) scikit-build-core nanobind cmake ninja build
+	touch $@
+
+# Not editable: what runs is what a user gets.
+$(VENV)/.package: $(VENV)/.tools $(SOURCES)
+	@echo "installing splat2d"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-build-isolation .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.package
+	@echo "installing what the tests need"
+	$(PIP) "splat2d[test]"
+	touch $@
+
+demo: $(VENV)/.package
+	@$(BIN)/python examples/demo.py
+
+# From a folder without the sources, so that nothing but the installed package can be imported.
+test: $(VENV)/.test
+	@mkdir -p build/run
+	cd build/run
+	../../$(BIN)/python -m pytest -c ../../pyproject.toml --rootdir ../.. ../../tests $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/clang-format --dry-run --Werror $$(find cpp cuda -name '*.?pp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
+
+wheel: $(VENV)/.tools
+	@rm -rf dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m build --no-isolation --outdir dist .
+
+# With the needs of the decode floor only: a decoder must not need torch.
+check-package: wheel
+	@mkdir -p build/run
+	for archive in dist/*.whl dist/*.tar.gz; do
+	  rm -rf build/empty
+	  $(PYTHON) -m venv build/empty
+	  pip="build/empty/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt"
+	  $$pip numpy pillow constriction tyro
+	  $$pip --no-deps "$$archive"
+	  (cd build/run && ../empty/bin/python ../../.ci/check_installed.py ../..)
+	  echo "$$archive: installs into an empty environment and works"
+	done
+	rm -rf build/empty
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	find splat2d tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,90 @@
+"""The command line: one module a verb, one line on stderr for everything a user can cause."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from splat2d.cli._terminal import say
+from splat2d.errors import Splat2dError
+
+VERBS = {"encode": "Encode", "decode": "Decode", "info": "Info"}
+"""Each verb's module in this package, and the command class in it."""
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+EXIT_FAULT = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Args:
+        argv: The arguments without the program's name; those of the process when None.
+
+    Returns:
+        0 when the command did its work, 1 for a fault in files, data or settings, 2 for a wrong
+        command line, 130 after Ctrl-C.
+    """
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # here, where a reader that went away can still be answered quietly
+        return status
+    except BrokenPipeError:
+        _abandon_stdout()
+        return EXIT_FAULT
+    except KeyboardInterrupt:
+        say("interrupted")
+        return EXIT_INTERRUPTED
+    except Splat2dError as fault:
+        say(f"error: {fault}")
+        return EXIT_FAULT
+    except MemoryError:
+        say("error: out of memory; try a smaller picture, a smaller --scale or a --crop")
+        return EXIT_FAULT
+    except OSError as fault:
+        say(f"error: {fault}")  # a full disk behind a redirected stdout, for example
+        _abandon_stdout()
+        return EXIT_FAULT
+
+
+def _run(argv: list[str]) -> int:
+    """Parse the command line and do what it says."""
+    if not sys.warnoptions:
+        import warnings
+
+        # Pictures' own warnings arrive in Picture.warnings; a library's are of no use to a user.
+        warnings.simplefilter("ignore")
+    if argv == ["--version"]:
+        from importlib.metadata import version
+
+        print(f"splat2d {version('splat2d')}")
+        return 0
+    if argv[:1] == ["--completion"]:
+        if len(argv) != 2 or argv[1] not in SHELLS:
+            say(f"error: --completion needs the name of a shell: {', '.join(SHELLS)}")
+            return EXIT_USAGE
+        argv = ["--tyro-print-completion", argv[1]]
+
+    from splat2d.cli import _arguments
+
+    try:
+        command = _arguments.parse(argv, VERBS)
+        if command is not None:
+            command.run()
+    except _arguments.UsageError as fault:
+        say(f"error: {fault}")
+        return EXIT_USAGE
+    return 0
+
+
+def _abandon_stdout() -> None:
+    """Keep the interpreter from flushing, and complaining about, a stdout that is gone."""
+    import os
+
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        sys.stdout = None

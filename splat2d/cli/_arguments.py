@@ -1,0 +1,164 @@
+"""From arguments to a command object, and the checks that the verbs share."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+
+class UsageError(Exception):
+    """A command line that cannot be meant: exit status 2."""
+
+
+class Command(Protocol):
+    """A parsed command line of one verb."""
+
+    def run(self) -> None:
+        """Do the work."""
+        ...
+
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+def parse(argv: list[str], verbs: Mapping[str, str]) -> Command | None:
+    """Return the command that the arguments ask for.
+
+    Args:
+        argv: Arguments without the program's name.
+        verbs: Name of each verb's module in this package, and of its command class.
+
+    Returns:
+        The command, or None when help or a completion script was printed instead.
+
+    Raises:
+        UsageError: If the arguments do not parse.
+    """
+    from importlib import import_module
+
+    import tyro
+
+    def load(verb: str) -> Any:
+        return getattr(import_module(f"splat2d.cli.{verb}"), verbs[verb])
+
+    config = (tyro.conf.FlagCreatePairsOff,)
+    complaint = io.StringIO()
+    try:
+        # tyro draws a box of several lines around a complaint; a script wants one line.
+        with contextlib.redirect_stderr(complaint):
+            if argv and argv[0] in verbs:
+                # One verb alone, so that a decode does not wait for the others' parsers.
+                verb = argv[0]
+                return tyro.cli(load(verb), prog=f"splat2d {verb}", args=argv[1:], config=config)
+            return tyro.extras.subcommand_cli_from_dict(
+                {verb: load(verb) for verb in verbs},
+                prog="splat2d",
+                description="Pictures as sets of 2D Gaussians. Also: splat2d --version, and "
+                "splat2d --completion {bash,zsh,tcsh} for a completion script of that shell.",
+                args=argv,
+                config=config,
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            return None
+        raise UsageError(_first_statement(complaint.getvalue())) from None
+
+
+def _first_statement(box: str) -> str:
+    """Return a boxed complaint's first statement and its advice as one line."""
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines():
+        inner = re.sub(r"^[│|+]|[│|+]$", "", line.strip())
+        text = inner.strip()
+        if re.match(r"^[╭╰+]", line.strip()) or inner.startswith(" " * 8):
+            continue  # the frame with a title that the statement repeats, or an option's help
+        if re.fullmatch(r"[─-]*", text):
+            sections.append([])  # a rule or an empty line
+        else:
+            sections[-1].append(text)
+    statements = [" ".join(lines).rstrip(".") for lines in sections if lines]
+    if not statements:
+        return "the arguments do not parse; run splat2d --help"
+    advice = re.search(r"splat2d(?: \w+)? --help", " ".join(statements[1:]))
+    return f"{statements[0]}; run {advice[0] if advice else 'splat2d --help'}"
+
+
+def at_most_one(**options: object) -> None:
+    """Raise UsageError if more than one of these options was given.
+
+    Args:
+        **options: Name of each option without dashes, and its value; None when it was not given.
+    """
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        choices = ", ".join(f"--{name}" for name in options)
+        raise UsageError(f"{' and '.join(given)} contradict each other; give one of {choices}")
+
+
+def in_range(low: float, high: float = math.inf, *, above: bool = False, **options: float | None) -> None:
+    """Raise UsageError if an option that was given is not a number within limits.
+
+    Args:
+        low: Least value.
+        high: Largest value.
+        above: Whether the value must be more than `low`.
+        **options: Name of each option without dashes, and its value; None when it was not given.
+    """
+    expected = f"more than {low:g}" if above else f"{low:g} or more"
+    if high < math.inf:
+        expected = f"{low:g} to {high:g}"
+    for name, value in options.items():
+        if value is None:
+            continue
+        # Not a number fails every comparison, hence the negation.
+        if not (low <= value <= high and math.isfinite(value)) or (above and value == low):
+            raise UsageError(f"--{name} {value:g} is out of range; expected {expected}")
+
+
+def parse_bytes(text: str) -> int:
+    """Return a number of bytes that may carry a unit: 20000, 20k, 1.5M, 64KiB.
+
+    Args:
+        text: What the user wrote.
+
+    Returns:
+        Bytes, at least 1; k, M and G are powers of 1000, Ki, Mi and Gi of 1024.
+
+    Raises:
+        UsageError: If this is no such number.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([kmg]?i?)b?", text.strip().lower())
+    size = int(float(match[1]) * _UNITS[match[2]]) if match and match[2] in _UNITS else 0
+    if size < 1:
+        raise UsageError(f"--size {text!r} is no size; expected bytes such as 20000, 20k, 1.5M or 64KiB")
+    return size
+
+
+def parse_integers(option: str, text: str, names: Iterable[str]) -> tuple[int, ...]:
+    """Return integers that were written with commas between them.
+
+    Args:
+        option: Name of the option without dashes.
+        text: What the user wrote.
+        names: What each integer means; their number is the number expected.
+
+    Returns:
+        One integer for each name.
+
+    Raises:
+        UsageError: If these are not that many integers.
+    """
+    names = list(names)
+    parts = text.split(",")
+    try:
+        numbers = tuple(int(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(names):
+        expected = ",".join(names)
+        raise UsageError(f"--{option} {text!r} is not understood; expected {expected} as integers in px")
+    return numbers

@@ -1,0 +1,34 @@
+"""The verbs' way from a path to a scene."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from splat2d.scene import Scene
+
+
+def open_scene(path: str, *, tiers: int | None = None, count_bits: bool = False) -> Scene:
+    """Return the scene in a .splat file.
+
+    Args:
+        path: The file.
+        tiers: Decode only this many tiers, the coarsest first.
+        count_bits: Whether to keep the code length of each attribute.
+
+    Returns:
+        The scene.
+
+    Raises:
+        BitstreamError: If the file cannot be read or is no undamaged .splat file; names the file.
+        ConfigError: If there are no such tiers.
+    """
+    from splat2d.errors import BitstreamError
+    from splat2d.files import read_bytes, shown
+    from splat2d.scene import Scene
+
+    data = read_bytes(path, error=BitstreamError)
+    try:
+        return Scene.from_bytes(data, tiers=tiers, count_bits=count_bits)
+    except BitstreamError as fault:
+        raise BitstreamError(f"{shown(path)}: {fault}") from None

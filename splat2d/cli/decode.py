@@ -1,0 +1,78 @@
+"""`splat2d decode`: a .splat file becomes a picture, at any size."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any, Optional
+
+from tyro.conf import Positional, arg
+
+from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_integers
+from splat2d.cli._terminal import print_json
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Decode a .splat file into a picture."""
+
+    input: Annotated[Positional[str], arg(metavar="INPUT", help="The .splat file.")]
+    output: Annotated[
+        Positional[str],
+        arg(metavar="OUTPUT", help="Picture in any format that Pillow writes, or .npy for float32."),
+    ]
+    scale: Annotated[Optional[float], arg(metavar="S", help="Size over the original's: 2, 0.5.")] = None
+    width: Annotated[Optional[int], arg(metavar="W", help="Width in px; the height follows.")] = None
+    height: Annotated[Optional[int], arg(metavar="H", help="Height in px; the width follows.")] = None
+    crop: Annotated[
+        Optional[str], arg(metavar="X,Y,W,H", help="Only this window, in px of the original.")
+    ] = None
+    tiers: Annotated[Optional[int], arg(metavar="K", help="Only the K coarsest tiers of splats.")] = None
+    threads: Annotated[Optional[int], arg(metavar="N", help="Threads; all cores when not given.")] = None
+    force: Annotated[bool, arg(help="Replace an existing OUTPUT.")] = False
+    as_json: Annotated[bool, arg(name="json", help="Print figures as one JSON object.")] = False
+
+    def run(self) -> None:
+        """Decode the file, render the window, write the picture."""
+        at_most_one(scale=self.scale, width=self.width, height=self.height)
+        in_range(0, above=True, scale=self.scale)
+        in_range(1, width=self.width, height=self.height, tiers=self.tiers, threads=self.threads)
+        crop = None
+        if self.crop is not None:
+            crop = parse_integers("crop", self.crop, ("X", "Y", "W", "H"))
+            if min(crop[2:]) < 1:
+                raise UsageError(f"--crop {self.crop!r} is empty; expected W and H of 1 or more")
+
+        from splat2d.cli._scene import open_scene
+        from splat2d.files import check_output
+        from splat2d.pictures import picture_format, save_picture
+
+        check_output(self.output, force=self.force)
+        as_float = picture_format(self.output) == "NPY"
+        start = time.perf_counter()
+        scene = open_scene(self.input, tiers=self.tiers)
+        view: dict[str, Any] = {
+            "scale": self.scale,
+            "width": self.width,
+            "height": self.height,
+            "crop": crop,
+            "threads": self.threads,
+        }
+        pixels = scene.render_float(**view) if as_float else scene.render(**view)
+        seconds = time.perf_counter() - start
+        save_picture(pixels, self.output, force=self.force)
+        if self.as_json:
+            figures = {
+                "input": self.input,
+                "output": self.output,
+                "width": pixels.shape[1],
+                "height": pixels.shape[0],
+                "channels": scene.channels,
+                "splats": scene.count,
+                "tiers": scene.tiers if self.tiers is None else min(self.tiers, scene.tiers),
+                "seconds": seconds,
+            }
+            print_json(figures)
+        else:
+            height, width = pixels.shape[:2]
+            print(f"{self.output}: {width}x{height}, {scene.count:,} splats, {seconds:.3f} s")

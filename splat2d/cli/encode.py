@@ -1,0 +1,96 @@
+"""`splat2d encode`: a picture becomes a .splat file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Optional
+
+from tyro.conf import Positional, arg
+
+from splat2d.cli._arguments import at_most_one, in_range, parse_bytes
+from splat2d.cli._terminal import print_json, progress_bar, warn
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Encode a picture into a .splat file."""
+
+    input: Annotated[Positional[str], arg(metavar="INPUT", help="Picture in any format that Pillow reads.")]
+    output: Annotated[Positional[str], arg(metavar="OUTPUT", help="The .splat file to write.")]
+    quality: Annotated[
+        Optional[int], arg(metavar="1..100", help="Quality; without any target the preset's own.")
+    ] = None
+    psnr: Annotated[Optional[float], arg(metavar="DB", help="Least RGB PSNR, in dB.")] = None
+    bpp: Annotated[Optional[float], arg(metavar="B", help="Most bits per pixel of the file.")] = None
+    size: Annotated[Optional[str], arg(metavar="BYTES", help="Most bytes of the file: 20000, 20k, 1.5M.")] = (
+        None
+    )
+    preset: Annotated[Literal["fast", "default", "best"], arg(help="How long to search.")] = "default"
+    seed: Annotated[int, arg(metavar="N", help="Seed of the random order of refinement.")] = 0
+    threads: Annotated[
+        Optional[int], arg(metavar="N", help="Threads; all cores when not given. The file is the same.")
+    ] = None
+    force: Annotated[bool, arg(help="Replace an existing OUTPUT.")] = False
+    as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
+
+    def run(self) -> None:
+        """Fit the picture, write the file, print one line."""
+        at_most_one(quality=self.quality, psnr=self.psnr, bpp=self.bpp, size=self.size)
+        in_range(1, 100, quality=self.quality)
+        in_range(0, above=True, psnr=self.psnr, bpp=self.bpp)
+        in_range(1, threads=self.threads)
+        in_range(0, 2**63 - 1, seed=self.seed)
+        size = None if self.size is None else parse_bytes(self.size)
+
+        from splat2d.files import check_output, write_atomic
+        from splat2d.pictures import load_picture
+
+        # First what fails at once, so that nobody waits for a fit that cannot be stored.
+        check_output(self.output, force=self.force)
+        picture = load_picture(self.input)
+        warn(picture.warnings)
+
+        from splat2d.fit.encode import encode_picture
+
+        with progress_bar("fitting") as progress:
+            encoded = encode_picture(
+                picture,
+                quality=self.quality,
+                psnr=self.psnr,
+                bpp=self.bpp,
+                size=size,
+                preset=self.preset,
+                seed=self.seed,
+                threads=self.threads,
+                progress=progress,
+            )
+        with write_atomic(self.output, force=self.force) as file:
+            file.write(encoded.data)
+
+        channels, height, width = picture.pixels.shape
+        bpp = 8 * len(encoded.data) / (width * height)
+        if self.as_json:
+            figures = {
+                "input": self.input,
+                "output": self.output,
+                "size": len(encoded.data),
+                "bpp": bpp,
+                "width": width,
+                "height": height,
+                "channels": channels,
+                "splats": encoded.splats,
+                "psnr": encoded.psnr,
+                "seconds": encoded.seconds,
+                "quality": encoded.quality,
+                "step": encoded.step,
+                "preset": self.preset,
+                "seed": self.seed,
+                "notes": picture.notes,
+                "warnings": picture.warnings,
+            }
+            print_json(figures)
+        else:
+            print(
+                f"{self.output}: {len(encoded.data):,} bytes, {bpp:.4f} bpp, {encoded.splats:,} splats, "
+                f"{encoded.psnr:.2f} dB, {encoded.seconds:.2f} s"
+            )

@@ -1,0 +1,59 @@
+"""`splat2d info`: what a .splat file holds, and where its bits go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Optional
+
+from tyro.conf import Positional, arg
+
+from splat2d.cli._terminal import print_json
+
+
+@dataclass(frozen=True)
+class Info:
+    """Tell what a .splat file holds: size, splats, bits by attribute, tiers, quality."""
+
+    file: Annotated[Positional[str], arg(metavar="FILE", help="The .splat file.")]
+    as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
+    plot: Annotated[
+        Optional[str], arg(metavar="OUT.png", help="Also draw the splats' ellipses over the picture.")
+    ] = None
+    force: Annotated[bool, arg(help="Replace an existing plot.")] = False
+
+    def run(self) -> None:
+        """Print the figures, and draw the plot if one is asked for."""
+        from splat2d.cli._scene import open_scene
+        from splat2d.files import check_output
+
+        if self.plot is not None:
+            from splat2d.pictures import picture_format
+
+            check_output(self.plot, force=self.force)
+            picture_format(self.plot)
+        scene = open_scene(self.file, count_bits=True)
+        figures = {"file": self.file, **scene.info()}
+        if self.plot is not None:
+            from splat2d.pictures import save_picture
+            from splat2d.plot import plot_ellipses
+
+            save_picture(plot_ellipses(scene), self.plot, force=self.force)
+            figures["plot"] = self.plot
+        if self.as_json:
+            print_json(figures)
+        else:
+            for name, value in figures.items():
+                print(f"{name.replace('_', ' '):<16} {_text(value)}")
+
+
+def _text(value: Any) -> str:
+    """Return a figure as a person reads it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {_text(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(_text(inner) for inner in value) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if value is None:
+        return "unknown"
+    return f"{value:,}" if isinstance(value, int) else str(value)
