@@ -1,10 +1,11 @@
-# The native module (cpp/bindings.cpp, cpp/bind_fit.cpp, cpp/bind_coding.cpp). Arrays must be C-contiguous and
-# of exactly these dtypes; nothing is converted. A wrong dtype is a TypeError, a wrong shape a ValueError.
+# The native module (cpp/bind*.cpp). Arrays must be C-contiguous and of exactly these dtypes; nothing is
+# converted. A wrong dtype is a TypeError, a wrong shape a ValueError.
 
 import numpy as np
 from numpy.typing import NDArray
 
 _F32 = NDArray[np.float32]
+_F64 = NDArray[np.float64]
 _I32 = NDArray[np.int32]
 _I64 = NDArray[np.int64]
 
@@ -77,6 +78,42 @@ def cell_centers(
 ) -> _I32: ...  # [N, 2] iy, ix
 def lattice_centers(classes: _I32, shapes: _I32) -> _I64: ...  # [N, 2] x, y, Q12 px from the margin's corner
 
+# Tables of the entropy coder: rows are integers held in float64.
+
+class Table:
+    def __init__(
+        self,
+        prior: _I64,  # [contexts, symbols]
+        fine: int = 1,
+        strength: int = 12,
+    ) -> None: ...
+    def rows(self, coarse: _I64, fine: _I64) -> _F64: ...  # [N, symbols]
+    def update(self, coarse: _I64, fine: _I64, symbols: _I64) -> None: ...
+
+class SplitTree:
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        tier: int,
+        count: int,
+        earlier: _I64,  # [M, 2] x, y in Q12 px
+        positions: _I64,  # [count, 2] when encoding, [0, 2] when decoding
+    ) -> None: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def cell_width(self) -> int: ...
+    @property
+    def cell_height(self) -> int: ...
+    def next_level(self) -> bool: ...
+    def is_uniform(self, group: int) -> bool: ...
+    def rows(self, group: int) -> _F64: ...  # [n, symbols], or sizes [n, 1] of a uniform group
+    def values(self, group: int) -> _I64: ...  # [n]
+    def put(self, group: int, values: _I64) -> bool: ...  # False when a value is out of range
+    def finish_level(self) -> None: ...
+    def leaves(self) -> tuple[_I64, _I64]: ...  # corners [N, 2], order of the given positions
+
 class Fitter:
     def __init__(
         self,
@@ -100,7 +137,7 @@ class Fitter:
     def seed(
         self,
         threshold: float,
-        limit: int,
+        share: float,
         smallest: float = 0.7,
         largest: float = 24.0,
         ratio: float = 1.6,

@@ -209,7 +209,7 @@ def transform(
 
     Returns:
         Means [M, 2], conics [M, 3] and colours [M, C], float32 and contiguous, in the given order. Gone are
-        splats that miss the window, have a number that is not finite or a conic that is not positive definite.
+        splats that miss the window, have a number that is not finite or whose conic is not positive definite.
 
     Raises:
         ShapeError: If the arrays do not have these shapes.
