@@ -27,8 +27,9 @@ TOLERANCES = {
     # Against float64 evaluation at canvas points; the float32 centres count.
     "enlarged": Tolerance(5e-5),  # 1.3e-5
     "window": Tolerance(2e-5),  # 3.1e-6
-    # Root mean square over the standard deviation of the box-averaged picture. An approximation, not rounding:
-    # 0.4% at half size, 1.2% at a quarter, 2.5% at an eighth with splats from 0.6 px; point sampling 3 to 18%.
+    # Root mean square over the standard deviation of the box-averaged picture. An approximation, not
+    # rounding: 0.4% at half size, 1.2% at a quarter, 2.5% at an eighth with splats from 0.6 px, where
+    # point sampling is off by 3, 9 and 18%.
     "box average": Tolerance(0.03),  # 0.0246
     # Ratio of integrals, from float32 conics and amplitudes.
     "integral": Tolerance(4e-6),  # 8.9e-7
