@@ -116,6 +116,7 @@ def test_same_bits_for_any_number_of_threads(splats):
 @pytest.mark.parametrize("at", range(8), ids="x y a b c red green blue".split())
 def test_splats_that_are_not_finite_count_for_nothing(splats, at, value):
     tensor, column = ((0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2))[at]
+    splats[0][4] = torch.tensor([WIDTH / 2, HEIGHT / 2])  # where it would show
     bad = [v.clone() for v in splats]
     bad[tensor][4, column] = value
     rest = [torch.cat([v[:4], v[5:]]) for v in splats]

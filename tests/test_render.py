@@ -158,6 +158,7 @@ def test_splats_that_are_not_finite_count_for_nothing(splats, at, value, scale):
     view = View.whole(WIDTH, HEIGHT, scale)
     tensor, column = ((0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2))[at]
     bad = [v.copy() for v in splats]
+    bad[0][4] = WIDTH / 2, HEIGHT / 2  # where it would show
     bad[tensor][4, column] = value
     rest = [np.delete(v, 4, axis=0) for v in splats]
     np.testing.assert_array_equal(render(*bad, view), render(*rest, view))
