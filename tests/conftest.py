@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,3 +50,31 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def small_splat() -> bytes:
+    """A .splat file of 48x32 px, RGB, with 40 splats in its third tier and a note, made without a fit."""
+    from splat2d._backend import core
+    from splat2d.codec.coder import Encoder
+    from splat2d.codec.container import Container, Header, write
+    from splat2d.codec.splats import Layout, code_splats
+
+    width, height, chroma_step, count = 48, 32, 10, 40
+    rng = np.random.default_rng(0)
+    integers = np.zeros((20000, 8), np.int32)
+    integers[:, :3] = rng.integers(-12, 13, (len(integers), 3))
+    integers[:, 0] = rng.choice([-20, 20], len(integers))
+    classes = core().energy_classes(np.ascontiguousarray(integers[:, :3]), chroma_step)
+    integers[:, 3] = core().area_ranges(classes, 2)[:, 0]
+    integers[:, 6:] = rng.integers(0, 3000, (len(integers), 2))
+    # Which lattice points lie on the canvas depends on everything else, so draw many and keep some.
+    means = core().dequantize(integers, 0.3, chroma_step)[0]
+    integers = integers[np.all((means >= 0) & (means < [width, height]), axis=1)][:count]
+    assert len(integers) == count
+
+    counts = (0, 0, count) + (0,) * (core().TIERS - 3)
+    encoder = Encoder()
+    code_splats(encoder, Layout(width, height, 3, chroma_step, counts), integers)
+    header = Header(width, height, 3, 600, chroma_step, 50, (90, 100, 110))
+    return write(Container(header, counts, encoder.to_bytes(), ("made by a test",)))

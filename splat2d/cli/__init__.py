@@ -11,7 +11,7 @@ from splat2d.errors import Splat2dError
 VERBS = {"encode": "Encode", "decode": "Decode", "info": "Info"}
 """Each verb's module in this package, and the command class in it."""
 
-SHELLS = ("bash", "zsh", "tcsh")
+SHELLS = ("bash", "zsh")
 
 EXIT_FAULT = 1
 EXIT_USAGE = 2

@@ -58,7 +58,7 @@ def parse(argv: list[str], verbs: Mapping[str, str]) -> Command | None:
                 {verb: load(verb) for verb in verbs},
                 prog="splat2d",
                 description="Pictures as sets of 2D Gaussians. Also: splat2d --version, and "
-                "splat2d --completion {bash,zsh,tcsh} for a completion script of that shell.",
+                "splat2d --completion {bash,zsh} for a completion script of that shell.",
                 args=argv,
                 config=config,
             )
@@ -70,17 +70,20 @@ def parse(argv: list[str], verbs: Mapping[str, str]) -> Command | None:
 
 def _first_statement(box: str) -> str:
     """Return a boxed complaint's first statement and its advice as one line."""
+    lines = box.splitlines()
+    # The title, which the statement repeats, stands in the frame, or above a rule where the terminal
+    # knows no line drawing and the frame is made of spaces.
+    lines = [line for line in lines[1:] if not line.startswith("╰")]
+    if lines and re.fullmatch(r" ?-+ ?", lines[0]):
+        del lines[0]
     sections: list[list[str]] = [[]]
-    for line in box.splitlines():
-        inner = re.sub(r"^[│|+]|[│|+]$", "", line.strip())
-        text = inner.strip()
-        if re.match(r"^[╭╰+]", line.strip()) or inner.startswith(" " * 8):
-            continue  # the frame with a title that the statement repeats, or an option's help
-        if re.fullmatch(r"[─-]*", text):
+    for line in lines:
+        inner = line[1:-1]
+        if re.fullmatch(r"[ ─-]*", inner):
             sections.append([])  # a rule or an empty line
-        else:
-            sections[-1].append(text)
-    statements = [" ".join(lines).rstrip(".") for lines in sections if lines]
+        elif not inner.startswith(" " * 8):  # so deep are only options' help texts
+            sections[-1].append(inner.strip())
+    statements = [" ".join(section).rstrip(".") for section in sections if section]
     if not statements:
         return "the arguments do not parse; run splat2d --help"
     advice = re.search(r"splat2d(?: \w+)? --help", " ".join(statements[1:]))

@@ -51,7 +51,7 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name.replace('_', ' ')} {_text(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
-        return "; ".join(_text(inner) for inner in value) or "none"
+        return ", ".join(_text(inner) for inner in value) or "none"
     if isinstance(value, float):
         return f"{value:.4g}"
     if value is None:
