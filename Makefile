@@ -59,7 +59,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/clang-format --dry-run --Werror $$(find cpp cuda -name '*.?pp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h')
+	$(BIN)/clang-format --dry-run --Werror $(wildcard cpp/*.?pp cuda/*.?pp cuda/*.cu cuda/*.cuh)
 
 wheel: $(VENV)/.tools
 	@rm -rf dist
