@@ -66,16 +66,16 @@ void bind_fit(nb::module_& m) {
       .def("prune", &Fitter::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "seed",
-          [](Fitter& self, double threshold, int limit, double smallest, double largest, double ratio, double amplitude,
+          [](Fitter& self, double threshold, double energy, double smallest, double largest, double ratio, double amplitude,
              double separation) {
             Fitter::SeedResult r;
             {
               nb::gil_scoped_release release;
-              r = self.seed({threshold, limit, smallest, largest, ratio, amplitude, separation});
+              r = self.seed({threshold, energy, smallest, largest, ratio, amplitude, separation});
             }
             return nb::make_tuple(r.candidates, r.added);
           },
-          "threshold"_a, "limit"_a, "smallest"_a = 0.7, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
+          "threshold"_a, "energy"_a, "smallest"_a = 0.7, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
           "separation"_a = 1.2)
       .def("refresh", &Fitter::refresh, nb::call_guard<nb::gil_scoped_release>())
       .def("step", &Fitter::step, nb::call_guard<nb::gil_scoped_release>())

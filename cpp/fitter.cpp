@@ -11,6 +11,8 @@ namespace {
 
 constexpr float kPi = 3.14159265f;
 constexpr float kInvLn2 = 1.44269504f;
+// Bits that a doubling of the area saves: wide splats have coarser positions, but rarer shapes.
+constexpr float kAreaBits = 0.5f;
 constexpr float kScaleMin = 0.3f, kScaleMax = 1000.0f;  // px, standard deviations
 
 // A fixed partition of a sum, so that it does not depend on the number of threads.
@@ -135,7 +137,7 @@ void Fitter::rate(float* gradient) {
       const float g11 = l[0] * l[0] + l[2] * l[2], g22 = l[1] * l[1] + l[3] * l[3], g12 = l[0] * l[1] + l[2] * l[3];
       const float cosh = (g11 + g22) / (2 * det), sinh2 = std::max(cosh * cosh - 1, 0.0f);
       const float x = 1 + sinh2 * r2;
-      float b = 2.5f * std::log2(r2) - std::log2(det) + 0.5f * std::log2(x);
+      float b = 2.5f * std::log2(r2) - kAreaBits * std::log2(det) + 0.5f * std::log2(x);
       for (int c = 0; c < C; ++c) b += 1.3f * std::log2(1 + std::fabs(k[c]) / component_steps_[c]);
       bits[block] += b;
       if (!gradient) continue;
@@ -148,7 +150,7 @@ void Fitter::rate(float* gradient) {
         v[c] += scale * (from_energy * k[c] + 1.3f * std::tanh(4 * k[c] / d) / (d + std::fabs(k[c])));
       }
       const float from_aspect = 0.5f * r2 / x * cosh / det;
-      v[C + 2] -= scale * unit_e_[i];
+      v[C + 2] -= kAreaBits * scale * unit_e_[i];
       v[C + 3] += scale * from_aspect * (g11 - g22) * unit_e_[i];
       v[C + 4] += scale * from_aspect * 2 * g12 * unit_e_[i];
     }
@@ -343,7 +345,7 @@ int Fitter::prune(double factor) {
     const double det = std::fabs(l[0] * l[3] - l[1] * l[2]);
     const double cosh = (l[0] * l[0] + l[1] * l[1] + l[2] * l[2] + l[3] * l[3]) / (2 * det);
     const double r2 = 1 + energy / (component_steps_[0] * component_steps_[0]);
-    const double bits = constant_bits() + 2.5 * std::log2(r2) - std::log2(det) +
+    const double bits = constant_bits() + 2.5 * std::log2(r2) - kAreaBits * std::log2(det) +
                         0.5 * std::log2(1 + std::max(cosh * cosh - 1, 0.0) * r2) + extra;
     // SSE without the splat minus SSE with it
     if (energy - 2 * cross <= factor * options_.lambda * std::max(bits, 8.0)) {

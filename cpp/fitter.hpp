@@ -28,7 +28,7 @@ struct FitOptions {
 
 struct SeedOptions {
   double threshold;       // least SSE a seed must promise
-  int limit;              // most seeds this round
+  double energy;          // part of the present SSE that a round's seeds may promise together
   double smallest = 0.7;  // px
   double largest = 24.0;  // px
   double ratio = 1.6;     // between scales
@@ -74,7 +74,7 @@ class Fitter {
 
   double sse() const { return sse_; }
   double bits() const { return bits_ + constant_bits() * count(); }
-  double constant_bits() const { return 14.0; }
+  double constant_bits() const { return 16.0; }
 
   // Means [N, 2], conics [N, 3], colours [N, C] of the present state.
   void splats(float* means, float* conics, float* colors) const;

@@ -15,6 +15,7 @@ namespace splat2d {
 namespace {
 
 constexpr float kPi = 3.14159265f;
+constexpr size_t kLeastSeeds = 32;  // a round, whatever they promise
 constexpr int kCoarsest = 8;        // pixels of the coarsest grid that large scales are searched on
 constexpr float kGridScale = 3.2f;  // a scale moves to a coarser grid beyond this many of its pixels
 // Limits of a seed's deviation over its scale, and of the normalised Hessian they come from.
@@ -167,7 +168,12 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
   }
   std::vector<Candidate> seeds = suppress(std::move(found), canvas_, static_cast<float>(options.separation));
   const int candidates = static_cast<int>(seeds.size());
-  if (candidates > options.limit) seeds.resize(options.limit);
+  // The peaks of one scale echo in the next, so a round may promise only a part of the error it starts from:
+  // few seeds while the picture is bare, all of them once it is nearly explained.
+  double promised = 0;
+  size_t kept = 0;
+  while (kept < seeds.size() && (kept < kLeastSeeds || promised < options.energy * sse_)) promised += seeds[kept++].saved;
+  seeds.resize(kept);
 
   std::vector<float> means, frames, ks;
   for (const Candidate& s : seeds) {

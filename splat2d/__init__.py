@@ -1,0 +1,162 @@
+"""splat2d: an image codec whose picture is a set of 2D Gaussians.
+
+>>> import splat2d
+>>> data = splat2d.encode("photo.png", quality=60)          # doctest: +SKIP
+>>> pixels = splat2d.decode(data, scale=2)                  # doctest: +SKIP
+>>> scene = splat2d.open("photo.splat")                     # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from splat2d.errors import (
+    BackendUnavailableError,
+    BitstreamError,
+    ConfigError,
+    InputImageError,
+    OutputError,
+    ShapeError,
+    Splat2dError,
+    TargetError,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from splat2d.fit.fitter import Progress
+    from splat2d.scene import Scene
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendUnavailableError",
+    "BitstreamError",
+    "ConfigError",
+    "InputImageError",
+    "OutputError",
+    "ShapeError",
+    "Splat2dError",
+    "TargetError",
+    "__version__",
+    "decode",
+    "encode",
+    "open",
+]
+
+
+def encode(
+    image: Any,
+    *,
+    quality: int | None = None,
+    psnr: float | None = None,
+    bpp: float | None = None,
+    size: int | None = None,
+    preset: str = "default",
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Any = None,
+) -> bytes:
+    """Encode a picture as the bytes of a .splat file.
+
+    Args:
+        image: a path, a Pillow image or an array [H, W] or [H, W, C] (uint8, uint16, or floats in [0, 1]).
+        quality: 1 to 100; 75 when no target is given.
+        psnr: least PSNR of the decoded file, dB.
+        bpp: most bits a pixel of the file.
+        size: most bytes of the file.
+        preset: fast, default or best, or the path of a YAML file.
+        seed: of the encoder's random order; the same input, settings and seed give the same file.
+        threads: None uses all cores; the file does not depend on it.
+        progress: called with a `Progress` now and then.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        InputImageError: a picture that cannot be read.
+        ShapeError: an array that is not a picture.
+        ConfigError: settings out of range or in contradiction.
+        TargetError: a target that the picture cannot reach.
+    """
+    from splat2d.fit.encode import encode_picture
+    from splat2d.pictures import load_picture
+
+    return encode_picture(
+        load_picture(image),
+        quality=quality,
+        psnr=psnr,
+        bpp=bpp,
+        size=size,
+        preset=preset,
+        seed=seed,
+        threads=threads,
+        progress=progress,
+    ).data
+
+
+def decode(
+    data: bytes,
+    *,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    crop: Sequence[float] | None = None,
+    tiers: int | None = None,
+    dtype: Literal["uint8", "float32"] = "uint8",
+    threads: int | None = None,
+) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Decode the bytes of a .splat file to pixels.
+
+    Args:
+        data: the whole file.
+        scale: output px for each canvas px.
+        width: output width, px, instead of scale; the height follows unless given too.
+        height: output height, px, instead of scale.
+        crop: x, y, width, height of the window, canvas px.
+        tiers: decode only this many tiers, a coarser picture.
+        dtype: uint8 with straight alpha, or float32 unclamped with premultiplied alpha.
+        threads: None uses all cores.
+
+    Returns:
+        [H, W, C].
+
+    Raises:
+        BitstreamError: not a whole, undamaged .splat file.
+        ConfigError: settings out of range or in contradiction.
+    """
+    from splat2d.scene import Scene
+
+    if dtype not in ("uint8", "float32"):
+        raise ConfigError(f"dtype is {dtype!r}, expected 'uint8' or 'float32'")
+    scene = Scene.from_bytes(data, tiers=tiers)
+    render = scene.render if dtype == "uint8" else scene.render_float
+    return render(scale=scale, width=width, height=height, crop=crop, threads=threads)
+
+
+def open(path: str | os.PathLike[str]) -> Scene:  # noqa: A001  (Pillow's and the standard library's name for it)
+    """Read a .splat file as a `Scene` to render from."""
+    from splat2d.files import read_bytes
+    from splat2d.scene import Scene
+
+    return Scene.from_bytes(read_bytes(path, error=BitstreamError))
+
+
+def __getattr__(name: str) -> Any:
+    """Load the heavier names on first use, so that `import splat2d` stays quick."""
+    if name == "Scene":
+        from splat2d.scene import Scene
+
+        return Scene
+    if name == "Progress":
+        from splat2d.fit.fitter import Progress
+
+        return Progress
+    if name == "rasterize":
+        from splat2d.rasterize import rasterize
+
+        return rasterize
+    raise AttributeError(f"module 'splat2d' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The bitstream: integers of splats to bytes and back."""

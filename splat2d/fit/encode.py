@@ -1,0 +1,340 @@
+"""From a picture to the bytes of a .splat file, at a quality or at a target."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d._backend import core, thread_count
+from splat2d.codec.coder import Encoder
+from splat2d.codec.container import STEP_BIAS, STEP_SHIFT, Container, Header, step_of, write
+from splat2d.codec.splats import Layout, code_splats
+from splat2d.errors import ConfigError, TargetError
+from splat2d.fit.config import FitConfig, load_config
+from splat2d.fit.fitter import OnProgress, PictureFit, Refined, psnr_of
+from splat2d.pictures import Picture
+from splat2d.scene import Scene
+
+DEFAULT_QUALITY = 75
+QUALITY_PER_OCTAVE = 19.0  # quality points that halve the step
+STEP_AT_50 = 0.3
+STEP_CODES = (200, 860)  # of D = 0.0085 (finer than 8 bits hold) and 10.9
+WINDOW = 0.03  # a target's tolerance
+AIM = 0.988  # where in the window below a size the fit aims
+# How log size and PSNR follow log2 D, for the first correction; later ones use what was measured.
+SIZE_SLOPE = 1.15
+PSNR_SLOPE = 4.2  # dB an octave
+ROUNDING_LOSS = 0.7  # dB from the fit to its refined integers, about
+CORRECTIONS = 4
+CORRECTION_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An encoded picture.
+
+    Args:
+        data: the file's bytes.
+        psnr: dB over all samples (premultiplied with alpha), from decoding `data` to bytes.
+        seconds: wall-clock time of encoding.
+        splats: number of splats.
+        step: the global step D.
+        quality: as asked, or None when another target was given.
+        bits: ideal code length of each attribute, in bits.
+    """
+
+    data: bytes
+    psnr: float
+    seconds: float
+    splats: int
+    step: float
+    quality: int | None
+    bits: dict[str, float]
+
+
+def step_code(step: float) -> int:
+    """The code of the nearest step that a file can hold."""
+    low, high = STEP_CODES
+    return min(max(round(STEP_BIAS + STEP_SHIFT * math.log2(step)), low), high)
+
+
+def quality_step(quality: float) -> float:
+    """D of a quality from 1 to 100."""
+    return STEP_AT_50 * 2 ** ((50 - quality) / QUALITY_PER_OCTAVE)
+
+
+def picture_psnr(pixels: NDArray[np.float32], rendered: NDArray[np.uint8]) -> float:
+    """PSNR in dB of a render [H, W, C] (straight alpha) against pixels [C, H, W] (premultiplied)."""
+    sse = 0.0
+    alpha = None
+    if rendered.shape[2] in (2, 4):
+        alpha = rendered[:, :, -1].astype(np.float32) / 255
+    for c, plane in enumerate(pixels):
+        got = rendered[:, :, c].astype(np.float32) / 255
+        if alpha is not None and c + 1 < len(pixels):
+            got *= alpha
+        got -= plane
+        sse += float(np.square(got, out=got).sum(dtype=np.float64))
+    return psnr_of(sse, pixels.size)
+
+
+class _Writer:
+    """Writes refined integers as files and decodes them again."""
+
+    def __init__(self, picture: Picture, config: FitConfig, threads: int) -> None:
+        self.picture = picture
+        self.chroma_step = round(8 * config.chroma_step)
+        self.threads = threads
+        self.bits: dict[str, float] = {}
+
+    def write(
+        self, integers: NDArray[np.int32], step: int, background: tuple[int, ...], quality: int | None
+    ) -> bytes:
+        """The file of integers [N, C + 5]; keeps the code length of each attribute."""
+        c, h, w = self.picture.pixels.shape
+        native = core()
+        classes = native.energy_classes(np.ascontiguousarray(integers[:, :c]), self.chroma_step)
+        tiers = native.tiers(classes, np.ascontiguousarray(integers[:, c]))
+        counts = tuple(int(n) for n in np.bincount(tiers, minlength=native.TIERS))
+        coder = Encoder()
+        code_splats(coder, Layout(w, h, c, self.chroma_step, counts), integers)
+        self.bits = dict(coder.bits)
+        header = Header(w, h, c, step, self.chroma_step, quality or 0, background)
+        return write(Container(header, counts, coder.to_bytes(), self.picture.notes))
+
+    def psnr(self, data: bytes) -> float:
+        """PSNR in dB of what a file decodes to."""
+        return picture_psnr(self.picture.pixels, Scene.from_bytes(data).render(threads=self.threads))
+
+
+class _Target:
+    """What a file must reach: at most `size` bytes, or at least `psnr` dB."""
+
+    def __init__(self, size: int | None, psnr: float | None) -> None:
+        self.size = size
+        self.psnr = psnr
+
+    def met(self, size: int, psnr: float) -> bool:
+        """Whether a file lies in the target's window."""
+        if self.size is not None:
+            return self.size * (1 - WINDOW) <= size <= self.size
+        assert self.psnr is not None
+        return self.psnr <= psnr <= self.psnr * (1 + 0.5 * WINDOW)
+
+    def allowed(self, size: int, psnr: float) -> bool:
+        """Whether a file is on the right side of the target."""
+        return size <= self.size if self.size is not None else psnr >= (self.psnr or 0)
+
+    def octaves(self, size: float, psnr: float, slope: float | None = None) -> float:
+        """By how many octaves D should grow to move a result to the target."""
+        if self.size is not None:
+            return math.log2(max(size, 1) / (AIM * self.size)) / (slope or SIZE_SLOPE)
+        assert self.psnr is not None
+        return (psnr - self.psnr * (1 + 0.15 * WINDOW)) / (slope or PSNR_SLOPE)
+
+    def measure(self, size: float, psnr: float) -> float:
+        """What falls about linearly with log2 D: log2 of the size, or the PSNR."""
+        return math.log2(max(size, 1)) if self.size is not None else psnr
+
+
+def encode_picture(
+    picture: Picture,
+    *,
+    quality: int | None = None,
+    psnr: float | None = None,
+    bpp: float | None = None,
+    size: int | None = None,
+    preset: str = "default",
+    config: FitConfig | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: OnProgress | None = None,
+) -> Encoded:
+    """Encode a picture.
+
+    Args:
+        picture: from `load_picture`.
+        quality: 1 to 100; 75 when no target is given.
+        psnr: least PSNR of the decoded file, dB.
+        bpp: most bits a pixel of the file.
+        size: most bytes of the file.
+        preset: fast, default or best, or the path of a YAML file.
+        config: effort, instead of a preset.
+        seed: of the refinement's random order.
+        threads: of the native core (all cores when None); the file does not depend on it.
+        progress: called after each step of the optimiser.
+
+    Raises:
+        ConfigError: targets out of range, or more than one.
+        TargetError: a target that this picture cannot reach.
+    """
+    start = time.perf_counter()
+    targets = {"quality": quality, "psnr": psnr, "bpp": bpp, "size": size}
+    given = [name for name, value in targets.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigError(f"{given[0]} and {given[1]} contradict each other: give one target")
+    config = config or load_config(preset)
+    workers = thread_count(threads)
+    writer = _Writer(picture, config, workers)
+    _, height, width = picture.pixels.shape
+    if bpp is not None:
+        if not 0 < bpp <= 64:
+            raise ConfigError(f"bpp is {bpp}, expected more than 0 and at most 64")
+        size = int(bpp * width * height / 8)
+    if size is not None and size < 1:
+        raise ConfigError(f"size is {size} bytes, expected at least 1")
+    if psnr is not None and not 1 <= psnr <= 90:
+        raise ConfigError(f"psnr is {psnr} dB, expected 1 to 90")
+    if size is None and psnr is None:
+        quality = DEFAULT_QUALITY if quality is None else quality
+        if not 1 <= quality <= 100:
+            raise ConfigError(f"quality is {quality}, expected 1 to 100")
+        code = step_code(quality_step(quality))
+        fit = PictureFit(
+            picture.pixels, config, step_of(code), threads=workers, seed=seed, on_progress=progress
+        )
+        refined = fit.refined()
+        data = writer.write(refined.integers(), code, fit.background, quality)
+        reached = writer.psnr(data)
+    else:
+        data, reached, code, refined = _reach(
+            _Target(size, psnr), writer, config, workers, seed, progress
+        )
+    return Encoded(
+        data,
+        reached,
+        time.perf_counter() - start,
+        len(refined.integers()),
+        step_of(code),
+        quality,
+        writer.bits,
+    )
+
+
+def _reach(
+    target: _Target,
+    writer: _Writer,
+    config: FitConfig,
+    threads: int,
+    seed: int,
+    progress: OnProgress | None,
+) -> tuple[bytes, float, int, Refined]:
+    """Fit with D under control, then correct D until the file lies in the target's window."""
+    picture = writer.picture
+    samples = picture.pixels.size
+    background_only = _background_only(writer)
+    if target.size is not None and target.size < len(background_only):
+        raise TargetError(
+            f"{target.size} bytes cannot be reached: the smallest file of this picture has {len(background_only)} bytes"
+        )
+    low, high = (step_of(code) for code in STEP_CODES)
+
+    def control(step: float, sse: float, bits: float) -> float:
+        octaves = target.octaves(bits / 8, psnr_of(sse, samples) - ROUNDING_LOSS)
+        return min(max(step * 2 ** max(min(octaves, 0.5), -0.5), low), high)
+
+    first = _first_step(target, picture)
+    fit = PictureFit(
+        picture.pixels,
+        config,
+        first,
+        threads=threads,
+        seed=seed,
+        on_progress=progress,
+        share_of_work=(0.0, 0.7),
+        control=control,
+    )
+    best: tuple[bytes, float, int, Refined] | None = None
+    measured: list[tuple[float, float]] = []
+    for attempt in range(CORRECTIONS + 1):
+        code = step_code(fit.step)
+        fit.set_step(step_of(code))
+        refined = fit.refined()
+        data = writer.write(refined.integers(), code, fit.background, None)
+        reached = writer.psnr(data)
+        if target.size is not None and target.size < len(data) <= 1.12 * target.size:
+            data, reached = _trim(refined, writer, fit, code, target.size)
+        if target.allowed(len(data), reached) and (best is None or _better(target, data, reached, best)):
+            best = data, reached, code, refined
+        if target.met(len(data), reached) or attempt == CORRECTIONS:
+            break
+        measured.append((math.log2(fit.step), target.measure(len(data), reached)))
+        octaves = target.octaves(len(data), reached, _slope(measured))
+        wanted = step_code(fit.step * 2 ** max(min(octaves, 1.5), -1.5))
+        if wanted == code:
+            wanted = code + (1 if octaves > 0 else -1)
+        if not STEP_CODES[0] <= wanted <= STEP_CODES[1]:
+            break
+        part = 0.7 + 0.3 * attempt / CORRECTIONS
+        fit.continue_at(step_of(wanted), CORRECTION_ROUNDS, (part, part + 0.3 / CORRECTIONS))
+    if best is None or not _near(target, best):
+        nearest = f"{best[1]:.2f} dB" if best and target.psnr else f"{len(data)} bytes ({reached:.2f} dB)"
+        wish = f"{target.psnr:g} dB" if target.psnr is not None else f"{target.size} bytes"
+        raise TargetError(f"{wish} cannot be reached for this picture; the nearest reached was {nearest}")
+    writer.write(best[3].integers(), best[2], fit.background, None)
+    return best
+
+
+def _near(target: _Target, result: tuple[bytes, float, int, Refined]) -> bool:
+    """Whether an allowed result lies within the promised tolerance."""
+    if target.size is not None:
+        # A few bytes of a tiny file are more than its tolerance.
+        return len(result[0]) >= target.size * (1 - WINDOW) - 8
+    return result[1] <= (target.psnr or 0) * (1 + WINDOW)
+
+
+def _better(target: _Target, data: bytes, reached: float, best: tuple[bytes, float, int, Refined]) -> bool:
+    return len(data) > len(best[0]) if target.size is not None else reached < best[1]
+
+
+def _slope(measured: list[tuple[float, float]]) -> float | None:
+    """Fall of the measure for an octave of D between the last two tries, kept in a sane range."""
+    if len(measured) < 2:
+        return None
+    (d0, m0), (d1, m1) = measured[-2:]
+    if abs(d1 - d0) < 1e-3:
+        return None
+    slope = (m0 - m1) / (d1 - d0)
+    typical = SIZE_SLOPE if abs(slope) < 3 else PSNR_SLOPE
+    return min(max(slope, 0.4 * typical), 2.5 * typical)
+
+
+def _first_step(target: _Target, picture: Picture) -> float:
+    """A first D from the target alone; control and corrections do the rest."""
+    if target.psnr is not None:
+        step = 0.3 * 2 ** ((31 - target.psnr) / PSNR_SLOPE)
+    else:
+        _, height, width = picture.pixels.shape
+        bpp = 8 * (target.size or 1) / (width * height)
+        step = 0.3 * (bpp / 0.25) ** (-1 / SIZE_SLOPE)
+    return min(max(step, step_of(STEP_CODES[0])), step_of(STEP_CODES[1]))
+
+
+def _background_only(writer: _Writer) -> bytes:
+    """The smallest file: no splats at all."""
+    from splat2d.fit.fitter import background_of
+
+    pixels = writer.picture.pixels
+    none = np.zeros((0, len(pixels) + 5), np.int32)
+    return writer.write(none, STEP_BIAS, background_of(pixels), None)
+
+
+def _trim(refined: Refined, writer: _Writer, fit: PictureFit, code: int, size: int) -> tuple[bytes, float]:
+    """Bring a file that is a little too large under `size`: dearer bits first, then the least useful splats go."""
+    data = writer.write(refined.integers(), code, fit.background, None)
+    for number in range(2):
+        if len(data) <= size:
+            break
+        refined.sweep(fit.lmbda * (len(data) / (AIM * size)) ** 2, 100 + number)
+        data = writer.write(refined.integers(), code, fit.background, None)
+    for _ in range(8):
+        if len(data) <= size:
+            break
+        bits = 8 * len(data) / max(len(refined.integers()), 1)
+        refined.drop(math.ceil(8 * (len(data) - size * 0.998) / bits))
+        data = writer.write(refined.integers(), code, fit.background, None)
+    return data, writer.psnr(data)
