@@ -1,0 +1,23 @@
+"""Running the command line inside the test's process, and what an error must look like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from splat2d import cli
+
+
+def run(capsys, *args: str | Path) -> tuple[int, str, str]:
+    """Return the exit status, stdout and stderr of one command."""
+    status = cli.main([str(arg) for arg in args])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def assert_one_line(err: str, *parts: str) -> None:
+    """Check that stderr holds one error line with these parts."""
+    assert err.startswith("splat2d: error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    for part in parts:
+        assert part in err
