@@ -17,9 +17,9 @@ class Encode:
 
     input: Annotated[Positional[str], arg(metavar="INPUT", help="Picture in any format that Pillow reads.")]
     output: Annotated[Positional[str], arg(metavar="OUTPUT", help="The .splat file to write.")]
-    quality: Annotated[
-        Optional[int], arg(metavar="1..100", help="Quality; 75 when no target is given.")
-    ] = None
+    quality: Annotated[Optional[int], arg(metavar="1..100", help="Quality; 75 when no target is given.")] = (
+        None
+    )
     psnr: Annotated[Optional[float], arg(metavar="DB", help="Least RGB PSNR, in dB.")] = None
     bpp: Annotated[Optional[float], arg(metavar="B", help="Most bits per pixel of the file.")] = None
     size: Annotated[Optional[str], arg(metavar="BYTES", help="Most bytes of the file: 20000, 20k, 1.5M.")] = (
