@@ -2,6 +2,7 @@
 
 #include <nanobind/stl/optional.h>
 
+#include <chrono>
 #include <optional>
 
 namespace splat2d {
@@ -18,6 +19,7 @@ const float* background_of(const Background& background, const Splats& s) {
 nb::ndarray<nb::numpy, float> render(const Floats2& means, const Floats2& conics, const Floats2& colors, int width,
                                      int height, float cutoff, const Background& background, int threads) {
   const Splats s = make_splats(means, conics, colors);
+  check_cutoff(cutoff);
   const Canvas canvas = make_canvas(width, height);
   const float* base = background_of(background, s);
   std::vector<float> out(static_cast<size_t>(s.channels) * width * height);
@@ -33,6 +35,7 @@ void render_into(const Floats2& means, const Floats2& conics, const Floats2& col
                  const Background& background, int threads,
                  nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu> out) {
   const Splats s = make_splats(means, conics, colors);
+  check_cutoff(cutoff);
   require(out.shape(0) == static_cast<size_t>(s.channels), "out must be [C, H, W]");
   const Canvas canvas = make_canvas(static_cast<int>(out.shape(2)), static_cast<int>(out.shape(1)));
   const float* base = background_of(background, s);
@@ -44,6 +47,7 @@ nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floa
                                                 int width, int height, float cutoff, const Background& background,
                                                 bool unpremultiply, int threads) {
   const Splats s = make_splats(means, conics, colors);
+  check_cutoff(cutoff);
   const Canvas canvas = make_canvas(width, height);
   const float* base = background_of(background, s);
   std::vector<uint8_t> out(static_cast<size_t>(s.channels) * width * height);
@@ -59,6 +63,7 @@ void backward_into(const Floats2& means, const Floats2& conics, const Floats2& c
                    nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> v_conics,
                    nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> v_colors) {
   const Splats s = make_splats(means, conics, colors);
+  check_cutoff(cutoff);
   require(v_out.shape(0) == static_cast<size_t>(s.channels), "v_out must be [C, H, W]");
   const Canvas canvas = make_canvas(static_cast<int>(v_out.shape(2)), static_cast<int>(v_out.shape(1)));
   const size_t n = means.shape(0);
@@ -71,6 +76,18 @@ void backward_into(const Floats2& means, const Floats2& conics, const Floats2& c
 
 double pairs(const Floats2& means, const Floats2& conics, const Floats2& colors, int width, int height, float cutoff) {
   return count_pairs(make_splats(means, conics, colors), make_canvas(width, height), cutoff);
+}
+
+// Multiply-adds done and the seconds they took: what one core can do at best.
+nb::tuple peak(long rounds) {
+  float sink[16] = {0.999f, 0.001f};
+  const auto start = std::chrono::steady_clock::now();
+  double operations;
+  {
+    nb::gil_scoped_release release;
+    operations = kernels().peak(rounds, sink);
+  }
+  return nb::make_tuple(operations, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
 }
 
 }  // namespace
@@ -90,6 +107,8 @@ NB_MODULE(_core, m) {
         "v_colors"_a.noconvert());
   m.def("count_pairs", &pairs, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a,
         "height"_a, "cutoff"_a);
+  m.def("peak", &peak, "rounds"_a);
+  m.attr("isa") = kernels_name();
   bind_fit(m);
   bind_coding(m);
   bind_tables(m);

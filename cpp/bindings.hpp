@@ -46,6 +46,9 @@ inline Splats make_splats(const Floats2& means, const Floats2& conics, const Flo
   return {static_cast<int>(means.shape(0)), static_cast<int>(colors.shape(1)), means.data(), conics.data(), colors.data()};
 }
 
+// The kernels' exponential holds down to -80, so a cut-off beyond 160 would be garbage.
+inline void check_cutoff(float cutoff) { require(cutoff > 0.0f && cutoff <= 160.0f, "cutoff must be in (0, 160]"); }
+
 inline Canvas make_canvas(int width, int height) {
   require(width > 0 && height > 0, "width and height must be positive");
   return {width, height};

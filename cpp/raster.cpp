@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 namespace splat2d {
@@ -30,60 +31,80 @@ Box bounding_box(const float* mean, const float* conic, float cutoff, Canvas can
 
 namespace {
 
-struct Tiles {
+// Pairs of splats and tiles that are listed at a time; more are drawn in several bands of tile rows.
+constexpr int64_t kMaxPairs = int64_t{1} << 26;
+
+struct Tiling {
   int across, down;
-  std::vector<Box> boxes;  // of the splats
-  std::vector<int> start;  // [tiles + 1] offsets into `splats`
+  std::vector<Box> boxes;          // of the splats
+  std::vector<int64_t> row_pairs;  // splat-tile pairs of each row of tiles
+};
+
+Tiling make_tiling(const Splats& s, Canvas canvas, float cutoff) {
+  Tiling t{(canvas.width + kTileWidth - 1) / kTileWidth, (canvas.height + kTileHeight - 1) / kTileHeight, {}, {}};
+  t.boxes.resize(s.count);
+  t.row_pairs.assign(t.down, 0);
+  for (size_t n = 0; n < static_cast<size_t>(s.count); ++n) {
+    Box& b = t.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas);
+    if (b.empty()) continue;
+    const int columns = (b.x1 - 1) / kTileWidth - b.x0 / kTileWidth + 1;
+    for (int row = b.y0 / kTileHeight; row <= (b.y1 - 1) / kTileHeight; ++row) t.row_pairs[row] += columns;
+  }
+  return t;
+}
+
+// For each tile of rows [first, last) the splats that touch it, in index order (so that sums have one order).
+struct Bins {
+  std::vector<size_t> start;  // [tiles + 1] offsets into `splats`
   std::vector<int> splats;
 };
 
-// For each tile the splats that touch it, in index order (so that sums have one order).
-Tiles bin_splats(const Splats& s, Canvas canvas, float cutoff) {
-  Tiles tiles;
-  tiles.across = (canvas.width + kTileWidth - 1) / kTileWidth;
-  tiles.down = (canvas.height + kTileHeight - 1) / kTileHeight;
-  tiles.start.assign(static_cast<size_t>(tiles.across) * tiles.down + 1, 0);
-  tiles.boxes.resize(s.count);
+Bins bin_splats(const Tiling& t, int first, int last) {
+  Bins bins;
+  bins.start.assign(static_cast<size_t>(t.across) * (last - first) + 1, 0);
   const auto each_tile = [&](const Box& b, auto&& visit_tile) {
     if (b.empty()) return;
-    for (int ty = b.y0 / kTileHeight; ty <= (b.y1 - 1) / kTileHeight; ++ty)
+    for (int ty = std::max(b.y0 / kTileHeight, first); ty <= std::min((b.y1 - 1) / kTileHeight, last - 1); ++ty)
       for (int tx = b.x0 / kTileWidth; tx <= (b.x1 - 1) / kTileWidth; ++tx)
-        visit_tile(static_cast<size_t>(ty) * tiles.across + tx);
+        visit_tile(static_cast<size_t>(ty - first) * t.across + tx);
   };
-  for (size_t n = 0; n < static_cast<size_t>(s.count); ++n) {
-    tiles.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas);
-    each_tile(tiles.boxes[n], [&](size_t t) { ++tiles.start[t + 1]; });
-  }
-  for (size_t t = 1; t < tiles.start.size(); ++t) tiles.start[t] += tiles.start[t - 1];
-  tiles.splats.resize(tiles.start.back());
-  std::vector<int> next(tiles.start.begin(), tiles.start.end() - 1);
-  for (int n = 0; n < s.count; ++n) each_tile(tiles.boxes[n], [&](size_t t) { tiles.splats[next[t]++] = n; });
-  return tiles;
+  for (const Box& b : t.boxes) each_tile(b, [&](size_t tile) { ++bins.start[tile + 1]; });
+  for (size_t i = 1; i < bins.start.size(); ++i) bins.start[i] += bins.start[i - 1];
+  bins.splats.resize(bins.start.back());
+  std::vector<size_t> next(bins.start.begin(), bins.start.end() - 1);
+  for (size_t n = 0; n < t.boxes.size(); ++n)
+    each_tile(t.boxes[n], [&](size_t tile) { bins.splats[next[tile]++] = static_cast<int>(n); });
+  return bins;
 }
 
 // Runs `fill` and `finish` around each tile's accumulation; tiles are independent.
 template <class Fill, class Finish>
 void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fill fill, Finish finish) {
-  const Tiles tiles = bin_splats(s, canvas, cutoff);
-  const int count = tiles.across * tiles.down;
+  const Tiling tiling = make_tiling(s, canvas, cutoff);
   const auto accumulate = kernels().accumulate[s.channels - 1];
+  for (int first = 0, last = 0; first < tiling.down; first = last) {
+    int64_t pairs = tiling.row_pairs[last++];
+    while (last < tiling.down && pairs + tiling.row_pairs[last] <= kMaxPairs) pairs += tiling.row_pairs[last++];
+    const Bins bins = bin_splats(tiling, first, last);
+    const int count = tiling.across * (last - first);
 #pragma omp parallel num_threads(threads) if (threads > 1)
-  {
-    std::vector<float> buffer(static_cast<size_t>(s.channels) * kTilePlane + 16);
+    {
+      std::vector<float> buffer(static_cast<size_t>(s.channels) * kTilePlane + 16);
 #pragma omp for schedule(dynamic)
-    for (int t = 0; t < count; ++t) {
-      const int x0 = t % tiles.across * kTileWidth, y0 = t / tiles.across * kTileHeight;
-      const Box tile{x0, y0, std::min(x0 + kTileWidth, canvas.width), std::min(y0 + kTileHeight, canvas.height)};
-      fill(tile, buffer.data());
-      for (int i = tiles.start[t]; i < tiles.start[t + 1]; ++i) {
-        const size_t n = tiles.splats[i];
-        const Box b = tiles.boxes[n];
-        const Box clipped{std::max(b.x0, tile.x0), std::max(b.y0, tile.y0), std::min(b.x1, tile.x1),
-                          std::min(b.y1, tile.y1)};
-        accumulate(make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff), clipped, tile, s.colors + s.channels * n,
-                   buffer.data());
+      for (int t = 0; t < count; ++t) {
+        const int x0 = t % tiling.across * kTileWidth, y0 = (first + t / tiling.across) * kTileHeight;
+        const Box tile{x0, y0, std::min(x0 + kTileWidth, canvas.width), std::min(y0 + kTileHeight, canvas.height)};
+        fill(tile, buffer.data());
+        for (size_t i = bins.start[t]; i < bins.start[t + 1]; ++i) {
+          const size_t n = bins.splats[i];
+          const Box b = tiling.boxes[n];
+          const Box clipped{std::max(b.x0, tile.x0), std::max(b.y0, tile.y0), std::min(b.x1, tile.x1),
+                            std::min(b.y1, tile.y1)};
+          accumulate(make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff), clipped, tile, s.colors + s.channels * n,
+                     buffer.data());
+        }
+        finish(first * tiling.across + t, tile, buffer.data());
       }
-      finish(t, tile, buffer.data());
     }
   }
 }

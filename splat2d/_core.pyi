@@ -114,6 +114,10 @@ class SplitTree:
     def finish_level(self) -> None: ...
     def leaves(self) -> tuple[_I64, _I64]: ...  # corners [N, 2], order of the given positions
 
+isa: str  # the instruction set in use: base, v3 or v4
+
+def peak(rounds: int) -> tuple[float, float]: ...  # fused multiply-adds done by one thread, seconds
+
 class Fitter:
     def __init__(
         self,
@@ -137,7 +141,7 @@ class Fitter:
     def seed(
         self,
         threshold: float,
-        share: float,
+        energy: float,
         smallest: float = 0.7,
         largest: float = 24.0,
         ratio: float = 1.6,
