@@ -54,6 +54,18 @@ Rows tree_rows(const SplitTree& tree, int group) {
   return numpy(std::move(out), {n, k});
 }
 
+// Index of the nearest known splat, -1 where none, and the class of its distance, both [N].
+nb::tuple neighbours(const Pairs& points, int tier, const Pairs& known, const Symbols& log_areas) {
+  require(points.shape(1) == 2 && known.shape(1) == 2, "points must be [N, 2]");
+  require(known.shape(0) == log_areas.shape(0), "known and log_areas must have the same length");
+  require(tier >= 0 && tier < kTiers, "tier must be from 0 to 5");
+  for (size_t i = 0; i < known.size(); ++i)
+    require(known.data()[i] >= 0 && known.data()[i] < int64_t{1} << 30, "known centre out of range");
+  const size_t n = points.shape(0);
+  Neighbours out = find_neighbours(points.data(), n, tier, known.data(), log_areas.data(), known.shape(0));
+  return nb::make_tuple(numpy(std::move(out.index), {n}), numpy(std::move(out.distance), {n}));
+}
+
 }  // namespace
 
 void bind_tables(nb::module_& m) {
@@ -69,6 +81,7 @@ void bind_tables(nb::module_& m) {
       .def("rows", &table_rows, "coarse"_a.noconvert(), "fine"_a.noconvert())
       .def("update", &table_update, "coarse"_a.noconvert(), "fine"_a.noconvert(), "symbols"_a.noconvert());
 
+  m.def("neighbours", &neighbours, "points"_a.noconvert(), "tier"_a, "known"_a.noconvert(), "log_areas"_a.noconvert());
   nb::class_<SplitTree>(m, "SplitTree")
       .def(
           "__init__",

@@ -193,4 +193,44 @@ void SplitTree::leaves(std::vector<int64_t>* corners, std::vector<int64_t>* orde
   std::stable_sort(order->begin(), order->end(), [&](int64_t a, int64_t b) { return member_[a] < member_[b]; });
 }
 
+Neighbours find_neighbours(const int64_t* points, size_t count, int tier, const int64_t* known, const int64_t* log_areas,
+                           size_t known_count) {
+  constexpr int kBucket = 6 + kPositionBits;
+  // The squared distance in (1/16 px)^2 over sqrt(s1 s2) of the known splat, and over a typical sqrt(s1 s2) of the
+  // tier, classified at 1, 4 and 16.
+  const int64_t own = exp2_q16(-static_cast<int64_t>(2 * (kTiers - 2 - tier) + 1) * kTierWidth / 4);
+  Neighbours out{std::vector<int64_t>(count, -1), std::vector<int64_t>(count, 3)};
+  if (known_count == 0) return out;
+  int64_t across = 0, down = 0;
+  for (size_t i = 0; i < known_count; ++i) {
+    across = std::max(across, (known[2 * i] >> kBucket) + 1);
+    down = std::max(down, (known[2 * i + 1] >> kBucket) + 1);
+  }
+  std::vector<std::vector<int>> buckets(static_cast<size_t>(across * down));
+  std::vector<int64_t> weight(known_count);
+  for (size_t i = 0; i < known_count; ++i) {
+    buckets[(known[2 * i + 1] >> kBucket) * across + (known[2 * i] >> kBucket)].push_back(static_cast<int>(i));
+    weight[i] = exp2_q16(-(log_areas[i] >> 1));
+  }
+  for (size_t p = 0; p < count; ++p) {
+    const int64_t x = points[2 * p], y = points[2 * p + 1];
+    int64_t best = INT64_MAX, index = -1;
+    for (int64_t by = std::max<int64_t>((y >> kBucket) - 1, 0); by <= std::min((y >> kBucket) + 1, down - 1); ++by)
+      for (int64_t bx = std::max<int64_t>((x >> kBucket) - 1, 0); bx <= std::min((x >> kBucket) + 1, across - 1); ++bx)
+        for (const int i : buckets[by * across + bx]) {
+          const int64_t dx = (known[2 * static_cast<size_t>(i)] - x) >> 8, dy = (known[2 * static_cast<size_t>(i) + 1] - y) >> 8;
+          const int64_t score = ((dx * dx + dy * dy) * weight[i]) >> 16;
+          if (score < best || (score == best && i < index)) {
+            best = score;
+            index = i;
+          }
+        }
+    if (index < 0) continue;
+    out.index[p] = index;
+    const int64_t m = (best * own) >> 16;  // in 1/256
+    out.distance[p] = m < 256 ? 0 : m < 1024 ? 1 : m < 4096 ? 2 : 3;
+  }
+  return out;
+}
+
 }  // namespace splat2d

@@ -76,4 +76,15 @@ class SplitTree {
   std::vector<Group> groups_;
 };
 
+// The known splat that is nearest to each point in units of its own size, among those whose bucket of 64 px
+// touches the point's.
+struct Neighbours {
+  std::vector<int64_t> index;     // -1 where there is none
+  std::vector<int64_t> distance;  // 0 to 3, from overlapping to far or none
+};
+
+// points, known: x, y pairs in Q12 px from the margin's corner; log_areas: log2(s1 s2) in Q16 of the known.
+Neighbours find_neighbours(const int64_t* points, size_t count, int tier, const int64_t* known, const int64_t* log_areas,
+                           size_t known_count);
+
 }  // namespace splat2d

@@ -23,7 +23,7 @@ constexpr int kLog2ScaleMax = 11 * 131072;  // s <= 2048 px
 constexpr int kMaxColor = 32767;
 
 // The area of a k-d leaf of each tier, log2 px^2: about half the smallest s1 s2 of the tier.
-constexpr int kLeafLog2[kTiers] = {7, 5, 3, 1, 0, 0};
+constexpr int kLeafLog2[kTiers] = {10, 8, 6, 4, 3, 2};
 
 struct Tables {
   int64_t exp2[257];   // round(2^(30 + i / 256))

@@ -76,6 +76,13 @@ def cell_indices(classes: _I32, shapes: _I32, corners: _I64, width: int, height:
 def cell_centers(
     classes: _I32, shapes: _I32, corners: _I64, width: int, height: int, indices: _I64
 ) -> _I32: ...  # [N, 2] iy, ix
+def log_areas(classes: _I32, areas: _I32) -> _I64: ...  # log2(s1 s2), Q16
+def neighbours(
+    points: _I64,  # [N, 2]
+    tier: int,
+    known: _I64,  # [M, 2]
+    log_areas: _I64,  # [M]
+) -> tuple[_I64, _I64]: ...  # index or -1, distance class 0 to 3
 def lattice_centers(classes: _I32, shapes: _I32) -> _I64: ...  # [N, 2] x, y, Q12 px from the margin's corner
 
 # Tables of the entropy coder: rows are integers held in float64.
