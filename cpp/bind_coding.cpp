@@ -117,7 +117,8 @@ Ints cell_indices(const Ints1& classes, const Ints2& shapes, const Corners& corn
   std::vector<int64_t> out(n);
   for (size_t i = 0; i < n; ++i) {
     const int32_t* q = shapes.data() + 5 * i;
-    out[i] = lattice_index(make_lattice(classes.data()[i], q[0], q[1], q[2]), box_of(corners, i, width, height), q[4], q[3]);
+    out[i] =
+        lattice_index(make_lattice(classes.data()[i], q[0], q[1], q[2]), box_of(corners, i, width, height), q[4], q[3]);
   }
   return numpy(std::move(out), {n});
 }
@@ -173,8 +174,8 @@ void bind_coding(nb::module_& m) {
   m.def("area_ranges", &area_ranges, "classes"_a.noconvert(), "tier"_a);
   m.def("angle_counts", &angle_counts, "classes"_a.noconvert(), "aspects"_a.noconvert());
   m.def("shapes_in_range", &shapes_in_range, "classes"_a.noconvert(), "shapes"_a.noconvert());
-  m.def("cell_points", &cell_points, "classes"_a.noconvert(), "shapes"_a.noconvert(), "corners"_a.noconvert(), "width"_a,
-        "height"_a);
+  m.def("cell_points", &cell_points, "classes"_a.noconvert(), "shapes"_a.noconvert(), "corners"_a.noconvert(),
+        "width"_a, "height"_a);
   m.def("cell_indices", &cell_indices, "classes"_a.noconvert(), "shapes"_a.noconvert(), "corners"_a.noconvert(),
         "width"_a, "height"_a);
   m.def("cell_centers", &cell_centers, "classes"_a.noconvert(), "shapes"_a.noconvert(), "corners"_a.noconvert(),
@@ -182,7 +183,8 @@ void bind_coding(nb::module_& m) {
   m.def("log_areas", &log_areas, "classes"_a.noconvert(), "areas"_a.noconvert());
   m.def("lattice_centers", &lattice_centers, "classes"_a.noconvert(), "shapes"_a.noconvert());
   m.attr("TIERS") = kTiers;
-  m.attr("LEAF_LOG2") = nb::make_tuple(kLeafLog2[0], kLeafLog2[1], kLeafLog2[2], kLeafLog2[3], kLeafLog2[4], kLeafLog2[5]);
+  m.attr("LEAF_LOG2") =
+      nb::make_tuple(kLeafLog2[0], kLeafLog2[1], kLeafLog2[2], kLeafLog2[3], kLeafLog2[4], kLeafLog2[5]);
   m.attr("MARGIN") = kMargin;
   m.attr("MAX_COLOR") = kMaxColor;
   m.attr("MAX_ANGLES") = kMaxAngles;

@@ -25,7 +25,8 @@ struct PyRefiner {
 
 nb::tuple sweep(PyRefiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
                 double position, uint64_t seed, bool move_shapes) {
-  require(color.shape(1) == RateTables::kContexts && color.shape(2) == RateTables::kColors, "color table must be [C, 3, 256]");
+  require(color.shape(1) == RateTables::kContexts && color.shape(2) == RateTables::kColors,
+          "color table must be [C, 3, 256]");
   require(area.shape(0) == kClasses && area.shape(1) == RateTables::kAreas, "area table must be [36, 512]");
   require(aspect.shape(0) == kClasses && aspect.shape(1) == RateTables::kAspects, "aspect table must be [36, 96]");
   const RateTables rates{color.data(), area.data(), aspect.data(), position};
@@ -66,8 +67,8 @@ void bind_fit(nb::module_& m) {
       .def("prune", &Fitter::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "seed",
-          [](Fitter& self, double threshold, double energy, double smallest, double largest, double ratio, double amplitude,
-             double separation) {
+          [](Fitter& self, double threshold, double energy, double smallest, double largest, double ratio,
+             double amplitude, double separation) {
             Fitter::SeedResult r;
             {
               nb::gil_scoped_release release;
@@ -96,8 +97,8 @@ void bind_fit(nb::module_& m) {
   nb::class_<PyRefiner>(m, "Refiner")
       .def(nb::init<const Ints2&, const Fitter&, double, int, double>(), "integers"_a.noconvert(), "fitter"_a, "step"_a,
            "chroma_step"_a = 10, "cutoff"_a = 12.25)
-      .def("sweep", &sweep, "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(), "position"_a,
-           "seed"_a, "move_shapes"_a = true)
+      .def("sweep", &sweep, "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(),
+           "position"_a, "seed"_a, "move_shapes"_a = true)
       .def("integers",
            [](const PyRefiner& self) {
              std::vector<int32_t> q = self.refiner.integers();
@@ -116,9 +117,12 @@ void bind_fit(nb::module_& m) {
              const size_t n = s.size();
              return numpy(std::move(s), {n});
            })
-      .def("remove", [](PyRefiner& self, const Ints1& indices) {
-        self.refiner.remove(std::vector<int32_t>(indices.data(), indices.data() + indices.size()));
-      }, "indices"_a.noconvert())
+      .def(
+          "remove",
+          [](PyRefiner& self, const Ints1& indices) {
+            self.refiner.remove(std::vector<int32_t>(indices.data(), indices.data() + indices.size()));
+          },
+          "indices"_a.noconvert())
       .def("render", [](PyRefiner& self) { return self.refiner.render(); }, nb::call_guard<nb::gil_scoped_release>());
 }
 

@@ -27,7 +27,8 @@ nb::ndarray<nb::numpy, float> render(const Floats2& means, const Floats2& conics
     nb::gil_scoped_release release;
     render_forward(s, canvas, cutoff, base, true, out.data(), std::max(threads, 1));
   }
-  return numpy(std::move(out), {static_cast<size_t>(s.channels), static_cast<size_t>(height), static_cast<size_t>(width)});
+  return numpy(std::move(out),
+               {static_cast<size_t>(s.channels), static_cast<size_t>(height), static_cast<size_t>(width)});
 }
 
 // Into a caller's array, without a copy.
@@ -55,7 +56,8 @@ nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floa
     nb::gil_scoped_release release;
     render_bytes(s, canvas, cutoff, base, unpremultiply, out.data(), std::max(threads, 1));
   }
-  return numpy(std::move(out), {static_cast<size_t>(height), static_cast<size_t>(width), static_cast<size_t>(s.channels)});
+  return numpy(std::move(out),
+               {static_cast<size_t>(height), static_cast<size_t>(width), static_cast<size_t>(s.channels)});
 }
 
 void backward_into(const Floats2& means, const Floats2& conics, const Floats2& colors, const Floats3& v_out,
@@ -71,7 +73,8 @@ void backward_into(const Floats2& means, const Floats2& conics, const Floats2& c
               v_colors.shape(0) == n && v_colors.shape(1) == static_cast<size_t>(s.channels),
           "gradients must have the shapes of their inputs");
   nb::gil_scoped_release release;
-  render_backward(s, canvas, cutoff, v_out.data(), v_means.data(), v_conics.data(), v_colors.data(), std::max(threads, 1));
+  render_backward(s, canvas, cutoff, v_out.data(), v_means.data(), v_conics.data(), v_colors.data(),
+                  std::max(threads, 1));
 }
 
 double pairs(const Floats2& means, const Floats2& conics, const Floats2& colors, int width, int height, float cutoff) {
@@ -100,8 +103,9 @@ NB_MODULE(_core, m) {
         "cutoff"_a, "background"_a.noconvert() = nb::none(), "threads"_a = 1);
   m.def("render_into", &render_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "cutoff"_a,
         "background"_a.noconvert().none(), "threads"_a, "out"_a.noconvert());
-  m.def("render_bytes", &render_to_bytes, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a,
-        "height"_a, "cutoff"_a, "background"_a.noconvert() = nb::none(), "unpremultiply"_a = false, "threads"_a = 1);
+  m.def("render_bytes", &render_to_bytes, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
+        "width"_a, "height"_a, "cutoff"_a, "background"_a.noconvert() = nb::none(), "unpremultiply"_a = false,
+        "threads"_a = 1);
   m.def("backward_into", &backward_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
         "v_out"_a.noconvert(), "cutoff"_a, "threads"_a, "v_means"_a.noconvert(), "v_conics"_a.noconvert(),
         "v_colors"_a.noconvert());

@@ -43,7 +43,8 @@ inline Splats make_splats(const Floats2& means, const Floats2& conics, const Flo
   require(means.shape(0) == conics.shape(0) && means.shape(0) == colors.shape(0),
           "means, conics and colors must have the same number of rows");
   require(means.shape(0) < (1u << 30), "too many splats");
-  return {static_cast<int>(means.shape(0)), static_cast<int>(colors.shape(1)), means.data(), conics.data(), colors.data()};
+  return {static_cast<int>(means.shape(0)), static_cast<int>(colors.shape(1)), means.data(), conics.data(),
+          colors.data()};
 }
 
 // The kernels' exponential holds down to -80, so a cut-off beyond 160 would be garbage.

@@ -4,17 +4,18 @@
 #include <bit>
 #include <numeric>
 
+#include "kernels.hpp"
 #include "quantizer.hpp"
 
 namespace splat2d {
 
 namespace {
 
-constexpr int64_t kInsideWeight = 31;   // extra weight of the canvas over its margin
+constexpr int64_t kInsideWeight = 31;    // extra weight of the canvas over its margin
 constexpr int64_t kAreaEvidence = 1024;  // weight of a cell's area against
 constexpr int64_t kSplatEvidence = 64;   // the weight of one earlier splat
 constexpr int64_t kConcentration[kTiers] = {16384, 4096, 2048, 1024, 1024, 1024};  // in 1/256
-constexpr int64_t kLargestTable = 256;   // cells of more splats code their split uniformly
+constexpr int64_t kLargestTable = 256;  // cells of more splats code their split uniformly
 constexpr int64_t kAlphaMin = 8;
 
 // Side of the root cell in px: the least power of two that holds a canvas side and both margins.
@@ -88,7 +89,9 @@ SplitTree::SplitTree(int width, int height, int tier, int64_t count, const int64
 // Area in (1/16 px)^2; the margin's is divided by kInsideWeight + 1.
 int64_t SplitTree::area_weight(int64_t x, int64_t y) const {
   const auto overlap = [](int64_t start, int64_t size, int64_t low, int64_t high) {
-    return std::max<int64_t>(std::min(start + size, high << kPositionBits) - std::max(start, low << kPositionBits), 0) >> 8;
+    return std::max<int64_t>(std::min(start + size, high << kPositionBits) - std::max(start, low << kPositionBits),
+                             0) >>
+           8;
   };
   return kInsideWeight * overlap(x, cell_width_, kMargin, kMargin + width_) *
              overlap(y, cell_height_, kMargin, kMargin + height_) +
@@ -129,14 +132,16 @@ bool SplitTree::next_level() {
   }
   for (int s = 0; s < 10; ++s)
     if (!by_size[s].empty())
-      groups_.push_back({s == 9 ? 0 : static_cast<int>(std::min<int64_t>(2LL << s, kLargestTable + 1)), std::move(by_size[s])});
+      groups_.push_back(
+          {s == 9 ? 0 : static_cast<int>(std::min<int64_t>(2LL << s, kLargestTable + 1)), std::move(by_size[s])});
   return true;
 }
 
 // Beta-binomial weights of 0 .. count, by integer recurrences outwards from the mode; zeros beyond.
 void SplitTree::row(int cell, int symbols, double* out) const {
   const int64_t n = counts_[cell], alpha = alpha_[cell], beta = kConcentration[tier_] - alpha;
-  int64_t f[kLargestTable + 1] = {};
+  int64_t f[kLargestTable + 1];
+  std::fill_n(f, symbols, int64_t{0});
   const int64_t mode = n * alpha / (alpha + beta);
   constexpr int64_t kPeak = int64_t{1} << 32, kLimit = int64_t{1} << 36;
   f[mode] = kPeak;
@@ -193,8 +198,8 @@ void SplitTree::leaves(std::vector<int64_t>* corners, std::vector<int64_t>* orde
   std::stable_sort(order->begin(), order->end(), [&](int64_t a, int64_t b) { return member_[a] < member_[b]; });
 }
 
-Neighbours find_neighbours(const int64_t* points, size_t count, int tier, const int64_t* known, const int64_t* log_areas,
-                           size_t known_count) {
+Neighbours find_neighbours(const int64_t* points, size_t count, int tier, const int64_t* known,
+                           const int64_t* log_areas, size_t known_count) {
   constexpr int kBucket = 6 + kPositionBits;
   // The squared distance in (1/16 px)^2 over sqrt(s1 s2) of the known splat, and over a typical sqrt(s1 s2) of the
   // tier, classified at 1, 4 and 16.
@@ -206,25 +211,39 @@ Neighbours find_neighbours(const int64_t* points, size_t count, int tier, const 
     across = std::max(across, (known[2 * i] >> kBucket) + 1);
     down = std::max(down, (known[2 * i + 1] >> kBucket) + 1);
   }
-  std::vector<std::vector<int>> buckets(static_cast<size_t>(across * down));
-  std::vector<int64_t> weight(known_count);
+  // Known splats sorted by bucket, in index order inside each.
+  std::vector<size_t> start(static_cast<size_t>(across * down) + 1, 0);
+  const auto bucket_of = [&](size_t i) {
+    return static_cast<size_t>((known[2 * i + 1] >> kBucket) * across + (known[2 * i] >> kBucket));
+  };
+  for (size_t i = 0; i < known_count; ++i) ++start[bucket_of(i) + 1];
+  for (size_t b = 1; b < start.size(); ++b) start[b] += start[b - 1];
+  std::vector<size_t> next(start.begin(), start.end() - 1);
+  std::vector<int64_t> indices(known_count), xs(known_count), ys(known_count), weights(known_count),
+      scores(known_count);
   for (size_t i = 0; i < known_count; ++i) {
-    buckets[(known[2 * i + 1] >> kBucket) * across + (known[2 * i] >> kBucket)].push_back(static_cast<int>(i));
-    weight[i] = exp2_q16(-(log_areas[i] >> 1));
+    const size_t at = next[bucket_of(i)]++;
+    indices[at] = static_cast<int64_t>(i);
+    xs[at] = known[2 * i];
+    ys[at] = known[2 * i + 1];
+    weights[at] = exp2_q16(-(log_areas[i] >> 1));
   }
   for (size_t p = 0; p < count; ++p) {
     const int64_t x = points[2 * p], y = points[2 * p + 1];
+    const int64_t left = std::max<int64_t>((x >> kBucket) - 1, 0), right = std::min((x >> kBucket) + 1, across - 1);
     int64_t best = INT64_MAX, index = -1;
-    for (int64_t by = std::max<int64_t>((y >> kBucket) - 1, 0); by <= std::min((y >> kBucket) + 1, down - 1); ++by)
-      for (int64_t bx = std::max<int64_t>((x >> kBucket) - 1, 0); bx <= std::min((x >> kBucket) + 1, across - 1); ++bx)
-        for (const int i : buckets[by * across + bx]) {
-          const int64_t dx = (known[2 * static_cast<size_t>(i)] - x) >> 8, dy = (known[2 * static_cast<size_t>(i) + 1] - y) >> 8;
-          const int64_t score = ((dx * dx + dy * dy) * weight[i]) >> 16;
-          if (score < best || (score == best && i < index)) {
-            best = score;
-            index = i;
-          }
+    for (int64_t row = std::max<int64_t>((y >> kBucket) - 1, 0); row <= std::min((y >> kBucket) + 1, down - 1); ++row) {
+      if (left > right) break;
+      const size_t begin = start[row * across + left], end = start[row * across + right + 1];
+      kernels().score_neighbours(x, y, &xs[0] + begin, &ys[0] + begin, &weights[0] + begin, end - begin, scores.data());
+      for (size_t i = begin; i < end; ++i) {
+        const int64_t score = scores[i - begin];
+        if (score < best || (score == best && indices[i] < index)) {
+          best = score;
+          index = indices[i];
         }
+      }
+    }
     if (index < 0) continue;
     out.index[p] = index;
     const int64_t m = (best * own) >> 16;  // in 1/256

@@ -19,7 +19,7 @@ void normalise(const int64_t* weights, int symbols, double* out);
 // Distributions over `symbols` for coarse contexts, and for `fine` contexts below each.
 class Table {
  public:
-  static constexpr int64_t kCount = 256;    // what one coded symbol adds to a coarse row
+  static constexpr int64_t kCount = 256;     // what one coded symbol adds to a coarse row
   static constexpr int64_t kUnit = 1 << 16;  // the coarse distribution's fixed-point one
 
   // prior: [contexts, symbols] weights in units of kCount to one coded symbol.
@@ -84,7 +84,7 @@ struct Neighbours {
 };
 
 // points, known: x, y pairs in Q12 px from the margin's corner; log_areas: log2(s1 s2) in Q16 of the known.
-Neighbours find_neighbours(const int64_t* points, size_t count, int tier, const int64_t* known, const int64_t* log_areas,
-                           size_t known_count);
+Neighbours find_neighbours(const int64_t* points, size_t count, int tier, const int64_t* known,
+                           const int64_t* log_areas, size_t known_count);
 
 }  // namespace splat2d

@@ -52,7 +52,7 @@ double dot(const std::vector<float>& a, const std::vector<float>& b, int threads
   for (int i = 0; i < chunks; ++i) {
     const size_t begin = static_cast<size_t>(i) * kSumChunk;
     parts[i] = kernels().dot(a.data() + begin, b.data() + begin,
-                         static_cast<int>(std::min<size_t>(kSumChunk, a.size() - begin)));
+                             static_cast<int>(std::min<size_t>(kSumChunk, a.size() - begin)));
   }
   double total = 0;
   for (double p : parts) total += p;
@@ -254,9 +254,9 @@ void Fitter::direction(std::vector<float>* out) {
     alpha[i] = rho[i] * dot(pairs_[i].s, d, threads);
     add_scaled(d, pairs_[i].y, -alpha[i]);
   }
-  const double scale = pairs_.empty() ? 0.1
-                                      : dot(pairs_.back().s, pairs_.back().y, threads) /
-                                            dot(pairs_.back().y, pairs_.back().y, threads);
+  const double scale =
+      pairs_.empty() ? 0.1
+                     : dot(pairs_.back().s, pairs_.back().y, threads) / dot(pairs_.back().y, pairs_.back().y, threads);
   for (float& v : d) v *= static_cast<float>(scale);
   for (size_t i = 0; i < pairs_.size(); ++i)
     add_scaled(d, pairs_[i].s, alpha[i] - rho[i] * dot(pairs_[i].y, d, threads));
@@ -391,7 +391,8 @@ std::vector<int32_t> Fitter::quantize() const {
     bool any = false;
     for (int c = 0; c < C; ++c) {
       const float v = k_[static_cast<size_t>(C) * i + c] / component_steps_[c];
-      q[c] = static_cast<int>(std::clamp(std::nearbyint(v), -static_cast<float>(kMaxColor), static_cast<float>(kMaxColor)));
+      q[c] = static_cast<int>(
+          std::clamp(std::nearbyint(v), -static_cast<float>(kMaxColor), static_cast<float>(kMaxColor)));
       any = any || q[c] != 0;
     }
     if (!any) continue;

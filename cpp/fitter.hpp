@@ -17,21 +17,21 @@ namespace splat2d {
 constexpr int kShapeParameters = 5;
 
 struct FitOptions {
-  double step = 0.3;           // D, the colour step, in [0, 1] units times px
-  double lambda = 0.0096;      // SSE per bit
-  double chroma_step = 1.25;   // chroma step over D
-  double cutoff = 9.5;         // q at which g is cut while fitting
+  double step = 0.3;             // D, the colour step, in [0, 1] units times px
+  double lambda = 0.0096;        // SSE per bit
+  double chroma_step = 1.25;     // chroma step over D
+  double cutoff = 9.5;           // q at which g is cut while fitting
   double amplitude_floor = 0.2;  // A is at least this, so that new splats stay well scaled
-  int memory = 12;             // L-BFGS pairs
+  int memory = 12;               // L-BFGS pairs
   int threads = 1;
 };
 
 struct SeedOptions {
-  double threshold;       // least SSE a seed must promise
-  double energy;          // part of the present SSE that a round's seeds may promise together
-  double smallest = 0.7;  // px
-  double largest = 24.0;  // px
-  double ratio = 1.6;     // between scales
+  double threshold;         // least SSE a seed must promise
+  double energy;            // part of the present SSE that a round's seeds may promise together
+  double smallest = 0.7;    // px
+  double largest = 24.0;    // px
+  double ratio = 1.6;       // between scales
   double amplitude = 0.8;   // of the projection
   double separation = 1.2;  // of accepted seeds, in units of their scale
 };
@@ -105,7 +105,7 @@ class Fitter {
   std::vector<float> frames_;  // [N, 4] row-major L
   std::vector<float> k_;       // [N, C] amplitudes in the colour basis, times sqrt(pi det L)
 
-  std::vector<float> conics_, colors_, norms_;  // derived
+  std::vector<float> conics_, colors_, norms_;      // derived
   std::vector<float> unit_u_, unit_e_, amplitude_;  // metric
   std::vector<float> v_colors_;                     // of the last gradient, for pruning
   std::vector<float> gradient_;

@@ -219,8 +219,17 @@ void bytes_row(const float* row, int width, int channels, bool unpremultiply, un
       }
     } else {
       for (int x = 0; x < width; ++x)
-        out[x * channels + c] = static_cast<unsigned char>(static_cast<int>(clamp(plane[x], 0.0f, 1.0f) * 255.0f + 0.5f));
+        out[x * channels + c] =
+            static_cast<unsigned char>(static_cast<int>(clamp(plane[x], 0.0f, 1.0f) * 255.0f + 0.5f));
     }
+  }
+}
+
+void score_neighbours(int64_t x, int64_t y, const int64_t* xs, const int64_t* ys, const int64_t* weights, size_t count,
+                      int64_t* scores) {
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t dx = (xs[i] - x) >> 8, dy = (ys[i] - y) >> 8;
+    scores[i] = ((dx * dx + dy * dy) * weights[i]) >> 16;
   }
 }
 
@@ -261,6 +270,7 @@ const Kernels SPLAT2D_KERNELS = {
     copy_and_square,
     energy_row,
     bytes_row,
+    score_neighbours,
     peak,
 };
 

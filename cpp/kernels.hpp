@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 namespace splat2d {
 
@@ -68,6 +69,9 @@ struct Kernels {
   void (*energy_row)(const float* picture, size_t plane, int channels, float factor, int width, float* out);
   // One row of a tile to interleaved bytes; with `unpremultiply` the last channel divides the others.
   void (*bytes_row)(const float* row, int width, int channels, bool unpremultiply, unsigned char* out);
+  // Squared distances of (x, y) to points, in (1/16 px)^2 for Q12 px, times weights in Q16.
+  void (*score_neighbours)(int64_t x, int64_t y, const int64_t* xs, const int64_t* ys, const int64_t* weights,
+                           size_t count, int64_t* scores);
   // FMA throughput probe: `rounds` of independent multiply-adds; returns their count.
   double (*peak)(long rounds, float* sink);
 };

@@ -69,10 +69,11 @@ ColorSteps color_steps(int channels, int chroma_step) {
 
 const float* color_basis(int channels) {
   static const float grey[4] = {1, 0, 0, 1};
-  static const float rgb[9] = {0.57735027f, 0.57735027f,  0.57735027f,  0.70710678f, 0.0f,
+  static const float rgb[9] = {0.57735027f,  0.57735027f, 0.57735027f,  0.70710678f, 0.0f,
                                -0.70710678f, 0.40824829f, -0.81649658f, 0.40824829f};
-  static const float rgba[16] = {0.57735027f, 0.57735027f, 0.57735027f,  0, 0.70710678f, 0, -0.70710678f, 0,
-                                 0.40824829f, -0.81649658f, 0.40824829f, 0, 0,           0, 0,            1};
+  static const float rgba[16] = {
+      0.57735027f, 0.57735027f, 0.57735027f, 0, 0.70710678f, 0, -0.70710678f, 0, 0.40824829f, -0.81649658f,
+      0.40824829f, 0,           0,           0, 0,           1};
   static const float one[1] = {1};
   return channels == 1 ? one : channels == 2 ? grey : channels == 3 ? rgb : rgba;
 }
@@ -125,10 +126,12 @@ Lattice make_lattice(int energy_class, int area, int aspect, int angle) {
   const int64_t v1 = exp2_q16((area + aspect) * step), v2 = exp2_q16((area - aspect) * step);  // variances, Q16
   const int64_t yy = std::max<int64_t>((((sine * sine) >> 15) * v1 + ((cosine * cosine) >> 15) * v2) >> 15, 1);
   const int64_t xy = (((sine * cosine) >> 15) * (v1 - v2)) >> 15;
-  const int64_t sy = std::max<int64_t>(isqrt(yy << 16), 1);                    // Q16
+  const int64_t sy = std::max<int64_t>(isqrt(yy << 16), 1);                     // Q16
   const int64_t sx = (exp2_q16(static_cast<int64_t>(area) * step) << 16) / sy;  // of x given y, Q16
   const int64_t position_step = by_class(92406, 65340, energy_class);
-  const auto quantum = [&](int64_t s) { return std::clamp<int64_t>((position_step * s) >> 20, 16, 32 << kPositionBits); };
+  const auto quantum = [&](int64_t s) {
+    return std::clamp<int64_t>((position_step * s) >> 20, 16, 32 << kPositionBits);
+  };
   return {quantum(sx), quantum(sy), floor_div(xy << kPositionBits, yy)};
 }
 

@@ -12,11 +12,11 @@
 
 namespace splat2d {
 
-constexpr int kClasses = 36;             // energy classes: R = 2^(class / 2), class -1 .. 34
-constexpr int kTiers = 6;                // classes of area, coarse first
-constexpr int kTierWidth = 132372;       // 1.4 / ln 2 in Q16: the widest step of log2(s1 s2), so no tier is empty
-constexpr int kPositionBits = 12;        // positions are Q12 px
-constexpr int kMargin = 64;              // centres may lie this many px outside the canvas
+constexpr int kClasses = 36;        // energy classes: R = 2^(class / 2), class -1 .. 34
+constexpr int kTiers = 6;           // classes of area, coarse first
+constexpr int kTierWidth = 132372;  // 1.4 / ln 2 in Q16: the widest step of log2(s1 s2), so no tier is empty
+constexpr int kPositionBits = 12;   // positions are Q12 px
+constexpr int kMargin = 64;         // centres may lie this many px outside the canvas
 constexpr int kMaxAngles = 4096;
 constexpr int kLog2ScaleMin = -2 * 131072;  // log2 s in Q17: s >= 0.25 px
 constexpr int kLog2ScaleMax = 11 * 131072;  // s <= 2048 px
@@ -26,8 +26,8 @@ constexpr int kMaxColor = 32767;
 constexpr int kLeafLog2[kTiers] = {10, 8, 6, 4, 3, 2};
 
 struct Tables {
-  int64_t exp2[257];   // round(2^(30 + i / 256))
-  int64_t sine[257];   // round(2^15 sin(pi i / 512))
+  int64_t exp2[257];         // round(2^(30 + i / 256))
+  int64_t sine[257];         // round(2^15 sin(pi i / 512))
   int64_t energy[kClasses];  // smallest 64 R^2 of each class
   Tables();
 };

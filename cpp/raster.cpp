@@ -135,9 +135,9 @@ double render_forward(const Splats& s, Canvas canvas, float cutoff, const float*
       [&](int t, Box tile, const float* buffer) {
         for (int c = 0; c < s.channels; ++c)
           for (int y = tile.y0; y < tile.y1; ++y)
-            squares[t] += k.copy_and_square(buffer + c * kTilePlane + (y - tile.y0) * kTileStride,
-                                            out + c * plane + static_cast<size_t>(y) * canvas.width + tile.x0,
-                                            tile.x1 - tile.x0);
+            squares[t] +=
+                k.copy_and_square(buffer + c * kTilePlane + (y - tile.y0) * kTileStride,
+                                  out + c * plane + static_cast<size_t>(y) * canvas.width + tile.x0, tile.x1 - tile.x0);
       });
   double total = 0;
   for (double v : squares) total += v;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-
 namespace splat2d {
 
 namespace {
@@ -134,8 +133,8 @@ std::vector<float> Refiner::savings() {
     color_of(q, g.shape.norm, color);
     Projection sums;
     kernels().project[channels_ - 1](make_ellipse(g.mean, g.shape.conic, cutoff_),
-                                     bounding_box(g.mean, g.shape.conic, cutoff_, canvas_), canvas_,
-                                     residual_.data(), &sums);
+                                     bounding_box(g.mean, g.shape.conic, cutoff_, canvas_), canvas_, residual_.data(),
+                                     &sums);
     for (int c = 0; c < channels_; ++c) out[i] += color[c] * (color[c] * sums.self - 2 * sums.with[c]);
   }
   return out;
@@ -155,9 +154,7 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, bool mov
   const int r = start.energy_class;
   if (!build(q, &start)) return;
   const Canvas reach{region.box.x1, region.box.y1};
-  const auto footprint = [&](const Geometry& g) {
-    return bounding_box(g.mean, g.shape.conic, cutoff_, canvas_);
-  };
+  const auto footprint = [&](const Geometry& g) { return bounding_box(g.mean, g.shape.conic, cutoff_, canvas_); };
   const auto inside = [&](const Box& b) {
     return b.empty() || (b.x0 >= region.box.x0 && b.y0 >= region.box.y0 && b.x1 <= reach.width && b.y1 <= reach.height);
   };
@@ -223,7 +220,8 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, bool mov
     int32_t options[kMaxChannels][4];
     for (int i = 0; i < C; ++i) {
       const float optimum = -m.sums.with[i] / std::max(m.sums.self, 1e-6f) / component_steps_[i];
-      const int v = static_cast<int>(std::clamp(std::nearbyint(optimum), -static_cast<float>(kMaxColor), static_cast<float>(kMaxColor)));
+      const int v = static_cast<int>(
+          std::clamp(std::nearbyint(optimum), -static_cast<float>(kMaxColor), static_cast<float>(kMaxColor)));
       options[i][0] = v;
       options[i][1] = v > 0 ? v - 1 : v < 0 ? v + 1 : 0;
       options[i][2] = q[i];
@@ -317,7 +315,8 @@ RefineResult Refiner::sweep(double lambda, const RateTables& rates, uint64_t see
     Geometry g;
     g.energy_class = energy_class(q, steps_);
     if (!any_color(q, channels_) || !build(q, &g)) continue;
-    const int cell = static_cast<int>(g.mean[1] + kMargin) / kCell * across + static_cast<int>(g.mean[0] + kMargin) / kCell;
+    const int cell =
+        static_cast<int>(g.mean[1] + kMargin) / kCell * across + static_cast<int>(g.mean[0] + kMargin) / kCell;
     // A step up in area or aspect may widen the footprint by a factor of two; such splats go with the wide ones.
     const Box b = bounding_box(g.mean, g.shape.conic, 2.0f * cutoff_, {1 << 20, 1 << 20});
     const Box region = region_of(cell).box;

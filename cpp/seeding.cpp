@@ -85,7 +85,7 @@ void find_peaks(const Planes& b, int channels, float scale, float cell, float th
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int y = 0; y < h; ++y)
     kernels().energy_row(b.plane(0) + static_cast<size_t>(y) * w, plane, channels, 4 * kPi * scale * scale, w,
-               energy.data() + static_cast<size_t>(y) * w);
+                         energy.data() + static_cast<size_t>(y) * w);
   std::vector<std::vector<Candidate>> rows(h);
 #pragma omp parallel for schedule(dynamic, 16) num_threads(threads) if (threads > 1)
   for (int y = 1; y < h - 1; ++y)
@@ -133,7 +133,8 @@ std::vector<Candidate> suppress(std::vector<Candidate> all, Canvas canvas, float
   std::vector<uint8_t> occupied(static_cast<size_t>(canvas.width) * canvas.height, 0);
   std::vector<Candidate> out;
   for (const Candidate& k : all) {
-    const int x = std::min(static_cast<int>(k.x), canvas.width - 1), y = std::min(static_cast<int>(k.y), canvas.height - 1);
+    const int x = std::min(static_cast<int>(k.x), canvas.width - 1),
+              y = std::min(static_cast<int>(k.y), canvas.height - 1);
     if (occupied[static_cast<size_t>(y) * canvas.width + x]) continue;
     out.push_back(k);
     const int r = std::max(1, static_cast<int>(separation * k.scale * 1.2f));
@@ -172,7 +173,8 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
   // few seeds while the picture is bare, all of them once it is nearly explained.
   double promised = 0;
   size_t kept = 0;
-  while (kept < seeds.size() && (kept < kLeastSeeds || promised < options.energy * sse_)) promised += seeds[kept++].saved;
+  while (kept < seeds.size() && (kept < kLeastSeeds || promised < options.energy * sse_))
+    promised += seeds[kept++].saved;
   seeds.resize(kept);
 
   std::vector<float> means, frames, ks;

@@ -40,16 +40,16 @@ struct v16 {
 
 #define SPLAT2D_EACH for (int p_ = 0; p_ < kParts; ++p_)
 
-#define SPLAT2D_OPERATOR(op)                                       \
-  SPLAT2D_INLINE v16 operator op(const v16& a, const v16& b) {     \
-    v16 r;                                                         \
-    SPLAT2D_EACH r.part[p_] = a.part[p_] op b.part[p_];            \
-    return r;                                                      \
-  }                                                                \
-  SPLAT2D_INLINE v16 operator op(const v16& a, float b) {          \
-    v16 r;                                                         \
-    SPLAT2D_EACH r.part[p_] = a.part[p_] op b;                     \
-    return r;                                                      \
+#define SPLAT2D_OPERATOR(op)                                   \
+  SPLAT2D_INLINE v16 operator op(const v16& a, const v16& b) { \
+    v16 r;                                                     \
+    SPLAT2D_EACH r.part[p_] = a.part[p_] op b.part[p_];        \
+    return r;                                                  \
+  }                                                            \
+  SPLAT2D_INLINE v16 operator op(const v16& a, float b) {      \
+    v16 r;                                                     \
+    SPLAT2D_EACH r.part[p_] = a.part[p_] op b;                 \
+    return r;                                                  \
   }
 SPLAT2D_OPERATOR(+)
 SPLAT2D_OPERATOR(-)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from splat2d.fit.fitter import Progress
     from splat2d.scene import Scene
 
 __version__ = "0.1.0"
@@ -137,7 +136,7 @@ def decode(
     return render(scale=scale, width=width, height=height, crop=crop, threads=threads)
 
 
-def open(path: str | os.PathLike[str]) -> Scene:  # noqa: A001  (Pillow's and the standard library's name for it)
+def open(path: str | os.PathLike[str]) -> Scene:
     """Read a .splat file as a `Scene` to render from."""
     from splat2d.files import read_bytes
     from splat2d.scene import Scene

@@ -40,7 +40,9 @@ class Scene:
         notes: what the encoder did to the picture on the way in.
     """
 
-    def __init__(self, data: bytes, container: Container, integers: NDArray[np.int32], bits: dict[str, float]) -> None:
+    def __init__(
+        self, data: bytes, container: Container, integers: NDArray[np.int32], bits: dict[str, float]
+    ) -> None:
         self._data = data
         self._bits = bits
         self.header = container.header
@@ -103,7 +105,7 @@ class Scene:
     @property
     def background(self) -> NDArray[np.float32]:
         """[C] the colour under all splats."""
-        return np.array(self.header.background, np.float32) / np.float32(255)
+        return (np.array(self.header.background, np.float32) / 255).astype(np.float32)
 
     def render(
         self,
@@ -133,7 +135,11 @@ class Scene:
         view = self._view(scale, width, height, crop)
         unpremultiply = self.channels in (2, 4)
         return render_bytes(
-            *self._splats(tiers), view, background=self.background, unpremultiply=unpremultiply, threads=threads
+            *self._splats(tiers),
+            view,
+            background=self.background,
+            unpremultiply=unpremultiply,
+            threads=threads,
         )
 
     def render_float(
@@ -146,7 +152,7 @@ class Scene:
         tiers: int | None = None,
         threads: int | None = None,
     ) -> NDArray[np.float32]:
-        """Render without rounding or clamping: [H, W, C] float32, colour premultiplied by alpha; see render."""
+        """Render without rounding or clamping: [H, W, C] float32, premultiplied; arguments as of `render`."""
         from splat2d.render import render
 
         view = self._view(scale, width, height, crop)
@@ -161,7 +167,7 @@ class Scene:
             file.write(self._data)
 
     def info(self) -> dict[str, Any]:
-        """Size, rate, splats and bits of each attribute, ready for JSON; bits need `count_bits` at decoding."""
+        """Size, rate, splats and bits of each attribute for JSON; the bits need `count_bits` at decoding."""
         h = self.header
         pixels = h.width * h.height
         count = max(self.count, 1)
@@ -182,7 +188,9 @@ class Scene:
             "notes": list(self.notes),
         }
 
-    def _splats(self, tiers: int | None) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def _splats(
+        self, tiers: int | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         if tiers is None:
             return self.means, self.conics, self.colors
         if not 1 <= tiers <= core().TIERS:
@@ -190,7 +198,9 @@ class Scene:
         n = sum(self.tier_counts[:tiers])
         return self.means[:n], self.conics[:n], self.colors[:n]
 
-    def _view(self, scale: float | None, width: int | None, height: int | None, crop: Sequence[float] | None) -> View:
+    def _view(
+        self, scale: float | None, width: int | None, height: int | None, crop: Sequence[float] | None
+    ) -> View:
         from splat2d.render import View
 
         if scale is not None and (width is not None or height is not None):

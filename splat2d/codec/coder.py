@@ -1,15 +1,16 @@
 """One traversal for both directions: coders that write, read or only count the same calls.
 
-Every symbol is coded under a row of integer weights that sum to 2^24, so nothing that both sides must agree on
-depends on floating point. A row is handed over as `weights - 1` in float64, exact integers: the quantiser of
-constriction gives each of K symbols one unit and shares out the other 2^24 - K in proportion to the row, whose
-sum is 2^24 - K, so its factor is one and it finds the same weights.
+Every symbol is coded under a row of integer weights that sum to 2^24, so nothing that both sides must agree
+on depends on floating point. A row is handed over as `weights - 1` in float64, exact integers: the quantiser
+of constriction gives each of K symbols one unit and shares out the other 2^24 - K in proportion to the row,
+whose sum is 2^24 - K, so its factor is one and it finds the same weights.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections import defaultdict
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,11 @@ def _ideal_bits(rows: Rows, values: Ints) -> float:
     return PRECISION * len(values) - float(np.log2(rows[np.arange(len(values)), values] + 1).sum())
 
 
+def _constriction() -> Any:
+    """The range coder's library, imported only where something is coded; it carries no types."""
+    return importlib.import_module("constriction")
+
+
 class Counter:
     """Counts ideal code lengths without coding."""
 
@@ -64,9 +70,8 @@ class Encoder(Counter):
     """Range-codes calls into bytes and keeps the ideal code length of each attribute."""
 
     def __init__(self) -> None:
-        import constriction
-
         super().__init__()
+        constriction = _constriction()
         self._model = constriction.stream.model
         self._coder = constriction.stream.queue.RangeEncoder()
 
@@ -97,8 +102,7 @@ class Decoder:
     """Reads what an Encoder wrote; damaged data decodes to garbage, so check sums first."""
 
     def __init__(self, data: bytes, *, count_bits: bool = False) -> None:
-        import constriction
-
+        constriction = _constriction()
         self._model = constriction.stream.model
         words = np.frombuffer(data + b"\0" * (-len(data) % 4), "<u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
@@ -128,4 +132,6 @@ class Decoder:
         try:
             return self._coder.decode(model, parameters).astype(np.int64)
         except AssertionError as error:
-            raise BitstreamError("the coded splats are damaged: no symbol fits the range coder's state") from error
+            raise BitstreamError(
+                "the coded splats are damaged: no symbol fits the range coder's state"
+            ) from error

@@ -228,7 +228,9 @@ def _read_sections(r: _Reader) -> tuple[bytes, tuple[str, ...]]:
         elif kind == NOTE:
             notes = _read_notes(payload)
         elif not kind & OPTIONAL:
-            raise BitstreamError(f"unknown mandatory section 0x{kind:02x}: a newer version of splat2d is needed")
+            raise BitstreamError(
+                f"unknown mandatory section 0x{kind:02x}: a newer version of splat2d is needed"
+            )
     else:
         raise BitstreamError(f"more than {MAX_SECTIONS} sections")
     if splats is None:

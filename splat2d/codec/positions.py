@@ -67,7 +67,9 @@ def code_positions(
             else:
                 values = coder.symbols("position", rows, values)
             if not tree.put(group, values):
-                raise BitstreamError("the coded positions are damaged: more splats in a half than in its cell")
+                raise BitstreamError(
+                    "the coded positions are damaged: more splats in a half than in its cell"
+                )
         tree.finish_level()
     corners, order = tree.leaves()
     return Leaves(corners, tree.cell_width, tree.cell_height), order

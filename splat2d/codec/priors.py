@@ -1,7 +1,8 @@
 """Trained priors of the adaptive tables: what a file's models believe before the first splat.
 
-`priors.bin` is a zlib stream of one byte a weight, row after row and table after table in the order of SHAPES:
-byte b stands for floor(2^(b / 16)), 0 for a symbol that cannot occur. `benchmarks/train_priors.py` makes it.
+`priors.bin` is a zlib stream of one byte a weight, row after row and table after table in the order of
+SHAPES: byte b stands for floor(2^(b / 16)), 0 for a symbol that cannot occur.
+`benchmarks/train_priors.py` makes it.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ docs/FORMAT.md, section 5, is this file in words.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -193,7 +194,7 @@ def _code_batch(
         """0 without a neighbour, else 1 + the class of its component."""
         return np.where(found, 1 + magnitude_class(np.abs(near[:, component])), 0)
 
-    # Magnitudes: luma after the neighbour's, the others after luma and the component before.
+    # Magnitudes first: all steps follow from them.
     _code_magnitudes(coder, models, tier, density, near_magnitude, wanted, q[:, :channels])
     if (q[:, :channels] > native.MAX_COLOR).any() or not q[:, :channels].any(1).all():
         raise BitstreamError("the coded splats are damaged: a splat's colour is zero or out of range")
@@ -213,7 +214,9 @@ def _code_batch(
     q[:, channels + 1] = models.aspect.code_integers(coder, shape_context, density, wanted(channels + 1))
     if not native.shapes_in_range(classes, np.ascontiguousarray(q[:, channels:])).all():
         raise BitstreamError("the coded splats are damaged: a shape is out of range")
-    near_sector = np.where(found, known.sectors[nearest], 0) if len(known.sectors) else np.zeros(count, np.int64)
+    near_sector = (
+        np.where(found, known.sectors[nearest], 0) if len(known.sectors) else np.zeros(count, np.int64)
+    )
     q[:, channels + 2] = _code_angles(
         coder, models, classes, q[:, channels + 1], near_sector, distance, wanted(channels + 2)
     )
@@ -228,15 +231,26 @@ def _code_batch(
         given_shapes = np.ascontiguousarray(given[:, channels:])
         index = native.cell_indices(classes, given_shapes, leaves.corners, leaves.width, leaves.height)
     index = coder.uniform("position", points, index)
-    q[:, channels + 3 :] = native.cell_centers(classes, shapes, leaves.corners, leaves.width, leaves.height, index)
+    q[:, channels + 3 :] = native.cell_centers(
+        classes, shapes, leaves.corners, leaves.width, leaves.height, index
+    )
     _code_signs(coder, models, channels, near, found, distance, wanted, q)
     return q
 
 
-def _code_magnitudes(coder, models, tier, density, near_magnitude, wanted, out) -> None:  # noqa: ANN001
+def _code_magnitudes(
+    coder: Coder,
+    models: Models,
+    tier: int,
+    density: Ints,
+    near_magnitude: Callable[[int], Ints],
+    wanted: Callable[[int], Ints | None],
+    out: Int32s,
+) -> None:
+    """Colour magnitudes into `out` [N, C]: luma after the neighbour's, the others after luma."""
     channels = out.shape[1]
     colors = channels - (channels % 2 == 0)
-    luma = None
+    luma = np.zeros(len(out), np.int64)
     for c in range(channels):
         values = wanted(c)
         values = None if values is None else np.abs(values)
@@ -281,7 +295,16 @@ def _code_angles(
     return out
 
 
-def _code_signs(coder, models, channels, near, found, distance, wanted, q) -> None:  # noqa: ANN001
+def _code_signs(
+    coder: Coder,
+    models: Models,
+    channels: int,
+    near: Int32s,
+    found: NDArray[np.bool_],
+    distance: Ints,
+    wanted: Callable[[int], Ints | None],
+    q: Int32s,
+) -> None:
     """Signs, each in the context of the neighbour's and of the components before."""
     before = np.zeros(len(q), np.int64)
     for c in range(channels):
@@ -298,7 +321,7 @@ def _code_signs(coder, models, channels, near, found, distance, wanted, q) -> No
 
 
 def _density(leaves: Leaves, tier: int) -> Ints:
-    """How crowded the tier is around each splat: log2 of the splats in 3 x 3 squares of 4 to 32 px, 0 to 7."""
+    """Log2 of the tier's splats in 3 x 3 squares of 4 to 32 px around each splat, 0 to 7."""
     shift = 14 + (6 - tier) // 2
     gx, gy = leaves.corners[:, 0] >> shift, leaves.corners[:, 1] >> shift
     across = int(gx.max(initial=0)) + 3

@@ -1,8 +1,8 @@
 """Planes of symbols under adaptive tables that are refreshed block by block.
 
-A table (native, cpp/coding.hpp) has a coarse and a fine context: the coarse distribution starts from a trained
-prior, the fine one from the coarse one as it stands, and both add what has been coded. Within a block the tables
-are frozen, so that a block is one vectorised call.
+A table (native, cpp/coding.hpp) has a coarse and a fine context: the coarse distribution starts from a
+trained prior, the fine one from the coarse one as it stands, and both add what has been coded. Within a block
+the tables are frozen, so that a block is one vectorised call.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ class Plane:
         self.coded = 0
 
     def code(self, coder: Coder, coarse: Ints, fine: Ints | None, values: Ints | None) -> Ints:
-        """Code symbols [n] under contexts [n], in blocks of a quarter of what this plane has coded (32 to 1024)."""
+        """Code symbols [n] under contexts [n].
+
+        A block is a quarter of what this plane has coded so far, from 32 to 1024 symbols.
+        """
         out = np.zeros(len(coarse), np.int64)
         at = 0
         while at < len(coarse):

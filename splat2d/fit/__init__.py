@@ -1,0 +1,1 @@
+"""The fit floor: from pixels to integers and bytes."""

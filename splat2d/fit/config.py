@@ -91,7 +91,9 @@ def load_config(preset: str | Path) -> FitConfig:
     else:
         path = Path(name)
         if path.suffix not in {".yaml", ".yml"}:
-            raise ConfigError(f"no preset named {name!r}; expected {', '.join(PRESETS)} or the path of a YAML file")
+            raise ConfigError(
+                f"no preset named {name!r}; expected {', '.join(PRESETS)} or the path of a YAML file"
+            )
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:

@@ -201,9 +201,7 @@ def encode_picture(
         data = writer.write(refined.integers(), code, fit.background, quality)
         reached = writer.psnr(data)
     else:
-        data, reached, code, refined = _reach(
-            _Target(size, psnr), writer, config, workers, seed, progress
-        )
+        data, reached, code, refined = _reach(_Target(size, psnr), writer, config, workers, seed, progress)
     return Encoded(
         data,
         reached,
@@ -229,7 +227,8 @@ def _reach(
     background_only = _background_only(writer)
     if target.size is not None and target.size < len(background_only):
         raise TargetError(
-            f"{target.size} bytes cannot be reached: the smallest file of this picture has {len(background_only)} bytes"
+            f"{target.size} bytes cannot be reached: the smallest file of this picture has "
+            f"{len(background_only)} bytes"
         )
     low, high = (step_of(code) for code in STEP_CODES)
 
@@ -250,6 +249,7 @@ def _reach(
     )
     best: tuple[bytes, float, int, Refined] | None = None
     measured: list[tuple[float, float]] = []
+    data, reached = background_only, 0.0
     for attempt in range(CORRECTIONS + 1):
         code = step_code(fit.step)
         fit.set_step(step_of(code))
@@ -324,7 +324,7 @@ def _background_only(writer: _Writer) -> bytes:
 
 
 def _trim(refined: Refined, writer: _Writer, fit: PictureFit, code: int, size: int) -> tuple[bytes, float]:
-    """Bring a file that is a little too large under `size`: dearer bits first, then the least useful splats go."""
+    """Bring a slightly too large file under `size`: dearer bits first, then the least useful splats go."""
     data = writer.write(refined.integers(), code, fit.background, None)
     for number in range(2):
         if len(data) <= size:

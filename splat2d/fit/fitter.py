@@ -51,6 +51,11 @@ def background_of(pixels: NDArray[np.float32]) -> tuple[int, ...]:
     return tuple(round(float(np.clip(plane.mean(dtype=np.float64), 0, 1)) * 255) for plane in pixels)
 
 
+def background_floats(background: tuple[int, ...]) -> NDArray[np.float32]:
+    """Bytes as floats in [0, 1], [C]."""
+    return (np.array(background, np.float32) / 255).astype(np.float32)
+
+
 def psnr_of(sse: float, samples: int) -> float:
     """PSNR in dB of a sum of squared errors in [0, 1] units."""
     return 99.0 if sse <= 0 else min(99.0, -10 * math.log10(sse / samples))
@@ -108,10 +113,10 @@ class PictureFit:
         return self.config.lagrangian * self.step**2
 
     def _native(self, pixels: NDArray[np.float32], scale: float) -> Fitter:
-        """A native fitter for the picture shrunk by `scale`, where areas, D^2 and lambda shrink by its square."""
+        """A native fitter for the picture shrunk by `scale`; areas, D^2 and lambda shrink by its square."""
         return core().Fitter(
             pixels,
-            np.array(self.background, np.float32) / np.float32(255),
+            background_floats(self.background),
             self.step / scale,
             self.lmbda / scale**2,
             self.config.chroma_step,
@@ -170,7 +175,9 @@ class PictureFit:
         low, high = self._work
         done = min(self._steps_done / self._steps_all, 1.0)
         samples = self.pixels.size / scale**2
-        self._on_progress(Progress(low + (high - low) * done, psnr_of(sse, int(samples)), int(bits / 8), splats))
+        self._on_progress(
+            Progress(low + (high - low) * done, psnr_of(sse, int(samples)), int(bits / 8), splats)
+        )
 
     def refined(self) -> Refined:
         """The integers of the present state after exact refinement."""

@@ -33,8 +33,8 @@ def rate_tables(
         pixels: of the canvas.
 
     Returns:
-        Colour [C, 3, 256], area [36, 512] and aspect [36, 96] code lengths in bits, and the bits of a position
-        on a lattice of 1 px^2.
+        Colour [C, 3, 256], area [36, 512] and aspect [36, 96] code lengths in bits, and the bits of a
+        position on a lattice of 1 px^2.
     """
     live = integers[:, :channels].any(1)
     q, r = integers[live], classes[live] + 1
