@@ -67,7 +67,7 @@ def count_symbols(samples: Iterator[tuple[np.ndarray, splats.Layout]]) -> dict[s
         init(self, *args, **kwargs)  # type: ignore[arg-type]
         self.prior_name = owners[-1]  # type: ignore[attr-defined]
 
-    def counting_code(self, coder, coarse, fine, values):  # noqa: ANN001, ANN202
+    def counting_code(self, coder, coarse, fine, values):
         out = code(self, coder, coarse, fine, values)
         np.add.at(counts[self.prior_name], (coarse, out), 1)
         return out

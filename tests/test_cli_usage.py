@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_bytes, parse_integers
+from splat2d.errors import ConfigError
 
 from .command import assert_one_line, run
 
@@ -29,8 +30,6 @@ from .command import assert_one_line, run
         (["encode", "a", "b", "--threads", "0"], "--threads"),
         (["encode", "a", "b", "--seed", "-1"], "--seed"),
         (["encode", "a", "b", "--preset", "slow"], "slow"),
-        (["encode", "a", "b", "--quality", "5", "--size", "9k"], "--quality and --size"),
-        (["decode", "a", "b.png", "--scale", "2", "--width", "9"], "--scale and --width"),
         (["decode", "a", "b.png", "--scale", "-1"], "--scale"),
         (["decode", "a", "b.png", "--scale", "inf"], "--scale"),
         (["decode", "a", "b.png", "--height", "0"], "--height"),
@@ -72,6 +71,20 @@ def test_completion(capsys, shell: str):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["encode", "a", "b", "--quality", "5", "--size", "9k"], "--quality and --size contradict"),
+        (["decode", "a", "b.png", "--scale", "2", "--width", "9"], "--scale and --width contradict"),
+    ],
+)
+def test_contradicting_targets_are_one_line_and_status_1(capsys, arguments, part: str):
+    status, out, err = run(capsys, *arguments)
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1
+    assert part in err
+
+
+@pytest.mark.parametrize(
     ("text", "size"),
     [
         ("20000", 20000),
@@ -95,7 +108,7 @@ def test_no_sizes(text: str):
 
 def test_checks_of_options():
     at_most_one(a=None, b=0)
-    with pytest.raises(UsageError, match="--a and --b contradict"):
+    with pytest.raises(ConfigError, match="--a and --b contradict"):
         at_most_one(a=0, b=0, c=None)
     in_range(0, 1, a=0.0, b=1.0, c=None)
     with pytest.raises(UsageError, match="--a 0 is out of range; expected more than 0"):

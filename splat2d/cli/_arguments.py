@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from splat2d.errors import ConfigError
+
 
 class UsageError(Exception):
     """A command line that cannot be meant: exit status 2."""
@@ -91,7 +93,7 @@ def _first_statement(box: str) -> str:
 
 
 def at_most_one(**options: object) -> None:
-    """Raise UsageError if more than one of these options was given.
+    """Raise ConfigError if more than one of these options was given.
 
     Args:
         **options: Name of each option without dashes, and its value; None when it was not given.
@@ -99,7 +101,7 @@ def at_most_one(**options: object) -> None:
     given = [f"--{name}" for name, value in options.items() if value is not None]
     if len(given) > 1:
         choices = ", ".join(f"--{name}" for name in options)
-        raise UsageError(f"{' and '.join(given)} contradict each other; give one of {choices}")
+        raise ConfigError(f"{' and '.join(given)} contradict each other; give one of {choices}")
 
 
 def in_range(low: float, high: float = math.inf, *, above: bool = False, **options: float | None) -> None:
