@@ -13,7 +13,11 @@ constexpr float kPi = 3.14159265f;
 constexpr float kInvLn2 = 1.44269504f;
 // Bits that a doubling of the area saves: wide splats have coarser positions, but rarer shapes.
 constexpr float kAreaBits = 0.5f;
+constexpr float kEnergyBits = 2.5f, kColorBits = 1.3f;
 constexpr float kScaleMin = 0.3f, kScaleMax = 1000.0f;  // px, standard deviations
+
+// Loops over fewer splats than this are not worth a second thread.
+constexpr int kSerial = 2048;
 
 // A fixed partition of a sum, so that it does not depend on the number of threads.
 constexpr int kSumChunk = 1 << 14;
@@ -32,17 +36,20 @@ Eigen eigen(const float* l) {
 
 // Brings both standard deviations of L L^T into [kScaleMin, kScaleMax], keeping the axes.
 void clamp_scales(float* l) {
+  const float xx = l[0] * l[0] + l[1] * l[1], yy = l[2] * l[2] + l[3] * l[3], xy = l[0] * l[2] + l[1] * l[3];
+  const float det = l[0] * l[3] - l[1] * l[2], difference = 0.5f * (xx - yy);
+  const float s1_squared = 0.5f * (xx + yy) + std::sqrt(difference * difference + xy * xy);
+  if (s1_squared <= kScaleMax * kScaleMax && det * det >= kScaleMin * kScaleMin * s1_squared) return;
   const Eigen e = eigen(l);
-  if (e.s2 >= kScaleMin && e.s1 <= kScaleMax) return;
   const float f1 = std::clamp(e.s1, kScaleMin, kScaleMax) / e.s1;
   const float f2 = std::clamp(e.s2, kScaleMin, kScaleMax) / std::max(e.s2, 1e-12f);
   const float c = std::cos(e.angle), s = std::sin(e.angle);
-  const float xx = c * c * f1 + s * s * f2, yy = s * s * f1 + c * c * f2, xy = c * s * (f1 - f2);
+  const float a = c * c * f1 + s * s * f2, b = c * s * (f1 - f2), d = s * s * f1 + c * c * f2;
   const float m[4] = {l[0], l[1], l[2], l[3]};
-  l[0] = xx * m[0] + xy * m[2];
-  l[1] = xx * m[1] + xy * m[3];
-  l[2] = xy * m[0] + yy * m[2];
-  l[3] = xy * m[1] + yy * m[3];
+  l[0] = a * m[0] + b * m[2];
+  l[1] = a * m[1] + b * m[3];
+  l[2] = b * m[0] + d * m[2];
+  l[3] = b * m[1] + d * m[3];
 }
 
 double dot(const std::vector<float>& a, const std::vector<float>& b, int threads) {
@@ -89,6 +96,7 @@ void Fitter::update_geometry() {
   conics_.resize(3 * static_cast<size_t>(n));
   colors_.resize(static_cast<size_t>(C) * n);
   norms_.resize(n);
+#pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
     const float* l = &frames_[4 * static_cast<size_t>(i)];
     const float det = l[0] * l[3] - l[1] * l[2], inverse = 1.0f / (det * det);
@@ -116,46 +124,73 @@ double Fitter::evaluate() {
   const Splats s{count(), channels_, means_.data(), conics_.data(), colors_.data()};
   sse_ = render_forward(s, canvas_, static_cast<float>(options_.cutoff), negative_target_.data(), false,
                         residual_.data(), options_.threads);
-  rate(nullptr);
+  bits_ = total_bits();
   return 0.5 * (sse_ + options_.lambda * bits_);
 }
 
-// Bits without the constant, and with `gradient` [N, C + 5] adds lambda / 2 times their natural-unit gradient.
-void Fitter::rate(float* gradient) {
-  const int n = count(), C = channels_, P = parameters();
-  const float D = component_steps_[0], D2 = D * D, half_lambda = static_cast<float>(0.5 * options_.lambda);
+// What the rate of a splat follows from.
+struct Fitter::RateTerms {
+  float r2;           // 1 + A^2 / D^2
+  float det;          // s1 s2
+  float cosh, sinh2;  // of log(s1 / s2)
+  float x;            // 1 + sinh^2 r2
+};
+
+Fitter::RateTerms Fitter::rate_terms(int i) const {
+  const float* k = &k_[static_cast<size_t>(channels_) * i];
+  const float* l = &frames_[4 * static_cast<size_t>(i)];
+  RateTerms t;
+  float energy = 0, squares = 0;
+  for (int c = 0; c < channels_; ++c) energy += k[c] * k[c];
+  for (int j = 0; j < 4; ++j) squares += l[j] * l[j];
+  t.r2 = 1 + energy / (component_steps_[0] * component_steps_[0]);
+  t.det = std::fabs(l[0] * l[3] - l[1] * l[2]);
+  t.cosh = squares / (2 * t.det);
+  t.sinh2 = std::max(t.cosh * t.cosh - 1, 0.0f);
+  t.x = 1 + t.sinh2 * t.r2;
+  return t;
+}
+
+// Bits of one splat without the constant.
+float Fitter::splat_bits(int i) const {
+  const RateTerms t = rate_terms(i);
+  float colors = 1;
+  for (int c = 0; c < channels_; ++c)
+    colors *= 1 + std::fabs(k_[static_cast<size_t>(channels_) * i + c]) / component_steps_[c];
+  static_assert(kAreaBits == 0.5f, "the area shares a logarithm with the angle's half bit");
+  return kEnergyBits * std::log2(t.r2) + 0.5f * std::log2(t.x / t.det) + kColorBits * std::log2(colors);
+}
+
+double Fitter::total_bits() const {
+  const int n = count();
   std::vector<double> bits((n + 1023) / 1024, 0.0);
-#pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > 4096)
+#pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int block = 0; block < static_cast<int>(bits.size()); ++block)
-    for (int i = block * 1024; i < std::min(n, (block + 1) * 1024); ++i) {
-      const float* k = &k_[static_cast<size_t>(C) * i];
-      const float* l = &frames_[4 * static_cast<size_t>(i)];
-      float energy = 0;
-      for (int c = 0; c < C; ++c) energy += k[c] * k[c];
-      const float r2 = 1 + energy / D2;
-      const float det = std::fabs(l[0] * l[3] - l[1] * l[2]);
-      const float g11 = l[0] * l[0] + l[2] * l[2], g22 = l[1] * l[1] + l[3] * l[3], g12 = l[0] * l[1] + l[2] * l[3];
-      const float cosh = (g11 + g22) / (2 * det), sinh2 = std::max(cosh * cosh - 1, 0.0f);
-      const float x = 1 + sinh2 * r2;
-      float b = 2.5f * std::log2(r2) - kAreaBits * std::log2(det) + 0.5f * std::log2(x);
-      for (int c = 0; c < C; ++c) b += 1.3f * std::log2(1 + std::fabs(k[c]) / component_steps_[c]);
-      bits[block] += b;
-      if (!gradient) continue;
-      float* v = gradient + static_cast<size_t>(P) * i;
-      const float scale = half_lambda * kInvLn2;
-      const float from_energy = (2.5f / r2 + 0.5f * sinh2 / x) * 2 / D2;
-      for (int c = 0; c < C; ++c) {
-        const float d = component_steps_[c];
-        // tanh rounds the corner of |k| at 0.
-        v[c] += scale * (from_energy * k[c] + 1.3f * std::tanh(4 * k[c] / d) / (d + std::fabs(k[c])));
-      }
-      const float from_aspect = 0.5f * r2 / x * cosh / det;
-      v[C + 2] -= kAreaBits * scale * unit_e_[i];
-      v[C + 3] += scale * from_aspect * (g11 - g22) * unit_e_[i];
-      v[C + 4] += scale * from_aspect * 2 * g12 * unit_e_[i];
-    }
-  bits_ = 0;
-  for (double b : bits) bits_ += b;
+    for (int i = block * 1024; i < std::min(n, (block + 1) * 1024); ++i) bits[block] += splat_bits(i);
+  double total = 0;
+  for (double b : bits) total += b;
+  return total;
+}
+
+// Adds lambda / 2 times the natural-unit gradient of a splat's bits to v [C + 5].
+void Fitter::add_rate_gradient(int i, float* v) const {
+  const int C = channels_;
+  const float* k = &k_[static_cast<size_t>(C) * i];
+  const float* l = &frames_[4 * static_cast<size_t>(i)];
+  const RateTerms t = rate_terms(i);
+  const float D2 = component_steps_[0] * component_steps_[0];
+  const float scale = static_cast<float>(0.5 * options_.lambda) * kInvLn2;
+  const float from_energy = (2 * kEnergyBits / t.r2 + t.sinh2 / t.x) / D2;
+  for (int c = 0; c < C; ++c) {
+    const float d = component_steps_[c], s = 4 * k[c] / d;
+    // A smooth sign rounds the corner of |k| at 0.
+    v[c] += scale * (from_energy * k[c] + kColorBits * s / std::sqrt(1 + s * s) / (d + std::fabs(k[c])));
+  }
+  const float g11 = l[0] * l[0] + l[2] * l[2], g22 = l[1] * l[1] + l[3] * l[3], g12 = l[0] * l[1] + l[2] * l[3];
+  const float from_aspect = 0.5f * t.r2 / t.x * t.cosh / t.det;
+  v[C + 2] -= kAreaBits * scale * unit_e_[i];
+  v[C + 3] += scale * from_aspect * (g11 - g22) * unit_e_[i];
+  v[C + 4] += scale * from_aspect * 2 * g12 * unit_e_[i];
 }
 
 void Fitter::update_metric() {
@@ -183,6 +218,7 @@ void Fitter::gradient(std::vector<float>* out) {
   const Splats s{n, C, means_.data(), conics_.data(), colors_.data()};
   render_backward(s, canvas_, static_cast<float>(options_.cutoff), residual_.data(), v_means.data(), v_conics.data(),
                   v_colors_.data(), options_.threads);
+#pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
     const float* l = &frames_[4 * static_cast<size_t>(i)];
     const float* vc = &v_colors_[static_cast<size_t>(C) * i];
@@ -208,8 +244,8 @@ void Fitter::gradient(std::vector<float>* out) {
     v[C + 2] = (e11 + e22 - 0.5f * color_dot) * unit_e_[i];
     v[C + 3] = (e11 - e22) * unit_e_[i];
     v[C + 4] = 2 * e12 * unit_e_[i];
+    add_rate_gradient(i, v);
   }
-  rate(out->data());
 }
 
 void Fitter::refresh() {
@@ -219,6 +255,7 @@ void Fitter::refresh() {
 
 void Fitter::apply(const std::vector<float>& direction, float t, const FitState& from) {
   const int n = count(), C = channels_, P = parameters();
+#pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
     const float* z = &direction[static_cast<size_t>(P) * i];
     const float* m = &from.means[2 * static_cast<size_t>(i)];
@@ -334,19 +371,13 @@ int Fitter::prune(double factor) {
   std::vector<uint8_t> mask(n, 1);
   int removed = 0;
   for (int i = 0; i < n; ++i) {
-    double energy = 0, cross = 0, extra = 0;
+    double energy = 0, cross = 0;
     for (int c = 0; c < C; ++c) {
       const size_t j = static_cast<size_t>(C) * i + c;
       energy += k_[j] * k_[j];
       cross += colors_[j] * v_colors_[j];
-      extra += 1.3 * std::log2(1 + std::fabs(k_[j]) / component_steps_[c]);
     }
-    const float* l = &frames_[4 * static_cast<size_t>(i)];
-    const double det = std::fabs(l[0] * l[3] - l[1] * l[2]);
-    const double cosh = (l[0] * l[0] + l[1] * l[1] + l[2] * l[2] + l[3] * l[3]) / (2 * det);
-    const double r2 = 1 + energy / (component_steps_[0] * component_steps_[0]);
-    const double bits = constant_bits() + 2.5 * std::log2(r2) - kAreaBits * std::log2(det) +
-                        0.5 * std::log2(1 + std::max(cosh * cosh - 1, 0.0) * r2) + extra;
+    const double bits = constant_bits() + splat_bits(i);
     // SSE without the splat minus SSE with it
     if (energy - 2 * cross <= factor * options_.lambda * std::max(bits, 8.0)) {
       mask[i] = 0;

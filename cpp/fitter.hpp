@@ -86,7 +86,11 @@ class Fitter {
   int parameters() const { return channels_ + kShapeParameters; }
   void update_geometry();
   double evaluate();  // renders, returns J / 2
-  void rate(float* gradient);
+  struct RateTerms;
+  RateTerms rate_terms(int i) const;
+  float splat_bits(int i) const;
+  double total_bits() const;
+  void add_rate_gradient(int i, float* v) const;
   void gradient(std::vector<float>* out);
   void update_metric();
   void apply(const std::vector<float>& direction, float t, const struct FitState& from);
