@@ -1,0 +1,310 @@
+"""Turn benchmarks/results/*.json into the README's tables and the rate-distortion figure.
+
+Usage: python benchmarks/report.py [--check]
+
+A table stands between `<!-- benchmark:NAME -->` and `<!-- /benchmark:NAME -->`; the text between is replaced.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from _measure import DATA, RESULTS, ROOT, read_json
+
+from splat2d.errors import OutputError, Splat2dError
+
+OURS = "splat2d"
+COLORS = {OURS: "#c0392b", "AVIF": "#2471a3", "WebP": "#229954", "JPEG": "#7d6608"}
+# Published curves worth having in the figure; those of codecs measured here would only double them.
+PUBLISHED = ("VTM", "BPG 4:4:4", "JPEG2000", "C3", "COOL-CHICv2", "COIN", "GaussianImage")
+MOST_BPP = 1.25
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the report.
+
+    Args:
+        check: write nothing and fail when the README does not hold the present tables.
+        readme: file with the markers.
+        results: folder of the JSONs and of the figure.
+        published: curves by others for the figure; left out where the file is absent.
+    """
+
+    check: bool = False
+    readme: Path = ROOT / "README.md"
+    results: Path = RESULTS
+    published: Path = DATA.parent / "refs" / "kodak_rd.csv"
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a Markdown table, the first column left and the others right."""
+    lines = ["| " + " | ".join(headings) + " |", "|---" + "|--:" * (len(headings) - 1) + "|"]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def origin(result: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
+    """Return the line that says where and when figures were measured.
+
+    Args:
+        result: a benchmark's JSON.
+        measured: the stamps of its parts.
+    """
+    machine = result["machine"]
+    commits = sorted({f"{m['commit']}{' with changes' if m['modified'] else ''}" for m in measured})
+    dates = sorted({m["date"][:10] for m in measured})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    versions = result["versions"]
+    return (
+        f"*Measured {when} at {', '.join(commits)} on {machine['cores']} cores of {machine['cpu']} "
+        f"({machine['vectors']}), {machine['memory_gib']} GiB, {machine['os']}; "
+        f"splat2d {versions['splat2d']}, Pillow {versions['pillow']}.*"
+    )
+
+
+def kodak_tables(result: dict[str, Any]) -> str:
+    """Return BD-rates, and each quality's mean figures beside the other codecs' at the same rates."""
+    names = result["summary_of"]
+    settings = result["settings"]
+    rates = []
+    for name, rate in result["bd_rate"].items():
+        each = {n: value for n, value in rate["pictures"].items() if value is not None}
+        if not each:
+            continue
+        best, worst = min(each, key=each.__getitem__), max(each, key=each.__getitem__)
+        rates.append(
+            (
+                name,
+                f"**{rate['mean_percent']:+.1f}%**",
+                f"{each[best]:+.1f}% ({best})",
+                f"{each[worst]:+.1f}% ({worst})",
+            )
+        )
+    peers = list(result["bd_rate"])
+    points = []
+    for point in result["mean_curves"][OURS]:
+        others = [point.get(f"psnr_{peer}") for peer in peers]
+        points.append(
+            (
+                point["quality"],
+                f"{point['bpp']:.3f}",
+                f"{point['psnr']:.2f}",
+                *("" if value is None else f"{value:.2f}" for value in others),
+                f"{point['splats']:,.0f}",
+                f"{point['encode_s']:.1f} s",
+                f"{1e3 * point['decode_s']:.0f} ms",
+            )
+        )
+    text = [
+        f"Kodak, {len(names)} pictures, preset {settings['preset']}, {settings['threads']} threads. Sizes are of "
+        "whole files, PSNR is over 8-bit RGB. BD-rate is the difference in size at equal PSNR, the mean over "
+        "pictures.",
+        markdown(("against", "BD-rate", "best picture", "worst picture"), rates),
+        markdown(
+            (
+                "quality",
+                "bpp",
+                "PSNR dB",
+                *(f"{p} at this rate" for p in peers),
+                "splats",
+                "encode",
+                "decode",
+            ),
+            points,
+        ),
+    ]
+    for name in names:
+        if mark := result["pictures"][name].get("landmark"):
+            text.append(f"{name} in a file of {mark['bpp']:.3f} bpp: {mark['psnr']:.2f} dB.")
+    text.append(origin(result, [result["pictures"][name]["measured"] for name in names]))
+    return "\n\n".join(text)
+
+
+def speed_tables(result: dict[str, Any]) -> str:
+    """Return tables of encoding, decoding and render throughput, those that were measured."""
+    sections = result["sections"]
+    text = []
+    if part := sections.get("encode"):
+        rows = [
+            (f"{r['preset']}, quality {r['quality']}", f"{r['median_s']:.1f} s", f"{r['slowest_s']:.1f} s")
+            for r in part["rows"]
+        ]
+        count = len(part["rows"][0]["pictures"])
+        text.append(f"Encoding 768x512 on {part['threads']} threads, median and slowest of {count} pictures:")
+        text.append(markdown(("preset", "median", "slowest"), rows))
+    rows = []
+    for name in ("large", "eight_k"):
+        part = sections.get(name)
+        for r in part["rows"] if part else ():
+            what = f"{r['width']}x{r['height']}, {part['preset']}, quality {r['quality']}"
+            figures = (f"{r['encode_s']:.1f} s", f"{r['s_per_mpx']:.1f} s", f"{r['peak_mib']:,} MiB")
+            rows.append((what, *figures, f"{r['bpp']:.3f}", f"{r['psnr']:.2f}"))
+    if rows:
+        text.append("Larger pictures, each in a process of its own:")
+        text.append(markdown(("picture", "encode", "for each Mpx", "peak memory", "bpp", "PSNR dB"), rows))
+    if part := sections.get("decode"):
+        memory = part["memory"]
+        rows = []
+        for key in (key for key in memory if key.startswith("threads_")):
+            threads = key.removeprefix("threads_")
+            on = "1 thread" if threads == "1" else f"{threads} threads"
+            for name, what in (("bytes in memory to pixels", "whole"), ("of that rendering", "render")):
+                rows.append((f"{name}, {on}", f"{1e3 * memory[key][what]['median_s']:.1f} ms"))
+        rows.append(("of that entropy decoding", f"{1e3 * memory['entropy_decoding']['median_s']:.1f} ms"))
+        with_torch = "with" if part["imports_torch"] else "without"
+        rows.append(
+            (
+                f"the whole command `splat2d decode`, {with_torch} torch",
+                f"{part['process']['median_s']:.2f} s",
+            )
+        )
+        size = f"{part['picture']['width']}x{part['picture']['height']}"
+        text.append(f"Decoding {size} with {part['picture']['splats']:,} splats, medians:")
+        text.append(markdown(("step", "time"), rows))
+    if part := sections.get("throughput"):
+        rows = []
+        for r in part["rows"]:
+            share = "" if r["share_of_peak"] is None else f"{r['share_of_peak']:.0%}"
+            rows.append((r["direction"], r["threads"], f"{r['pairs_per_s'] / 1e9:.2f} G/s", share))
+        peak, flops = part["peak_flops_per_s"], part["flops_per_pair"]
+        beside = "" if peak is None else f" beside {peak / 1e9:.0f} GFLOP/s of multiply-adds on one core"
+        text.append(
+            f"Rendering, splat-pixel evaluations{beside} "
+            f"({flops['forward']} operations forward, {flops['backward']} backward):"
+        )
+        text.append(markdown(("direction", "threads", "evaluations", "of the cores' peak"), rows))
+    text.append(origin(result, [part["measured"] for part in sections.values()]))
+    return "\n\n".join(text)
+
+
+def entropy_tables(result: dict[str, Any]) -> str:
+    """Return sizes against the models' own code length and zstd, and bits a splat by attribute."""
+    rows, bits = [], []
+    for r in result["rows"]:
+        name = f"{r['picture']}, quality {r['quality']}"
+        factors = (f"{r['zstd_over_file'][key]:.2f}x" for key in ("int32", "narrow"))
+        sizes = (f"{r['splats']:,}", f"{r['ideal_bytes']:,.0f} B", f"{r['file_bytes']:,} B")
+        rows.append((name, *sizes, f"{r['overhead_percent']:.2f}%", *factors))
+        each = r["bits_per_splat"]
+        bits.append((name, *(f"{value:.2f}" for value in each.values()), f"{sum(each.values()):.2f}"))
+    level, names = result["settings"]["zstd_level"], list(result["rows"][0]["bits_per_splat"])
+    headings = ("picture", "splats", "code length of the models", "file", "overhead")
+    text = [
+        "The whole file beside the ideal code length of its own models, and how many times larger "
+        f"zstd -{level} leaves the same integers, as columns of int32 or of the narrowest type that holds each:",
+        markdown((*headings, "zstd, int32", "zstd, narrow"), rows),
+        "Bits a splat:",
+        markdown(("picture", *names, "sum"), bits),
+        origin(result, [result]),
+    ]
+    return "\n\n".join(text)
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "kodak": kodak_tables,
+    "speed": speed_tables,
+    "entropy": entropy_tables,
+}
+
+
+def replace(text: str, name: str, table: str) -> str | None:
+    """Return a text with what lies between the markers of a name replaced; None without both markers."""
+    first, last = f"<!-- benchmark:{name} -->", f"<!-- /benchmark:{name} -->"
+    before, found, rest = text.partition(first)
+    _, ended, after = rest.partition(last)
+    if not (found and ended):
+        return None
+    return f"{before}{first}\n{table}\n{last}{after}"
+
+
+def draw(result: dict[str, Any], published: Path, out: Path) -> None:
+    """Draw mean rate-distortion curves, those of others dashed and marked as published."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.5, 5.2), layout="constrained")
+    for name, points in result["mean_curves"].items():
+        x, y = [p["bpp"] for p in points], [p["psnr"] for p in points]
+        width = 2.4 if name == OURS else 1.6
+        axes.plot(x, y, "o-", label=name, color=COLORS.get(name), linewidth=width, markersize=4, zorder=3)
+    top = axes.get_ylim()[1]
+    count, preset = len(result["summary_of"]), result["settings"]["preset"]
+    # Means over other pictures do not compare.
+    others = published_curves(published) if count == 24 else {}
+    for number, (name, curve) in enumerate(others.items()):
+        shade = pyplot.get_cmap("tab10")(number % 10)
+        axes.plot(*zip(*curve, strict=True), "--", label=f"{name} (published)", linewidth=0.9, color=shade)
+    axes.set(xlim=(0, MOST_BPP), ylim=(22, min(top, 42)), xlabel="bits per pixel", ylabel="RGB PSNR, dB")
+    axes.set_title(f"Kodak, mean of {count} picture{'s' if count > 1 else ''}, preset {preset}")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    # Without the library's version inside, the same figures give the same file.
+    figure.savefig(out, dpi=130, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def published_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Return others' mean Kodak curves of (bpp, dB) by codec; none where the file is absent."""
+    if not path.is_file():
+        return {}
+    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in PUBLISHED}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["codec"] in curves and row["psnr_rgb_db"]:
+                curves[row["codec"]].append((float(row["bpp"]), float(row["psnr_rgb_db"])))
+    return {name: sorted(curve) for name, curve in curves.items() if curve}
+
+
+def run(options: Options) -> list[str]:
+    """Bring the README and the figure up to date, or only look; returns the names of stale tables."""
+    old = text = options.readme.read_text() if options.readme.is_file() else ""
+    stale = []
+    for name, table in TABLES.items():
+        result = read_json(options.results / f"{name}.json")
+        if result is None:
+            print(f"{name}: no results; run benchmarks/{name}.py", file=sys.stderr)
+            continue
+        content = table(result)
+        new = replace(text, name, content)
+        if new is None:
+            # A README that has no place for a table is not stale.
+            if not options.check:
+                print(f"{options.readme.name} has no markers for {name}:\n\n{content}\n")
+            continue
+        if new != text:
+            stale.append(name)
+        text = new
+        if name == "kodak" and not options.check:
+            draw(result, options.published, options.results / "kodak_rd.png")
+    if not options.check and text != old:
+        try:
+            options.readme.write_text(text)
+        except OSError as error:
+            raise OutputError(f"cannot write {options.readme}: {error.strerror}") from error
+    return stale
+
+
+def main() -> None:
+    """Write or check the report."""
+    options = tyro.cli(Options, description=(__doc__ or "").splitlines()[0])
+    stale = run(options)
+    if options.check and stale:
+        sys.exit(
+            f"report: stale in {options.readme.name}: {', '.join(stale)}; run python benchmarks/report.py"
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Splat2dError as error:
+        sys.exit(f"report: {error}")
