@@ -103,20 +103,13 @@ def kodak_tables(result: dict[str, Any]) -> str:
             )
         )
     text = [
-        f"Kodak, {len(names)} pictures, preset {settings['preset']}, {settings['threads']} threads. Sizes are of "
-        "whole files, PSNR is over 8-bit RGB. BD-rate is the difference in size at equal PSNR, the mean over "
-        "pictures.",
+        f"Kodak, {len(names)} pictures, preset {settings['preset']}, {settings['threads']} threads. Sizes are "
+        "of whole files, PSNR is over 8-bit RGB. BD-rate is the difference in size at equal PSNR, the mean "
+        "over pictures.",
         markdown(("against", "BD-rate", "best picture", "worst picture"), rates),
+        f"Means over the pictures; {', '.join(peers)} are interpolated at the rate of each of our files.",
         markdown(
-            (
-                "quality",
-                "bpp",
-                "PSNR dB",
-                *(f"{p} at this rate" for p in peers),
-                "splats",
-                "encode",
-                "decode",
-            ),
+            ("quality", "bpp", "PSNR dB", *(f"{peer} dB" for peer in peers), "splats", "encode", "decode"),
             points,
         ),
     ]
@@ -197,8 +190,8 @@ def entropy_tables(result: dict[str, Any]) -> str:
     level, names = result["settings"]["zstd_level"], list(result["rows"][0]["bits_per_splat"])
     headings = ("picture", "splats", "code length of the models", "file", "overhead")
     text = [
-        "The whole file beside the ideal code length of its own models, and how many times larger "
-        f"zstd -{level} leaves the same integers, as columns of int32 or of the narrowest type that holds each:",
+        "The whole file beside the ideal code length of its own models, and how many times larger the same "
+        f"integers are after zstd -{level}, as columns of int32 or of the narrowest type that holds each:",
         markdown((*headings, "zstd, int32", "zstd, narrow"), rows),
         "Bits a splat:",
         markdown(("picture", *names, "sum"), bits),
