@@ -103,9 +103,9 @@ def kodak_tables(result: dict[str, Any]) -> str:
             )
         )
     text = [
-        f"Kodak, {len(names)} pictures, preset {settings['preset']}, {settings['threads']} threads. Sizes are "
-        "of whole files, PSNR is over 8-bit RGB. BD-rate is the difference in size at equal PSNR, the mean "
-        "over pictures.",
+        f"Kodak, {len(names)} pictures, preset {settings['preset']}, {settings['threads']} threads. Sizes "
+        "are of whole files, PSNR is over 8-bit RGB. BD-rate is the difference in size at equal PSNR, "
+        "the mean over pictures.",
         markdown(("against", "BD-rate", "best picture", "worst picture"), rates),
         f"Means over the pictures; {', '.join(peers)} are interpolated at the rate of each of our files.",
         markdown(
