@@ -1,0 +1,124 @@
+"""Random integers of splats that a file may hold, and files made of them without a fit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d._backend import core
+from splat2d.codec.coder import Decoder, Encoder
+from splat2d.codec.splats import Layout, code_splats
+
+Ints32 = NDArray[np.int32]
+CHROMA_STEP = 10
+ONE = 4096  # a px in lattice units
+STEP_Q16 = 132372  # the widest shape step
+LOG2_SCALE_MIN, LOG2_SCALE_MAX = -2 * 131072, 11 * 131072
+
+
+def shape_steps(classes: Ints32) -> NDArray[np.int64]:
+    """Return the step of log2 area and aspect of each energy class, Q16, as tests/test_quantize.py has it."""
+    half = classes.astype(np.int64) // 2
+    value = np.where(classes % 2 == 0, 154116, 108976)
+    return np.clip(np.where(half >= 0, value >> np.maximum(half, 0), 2 * value), 64, STEP_Q16)
+
+
+def with_shapes(
+    colors: Ints32, width: int, height: int, rng: np.random.Generator, log2_s: tuple[float, float] = (-2, 11)
+) -> Ints32:
+    """Return integers [N, C + 5] of colours [N, C] with random shapes and places.
+
+    Args:
+        colors: Not all zero in any row.
+        width: Of the canvas, px.
+        height: Of the canvas, px.
+        rng: Source of the random numbers.
+        log2_s: Range of log2 of both standard deviations, px.
+    """
+    n, channels = colors.shape
+    q = np.zeros((n, channels + 5), np.int32)
+    q[:, :channels] = colors
+    classes = core().energy_classes(np.ascontiguousarray(colors, np.int32), CHROMA_STEP)
+    step = shape_steps(classes)
+    # log2 of the deviations in Q17: the aspect is half their difference, the area half their sum, in steps.
+    s = np.sort((rng.uniform(*log2_s, (n, 2)) * 131072).astype(np.int64), axis=1)
+    low, high = LOG2_SCALE_MIN, LOG2_SCALE_MAX
+    area = (s.sum(1) // 2) // step
+    aspect = (s[:, 1] - s[:, 0]) // 2 // step
+    aspect = np.minimum(aspect, np.minimum(area - -(-low // step), high // step - area))
+    area = np.where(aspect < 0, -(-low // step), area)
+    aspect = np.maximum(aspect, 0)
+    q[:, channels], q[:, channels + 1] = area, aspect
+    angles = core().angle_counts(classes, np.ascontiguousarray(q[:, channels + 1]))
+    q[:, channels + 2] = rng.integers(0, angles)
+    margin = core().MARGIN
+    place = rng.random((n, 2)) * [(width + 2 * margin) * ONE, (height + 2 * margin) * ONE]
+    return at_places(q, classes, place.astype(np.int64), width, height)
+
+
+def at_places(q: Ints32, classes: Ints32, place: NDArray[np.int64], width: int, height: int) -> Ints32:
+    """Move splats to lattice points near places [N, 2] (x, y in lattice units from the margin's corner).
+
+    Those whose lattice has no point there inside the margin are left out.
+    """
+    shapes = q[:, -5:].copy()
+    shapes[:, 3:] = 0, 1
+    hx = core().lattice_centers(classes, np.ascontiguousarray(shapes))[:, 0]
+    shapes[:, 3:] = 1, 0
+    hy = core().lattice_centers(classes, np.ascontiguousarray(shapes))[:, 1]
+    shapes[:, 3] = place[:, 1] // hy
+    offset = core().lattice_centers(classes, np.ascontiguousarray(shapes))[:, 0]
+    shapes[:, 4] = (place[:, 0] - offset) // hx
+    center = core().lattice_centers(classes, np.ascontiguousarray(shapes))
+    margin = core().MARGIN
+    inside = (center >= 0).all(1) & (center < [(width + 2 * margin) * ONE, (height + 2 * margin) * ONE]).all(
+        1
+    )
+    out = q.copy()
+    out[:, -5:] = shapes
+    return np.ascontiguousarray(out[inside])
+
+
+def random_integers(
+    count: int,
+    channels: int,
+    width: int,
+    height: int,
+    *,
+    seed: int = 0,
+    log2_s: tuple[float, float] = (-2, 11),
+    largest: int = 1000,
+) -> Ints32:
+    """Return at most `count` valid splats [N, C + 5], with colours up to `largest`, some of them 0."""
+    rng = np.random.default_rng(seed)
+    size = np.exp2(rng.uniform(0, 15, (count, 1)))
+    colors = np.rint(rng.laplace(size=(count, channels)) * size * rng.integers(0, 2, (count, channels)))
+    colors = np.clip(colors, -largest, largest).astype(np.int32)
+    colors[~colors.any(1), 0] = 1
+    return with_shapes(colors, width, height, rng, log2_s)
+
+
+def layout_for(q: Ints32, width: int, height: int) -> Layout:
+    """Return the layout of integers [N, C + 5]."""
+    channels = q.shape[1] - 5
+    classes = core().energy_classes(np.ascontiguousarray(q[:, :channels]), CHROMA_STEP)
+    tiers = core().tiers(classes, np.ascontiguousarray(q[:, channels]))
+    counts = np.bincount(tiers, minlength=core().TIERS)
+    return Layout(width, height, channels, CHROMA_STEP, tuple(int(n) for n in counts))
+
+
+def coded(q: Ints32, layout: Layout) -> tuple[bytes, float]:
+    """Return the coded bytes and the ideal code length in bits."""
+    encoder = Encoder()
+    code_splats(encoder, layout, q)
+    return encoder.to_bytes(), sum(encoder.bits.values())
+
+
+def decoded(data: bytes, layout: Layout, tiers: int | None = None) -> Ints32:
+    """Return the integers that coded bytes hold."""
+    return code_splats(Decoder(data), layout, None, tiers=tiers)
+
+
+def as_set(q: Ints32) -> Ints32:
+    """Return the rows in one fixed order."""
+    return q[np.lexsort(q.T)]
