@@ -87,13 +87,12 @@ def random_integers(
     *,
     seed: int = 0,
     log2_s: tuple[float, float] = (-2, 11),
-    largest: int = 1000,
 ) -> Ints32:
-    """Return at most `count` valid splats [N, C + 5], with colours up to `largest`, some of them 0."""
+    """Return at most `count` valid splats [N, C + 5], with colours from 1 to the limit, some of them 0."""
     rng = np.random.default_rng(seed)
     size = np.exp2(rng.uniform(0, 15, (count, 1)))
     colors = np.rint(rng.laplace(size=(count, channels)) * size * rng.integers(0, 2, (count, channels)))
-    colors = np.clip(colors, -largest, largest).astype(np.int32)
+    colors = np.clip(colors, -core().MAX_COLOR, core().MAX_COLOR).astype(np.int32)
     colors[~colors.any(1), 0] = 1
     return with_shapes(colors, width, height, rng, log2_s)
 

@@ -246,17 +246,6 @@ def test_splats_of_odd_canvases_come_back(width, height):
     assert np.array_equal(as_set(decoded(data, layout)), as_set(q))
 
 
-@pytest.mark.xfail(
-    reason="fine lattices have more points in a large leaf than MAX_POINTS", raises=BitstreamError
-)
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_splats_of_the_largest_colours_come_back(channels):
-    q = random_integers(2000, channels, 200, 120, seed=channels, largest=core().MAX_COLOR)
-    layout = layout_for(q, 200, 120)
-    data, _ = coded(q, layout)
-    assert np.array_equal(as_set(decoded(data, layout)), as_set(q))
-
-
 def test_no_splats():
     for channels in (1, 2, 3, 4):
         q = np.zeros((0, channels + 5), np.int32)
