@@ -102,7 +102,7 @@ void bind_fit(nb::module_& m) {
       .def("integers",
            [](const PyRefiner& self) {
              std::vector<int32_t> q = self.refiner.integers();
-             const size_t n = self.refiner.count(), width = n ? q.size() / n : 0;
+             const size_t n = self.refiner.count(), width = self.refiner.width();
              return numpy(std::move(q), {n, width});
            })
       .def("classes",

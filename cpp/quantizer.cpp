@@ -29,7 +29,8 @@ Tables::Tables() {
     sine[i] = std::llround(32768.0 * std::sin(kPi * i / 512.0));
   }
   // Class r begins where 64 R^2 reaches 2^(r + 5.5); 1518500250 is 2^30.5 rounded up.
-  for (int r = 0; r < kClasses; ++r) energy[r] = (static_cast<int64_t>(1518500250) << r) >> 26;
+  constexpr int64_t kRoot = 1518500250;
+  for (int r = 0; r < kClasses; ++r) energy[r] = r < 26 ? kRoot >> (26 - r) : kRoot << (r - 26);
   energy[0] = 0;
 }
 
@@ -130,7 +131,7 @@ Lattice make_lattice(int energy_class, int area, int aspect, int angle) {
   const int64_t sx = (exp2_q16(static_cast<int64_t>(area) * step) << 16) / sy;  // of x given y, Q16
   const int64_t position_step = by_class(92406, 65340, energy_class);
   const auto quantum = [&](int64_t s) {
-    return std::clamp<int64_t>((position_step * s) >> 20, 16, 32 << kPositionBits);
+    return std::clamp<int64_t>((position_step * s) >> 20, kFinestLattice, 32 << kPositionBits);
   };
   return {quantum(sx), quantum(sy), floor_div(xy << kPositionBits, yy)};
 }

@@ -16,6 +16,7 @@ constexpr int kClasses = 36;        // energy classes: R = 2^(class / 2), class 
 constexpr int kTiers = 6;           // classes of area, coarse first
 constexpr int kTierWidth = 132372;  // 1.4 / ln 2 in Q16: the widest step of log2(s1 s2), so no tier is empty
 constexpr int kPositionBits = 12;   // positions are Q12 px
+constexpr int kFinestLattice = 64;  // Q12 px: 1/64 px, so that no leaf has more than 2^22 points
 constexpr int kMargin = 64;         // centres may lie this many px outside the canvas
 constexpr int kMaxAngles = 4096;
 constexpr int kLog2ScaleMin = -2 * 131072;  // log2 s in Q17: s >= 0.25 px

@@ -88,12 +88,6 @@ void Refiner::color_of(const int32_t* k, float norm, float* color) const {
   }
 }
 
-int Refiner::active() const {
-  int n = 0;
-  for (int i = 0; i < count(); ++i) n += any_color(&integers_[static_cast<size_t>(width_) * i], channels_);
-  return n;
-}
-
 std::vector<int32_t> Refiner::classes() const {
   std::vector<int32_t> out(count());
   for (int i = 0; i < count(); ++i) out[i] = energy_class(&integers_[static_cast<size_t>(width_) * i], steps_);

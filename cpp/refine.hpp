@@ -34,7 +34,7 @@ class Refiner {
 
   const std::vector<int32_t>& integers() const { return integers_; }
   int count() const { return static_cast<int>(integers_.size()) / width_; }
-  int active() const;
+  int width() const { return width_; }  // of a row of integers
   // Energy classes of all splats, for building tables.
   std::vector<int32_t> classes() const;
   // SSE of the integers, rendered afresh.

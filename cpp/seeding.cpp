@@ -88,12 +88,11 @@ void find_peaks(const Planes& b, int channels, float scale, float cell, float th
                          energy.data() + static_cast<size_t>(y) * w);
   std::vector<std::vector<Candidate>> rows(h);
 #pragma omp parallel for schedule(dynamic, 16) num_threads(threads) if (threads > 1)
-  for (int y = 1; y < h - 1; ++y)
-    for (int x = 1; x < w - 1; ++x) {
+  for (int y = 0; y < h; ++y)
+    for (int x = 0; x < w; ++x) {
       const size_t at = static_cast<size_t>(y) * w + x;
       const float v = energy[at];
-      if (v <= threshold || v < energy[at - 1] || v < energy[at + 1] || v < energy[at - w] || v < energy[at + w])
-        continue;
+      if (v <= threshold || (x > 0 && v < energy[at - 1]) || (x + 1 < w && v < energy[at + 1])) continue;
       bool highest = true;
       for (int yy = std::max(0, y - radius); yy <= std::min(h - 1, y + radius) && highest; ++yy)
         for (int xx = std::max(0, x - radius); xx <= std::min(w - 1, x + radius); ++xx)
@@ -115,7 +114,9 @@ void find_peaks(const Planes& b, int channels, float scale, float cell, float th
       // Curvatures along the direction of the peak's colour, relative to its height.
       const auto projected = [&](int dy, int dx) {
         float s = 0;
-        for (int c = 0; c < channels; ++c) s += b.plane(c)[at + static_cast<long>(dy) * w + dx] * k.blurred[c];
+        // Beyond the border stands the border's pixel.
+        const size_t yy = std::clamp(y + dy, 0, h - 1), xx = std::clamp(x + dx, 0, w - 1);
+        for (int c = 0; c < channels; ++c) s += b.plane(c)[yy * w + xx] * k.blurred[c];
         return s / length;
       };
       const float inverse = 1 / (cell * cell);
@@ -160,7 +161,6 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
       grid = halve(grid, C, threads);
       cell *= 2;
     }
-    if (std::min(grid.width, grid.height) < 3) break;
     const double on_grid = scale / cell;
     // Averaging has already blurred a coarser grid by a pixel's variance.
     const double sigma = std::sqrt(std::max(on_grid * on_grid - (cell == 1 ? 0.0 : 1.0 / 12), 0.2));

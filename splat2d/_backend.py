@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from splat2d.errors import BackendUnavailableError, ConfigError
 
@@ -22,6 +23,11 @@ def core():
     Raises:
         BackendUnavailableError: If the module is missing or does not load.
     """
+    # The OpenMP runtime reads this once, as it loads: threads that spin while they wait make an encode
+    # several times slower as soon as anything else wants a core.
+    patient = "splat2d._core" in sys.modules or "OMP_WAIT_POLICY" in os.environ
+    if not patient:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     try:
         import splat2d._core as module
     except ImportError as error:
@@ -31,6 +37,9 @@ def core():
             "install a wheel of splat2d for this Python and machine, or build it with `pip install .` "
             "in a checkout"
         ) from error
+    finally:
+        if not patient:
+            del os.environ["OMP_WAIT_POLICY"]
     return module
 
 

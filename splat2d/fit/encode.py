@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from splat2d._backend import core, thread_count
 from splat2d.codec.coder import Encoder
-from splat2d.codec.container import STEP_BIAS, STEP_SHIFT, Container, Header, step_of, write
+from splat2d.codec.container import MAX_SIDE, STEP_BIAS, STEP_SHIFT, Container, Header, step_of, write
 from splat2d.codec.splats import Layout, code_splats
-from splat2d.errors import ConfigError, TargetError
+from splat2d.errors import ConfigError, InputImageError, TargetError
 from splat2d.fit.config import FitConfig, load_config
 from splat2d.fit.fitter import OnProgress, PictureFit, Refined, psnr_of
 from splat2d.pictures import Picture
@@ -170,6 +170,7 @@ def encode_picture(
 
     Raises:
         ConfigError: targets out of range, or more than one.
+        InputImageError: a side longer than a file can hold.
         TargetError: a target that this picture cannot reach.
     """
     start = time.perf_counter()
@@ -181,6 +182,8 @@ def encode_picture(
     workers = thread_count(threads)
     writer = _Writer(picture, config, workers)
     _, height, width = picture.pixels.shape
+    if max(width, height) > MAX_SIDE:
+        raise InputImageError(f"the picture is {width} x {height} px; a side may have {MAX_SIDE} px at most")
     if bpp is not None:
         if not 0 < bpp <= 64:
             raise ConfigError(f"bpp is {bpp}, expected more than 0 and at most 64")
