@@ -250,6 +250,21 @@ def test_counts_that_lie_are_refused_without_allocating(counts, data, message):
     assert peak_of(header_bytes() + splats(*counts, data=data), message) < 1 << 20
 
 
+@pytest.mark.parametrize(
+    "count",
+    [
+        MAX_SPLATS - 1,
+        pytest.param(MAX_SPLATS, marks=pytest.mark.xfail(reason="constriction panics at 2^24 + 1 outcomes")),
+    ],
+)
+def test_most_splats_that_a_file_may_claim(count):
+    """Garbage of two megabytes; the first halving of the canvas alone has count + 1 outcomes."""
+    data = header_bytes() + splats(count, 0, 0, 0, 0, 0, data=b"\xff" * (MAX_SPLATS // 8))
+    with pytest.raises(BitstreamError) as caught:
+        splat2d.decode(data, threads=1)
+    one_line(caught)
+
+
 @pytest.mark.parametrize("tier", range(TIERS))
 def test_as_many_splats_as_the_bytes_allow_take_little_memory(tier):
     """Garbage behind right checksums and the most splats that it may claim."""
