@@ -25,9 +25,10 @@ def core():
     """
     # The OpenMP runtime reads this once, as it loads: threads that spin while they wait make an encode
     # several times slower as soon as anything else wants a core.
-    patient = "splat2d._core" in sys.modules or "OMP_WAIT_POLICY" in os.environ
-    if not patient:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    settings = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "20000"}
+    if "splat2d._core" in sys.modules or settings.keys() & os.environ.keys():
+        settings = {}
+    os.environ.update(settings)
     try:
         import splat2d._core as module
     except ImportError as error:
@@ -38,8 +39,8 @@ def core():
             "in a checkout"
         ) from error
     finally:
-        if not patient:
-            del os.environ["OMP_WAIT_POLICY"]
+        for name in settings:
+            del os.environ[name]
     return module
 
 

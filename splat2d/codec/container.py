@@ -14,8 +14,9 @@ MAGIC = b"\xc2SPL"
 VERSION = 1
 MAX_PIXELS = 268_435_456
 MAX_SIDE = 65_535
-MAX_SPLATS = 1 << 24
+MAX_SPLATS = (1 << 24) - 1  # so that a count's uniform split still fits the coder's precision
 MAX_SECTIONS = 64
+MAX_NOTES = 1 << 16  # bytes, inflated
 STEP_SHIFT = 64  # D = 2^((code - STEP_BIAS) / STEP_SHIFT)
 STEP_BIAS = 640
 
@@ -138,9 +139,12 @@ def write(container: Container) -> bytes:
     fields += bytes([h.chroma_step, h.quality, *h.background])
     head = MAGIC + fields
     counts = b"".join(varint(n) for n in container.tier_counts)
-    out = head + _crc(head)[:2] + _section(SPLATS, counts + container.splats)
+    # A reader demands a bit a splat at least, so the zero bytes that the coder leaves off may have to return.
+    splats = container.splats.ljust((sum(container.tier_counts) + 7) // 8, b"\0")
+    out = head + _crc(head)[:2] + _section(SPLATS, counts + splats)
     if container.notes:
-        out += _section(NOTE, zlib.compress("\n".join(container.notes).encode(), 9))
+        text = "\n".join(container.notes).encode()[:MAX_NOTES].decode(errors="ignore").encode()
+        out += _section(NOTE, zlib.compress(text, 9))
     return out
 
 
@@ -211,9 +215,11 @@ def read(data: bytes, tiers: int) -> Container:
 def _read_sections(r: _Reader) -> tuple[bytes, tuple[str, ...]]:
     splats: bytes | None = None
     notes: tuple[str, ...] = ()
-    for _ in range(MAX_SECTIONS):
-        if r.at == len(r.data):
-            break
+    sections = 0
+    while r.at < len(r.data):
+        sections += 1
+        if sections > MAX_SECTIONS:
+            raise BitstreamError(f"more than {MAX_SECTIONS} sections")
         start = r.at
         kind = r.take(1, "a section's type")[0]
         length = r.varint("a section's length", 1 << 31)
@@ -231,8 +237,6 @@ def _read_sections(r: _Reader) -> tuple[bytes, tuple[str, ...]]:
             raise BitstreamError(
                 f"unknown mandatory section 0x{kind:02x}: a newer version of splat2d is needed"
             )
-    else:
-        raise BitstreamError(f"more than {MAX_SECTIONS} sections")
     if splats is None:
         raise BitstreamError("truncated: no section of splats")
     return splats, notes
@@ -241,7 +245,12 @@ def _read_sections(r: _Reader) -> tuple[bytes, tuple[str, ...]]:
 def _read_notes(payload: bytes) -> tuple[str, ...]:
     inflate = zlib.decompressobj()
     try:
-        text = inflate.decompress(payload, 1 << 16).decode()
+        raw = inflate.decompress(payload, MAX_NOTES + 1)
+        text = raw.decode()
     except (zlib.error, UnicodeDecodeError) as error:
         raise BitstreamError("the notes do not inflate to text: the file is damaged") from error
+    if len(raw) > MAX_NOTES:
+        raise BitstreamError(f"the notes are longer than {MAX_NOTES} bytes")
+    if not inflate.eof:
+        raise BitstreamError("the notes do not inflate to text: the file is damaged")
     return tuple(text.split("\n"))

@@ -95,7 +95,9 @@ def load_config(preset: str | Path) -> FitConfig:
                 f"no preset named {name!r}; expected {', '.join(PRESETS)} or the path of a YAML file"
             )
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not a text file in UTF-8") from error
     except OSError as error:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
