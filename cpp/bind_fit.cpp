@@ -10,20 +10,14 @@ Canvas canvas_of(const Floats3& image) {
   return make_canvas(static_cast<int>(image.shape(2)), static_cast<int>(image.shape(1)));
 }
 
-// Keeps the picture alive beside what refers to it.
-struct PyRefiner {
-  std::vector<float> target;
-  Refiner refiner;
+// The refiner refers to the fitter's picture; the binding keeps the fitter alive.
+Refiner make_refiner(const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
+  require(integers.shape(1) == static_cast<size_t>(fitter.channels() + 5), "integers must be [N, C + 5]");
+  return Refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter.target(),
+                 fitter.canvas(), fitter.channels(), step, chroma_step, cutoff, fitter.threads());
+}
 
-  PyRefiner(const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff)
-      : target(fitter.target()),
-        refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), target, fitter.canvas(),
-                fitter.channels(), step, chroma_step, cutoff, fitter.threads()) {
-    require(integers.shape(1) == static_cast<size_t>(fitter.channels() + 5), "integers must be [N, C + 5]");
-  }
-};
-
-nb::tuple sweep(PyRefiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
+nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
                 double position, uint64_t seed, bool move_shapes) {
   require(color.shape(1) == RateTables::kContexts && color.shape(2) == RateTables::kColors,
           "color table must be [C, 3, 256]");
@@ -33,7 +27,7 @@ nb::tuple sweep(PyRefiner& self, double lambda, const Floats3& color, const Floa
   RefineResult r;
   {
     nb::gil_scoped_release release;
-    r = self.refiner.sweep(lambda, rates, seed, move_shapes);
+    r = self.sweep(lambda, rates, seed, move_shapes);
   }
   return nb::make_tuple(r.changed, r.removed);
 }
@@ -94,36 +88,41 @@ void bind_fit(nb::module_& m) {
         return numpy(self.quantize(), {n, static_cast<size_t>(self.channels() + 5)});
       });
 
-  nb::class_<PyRefiner>(m, "Refiner")
-      .def(nb::init<const Ints2&, const Fitter&, double, int, double>(), "integers"_a.noconvert(), "fitter"_a, "step"_a,
-           "chroma_step"_a = 10, "cutoff"_a = 12.25)
+  nb::class_<Refiner>(m, "Refiner")
+      .def(
+          "__init__",
+          [](Refiner* self, const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
+            new (self) Refiner(make_refiner(integers, fitter, step, chroma_step, cutoff));
+          },
+          "integers"_a.noconvert(), "fitter"_a, "step"_a, "chroma_step"_a = 10, "cutoff"_a = 12.25,
+          nb::keep_alive<1, 3>())
       .def("sweep", &sweep, "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(),
            "position"_a, "seed"_a, "move_shapes"_a = true)
       .def("integers",
-           [](const PyRefiner& self) {
-             std::vector<int32_t> q = self.refiner.integers();
-             const size_t n = self.refiner.count(), width = self.refiner.width();
+           [](const Refiner& self) {
+             std::vector<int32_t> q = self.integers();
+             const size_t n = self.count(), width = self.width();
              return numpy(std::move(q), {n, width});
            })
       .def("classes",
-           [](const PyRefiner& self) {
-             std::vector<int32_t> c = self.refiner.classes();
+           [](const Refiner& self) {
+             std::vector<int32_t> c = self.classes();
              const size_t n = c.size();
              return numpy(std::move(c), {n});
            })
       .def("savings",
-           [](PyRefiner& self) {
-             std::vector<float> s = self.refiner.savings();
+           [](Refiner& self) {
+             std::vector<float> s = self.savings();
              const size_t n = s.size();
              return numpy(std::move(s), {n});
            })
       .def(
           "remove",
-          [](PyRefiner& self, const Ints1& indices) {
-            self.refiner.remove(std::vector<int32_t>(indices.data(), indices.data() + indices.size()));
+          [](Refiner& self, const Ints1& indices) {
+            self.remove(std::vector<int32_t>(indices.data(), indices.data() + indices.size()));
           },
           "indices"_a.noconvert())
-      .def("render", [](PyRefiner& self) { return self.refiner.render(); }, nb::call_guard<nb::gil_scoped_release>());
+      .def("render", [](Refiner& self) { return self.render(); }, nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace splat2d
