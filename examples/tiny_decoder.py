@@ -74,9 +74,9 @@ def parse(data):  # 2 and 3
         require(len(splats) < 2, "two sections of splats, expected one")
     require(splats, "truncated: no section of splats")
     r = Bytes(splats[0])
-    file.counts = [r.varint(FULL) for _ in range(6)]
+    file.counts = [r.varint(FULL - 1) for _ in range(6)]
     file.coded, claimed, have = r.data[r.at :], sum(file.counts), len(r.data) - r.at
-    require(claimed <= min(FULL, 8 * have), f"the file claims {claimed} splats in {have} bytes")
+    require(claimed <= min(FULL - 1, 8 * have), f"the file claims {claimed} splats in {have} bytes")
     return file
 
 
@@ -98,7 +98,7 @@ def sine_q15(x):  # 4.1
     return SINE[i] + (((SINE[i + 1] - SINE[i]) * (x - 128 * i)) >> 7)
 
 
-class Shape:  # 4.2 to 4.7
+class Shape:  # 4.2 to 4.8
     def __init__(self, colors, weights):
         energy = sum((k * w) ** 2 for k, w in zip(colors, weights, strict=True))
         self.r = bisect.bisect_right(CLASS_EDGES, energy) - 1
@@ -130,7 +130,7 @@ class Shape:  # 4.2 to 4.7
         xy = (((s * c) >> 15) * (v1 - v2)) >> 15
         sy = max(math.isqrt(yy << 16), 1)
         sx, p = (exp2_q16(self.area) << 16) // sy, self.by_class(92406, 65340)
-        self.hx, self.hy = (min(max((p * v) >> 20, 16), 131072) for v in (sx, sy))
+        self.hx, self.hy = (min(max((p * v) >> 20, 64), 131072) for v in (sx, sy))
         self.shear = (xy << 12) // yy
 
     def rows(self, x, y, w, h):  # lattice rows in a cell: iy, the first ix, how many, where ix 0 is

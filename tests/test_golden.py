@@ -1,0 +1,291 @@
+"""The golden files decode for ever to the same integers and pixels, in splat2d and in the tiny decoder.
+
+The files and their manifest are never made anew to make these tests pass: see tests/golden/make.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import json
+import platform
+import re
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import splat2d
+from splat2d import render
+from splat2d._backend import core
+from splat2d.codec import coder, container, priors, splats, tables
+from splat2d.codec.coder import Decoder, Encoder
+from splat2d.codec.container import Container, Header, read, write
+from splat2d.codec.splats import code_splats
+from splat2d.errors import BitstreamError
+from splat2d.scene import Scene, layout_of
+
+from .integers import coded, layout_for, random_integers
+
+ROOT = Path(__file__).resolve().parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+TINY = ROOT / "examples" / "tiny_decoder.py"
+FORMAT = (ROOT / "docs" / "FORMAT.md").read_text()
+MANIFEST = json.loads((GOLDEN / "manifest.json").read_text())
+GOOD, BROKEN = MANIFEST["good"], MANIFEST["broken"]
+# Pixels are the same bits on all of x86-64; elsewhere exp, sin and cos may differ in a last bit.
+EXACT = platform.machine().lower() in ("x86_64", "amd64")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> ModuleType:
+    """The decoder that was written from docs/FORMAT.md."""
+    spec = importlib.util.spec_from_file_location("tiny_decoder", TINY)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def integers_sha256(integers: np.ndarray) -> str:
+    return sha256(integers.astype("<i4").tobytes())
+
+
+def integers_of(data: bytes) -> np.ndarray:
+    parsed = read(data, core().TIERS)
+    return code_splats(Decoder(parsed.splats), layout_of(parsed), None)
+
+
+def in_leaf_order(integers: np.ndarray, tier_counts: tuple[int, ...]) -> np.ndarray:
+    """Undo the batches, so that splats that share a leaf stand in the order in which they were coded."""
+    out, start = integers.copy(), 0
+    for count in tier_counts:
+        first = (count + 1) // 2
+        out[start : start + count : 2] = integers[start : start + first]
+        out[start + 1 : start + count : 2] = integers[start + first : start + count]
+        start += count
+    return out
+
+
+def within_one_level(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and int(np.abs(a.astype(int) - b.astype(int)).max(initial=0)) <= 1
+
+
+# splat2d.
+
+
+def test_the_manifest_lists_all_files():
+    found = {p.relative_to(GOLDEN).as_posix() for p in GOLDEN.rglob("*") if p.suffix in (".splat", ".bad")}
+    assert found == {*GOOD, *BROKEN}
+    for name, entry in {**GOOD, **BROKEN}.items():
+        data = (GOLDEN / name).read_bytes()
+        assert (len(data), sha256(data)) == (entry["bytes"], entry["sha256"]), name
+
+
+def test_they_cover_what_they_should():
+    assert {entry["channels"] for entry in GOOD.values()} == {1, 2, 3, 4}
+    assert {entry["splats"] == 0 for entry in GOOD.values()} == {True, False}
+    counts = Scene.from_bytes((GOLDEN / "many.splat").read_bytes()).tier_counts
+    assert max(counts) > 256  # the root's split is uniform
+    assert min(counts) > 0
+    assert Scene.from_bytes((GOLDEN / "note.splat").read_bytes()).notes[1].startswith('ICC profile "Größe"')
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_integers_are_the_manifests(name):
+    integers = integers_of((GOLDEN / name).read_bytes())
+    assert len(integers) == GOOD[name]["splats"]
+    assert integers_sha256(integers) == GOOD[name]["integers_sha256"]
+
+
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize(("scale", "key"), [(1, "pixels_sha256"), (0.5, "half_size_sha256")])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.skipif(not EXACT, reason="the manifest's pixels are those of x86-64")
+def test_pixels_are_the_manifests(name, scale, key, threads):
+    pixels = splat2d.decode((GOLDEN / name).read_bytes(), scale=scale, threads=threads)
+    if scale == 1:
+        assert pixels.shape == (GOOD[name]["height"], GOOD[name]["width"], GOOD[name]["channels"])
+    assert sha256(pixels.tobytes()) == GOOD[name][key]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_integers_are_coded_as_the_same_bytes(name):
+    data = (GOLDEN / name).read_bytes()
+    parsed = read(data, core().TIERS)
+    encoder = Encoder()
+    code_splats(encoder, layout_of(parsed), in_leaf_order(integers_of(data), parsed.tier_counts))
+    assert encoder.to_bytes() == parsed.splats
+    if name not in ("note.splat", "optional-section.splat"):  # zlib may compress differently
+        assert write(parsed) == data
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_say_what_is_wrong(name):
+    with pytest.raises(BitstreamError) as caught:
+        splat2d.decode((GOLDEN / name).read_bytes())
+    assert str(caught.value) == BROKEN[name]["error"]
+
+
+# The tiny decoder.
+
+
+def test_tiny_decoder_is_short_and_stands_alone():
+    text = TINY.read_text()
+    assert text.count("\n") < 400
+    imports = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
+    assert imports - set(sys.stdlib_module_names) == {"numpy"}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_tiny_decoder_decodes(name, tiny):
+    data = (GOLDEN / name).read_bytes()
+    file = tiny.parse(data)
+    integers, shapes = tiny.decode_splats(file)
+    assert integers_sha256(integers) == GOOD[name]["integers_sha256"]
+    assert within_one_level(tiny.render(file, integers, shapes), splat2d.decode(data))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(("width", "height", "count"), [(1, 1, 3), (200, 40, 700)])
+def test_tiny_decoder_decodes_random_integers(channels, width, height, count, tiny):
+    q = random_integers(count, channels, width, height, seed=channels)
+    layout = layout_for(q, width, height)
+    header = Header(width, height, channels, 500, layout.chroma_step, 0, (0,) * channels)
+    data = write(Container(header, layout.tier_counts, coded(q, layout)[0]))
+    integers, shapes = tiny.decode_splats(tiny.parse(data))
+    assert np.array_equal(integers, integers_of(data))
+    assert len(shapes) == len(integers) == len(q)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_both_decoders_agree_on_damaged_splats(seed, tiny):
+    rng = np.random.default_rng(seed)
+    parsed = read((GOLDEN / f"{('rgb', 'rgba', 'extremes')[seed % 3]}.splat").read_bytes(), core().TIERS)
+    at = int(rng.integers(len(parsed.splats) - 8))
+    damaged = parsed.splats[:at] + rng.bytes(8) + parsed.splats[at + 8 :]
+    data = write(replace(parsed, splats=damaged))
+    try:
+        expected = integers_of(data)
+    except BitstreamError:
+        with pytest.raises(ValueError, match="the coded splats are damaged"):
+            tiny.decode_splats(tiny.parse(data))
+    else:
+        assert np.array_equal(tiny.decode_splats(tiny.parse(data))[0], expected)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_tiny_decoder_refuses_broken_files(name, tiny):
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        tiny.parse((GOLDEN / name).read_bytes())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("rgb", "ppm"), ("grey", "pgm"), ("grey-alpha", "pam"), ("rgba", "pam"), ("rgba", "npy")],
+)
+def test_tiny_decoder_as_a_command(name, suffix, tmp_path, run_python):
+    out = tmp_path / f"out.{suffix}"
+    run_python(TINY, GOLDEN / f"{name}.splat", out, check=True)
+    expected = splat2d.decode((GOLDEN / f"{name}.splat").read_bytes())
+    if suffix == "npy":
+        pixels = np.load(out)
+    else:
+        *_, body = out.read_bytes().partition(b"ENDHDR\n" if suffix == "pam" else b"\n255\n")
+        pixels = np.frombuffer(body, np.uint8).reshape(expected.shape)
+    assert within_one_level(pixels, expected)
+
+
+@pytest.mark.parametrize("source", ["broken/truncated.bad", "broken/future-version.bad", "no-such.splat"])
+def test_tiny_decoder_fails_in_one_line(source, tmp_path, run_python):
+    done: subprocess.CompletedProcess[str] = run_python(TINY, GOLDEN / source, tmp_path / "out.ppm")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out.ppm").exists()
+
+
+# The document.
+
+
+def test_priors_of_the_document_are_those_of_the_code(tiny):
+    block = FORMAT.split("```text\n")[-1].split("```")[0]
+    data = base64.b85decode("".join(block.split()))
+    assert data == (Path(priors.__file__).parent / "priors.bin").read_bytes()
+    assert base64.b85decode("".join(tiny.PRIORS.split())) == data
+    assert sha256(data) in FORMAT
+    assert sha256(zlib.decompress(data)) in FORMAT
+
+
+def test_constants_of_the_document_are_those_of_the_code():
+    listed = dict(re.findall(r"^\| ([A-Z_]+) \| ([\d.]+) \|", FORMAT, re.MULTILINE))
+    assert len(listed) >= 24
+    for name, value in listed.items():
+        found = {
+            getattr(module, name)
+            for module in (container, coder, tables, splats, render, core())
+            if hasattr(module, name)
+        }
+        assert found == {float(value)}, name
+
+
+def native_list(name: str) -> list[int]:
+    """The numbers of an array constant in cpp/."""
+    for source in ("quantizer.hpp", "coding.cpp"):
+        if found := re.search(rf"{name}\[kTiers\] = {{([\d, ]+)}}", (ROOT / "cpp" / source).read_text()):
+            return [int(n) for n in found[1].split(",")]
+    raise AssertionError(f"no {name} in cpp/")
+
+
+def test_tier_table_of_the_document_is_that_of_the_code():
+    rows = re.findall(r"^\| ([0-5]) \| (\d+) \| (\d+) \| (\d+) \|$", FORMAT, re.MULTILINE)
+    tier, leaf, concentration, square = (list(column) for column in np.array(rows, int).T)
+    assert tier == list(range(core().TIERS))
+    assert leaf == list(core().LEAF_LOG2) == native_list("kLeafLog2")
+    assert concentration == native_list("kConcentration")
+    assert square == [1 << (14 + (6 - t) // 2 - 12) for t in tier]
+
+
+def test_prior_table_of_the_document_is_that_of_the_code():
+    rows = re.findall(r"^\| [^|]+ \| (\d+) \| (\d+) \| (?:\d+|none) \| (\w+) \|$", FORMAT, re.MULTILINE)
+    assert {name: (int(contexts), int(symbols)) for contexts, symbols, name in rows} == priors.SHAPES
+
+
+def test_golden_table_of_the_document_is_the_manifests():
+    for name, entry in GOOD.items():
+        row = f"| `{name}` | {entry['what']} | {entry['bytes']} | {entry['splats']} | {entry['channels']} |"
+        assert row in FORMAT
+    for name, entry in BROKEN.items():
+        assert f"| `{name}` | {entry['what']} | {entry['error']} |" in FORMAT
+
+
+def test_examples_of_the_document(tiny):
+    for function, arguments, value in re.findall(r"(exp2_q16|sine_q15)\((-?\d+)\) = (\d+)", FORMAT):
+        assert getattr(tiny, function)(int(arguments)) == int(value)
+    decoder = tiny.RangeDecoder(bytes.fromhex(re.search(r"The bytes `([0-9a-f ]+)` are", FORMAT)[1]))
+    assert [decoder.uniform(5), decoder.symbol([0, 3871665, 3871666, 10324442])] == [2, 2]
+    assert [decoder.uniform(n) for n in (1000, 3, 1 << 24, 1 << 24)] == [999, 1, 1234567, 7654321]
+    whole = (GOLDEN / "no-splats.splat").read_bytes()
+    assert (
+        bytes.fromhex("c2 53 50 4c 01 03 18 10 bd 03 0a 4b 0c 82 ff 04 d8 01 06" + " 00" * 6 + "cd ea 58 ca")
+        == whole
+    )
+    k = np.array([[5, -3, 2]], np.int32)
+    r = core().energy_classes(k, 10)
+    assert r.tolist() == [6]
+    assert core().area_ranges(r, 2).tolist() == [[14, 20]]
+    assert core().angle_counts(r, np.array([2], np.int32)).tolist() == [11]
+    rows = np.array([[3, 2, 5, 0, 1], [3, 2, 5, 1, 0]], np.int32)
+    assert core().lattice_centers(np.repeat(r, 2), rows).tolist() == [[803, 0], [(325 * 1194) >> 12, 1194]]
