@@ -136,6 +136,7 @@ nb::ndarray<nb::numpy, int32_t> cell_centers(const Ints1& classes, const Ints2& 
     if (!lattice_point(make_lattice(classes.data()[i], q[0], q[1], q[2]), box_of(corners, i, width, height),
                        indices.data()[i], &ix, &iy))
       throw std::invalid_argument("no such lattice point");
+    require(ix == static_cast<int32_t>(ix) && iy == static_cast<int32_t>(iy), "a centre leaves 32 bits");
     out[2 * i] = static_cast<int32_t>(iy);
     out[2 * i + 1] = static_cast<int32_t>(ix);
   }

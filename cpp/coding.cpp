@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <stdexcept>
 
 #include "kernels.hpp"
 #include "quantizer.hpp"
@@ -63,7 +64,9 @@ void Table::row(int coarse, int fine, double* out) const {
 void Table::update(int coarse, int fine, int symbol) {
   coarse_[static_cast<size_t>(coarse) * symbols_ + symbol] += kCount;
   coarse_totals_[coarse] += kCount;
-  if (fine >= 0) ++counts_[(static_cast<size_t>(coarse) * fine_ + fine) * symbols_ + symbol];
+  if (fine < 0) return;
+  int64_t& count = counts_[(static_cast<size_t>(coarse) * fine_ + fine) * symbols_ + symbol];
+  if (++count > kMostCounted) throw std::invalid_argument("one symbol is coded too often in one context");
 }
 
 SplitTree::SplitTree(int width, int height, int tier, int64_t count, const int64_t* earlier, size_t earlier_count,

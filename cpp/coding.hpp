@@ -19,8 +19,9 @@ void normalise(const int64_t* weights, int symbols, double* out);
 // Distributions over `symbols` for coarse contexts, and for `fine` contexts below each.
 class Table {
  public:
-  static constexpr int64_t kCount = 256;     // what one coded symbol adds to a coarse row
-  static constexpr int64_t kUnit = 1 << 16;  // the coarse distribution's fixed-point one
+  static constexpr int64_t kCount = 256;                   // what one coded symbol adds to a coarse row
+  static constexpr int64_t kMostCounted = (1 << 23) - 16;  // beyond it the products leave 64 bits
+  static constexpr int64_t kUnit = 1 << 16;                // the coarse distribution's fixed-point one
 
   // prior: [contexts, symbols] weights in units of kCount to one coded symbol.
   Table(std::vector<int64_t> prior, int contexts, int symbols, int fine, int strength);
