@@ -14,7 +14,7 @@ constexpr float kInvLn2 = 1.44269504f;
 // Bits that a doubling of the area saves: wide splats have coarser positions, but rarer shapes.
 constexpr float kAreaBits = 0.5f;
 constexpr float kEnergyBits = 2.5f, kColorBits = 1.3f;
-constexpr float kScaleMin = 0.3f, kScaleMax = 1000.0f;  // px, standard deviations
+constexpr float kScaleMax = 1000.0f;  // px, standard deviation
 
 // Loops over fewer splats than this are not worth a second thread.
 constexpr int kSerial = 2048;
@@ -34,15 +34,15 @@ Eigen eigen(const float* l) {
   return {std::sqrt(l1), det / std::sqrt(l1), 0.5f * std::atan2(2 * xy, xx - yy)};
 }
 
-// Brings both standard deviations of L L^T into [kScaleMin, kScaleMax], keeping the axes.
+// Brings both standard deviations of L L^T into [kScaleFloor, kScaleMax], keeping the axes.
 void clamp_scales(float* l) {
   const float xx = l[0] * l[0] + l[1] * l[1], yy = l[2] * l[2] + l[3] * l[3], xy = l[0] * l[2] + l[1] * l[3];
   const float det = l[0] * l[3] - l[1] * l[2], difference = 0.5f * (xx - yy);
   const float s1_squared = 0.5f * (xx + yy) + std::sqrt(difference * difference + xy * xy);
-  if (s1_squared <= kScaleMax * kScaleMax && det * det >= kScaleMin * kScaleMin * s1_squared) return;
+  if (s1_squared <= kScaleMax * kScaleMax && det * det >= kScaleFloor * kScaleFloor * s1_squared) return;
   const Eigen e = eigen(l);
-  const float f1 = std::clamp(e.s1, kScaleMin, kScaleMax) / e.s1;
-  const float f2 = std::clamp(e.s2, kScaleMin, kScaleMax) / std::max(e.s2, 1e-12f);
+  const float f1 = std::clamp(e.s1, kScaleFloor, kScaleMax) / e.s1;
+  const float f2 = std::clamp(e.s2, kScaleFloor, kScaleMax) / std::max(e.s2, 1e-12f);
   const float c = std::cos(e.angle), s = std::sin(e.angle);
   const float a = c * c * f1 + s * s * f2, b = c * s * (f1 - f2), d = s * s * f1 + c * c * f2;
   const float m[4] = {l[0], l[1], l[2], l[3]};

@@ -197,12 +197,18 @@ bool on_canvas(const Lattice& l, Canvas canvas, int64_t iy, int64_t ix) {
          y < static_cast<int64_t>(canvas.height + 2 * kMargin) << kPositionBits;
 }
 
+bool worth_coding(int energy_class, int area, int aspect) {
+  return shape_in_range(energy_class, area, aspect) &&
+         static_cast<int64_t>(area - aspect) * shape_step(energy_class) >= kLog2ScaleFloor;
+}
+
 void quantize_shape(int energy_class, double log_s1, double log_s2, double angle, int32_t* out) {
   const double step = shape_step(energy_class) * (kLn2 / 65536.0);
   int area = static_cast<int>(std::lround((log_s1 + log_s2) / step));
   int aspect = std::max(static_cast<int>(std::lround((log_s1 - log_s2) / step)), 0);
   area = std::clamp(area, static_cast<int>(std::ceil(-2.7 / step)), static_cast<int>(std::floor(15.2 / step)));
-  while (aspect > 0 && !shape_in_range(energy_class, area, aspect)) --aspect;
+  while (aspect > 0 && !worth_coding(energy_class, area, aspect)) --aspect;
+  while (!worth_coding(energy_class, area, aspect) && area < 0) ++area;
   out[0] = area;
   out[1] = aspect;
   out[2] = nearest_angle(energy_class, aspect, angle);

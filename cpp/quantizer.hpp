@@ -98,6 +98,12 @@ struct Shape {
 
 Shape make_shape(int energy_class, int area, int aspect, int angle);
 
+// Encoder side. Slimmer Gaussians than about half a pixel gain nothing at the picture's own size, and show as
+// bright needles when it is enlarged.
+constexpr float kScaleFloor = 0.45f;      // px, while fitting
+constexpr int kLog2ScaleFloor = -170918;  // 0.9 of it in Q17, after rounding
+bool worth_coding(int energy_class, int area, int aspect);
+
 // Encoder side: the nearest integers in range; `out` is area, aspect, angle (and iy, ix for the position).
 void quantize_shape(int energy_class, double log_s1, double log_s2, double angle, int32_t* out);
 void quantize_position(int energy_class, Canvas canvas, double x, double y, int32_t* out);

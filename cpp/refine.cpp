@@ -68,7 +68,7 @@ Refiner::Refiner(std::vector<int32_t> integers, const std::vector<float>& negati
 
 bool Refiner::build(const int32_t* q, Geometry* g) const {
   const int C = channels_, r = g->energy_class;
-  if (!shape_in_range(r, q[C], q[C + 1])) return false;
+  if (!worth_coding(r, q[C], q[C + 1])) return false;
   g->lattice = make_lattice(r, q[C], q[C + 1], q[C + 2]);
   if (!on_canvas(g->lattice, canvas_, q[C + 3], q[C + 4])) return false;
   g->shape = make_shape(r, q[C], q[C + 1], q[C + 2]);
