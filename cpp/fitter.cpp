@@ -66,8 +66,14 @@ double dot(const std::vector<float>& a, const std::vector<float>& b, int threads
   return total;
 }
 
-void add_scaled(std::vector<float>& a, const std::vector<float>& b, double factor) {
-  kernels().add_scaled(a.data(), b.data(), static_cast<float>(factor), static_cast<int>(a.size()));
+void add_scaled(std::vector<float>& a, const std::vector<float>& b, double factor, int threads) {
+  const int chunks = static_cast<int>((a.size() + kSumChunk - 1) / kSumChunk);
+#pragma omp parallel for num_threads(threads) if (threads > 1 && chunks > 3)
+  for (int i = 0; i < chunks; ++i) {
+    const size_t begin = static_cast<size_t>(i) * kSumChunk;
+    kernels().add_scaled(a.data() + begin, b.data() + begin, static_cast<float>(factor),
+                         static_cast<int>(std::min<size_t>(kSumChunk, a.size() - begin)));
+  }
 }
 
 }  // namespace
@@ -199,6 +205,7 @@ void Fitter::update_metric() {
   unit_e_.resize(n);
   amplitude_.resize(n);
   const float floor2 = static_cast<float>(options_.amplitude_floor * options_.amplitude_floor);
+#pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
     float energy = floor2;
     for (int c = 0; c < C; ++c) energy += k_[static_cast<size_t>(C) * i + c] * k_[static_cast<size_t>(C) * i + c];
@@ -289,14 +296,14 @@ void Fitter::direction(std::vector<float>* out) {
   for (size_t i = pairs_.size(); i-- > 0;) {
     rho[i] = 1.0 / dot(pairs_[i].s, pairs_[i].y, threads);
     alpha[i] = rho[i] * dot(pairs_[i].s, d, threads);
-    add_scaled(d, pairs_[i].y, -alpha[i]);
+    add_scaled(d, pairs_[i].y, -alpha[i], threads);
   }
   const double scale =
       pairs_.empty() ? 0.1
                      : dot(pairs_.back().s, pairs_.back().y, threads) / dot(pairs_.back().y, pairs_.back().y, threads);
   for (float& v : d) v *= static_cast<float>(scale);
   for (size_t i = 0; i < pairs_.size(); ++i)
-    add_scaled(d, pairs_[i].s, alpha[i] - rho[i] * dot(pairs_[i].y, d, threads));
+    add_scaled(d, pairs_[i].s, alpha[i] - rho[i] * dot(pairs_[i].y, d, threads), threads);
   for (int i = 0; i < count(); ++i) {
     const float limit = std::max(0.5f * amplitude_[i], 0.05f);
     for (int j = C; j < P; ++j)

@@ -40,12 +40,16 @@ struct Tiling {
   std::vector<int64_t> row_pairs;  // splat-tile pairs of each row of tiles
 };
 
-Tiling make_tiling(const Splats& s, Canvas canvas, float cutoff) {
+Tiling make_tiling(const Splats& s, Canvas canvas, float cutoff, int threads) {
   Tiling t{(canvas.width + kTileWidth - 1) / kTileWidth, (canvas.height + kTileHeight - 1) / kTileHeight, {}, {}};
   t.boxes.resize(s.count);
   t.row_pairs.assign(t.down, 0);
-  for (size_t n = 0; n < static_cast<size_t>(s.count); ++n) {
-    Box& b = t.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas);
+#pragma omp parallel for num_threads(threads) if (threads > 1 && s.count > 4096)
+  for (int i = 0; i < s.count; ++i) {
+    const size_t n = i;
+    t.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas);
+  }
+  for (const Box& b : t.boxes) {
     if (b.empty()) continue;
     const int columns = (b.x1 - 1) / kTileWidth - b.x0 / kTileWidth + 1;
     for (int row = b.y0 / kTileHeight; row <= (b.y1 - 1) / kTileHeight; ++row) t.row_pairs[row] += columns;
@@ -80,7 +84,7 @@ Bins bin_splats(const Tiling& t, int first, int last) {
 // Runs `fill` and `finish` around each tile's accumulation; tiles are independent.
 template <class Fill, class Finish>
 void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fill fill, Finish finish) {
-  const Tiling tiling = make_tiling(s, canvas, cutoff);
+  const Tiling tiling = make_tiling(s, canvas, cutoff, threads);
   const auto accumulate = kernels().accumulate[s.channels - 1];
   for (int first = 0, last = 0; first < tiling.down; first = last) {
     int64_t pairs = tiling.row_pairs[last++];
