@@ -57,7 +57,6 @@ Refiner::Refiner(std::vector<int32_t> integers, const std::vector<float>& negati
       canvas_(canvas),
       channels_(channels),
       width_(channels + 5),
-      step_(step),
       steps_(color_steps(channels, chroma_step)),
       basis_(color_basis(channels)),
       cutoff_(static_cast<float>(cutoff)),
@@ -139,8 +138,8 @@ void Refiner::remove(const std::vector<int32_t>& indices) {
   render();
 }
 
-void Refiner::refine_one(int n, double lambda, const RateTables& rates, bool move_shapes, const Region& region,
-                         int threads, RefineResult* result) {
+void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Region& region, int threads,
+                         RefineResult* result) {
   const int C = channels_;
   int32_t* q = &integers_[static_cast<size_t>(width_) * n];
   Geometry start;
@@ -260,14 +259,12 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, bool mov
     }
     propose(&m, reposition);
   };
-  if (move_shapes) {
-    for (int delta : {-1, 1}) {
-      step_to(0, delta, true);
-      step_to(1, delta, true);
-      if (q[C + 1] > 0) step_to(2, delta, true);
-      step_to(3, delta, false);
-      step_to(4, delta, false);
-    }
+  for (int delta : {-1, 1}) {
+    step_to(0, delta, true);
+    step_to(1, delta, true);
+    if (q[C + 1] > 0) step_to(2, delta, true);
+    step_to(3, delta, false);
+    step_to(4, delta, false);
   }
   if (const int other = energy_class(free, steps_); other != r) {
     Move& m = moves[used++];
@@ -296,7 +293,7 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, bool mov
                        residual_.data());
 }
 
-RefineResult Refiner::sweep(double lambda, const RateTables& rates, uint64_t seed, bool move_shapes) {
+RefineResult Refiner::sweep(double lambda, const RateTables& rates, uint64_t seed) {
   const int across = (canvas_.width + 2 * kMargin) / kCell + 1, down = (canvas_.height + 2 * kMargin) / kCell + 1;
   const auto region_of = [&](int cell) {
     const int x0 = cell % across * kCell - kMargin - kCell / 2, y0 = cell / across * kCell - kMargin - kCell / 2;
@@ -321,7 +318,7 @@ RefineResult Refiner::sweep(double lambda, const RateTables& rates, uint64_t see
   RefineResult total{0, 0};
   std::sort(wide.begin(), wide.end());
   const Region everywhere{{-(1 << 20), -(1 << 20), 1 << 20, 1 << 20}};
-  for (const auto& [key, n] : wide) refine_one(n, lambda, rates, move_shapes, everywhere, threads_, &total);
+  for (const auto& [key, n] : wide) refine_one(n, lambda, rates, everywhere, threads_, &total);
   for (int color = 0; color < 4; ++color) {
     std::vector<int> list;
     for (int cell = 0; cell < across * down; ++cell)
@@ -332,7 +329,7 @@ RefineResult Refiner::sweep(double lambda, const RateTables& rates, uint64_t see
       auto& entries = cells[list[i]];
       std::sort(entries.begin(), entries.end());
       RefineResult local{0, 0};
-      for (const auto& [key, n] : entries) refine_one(n, lambda, rates, move_shapes, region_of(list[i]), 1, &local);
+      for (const auto& [key, n] : entries) refine_one(n, lambda, rates, region_of(list[i]), 1, &local);
       changed += local.changed;
       removed += local.removed;
     }

@@ -30,7 +30,7 @@ class Refiner {
           double step, int chroma_step, double cutoff, int threads);
 
   // One sweep over all splats in an order drawn from `seed`. The result is the same for any number of threads.
-  RefineResult sweep(double lambda, const RateTables& rates, uint64_t seed, bool move_shapes);
+  RefineResult sweep(double lambda, const RateTables& rates, uint64_t seed);
 
   const std::vector<int32_t>& integers() const { return integers_; }
   int count() const { return static_cast<int>(integers_.size()) / width_; }
@@ -43,14 +43,13 @@ class Refiner {
   std::vector<float> savings();
   // Sets splats' colours to zero without touching the others.
   void remove(const std::vector<int32_t>& indices);
-  void set_threads(int threads) { threads_ = threads; }
 
  private:
   struct Geometry;
   struct Region;
   bool build(const int32_t* q, Geometry* g) const;
   void color_of(const int32_t* k, float norm, float* color) const;
-  void refine_one(int n, double lambda, const RateTables& rates, bool move_shapes, const Region& region, int threads,
+  void refine_one(int n, double lambda, const RateTables& rates, const Region& region, int threads,
                   RefineResult* result);
 
   std::vector<int32_t> integers_;
@@ -58,7 +57,6 @@ class Refiner {
   std::vector<float> residual_;
   Canvas canvas_;
   int channels_, width_;
-  double step_;
   ColorSteps steps_;
   float component_steps_[kMaxChannels];
   const float* basis_;

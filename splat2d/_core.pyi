@@ -178,7 +178,6 @@ class Refiner:
         aspect: _F32,  # [36, 96] bits
         position: float,
         seed: int,
-        move_shapes: bool = True,
     ) -> tuple[int, int]: ...  # splats changed, removed
     def integers(self) -> _I32: ...  # [N, C + 5]
     def classes(self) -> _I32: ...  # [N]

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from splat2d._colour import GREY_MODES, SINGLE_MODES, eight_bit_colour, profile_transform
+from splat2d.codec.container import MAX_PIXELS
 from splat2d.errors import InputImageError, OutputError, ShapeError, Splat2dError
 from splat2d.files import open_input, read_bytes, reason, shown, write_atomic
 
 if TYPE_CHECKING:
     from PIL import Image
-
-MAX_PIXELS = 268_435_456
-"""Largest picture that is read, in pixels; checked from the header before anything is decoded."""
 
 _ORIENTATION = 0x0112  # EXIF tag
 

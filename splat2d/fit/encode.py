@@ -15,7 +15,7 @@ from splat2d.codec.container import MAX_SIDE, STEP_BIAS, STEP_SHIFT, Container, 
 from splat2d.codec.splats import Layout, code_splats
 from splat2d.errors import ConfigError, InputImageError, TargetError
 from splat2d.fit.config import FitConfig, load_config
-from splat2d.fit.fitter import OnProgress, PictureFit, Refined, psnr_of
+from splat2d.fit.fitter import OnProgress, PictureFit, Refined, background_of, psnr_of
 from splat2d.pictures import Picture
 from splat2d.scene import Scene
 
@@ -82,6 +82,17 @@ def picture_psnr(pixels: NDArray[np.float32], rendered: NDArray[np.uint8]) -> fl
     return psnr_of(sse, pixels.size)
 
 
+@dataclass(frozen=True)
+class _File:
+    """A written file, its PSNR as decoded, its step code, splats and code length by attribute."""
+
+    data: bytes
+    psnr: float
+    code: int
+    splats: int
+    bits: dict[str, float]
+
+
 class _Writer:
     """Writes refined integers as files and decodes them again."""
 
@@ -106,9 +117,10 @@ class _Writer:
         header = Header(w, h, c, step, self.chroma_step, quality or 0, background)
         return write(Container(header, counts, coder.to_bytes(), self.picture.notes))
 
-    def psnr(self, data: bytes) -> float:
-        """PSNR in dB of what a file decodes to."""
-        return picture_psnr(self.picture.pixels, Scene.from_bytes(data).render(threads=self.threads))
+    def measured(self, data: bytes, code: int, splats: int) -> _File:
+        """The file that was written last, with the PSNR that it decodes to."""
+        rendered = Scene.from_bytes(data).render(threads=self.threads)
+        return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits)
 
 
 class _Target:
@@ -128,6 +140,18 @@ class _Target:
     def allowed(self, size: int, psnr: float) -> bool:
         """Whether a file is on the right side of the target."""
         return size <= self.size if self.size is not None else psnr >= (self.psnr or 0)
+
+    def near(self, size: int) -> bool:
+        """Whether an allowed file lies within the promised tolerance."""
+        # A few bytes of a tiny file are more than its tolerance; and more PSNR than was asked for is no
+        # failure, since coarse steps may jump over the window.
+        return self.size is None or size >= self.size * (1 - WINDOW) - 8
+
+    def best(self, allowed: list[_File]) -> _File:
+        """The largest file below a size, or the one that exceeds a PSNR least."""
+        if self.size is not None:
+            return max(allowed, key=lambda file: len(file.data))
+        return min(allowed, key=lambda file: file.psnr)
 
     def octaves(self, size: float, psnr: float, slope: float | None = None) -> float:
         """By how many octaves D should grow to move a result to the target."""
@@ -200,20 +224,12 @@ def encode_picture(
         fit = PictureFit(
             picture.pixels, config, step_of(code), threads=workers, seed=seed, on_progress=progress
         )
-        refined = fit.refined()
-        data = writer.write(refined.integers(), code, fit.background, quality)
-        reached = writer.psnr(data)
+        integers = fit.refined().integers()
+        file = writer.measured(writer.write(integers, code, fit.background, quality), code, len(integers))
     else:
-        data, reached, code, refined = _reach(_Target(size, psnr), writer, config, workers, seed, progress)
-    return Encoded(
-        data,
-        reached,
-        time.perf_counter() - start,
-        len(refined.integers()),
-        step_of(code),
-        quality,
-        writer.bits,
-    )
+        file = _reach(_Target(size, psnr), writer, config, workers, seed, progress)
+    seconds = time.perf_counter() - start
+    return Encoded(file.data, file.psnr, seconds, file.splats, step_of(file.code), quality, file.bits)
 
 
 def _reach(
@@ -223,7 +239,7 @@ def _reach(
     threads: int,
     seed: int,
     progress: OnProgress | None,
-) -> tuple[bytes, float, int, Refined]:
+) -> _File:
     """Fit with D under control, then correct D until the file lies in the target's window."""
     picture = writer.picture
     samples = picture.pixels.size
@@ -250,23 +266,19 @@ def _reach(
         share_of_work=(0.0, 0.7),
         control=control,
     )
-    best: tuple[bytes, float, int, Refined] | None = None
-    measured: list[tuple[float, float]] = []
-    data, reached = background_only, 0.0
+    tried: list[_File] = []
     for attempt in range(CORRECTIONS + 1):
         code = step_code(fit.step)
         fit.set_step(step_of(code))
         refined = fit.refined()
         data = writer.write(refined.integers(), code, fit.background, None)
-        reached = writer.psnr(data)
         if target.size is not None and target.size < len(data) <= 1.12 * target.size:
-            data, reached = _trim(refined, writer, fit, code, target.size)
-        if target.allowed(len(data), reached) and (best is None or _better(target, data, reached, best)):
-            best = data, reached, code, refined
-        if target.met(len(data), reached) or attempt == CORRECTIONS:
+            data = _trim(data, refined, writer, fit, code, target.size)
+        file = writer.measured(data, code, len(refined.integers()))
+        tried.append(file)
+        if target.met(len(data), file.psnr) or attempt == CORRECTIONS:
             break
-        measured.append((math.log2(fit.step), target.measure(len(data), reached)))
-        octaves = target.octaves(len(data), reached, _slope(measured))
+        octaves = target.octaves(len(data), file.psnr, _slope(target, tried))
         wanted = step_code(fit.step * 2 ** max(min(octaves, 1.5), -1.5))
         if wanted == code:
             wanted = code + (1 if octaves > 0 else -1)
@@ -274,32 +286,25 @@ def _reach(
             break
         part = 0.7 + 0.3 * attempt / CORRECTIONS
         fit.continue_at(step_of(wanted), CORRECTION_ROUNDS, (part, part + 0.3 / CORRECTIONS))
-    if best is None or not _near(target, best):
-        nearest = f"{best[1]:.2f} dB" if best and target.psnr else f"{len(data)} bytes ({reached:.2f} dB)"
+    allowed = [file for file in tried if target.allowed(len(file.data), file.psnr)]
+    best = target.best(allowed) if allowed else None
+    if best is None or not target.near(len(best.data)):
+        last = tried[-1]
+        nearest = f"{len(last.data)} bytes ({last.psnr:.2f} dB)"
+        if best is not None and target.psnr:
+            nearest = f"{best.psnr:.2f} dB"
         wish = f"{target.psnr:g} dB" if target.psnr is not None else f"{target.size} bytes"
         raise TargetError(f"{wish} cannot be reached for this picture; the nearest reached was {nearest}")
-    writer.write(best[3].integers(), best[2], fit.background, None)
     return best
 
 
-def _near(target: _Target, result: tuple[bytes, float, int, Refined]) -> bool:
-    """Whether an allowed result lies within the promised tolerance."""
-    if target.size is not None:
-        # A few bytes of a tiny file are more than its tolerance.
-        return len(result[0]) >= target.size * (1 - WINDOW) - 8
-    # More than was asked for is no failure: coarse steps may jump over the window.
-    return True
-
-
-def _better(target: _Target, data: bytes, reached: float, best: tuple[bytes, float, int, Refined]) -> bool:
-    return len(data) > len(best[0]) if target.size is not None else reached < best[1]
-
-
-def _slope(measured: list[tuple[float, float]]) -> float | None:
+def _slope(target: _Target, tried: list[_File]) -> float | None:
     """Fall of the measure for an octave of D between the last two tries, kept in a sane range."""
-    if len(measured) < 2:
+    if len(tried) < 2:
         return None
-    (d0, m0), (d1, m1) = measured[-2:]
+    (d0, m0), (d1, m1) = (
+        (math.log2(step_of(file.code)), target.measure(len(file.data), file.psnr)) for file in tried[-2:]
+    )
     if abs(d1 - d0) < 1e-3:
         return None
     slope = (m0 - m1) / (d1 - d0)
@@ -320,16 +325,13 @@ def _first_step(target: _Target, picture: Picture) -> float:
 
 def _background_only(writer: _Writer) -> bytes:
     """The smallest file: no splats at all."""
-    from splat2d.fit.fitter import background_of
-
     pixels = writer.picture.pixels
     none = np.zeros((0, len(pixels) + 5), np.int32)
     return writer.write(none, STEP_BIAS, background_of(pixels), None)
 
 
-def _trim(refined: Refined, writer: _Writer, fit: PictureFit, code: int, size: int) -> tuple[bytes, float]:
+def _trim(data: bytes, refined: Refined, writer: _Writer, fit: PictureFit, code: int, size: int) -> bytes:
     """Bring a slightly too large file under `size`: dearer bits first, then the least useful splats go."""
-    data = writer.write(refined.integers(), code, fit.background, None)
     for number in range(2):
         if len(data) <= size:
             break
@@ -341,4 +343,4 @@ def _trim(refined: Refined, writer: _Writer, fit: PictureFit, code: int, size: i
         bits = 8 * len(data) / max(len(refined.integers()), 1)
         refined.drop(math.ceil(8 * (len(data) - size * 0.998) / bits))
         data = writer.write(refined.integers(), code, fit.background, None)
-    return data, writer.psnr(data)
+    return data

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from splat2d._backend import core
 from splat2d.fit.config import FitConfig
 from splat2d.fit.rates import rate_tables
+from splat2d.render import CUTOFF
 
 if TYPE_CHECKING:
     from splat2d._core import Fitter, Refiner
 
-CUTOFF = 12.25  # q at which a Gaussian ends in the file: 3.5 standard deviations
 SEED_BITS = 34  # what a splat costs, about
 HALF_MIN = 64  # px; smaller pictures are not fitted at half resolution
 
@@ -220,11 +220,11 @@ class Refined:
         self._fit = fit
         self.sse = 0.0
 
-    def sweep(self, lmbda: float, number: int, *, move_shapes: bool = True) -> int:
+    def sweep(self, lmbda: float, number: int) -> int:
         """One sweep with tables of the present integers; returns how many splats changed."""
         c, h, w = self._fit.pixels.shape
         tables = rate_tables(self._native.integers(), self._native.classes(), c, h * w)
-        changed, removed = self._native.sweep(lmbda, *tables, self._fit.seed * 1000 + number, move_shapes)
+        changed, removed = self._native.sweep(lmbda, *tables, self._fit.seed * 1000 + number)
         self.sse = self._native.render()
         return changed + removed
 
