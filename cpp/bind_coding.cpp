@@ -143,15 +143,6 @@ nb::ndarray<nb::numpy, int32_t> cell_centers(const Ints1& classes, const Ints2& 
   return numpy(std::move(out), {n, 2});
 }
 
-// log2(s1 s2) of area indices in Q16, [N].
-Ints log_areas(const Ints1& classes, const Ints1& areas) {
-  require(classes.shape(0) == areas.shape(0), "classes and areas must have the same length");
-  const size_t n = classes.shape(0);
-  std::vector<int64_t> out(n);
-  for (size_t i = 0; i < n; ++i) out[i] = static_cast<int64_t>(areas.data()[i]) * shape_step(classes.data()[i]);
-  return numpy(std::move(out), {n});
-}
-
 // Centres of shapes [N, 5], x and y in Q12 px from the margin's corner, [N, 2].
 Ints lattice_centers(const Ints1& classes, const Ints2& shapes) {
   const size_t n = classes.shape(0);
@@ -181,7 +172,6 @@ void bind_coding(nb::module_& m) {
         "width"_a, "height"_a);
   m.def("cell_centers", &cell_centers, "classes"_a.noconvert(), "shapes"_a.noconvert(), "corners"_a.noconvert(),
         "width"_a, "height"_a, "indices"_a.noconvert());
-  m.def("log_areas", &log_areas, "classes"_a.noconvert(), "areas"_a.noconvert());
   m.def("lattice_centers", &lattice_centers, "classes"_a.noconvert(), "shapes"_a.noconvert());
   m.attr("TIERS") = kTiers;
   m.attr("LEAF_LOG2") =

@@ -1,46 +1,13 @@
 #include "bindings.hpp"
 #include "coding.hpp"
+#include "context.hpp"
+#include "network.hpp"
 
 namespace splat2d {
 namespace {
 
 using Rows = nb::ndarray<nb::numpy, double>;
 using Symbols = In<int64_t, nb::ndim<1>>;
-
-// Rows [n, K] for contexts [n]; fine of length 0 uses the coarse rows alone.
-Rows table_rows(const Table& table, const Symbols& coarse, const Symbols& fine) {
-  const size_t n = coarse.shape(0), k = table.symbols();
-  const bool has_fine = fine.shape(0) > 0;
-  require(!has_fine || fine.shape(0) == n, "coarse and fine must have the same length");
-  std::vector<double> out(n * k);
-  // Contexts repeat within a block; a row is worked out once and copied.
-  std::vector<int> first(static_cast<size_t>(table.contexts()) * (table.fine() + 1), -1);
-  for (size_t i = 0; i < n; ++i) {
-    const int64_t c = coarse.data()[i], f = has_fine ? fine.data()[i] : -1;
-    require(c >= 0 && c < table.contexts() && f >= -1 && f < table.fine(), "context out of range");
-    int& seen = first[c * (table.fine() + 1) + f + 1];
-    if (seen >= 0) {
-      std::copy_n(&out[seen * k], k, &out[i * k]);
-    } else {
-      table.row(static_cast<int>(c), static_cast<int>(f), &out[i * k]);
-      seen = static_cast<int>(i);
-    }
-  }
-  return numpy(std::move(out), {n, k});
-}
-
-void table_update(Table& table, const Symbols& coarse, const Symbols& fine, const Symbols& symbols) {
-  const size_t n = coarse.shape(0);
-  const bool has_fine = fine.shape(0) > 0;
-  require(symbols.shape(0) == n && (!has_fine || fine.shape(0) == n), "contexts and symbols must have the same length");
-  for (size_t i = 0; i < n; ++i) {
-    const int64_t s = symbols.data()[i];
-    require(s >= 0 && s < table.symbols(), "symbol out of range");
-    table.update(static_cast<int>(coarse.data()[i]), has_fine ? static_cast<int>(fine.data()[i]) : -1,
-                 static_cast<int>(s));
-  }
-}
-
 using Pairs = In<int64_t, nb::ndim<2>>;
 
 const SplitTree::Group& group_of(const SplitTree& tree, int group) {
@@ -63,48 +30,169 @@ Rows tree_rows(const SplitTree& tree, int group) {
   return numpy(std::move(out), {n, k});
 }
 
-// Index of the nearest known splat, -1 where none, and the class of its distance, both [N].
-nb::tuple neighbours(const Pairs& points, int tier, const Pairs& known, const Symbols& log_areas) {
-  require(points.shape(1) == 2 && known.shape(1) == 2, "points must be [N, 2]");
-  require(known.shape(0) == log_areas.shape(0), "known and log_areas must have the same length");
+int check_tier(int tier) {
   require(tier >= 0 && tier < kTiers, "tier must be from 0 to 5");
-  for (size_t i = 0; i < known.size(); ++i)
-    require(known.data()[i] >= 0 && known.data()[i] < int64_t{1} << 30, "known centre out of range");
+  return tier;
+}
+
+void check_points(const Pairs& points) {
+  require(points.shape(1) == 2, "points must be [N, 2]");
+  for (size_t i = 0; i < points.size(); ++i)
+    require(points.data()[i] >= 0 && points.data()[i] < int64_t{1} << 30, "point out of range");
+}
+
+void check_integers(const Context& context, const Ints2& integers) {
+  require(integers.shape(1) == static_cast<size_t>(context.channels()) + 5, "integers must be [N, C + 5]");
+}
+
+// Inputs of points [N, 2] of a tier: place [N, P] and near [N, K, F].
+nb::tuple around(const Context& context, const Pairs& points, const Pairs& density, int tier) {
+  check_points(points);
+  check_tier(tier);
   const size_t n = points.shape(0);
-  Neighbours out = find_neighbours(points.data(), n, tier, known.data(), log_areas.data(), known.shape(0));
-  return nb::make_tuple(numpy(std::move(out.index), {n}), numpy(std::move(out.distance), {n}));
+  require(density.shape(0) == n && density.shape(1) == 2, "density must be [N, 2]");
+  std::vector<float> place(n * Context::kPlaceInputs), near(n * Context::kNear * Context::kNearInputs);
+  context.around(points.data(), density.data(), n, tier, place.data(), near.data());
+  return nb::make_tuple(numpy(std::move(place), {n, Context::kPlaceInputs}),
+                        numpy(std::move(near), {n, Context::kNear, Context::kNearInputs}));
+}
+
+// Inputs [N, S] and levels [N] that splats' own first integers give.
+nb::tuple self_inputs(const Context& context, const Ints2& integers, int tier, int known) {
+  check_integers(context, integers);
+  check_tier(tier);
+  const size_t n = integers.shape(0);
+  std::vector<float> out(n * Context::kSelfInputs);
+  std::vector<int32_t> levels(n);
+  context.self(integers.data(), n, tier, known, out.data(), levels.data());
+  return nb::make_tuple(numpy(std::move(out), {n, Context::kSelfInputs}), numpy(std::move(levels), {n}));
+}
+
+nb::ndarray<nb::numpy, float> embed(const Network& network, const Floats2& place, const Floats3& near, int tier) {
+  const size_t n = place.shape(0);
+  require(place.shape(1) == Context::kPlaceInputs && near.shape(0) == n && near.shape(1) == Context::kNear &&
+              near.shape(2) == Context::kNearInputs,
+          "place must be [N, P] and near [N, K, F]");
+  std::vector<float> out(n * network.hidden());
+  network.embed(place.data(), near.data(), n, check_tier(tier), out.data());
+  return numpy(std::move(out), {n, static_cast<size_t>(network.hidden())});
+}
+
+Rows network_rows(const Network& network, int head, const Floats2& hidden, const Floats2& self, const Ints1& levels,
+                  const Symbols& limits) {
+  const size_t n = hidden.shape(0);
+  require(head >= 0 && head < network.heads(), "no such head");
+  require(hidden.shape(1) == static_cast<size_t>(network.hidden()), "hidden must be [N, H]");
+  require(self.shape(0) == n && self.shape(1) == Context::kSelfInputs && levels.shape(0) == n,
+          "self must be [N, S] and levels [N]");
+  require(limits.shape(0) == 0 || limits.shape(0) == n, "limits must be empty or [N]");
+  for (size_t i = 0; i < n; ++i)
+    require(
+        levels.data()[i] >= 0 && levels.data()[i] < Context::kLevels && (limits.shape(0) == 0 || limits.data()[i] > 0),
+        "level or limit out of range");
+  const size_t k = network.symbols(head);
+  std::vector<double> out(n * k);
+  network.rows(head, hidden.data(), self.data(), levels.data(), limits.shape(0) ? limits.data() : nullptr, n,
+               out.data());
+  return numpy(std::move(out), {n, k});
+}
+
+Rows folded(const In<double, nb::ndim<2>>& rows, const Ints1& counts) {
+  const size_t n = rows.shape(0), k = rows.shape(1);
+  require(counts.shape(0) == n, "counts must be [N]");
+  for (size_t i = 0; i < n; ++i)
+    require(counts.data()[i] >= 1 && counts.data()[i] <= static_cast<int32_t>(k), "count out of range");
+  std::vector<double> out(n * k);
+  fold_angles(rows.data(), counts.data(), n, static_cast<int>(k), out.data());
+  return numpy(std::move(out), {n, k});
 }
 
 }  // namespace
 
 void bind_tables(nb::module_& m) {
-  nb::class_<Table>(m, "Table")
+  nb::class_<Context>(m, "Context")
       .def(
           "__init__",
-          [](Table* self, const Pairs& prior, int fine, int strength) {
-            require(prior.shape(1) >= 2 && prior.shape(1) <= 64 && fine >= 1 && strength >= 1, "table out of range");
-            new (self) Table(std::vector<int64_t>(prior.data(), prior.data() + prior.size()),
-                             static_cast<int>(prior.shape(0)), static_cast<int>(prior.shape(1)), fine, strength);
+          [](Context* self, int width, int height, int channels, int chroma_step, int step_code,
+             const Symbols& counts) {
+            require(channels >= 1 && channels <= kMaxChannels && counts.shape(0) == kTiers, "context out of range");
+            std::array<int64_t, kTiers> c;
+            std::copy_n(counts.data(), kTiers, c.begin());
+            new (self) Context(make_canvas(width, height), channels, chroma_step, step_code, c);
           },
-          "prior"_a.noconvert(), "fine"_a = 1, "strength"_a = 12)
-      .def("rows", &table_rows, "coarse"_a.noconvert(), "fine"_a.noconvert())
-      .def("update", &table_update, "coarse"_a.noconvert(), "fine"_a.noconvert(), "symbols"_a.noconvert());
-
-  m.def("neighbours", &neighbours, "points"_a.noconvert(), "tier"_a, "known"_a.noconvert(), "log_areas"_a.noconvert());
+          "width"_a, "height"_a, "channels"_a, "chroma_step"_a, "step_code"_a, "counts"_a.noconvert())
+      .def(
+          "add",
+          [](Context& c, const Ints2& integers) {
+            check_integers(c, integers);
+            c.add(integers.data(), integers.shape(0));
+          },
+          "integers"_a.noconvert())
+      .def("around", &around, "points"_a.noconvert(), "density"_a.noconvert(), "tier"_a)
+      .def("self_inputs", &self_inputs, "integers"_a.noconvert(), "tier"_a, "known"_a);
+  nb::class_<Network>(m, "Network")
+      .def(
+          "__init__",
+          [](Network* self, const nb::bytes& data) {
+            new (self) Network(static_cast<const uint8_t*>(data.data()), data.size());
+          },
+          "data"_a)
+      .def("embed", &embed, "place"_a.noconvert(), "near"_a.noconvert(), "tier"_a)
+      .def("rows", &network_rows, "head"_a, "hidden"_a.noconvert(), "self_inputs"_a.noconvert(), "levels"_a.noconvert(),
+           "limits"_a.noconvert())
+      .def("symbols", &Network::symbols, "head"_a);
+  m.def("fold_angles", &folded, "rows"_a.noconvert(), "counts"_a.noconvert());
+  m.def(
+      "densities",
+      [](const Pairs& points, int tier) {
+        check_points(points);
+        const size_t n = points.shape(0);
+        return numpy(densities(points.data(), n, check_tier(tier)), {n, 2});
+      },
+      "points"_a.noconvert(), "tier"_a);
+  m.attr("NEAR") = Context::kNear;
+  m.attr("NEAR_INPUTS") = Context::kNearInputs;
+  m.attr("PLACE_INPUTS") = Context::kPlaceInputs;
+  m.attr("SELF_INPUTS") = Context::kSelfInputs;
+  m.attr("ENERGY_LEVELS") = Context::kLevels;
   nb::class_<SplitTree>(m, "SplitTree")
       .def(
           "__init__",
-          [](SplitTree* self, int width, int height, int tier, int64_t count, const Pairs& earlier,
-             const Pairs& positions) {
-            require(tier >= 0 && tier < kTiers && count > 0 && width > 0 && height > 0, "tree out of range");
+          [](SplitTree* self, int width, int height, int tier, int step_code, int64_t count, int64_t total,
+             int64_t previous, const Pairs& earlier, const Pairs& positions) {
+            check_tier(tier);
+            require(count > 0 && total >= count && width > 0 && height > 0, "tree out of range");
             require(earlier.shape(1) == 2 && positions.shape(1) == 2, "points must be [N, 2]");
+            require(previous >= 0 && previous <= static_cast<int64_t>(earlier.shape(0)), "previous out of range");
             require(positions.shape(0) == 0 || positions.shape(0) == static_cast<size_t>(count),
                     "positions must be [count, 2]");
-            new (self) SplitTree(width, height, tier, count, earlier.data(), earlier.shape(0),
-                                 positions.shape(0) ? positions.data() : nullptr);
+            new (self) SplitTree({make_canvas(width, height), tier, step_code, count, total, previous}, earlier.data(),
+                                 earlier.shape(0), positions.shape(0) ? positions.data() : nullptr);
           },
-          "width"_a, "height"_a, "tier"_a, "count"_a, "earlier"_a.noconvert(), "positions"_a.noconvert())
-      .def("next_level", &SplitTree::next_level)
+          "width"_a, "height"_a, "tier"_a, "step_code"_a, "count"_a, "total"_a, "previous"_a, "earlier"_a.noconvert(),
+          "positions"_a.noconvert())
+      .def("next_level", &SplitTree::next_level, "network"_a)
+      .def("inputs",
+           [](const SplitTree& t) {
+             std::vector<float> out = t.inputs();
+             const size_t n = out.size() / SplitTree::kInputs;
+             return numpy(std::move(out), {n, SplitTree::kInputs});
+           })
+      .def(
+          "cells",
+          [](const SplitTree& t, int group) {
+            std::vector<int64_t> out(group_of(t, group).cells.begin(), group_of(t, group).cells.end());
+            const size_t n = out.size();
+            return numpy(std::move(out), {n});
+          },
+          "group"_a)
+      .def("counts",
+           [](const SplitTree& t) {
+             std::vector<int64_t> out(t.inputs().size() / SplitTree::kInputs);
+             for (size_t i = 0; i < out.size(); ++i) out[i] = t.count_of(static_cast<int>(i));
+             const size_t n = out.size();
+             return numpy(std::move(out), {n});
+           })
       .def_prop_ro("groups", [](const SplitTree& t) { return t.groups().size(); })
       .def(
           "is_uniform", [](const SplitTree& t, int group) { return group_of(t, group).symbols == 0; }, "group"_a)

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "context.hpp"
 #include "kernels.hpp"
 #include "quantizer.hpp"
 
@@ -12,80 +13,36 @@ namespace splat2d {
 
 namespace {
 
-constexpr int64_t kInsideWeight = 31;    // extra weight of the canvas over its margin
-constexpr int64_t kAreaEvidence = 1024;  // weight of a cell's area against
-constexpr int64_t kSplatEvidence = 64;   // the weight of one earlier splat
-constexpr int64_t kConcentration[kTiers] = {16384, 4096, 2048, 1024, 1024, 1024};  // in 1/256
+constexpr int64_t kInsideWeight = 31;   // extra weight of the canvas over its margin
 constexpr int64_t kLargestTable = 256;  // cells of more splats code their split uniformly
-constexpr int64_t kAlphaMin = 8;
 
 // Side of the root cell in px: the least power of two that holds a canvas side and both margins.
 int64_t root_size(int side) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(side + 2 * kMargin))); }
 
 }  // namespace
 
-void normalise(const int64_t* weights, int symbols, double* out) {
+void normalise(const int32_t* weights, int symbols, double* out) {
   const int64_t sum = std::accumulate(weights, weights + symbols, int64_t{0});
-  int64_t used = 0;
-  int largest = 0;
-  for (int i = 0; i < symbols; ++i) {
-    const int64_t w = weights[i] * (kTotal - symbols) / sum;
-    used += w + 1;
-    if (weights[i] > weights[largest]) largest = i;
-    out[i] = static_cast<double>(w);
-  }
-  out[largest] += static_cast<double>(kTotal - used);
+  kernels().scale_weights(weights, symbols, sum, out);
+  const double used = std::accumulate(out, out + symbols, static_cast<double>(symbols));
+  out[std::max_element(weights, weights + symbols) - weights] += static_cast<double>(kTotal) - used;
 }
 
-Table::Table(std::vector<int64_t> prior, int contexts, int symbols, int fine, int strength)
-    : contexts_(contexts),
-      symbols_(symbols),
-      fine_(fine),
-      strength_(strength),
-      coarse_(std::move(prior)),
-      counts_(static_cast<size_t>(contexts) * fine * symbols, 0),
-      coarse_totals_(contexts),
-      totals_(static_cast<size_t>(contexts) * fine, 0) {
-  for (int c = 0; c < contexts; ++c)
-    coarse_totals_[c] = std::accumulate(coarse_.begin() + static_cast<long>(c) * symbols,
-                                        coarse_.begin() + static_cast<long>(c + 1) * symbols, int64_t{0});
-}
-
-void Table::row(int coarse, int fine, double* out) const {
-  const int64_t* rows = &coarse_[static_cast<size_t>(coarse) * symbols_];
-  if (fine < 0) return normalise(rows, symbols_, out);
-  const int64_t* counts = &counts_[(static_cast<size_t>(coarse) * fine_ + fine) * symbols_];
-  int64_t mixed[64];
-  for (int i = 0; i < symbols_; ++i)
-    mixed[i] = counts[i] * kUnit + strength_ * (rows[i] * kUnit / coarse_totals_[coarse] + 1);
-  normalise(mixed, symbols_, out);
-}
-
-void Table::update(int coarse, int fine, int symbol) {
-  coarse_[static_cast<size_t>(coarse) * symbols_ + symbol] += kCount;
-  coarse_totals_[coarse] += kCount;
-  if (fine < 0) return;
-  int64_t& count = counts_[(static_cast<size_t>(coarse) * fine_ + fine) * symbols_ + symbol];
-  if (++count > kMostCounted) throw std::invalid_argument("one symbol is coded too often in one context");
-}
-
-SplitTree::SplitTree(int width, int height, int tier, int64_t count, const int64_t* earlier, size_t earlier_count,
-                     const int64_t* positions)
-    : width_(width),
-      height_(height),
-      tier_(tier),
-      leaf_area_(static_cast<int64_t>(1) << (kLeafLog2[tier] + 2 * kPositionBits)),
-      cell_width_(root_size(width) << kPositionBits),
-      cell_height_(root_size(height) << kPositionBits),
+SplitTree::SplitTree(const Layout& layout, const int64_t* earlier, size_t earlier_count, const int64_t* positions)
+    : layout_(layout),
+      leaf_area_(static_cast<int64_t>(1) << (kLeafLog2[layout.tier] + 2 * kPositionBits)),
+      cell_width_(root_size(layout.canvas.width) << kPositionBits),
+      cell_height_(root_size(layout.canvas.height) << kPositionBits),
       encoding_(positions != nullptr),
       x_{0},
       y_{0},
-      counts_{count},
+      counts_{layout.count},
+      beside_{{-1, -1, -1, -1}},
       earlier_(earlier, earlier + 2 * earlier_count),
       earlier_cell_(earlier_count, 0) {
   if (encoding_) {
-    positions_.assign(positions, positions + 2 * count);
-    member_.assign(count, 0);
+    positions_.assign(positions, positions + 2 * layout.count);
+    member_.assign(layout.count, 0);
   }
 }
 
@@ -96,12 +53,13 @@ int64_t SplitTree::area_weight(int64_t x, int64_t y) const {
                              0) >>
            8;
   };
-  return kInsideWeight * overlap(x, cell_width_, kMargin, kMargin + width_) *
-             overlap(y, cell_height_, kMargin, kMargin + height_) +
-         overlap(x, cell_width_, 0, width_ + 2 * kMargin) * overlap(y, cell_height_, 0, height_ + 2 * kMargin);
+  return kInsideWeight * overlap(x, cell_width_, kMargin, kMargin + layout_.canvas.width) *
+             overlap(y, cell_height_, kMargin, kMargin + layout_.canvas.height) +
+         overlap(x, cell_width_, 0, layout_.canvas.width + 2 * kMargin) *
+             overlap(y, cell_height_, 0, layout_.canvas.height + 2 * kMargin);
 }
 
-bool SplitTree::next_level() {
+bool SplitTree::next_level(const Network& network) {
   if (cell_width_ * cell_height_ <= leaf_area_) return false;
   along_x_ = cell_width_ >= cell_height_;
   (along_x_ ? cell_width_ : cell_height_) /= 2;
@@ -110,16 +68,26 @@ bool SplitTree::next_level() {
   const int axis = along_x_ ? 0 : 1;
   const auto edge = [&](int cell) { return (along_x_ ? x_[cell] : y_[cell]) + half; };
 
-  std::vector<int64_t> seen(2 * cells, 0);
-  for (size_t i = 0; i < earlier_cell_.size(); ++i)
-    if (const int cell = earlier_cell_[i]; cell >= 0) ++seen[2 * cell + (earlier_[2 * i + axis] >= edge(cell))];
+  // Earlier splats in each half: all of them, and those of the tier before.
+  std::vector<int64_t> seen(2 * cells, 0), last(2 * cells, 0);
+  const size_t recent = earlier_cell_.size() - layout_.previous;
+  for (size_t i = 0; i < earlier_cell_.size(); ++i) {
+    const int cell = earlier_cell_[i];
+    if (cell < 0) continue;
+    const size_t h = 2 * static_cast<size_t>(cell) + (earlier_[2 * i + axis] >= edge(cell));
+    ++seen[h];
+    last[h] += i >= recent;
+  }
   given_.assign(cells, 0);
   for (size_t i = 0; i < member_.size(); ++i) given_[member_[i]] += positions_[2 * i + axis] < edge(member_[i]);
 
   first_.assign(cells, 0);
   alpha_.assign(cells, 0);
-  groups_.clear();
-  std::vector<int> by_size[10];  // of 1, 2-3, ... 128-255, 256, more
+  beta_.assign(cells, 0);
+  inputs_.assign(cells * kInputs, 0.0f);
+  const int64_t pixels = static_cast<int64_t>(layout_.canvas.width) * layout_.canvas.height;
+  const int64_t size = log2_q6((2 * cell_width_ * cell_height_) >> (2 * kPositionBits)) / 2;
+  const std::array<int, 4> order = along_x_ ? std::array<int, 4>{0, 1, 2, 3} : std::array<int, 4>{2, 3, 0, 1};
   for (size_t c = 0; c < cells; ++c) {
     const int64_t w1 = area_weight(x_[c], y_[c]);
     const int64_t w2 = area_weight(x_[c] + (along_x_ ? half : 0), y_[c] + (along_x_ ? 0 : half));
@@ -127,9 +95,35 @@ bool SplitTree::next_level() {
       first_[c] = w2 == 0 ? counts_[c] : 0;
       continue;
     }
-    const int64_t e1 = std::max<int64_t>(kAreaEvidence * w1 / (w1 + w2) + kSplatEvidence * seen[2 * c], 1);
-    const int64_t e2 = std::max<int64_t>(kAreaEvidence * w2 / (w1 + w2) + kSplatEvidence * seen[2 * c + 1], 1);
-    alpha_[c] = std::clamp(kConcentration[tier_] * e1 / (e1 + e2), kAlphaMin, kConcentration[tier_] - kAlphaMin);
+    float* in = &inputs_[c * kInputs];
+    const auto put = [&](int64_t value) { *in++ = static_cast<float>(std::clamp<int64_t>(value, -1023, 1023)); };
+    const auto& beside = beside_[c];
+    const int before = beside[order[0]], after = beside[order[1]];
+    const auto count = [&](int cell) { return cell < 0 ? 0 : counts_[cell]; };
+    put(log2_q6(1 + counts_[c]));
+    put(log2_q6(1 + seen[2 * c]));
+    put(log2_q6(1 + seen[2 * c + 1]));
+    put(log2_q6(1 + last[2 * c]));
+    put(log2_q6(1 + last[2 * c + 1]));
+    put(log2_q6(1 + count(before)));
+    put(log2_q6(1 + count(after)));
+    put(log2_q6(1 + count(beside[order[2]]) + count(beside[order[3]])));
+    put(before < 0 ? 0 : log2_q6(1 + seen[2 * before + 1]));
+    put(after < 0 ? 0 : log2_q6(1 + seen[2 * after]));
+    put(std::max<int64_t>(log2_q6(w1) - log2_q6(w1 + w2), -384));
+    put(std::max<int64_t>(log2_q6(w2) - log2_q6(w1 + w2), -384));
+    put(size);
+    put(along_x_ ? 0 : 64);
+    put((log2_q6(pixels) - log2_q6(layout_.total)) / 2);
+    put((log2_q6(pixels) - log2_q6(layout_.count)) / 2);
+    put(layout_.step_code - 640);
+  }
+  network.split(inputs_.data(), cells, layout_.tier, alpha_.data(), beta_.data());
+
+  groups_.clear();
+  std::vector<int> by_size[10];  // of 1, 2-3, ... 128-255, 256, more
+  for (size_t c = 0; c < cells; ++c) {
+    if (inputs_[c * kInputs] == 0) continue;  // one half lies outside
     const int size = counts_[c] > kLargestTable ? 9 : std::bit_width(static_cast<uint64_t>(counts_[c])) - 1;
     by_size[size].push_back(static_cast<int>(c));
   }
@@ -142,7 +136,7 @@ bool SplitTree::next_level() {
 
 // Beta-binomial weights of 0 .. count, by integer recurrences outwards from the mode; zeros beyond.
 void SplitTree::row(int cell, int symbols, double* out) const {
-  const int64_t n = counts_[cell], alpha = alpha_[cell], beta = kConcentration[tier_] - alpha;
+  const int64_t n = counts_[cell], alpha = alpha_[cell], beta = beta_[cell];
   int64_t f[kLargestTable + 1];
   std::fill_n(f, symbols, int64_t{0});
   const int64_t mode = n * alpha / (alpha + beta);
@@ -152,9 +146,10 @@ void SplitTree::row(int cell, int symbols, double* out) const {
     f[k + 1] = std::min(f[k] * ((n - k) * (256 * k + alpha)) / ((k + 1) * (256 * (n - k - 1) + beta)), kLimit);
   for (int64_t k = mode; k > 0; --k)
     f[k - 1] = std::min(f[k] * (k * (256 * (n - k) + beta)) / ((n - k + 1) * (256 * (k - 1) + alpha)), kLimit);
-  // Below 2^37 each and at most 257 of them: halve until the product with 2^24 fits.
-  for (int i = 0; i < symbols; ++i) f[i] >>= 4;
-  normalise(f, symbols, out);
+  // Below 2^37 each: products with 2^24 must stay below 2^53.
+  int32_t weights[kLargestTable + 1];
+  for (int i = 0; i < symbols; ++i) weights[i] = static_cast<int32_t>(f[i] >> 8);
+  normalise(weights, symbols, out);
 }
 
 bool SplitTree::set(int cell, int64_t first) {
@@ -168,7 +163,7 @@ void SplitTree::finish_level() {
   const int axis = along_x_ ? 0 : 1;
   const int64_t half = along_x_ ? cell_width_ : cell_height_;
   std::vector<int64_t> x, y, counts;
-  std::vector<int> index(2 * cells, -1);
+  std::vector<int> index(2 * cells, -1);  // of each half among the new cells
   for (size_t c = 0; c < cells; ++c)
     for (int h = 0; h < 2; ++h) {
       const int64_t n = h == 0 ? first_[c] : counts_[c] - first_[c];
@@ -184,6 +179,20 @@ void SplitTree::finish_level() {
   for (size_t i = 0; i < earlier_cell_.size(); ++i)
     if (earlier_cell_[i] >= 0) earlier_cell_[i] = child(earlier_cell_[i], earlier_[2 * i + axis]);
   for (size_t i = 0; i < member_.size(); ++i) member_[i] = child(member_[i], positions_[2 * i + axis]);
+  // A half lies beside its sibling, and beside halves of the cells beside its parent.
+  const auto half_of = [&](int cell, int h) { return cell < 0 ? -1 : index[2 * cell + h]; };
+  std::vector<std::array<int, 4>> beside(counts.size());
+  const int before = along_x_ ? 0 : 2, across = along_x_ ? 2 : 0;
+  for (size_t c = 0; c < cells; ++c)
+    for (int h = 0; h < 2; ++h) {
+      if (index[2 * c + h] < 0) continue;
+      auto& b = beside[index[2 * c + h]];
+      b[before] = h == 0 ? half_of(beside_[c][before], 1) : index[2 * c];
+      b[before + 1] = h == 0 ? index[2 * c + 1] : half_of(beside_[c][before + 1], 0);
+      b[across] = half_of(beside_[c][across], h);
+      b[across + 1] = half_of(beside_[c][across + 1], h);
+    }
+  beside_ = std::move(beside);
   x_ = std::move(x);
   y_ = std::move(y);
   counts_ = std::move(counts);
@@ -199,60 +208,6 @@ void SplitTree::leaves(std::vector<int64_t>* corners, std::vector<int64_t>* orde
   order->resize(member_.size());
   std::iota(order->begin(), order->end(), 0);
   std::stable_sort(order->begin(), order->end(), [&](int64_t a, int64_t b) { return member_[a] < member_[b]; });
-}
-
-Neighbours find_neighbours(const int64_t* points, size_t count, int tier, const int64_t* known,
-                           const int64_t* log_areas, size_t known_count) {
-  constexpr int kBucket = 6 + kPositionBits;
-  // The squared distance in (1/16 px)^2 over sqrt(s1 s2) of the known splat, and over a typical sqrt(s1 s2) of the
-  // tier, classified at 1, 4 and 16.
-  const int64_t own = exp2_q16(-static_cast<int64_t>(2 * (kTiers - 2 - tier) + 1) * kTierWidth / 4);
-  Neighbours out{std::vector<int64_t>(count, -1), std::vector<int64_t>(count, 3)};
-  if (known_count == 0) return out;
-  int64_t across = 0, down = 0;
-  for (size_t i = 0; i < known_count; ++i) {
-    across = std::max(across, (known[2 * i] >> kBucket) + 1);
-    down = std::max(down, (known[2 * i + 1] >> kBucket) + 1);
-  }
-  // Known splats sorted by bucket, in index order inside each.
-  std::vector<size_t> start(static_cast<size_t>(across * down) + 1, 0);
-  const auto bucket_of = [&](size_t i) {
-    return static_cast<size_t>((known[2 * i + 1] >> kBucket) * across + (known[2 * i] >> kBucket));
-  };
-  for (size_t i = 0; i < known_count; ++i) ++start[bucket_of(i) + 1];
-  for (size_t b = 1; b < start.size(); ++b) start[b] += start[b - 1];
-  std::vector<size_t> next(start.begin(), start.end() - 1);
-  std::vector<int64_t> indices(known_count), xs(known_count), ys(known_count), weights(known_count),
-      scores(known_count);
-  for (size_t i = 0; i < known_count; ++i) {
-    const size_t at = next[bucket_of(i)]++;
-    indices[at] = static_cast<int64_t>(i);
-    xs[at] = known[2 * i];
-    ys[at] = known[2 * i + 1];
-    weights[at] = exp2_q16(-(log_areas[i] >> 1));
-  }
-  for (size_t p = 0; p < count; ++p) {
-    const int64_t x = points[2 * p], y = points[2 * p + 1];
-    const int64_t left = std::max<int64_t>((x >> kBucket) - 1, 0), right = std::min((x >> kBucket) + 1, across - 1);
-    int64_t best = INT64_MAX, index = -1;
-    for (int64_t row = std::max<int64_t>((y >> kBucket) - 1, 0); row <= std::min((y >> kBucket) + 1, down - 1); ++row) {
-      if (left > right) break;
-      const size_t begin = start[row * across + left], end = start[row * across + right + 1];
-      kernels().score_neighbours(x, y, &xs[0] + begin, &ys[0] + begin, &weights[0] + begin, end - begin, scores.data());
-      for (size_t i = begin; i < end; ++i) {
-        const int64_t score = scores[i - begin];
-        if (score < best || (score == best && indices[i] < index)) {
-          best = score;
-          index = indices[i];
-        }
-      }
-    }
-    if (index < 0) continue;
-    out.index[p] = index;
-    const int64_t m = (best * own) >> 16;  // in 1/256
-    out.distance[p] = m < 256 ? 0 : m < 1024 ? 1 : m < 4096 ? 2 : 3;
-  }
-  return out;
 }
 
 }  // namespace splat2d

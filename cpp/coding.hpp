@@ -5,38 +5,21 @@
 // those weights without rounding.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "network.hpp"
+#include "quantizer.hpp"
 
 namespace splat2d {
 
 constexpr int64_t kTotal = 1 << 24;
 
-// Weights >= 0 of one row to weights >= 1 that sum to 2^24, less one; the first largest takes the remainder.
-void normalise(const int64_t* weights, int symbols, double* out);
-
-// Distributions over `symbols` for coarse contexts, and for `fine` contexts below each.
-class Table {
- public:
-  static constexpr int64_t kCount = 256;                   // what one coded symbol adds to a coarse row
-  static constexpr int64_t kMostCounted = (1 << 23) - 16;  // beyond it the products leave 64 bits
-  static constexpr int64_t kUnit = 1 << 16;                // the coarse distribution's fixed-point one
-
-  // prior: [contexts, symbols] weights in units of kCount to one coded symbol.
-  Table(std::vector<int64_t> prior, int contexts, int symbols, int fine, int strength);
-
-  int symbols() const { return symbols_; }
-  int contexts() const { return contexts_; }
-  int fine() const { return fine_; }
-  // One row of weight - 1. fine < 0 uses the coarse row alone.
-  void row(int coarse, int fine, double* out) const;
-  void update(int coarse, int fine, int symbol);
-
- private:
-  int contexts_, symbols_, fine_, strength_;
-  std::vector<int64_t> coarse_, counts_, coarse_totals_, totals_;
-};
+// Weights of one row, from 0 to 2^29, to weights >= 1 that sum to 2^24, less one; the first largest takes the
+// remainder.
+void normalise(const int32_t* weights, int symbols, double* out);
 
 // Codes how many of each cell's splats lie in its first half, level by level.
 class SplitTree {
@@ -47,12 +30,22 @@ class SplitTree {
     std::vector<int> cells;  // indices into the level's cells
   };
 
-  // earlier, positions: x, y pairs in Q12 px from the margin's corner; positions empty when decoding.
-  SplitTree(int width, int height, int tier, int64_t count, const int64_t* earlier, size_t earlier_count,
-            const int64_t* positions);
+  static constexpr int kInputs = 17;  // of the network, for each cell
+
+  struct Layout {
+    Canvas canvas;
+    int tier, step_code;
+    int64_t count, total;  // splats of this tier and of the file
+    int64_t previous;      // the last of `earlier` that are of the tier before
+  };
+
+  // earlier, positions: x, y pairs in Q12 px from the margin's corner; positions null when decoding.
+  SplitTree(const Layout& layout, const int64_t* earlier, size_t earlier_count, const int64_t* positions);
 
   // Prepares the next level; false when the cells are leaves.
-  bool next_level();
+  bool next_level(const Network& network);
+  // The inputs of the level's cells, [cells, kInputs].
+  const std::vector<float>& inputs() const { return inputs_; }
   const std::vector<Group>& groups() const { return groups_; }
   int64_t count_of(int cell) const { return counts_[cell]; }
   void row(int cell, int symbols, double* out) const;
@@ -68,24 +61,15 @@ class SplitTree {
  private:
   int64_t area_weight(int64_t x, int64_t y) const;
 
-  int width_, height_, tier_;
+  Layout layout_;
   int64_t leaf_area_, cell_width_, cell_height_;
   bool along_x_ = false, encoding_;
-  std::vector<int64_t> x_, y_, counts_, first_, alpha_, given_;
+  std::vector<int64_t> x_, y_, counts_, first_, alpha_, beta_, given_;  // alpha and beta in 1/256
+  std::vector<std::array<int, 4>> beside_;  // cells to the left, right, above and below, -1 where there is none
+  std::vector<float> inputs_;
   std::vector<int64_t> earlier_, positions_;
   std::vector<int> earlier_cell_, member_;
   std::vector<Group> groups_;
 };
-
-// The known splat that is nearest to each point in units of its own size, among those whose bucket of 64 px
-// touches the point's.
-struct Neighbours {
-  std::vector<int64_t> index;     // -1 where there is none
-  std::vector<int64_t> distance;  // 0 to 3, from overlapping to far or none
-};
-
-// points, known: x, y pairs in Q12 px from the margin's corner; log_areas: log2(s1 s2) in Q16 of the known.
-Neighbours find_neighbours(const int64_t* points, size_t count, int tier, const int64_t* known,
-                           const int64_t* log_areas, size_t known_count);
 
 }  // namespace splat2d

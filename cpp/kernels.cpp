@@ -233,6 +233,52 @@ void score_neighbours(int64_t x, int64_t y, const int64_t* xs, const int64_t* ys
   }
 }
 
+// All values are integers below 2^24 and exact; the floor is that of a multiple of 2^-shift.
+void dense(const DenseLayer& layer, const float* x, const int32_t* index, size_t rows, size_t stride, float low,
+           float* y) {
+  const float scale = 1.0f / static_cast<float>(1 << layer.shift);
+  const v16 to_floor = splat(0.5f * scale - 0.5f), magic = splat(12582912.0f);
+  const auto finish = [&](const v16& sum, float* to) SPLAT2D_LAMBDA_INLINE {
+    const v16 v = ((sum * scale + to_floor) + magic) - magic;
+    store(to, clamp(v, low, 1023.0f));
+  };
+  const int width = layer.width;
+  const auto bias = [&](size_t row) {
+    return layer.bias + (index ? static_cast<size_t>(index[row]) * width : size_t{0});
+  };
+  for (int o = 0; o < width; o += kLanes) {
+    const float* w = layer.weight + o;
+    size_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+      v16 s0 = load(bias(r) + o), s1 = load(bias(r + 1) + o), s2 = load(bias(r + 2) + o), s3 = load(bias(r + 3) + o);
+      const float *x0 = x + r * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+      for (int i = 0; i < layer.inputs; ++i) {
+        const v16 wi = load(w + static_cast<size_t>(i) * width);
+        s0 += wi * x0[i];
+        s1 += wi * x1[i];
+        s2 += wi * x2[i];
+        s3 += wi * x3[i];
+      }
+      finish(s0, y + r * width + o);
+      finish(s1, y + (r + 1) * width + o);
+      finish(s2, y + (r + 2) * width + o);
+      finish(s3, y + (r + 3) * width + o);
+    }
+    for (; r < rows; ++r) {
+      v16 s = load(bias(r) + o);
+      for (int i = 0; i < layer.inputs; ++i) s += load(w + static_cast<size_t>(i) * width) * x[r * stride + i];
+      finish(s, y + r * width + o);
+    }
+  }
+}
+
+// Products stay below 2^53 and quotients below 2^24, so that cutting the double quotient is the exact floor.
+void scale_weights(const int32_t* weights, int symbols, int64_t sum, double* out) {
+  const double divisor = static_cast<double>(sum), total = static_cast<double>((1 << 24) - symbols);
+  for (int i = 0; i < symbols; ++i)
+    out[i] = static_cast<double>(static_cast<int32_t>(static_cast<double>(weights[i]) * total / divisor));
+}
+
 // The only place where contraction is wanted: it measures fused multiply-adds.
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=fast")
@@ -271,6 +317,8 @@ const Kernels SPLAT2D_KERNELS = {
     energy_row,
     bytes_row,
     score_neighbours,
+    dense,
+    scale_weights,
     peak,
 };
 

@@ -49,6 +49,12 @@ constexpr int kTileWidth = 512, kTileHeight = 32;
 constexpr int kTileStride = kTileWidth + 16;
 constexpr int kTilePlane = kTileStride * kTileHeight;
 
+// One layer of the entropy model's network (cpp/network.hpp): weight [inputs, width], bias [any, width].
+struct DenseLayer {
+  int inputs, width, shift;
+  const float *weight, *bias;
+};
+
 struct Kernels {
   // By channels - 1. Adds a splat to a tile's accumulator [C][kTileHeight][kTileStride].
   void (*accumulate[kMaxChannels])(const Ellipse& e, Box box, Box tile, const float* color, float* buffer);
@@ -72,6 +78,12 @@ struct Kernels {
   // Squared distances of (x, y) to points, in (1/16 px)^2 for Q12 px, times weights in Q16.
   void (*score_neighbours)(int64_t x, int64_t y, const int64_t* xs, const int64_t* ys, const int64_t* weights,
                            size_t count, int64_t* scores);
+  // y [rows, width] = (W x + bias[index]) >> shift, at least low and at most 1023, for x [rows, stride] of integers;
+  // index may be null for the first bias.
+  void (*dense)(const DenseLayer& layer, const float* x, const int32_t* index, size_t rows, size_t stride, float low,
+                float* y);
+  // out = weights * (2^24 - symbols) // sum, exactly; weights below 2^29.
+  void (*scale_weights)(const int32_t* weights, int symbols, int64_t sum, double* out);
   // FMA throughput probe: `rounds` of independent multiply-adds; returns their count.
   double (*peak)(long rounds, float* sink);
 };

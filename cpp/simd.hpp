@@ -122,6 +122,16 @@ SPLAT2D_INLINE v16 exp_negative(const v16& x) {
   return r;
 }
 
+SPLAT2D_INLINE v16 clamp(const v16& v, float low, float high) {
+  const NativeFloat a = NativeFloat{} + low, b = NativeFloat{} + high;
+  v16 r;
+  SPLAT2D_EACH {
+    r.part[p_] = v.part[p_] > a ? v.part[p_] : a;
+    r.part[p_] = r.part[p_] < b ? r.part[p_] : b;
+  }
+  return r;
+}
+
 SPLAT2D_INLINE float sum(const v16& v) {
   float a[kLanes];
   store(a, v);

@@ -76,26 +76,50 @@ def cell_indices(classes: _I32, shapes: _I32, corners: _I64, width: int, height:
 def cell_centers(
     classes: _I32, shapes: _I32, corners: _I64, width: int, height: int, indices: _I64
 ) -> _I32: ...  # [N, 2] iy, ix
-def log_areas(classes: _I32, areas: _I32) -> _I64: ...  # log2(s1 s2), Q16
-def neighbours(
-    points: _I64,  # [N, 2]
-    tier: int,
-    known: _I64,  # [M, 2]
-    log_areas: _I64,  # [M]
-) -> tuple[_I64, _I64]: ...  # index or -1, distance class 0 to 3
 def lattice_centers(classes: _I32, shapes: _I32) -> _I64: ...  # [N, 2] x, y, Q12 px from the margin's corner
 
-# Tables of the entropy coder: rows are integers held in float64.
+# The entropy model: inputs and activations are integers held in float32, rows integers held in float64.
 
-class Table:
+NEAR: int  # K, known splats that are looked at
+NEAR_INPUTS: int  # F, inputs of each
+PLACE_INPUTS: int  # P
+SELF_INPUTS: int  # S
+ENERGY_LEVELS: int
+
+def densities(points: _I64, tier: int) -> _I64: ...  # [N, 2] -> [N, 2]
+def fold_angles(rows: _F64, counts: _I32) -> _F64: ...  # [N, sectors] -> [N, sectors]
+
+class Context:
     def __init__(
         self,
-        prior: _I64,  # [contexts, symbols]
-        fine: int = 1,
-        strength: int = 12,
+        width: int,
+        height: int,
+        channels: int,
+        chroma_step: int,
+        step_code: int,
+        counts: _I64,  # [6]
     ) -> None: ...
-    def rows(self, coarse: _I64, fine: _I64) -> _F64: ...  # [N, symbols]
-    def update(self, coarse: _I64, fine: _I64, symbols: _I64) -> None: ...
+    def add(self, integers: _I32) -> None: ...  # [N, C + 5]
+    def around(
+        self,
+        points: _I64,  # [N, 2]
+        density: _I64,  # [N, 2]
+        tier: int,
+    ) -> tuple[_F32, _F32]: ...  # place [N, P], near [N, K, F]
+    def self_inputs(self, integers: _I32, tier: int, known: int) -> tuple[_F32, _I32]: ...  # [N, S], levels [N]
+
+class Network:
+    def __init__(self, data: bytes) -> None: ...
+    def embed(self, place: _F32, near: _F32, tier: int) -> _F32: ...  # [N, H]
+    def rows(
+        self,
+        head: int,
+        hidden: _F32,  # [N, H]
+        self_inputs: _F32,  # [N, S]
+        levels: _I32,  # [N]
+        limits: _I64,  # [N] or empty
+    ) -> _F64: ...  # [N, symbols]
+    def symbols(self, head: int) -> int: ...
 
 class SplitTree:
     def __init__(
@@ -103,7 +127,10 @@ class SplitTree:
         width: int,
         height: int,
         tier: int,
-        count: int,
+        step_code: int,
+        count: int,  # splats of the tier
+        total: int,  # of the file
+        previous: int,  # the last of `earlier` that are of the tier before
         earlier: _I64,  # [M, 2] x, y in Q12 px
         positions: _I64,  # [count, 2] when encoding, [0, 2] when decoding
     ) -> None: ...
@@ -113,7 +140,10 @@ class SplitTree:
     def cell_width(self) -> int: ...
     @property
     def cell_height(self) -> int: ...
-    def next_level(self) -> bool: ...
+    def next_level(self, network: Network) -> bool: ...
+    def inputs(self) -> _F32: ...  # [cells, 17] of this level
+    def counts(self) -> _I64: ...  # [cells]
+    def cells(self, group: int) -> _I64: ...  # [n]
     def is_uniform(self, group: int) -> bool: ...
     def rows(self, group: int) -> _F64: ...  # [n, symbols], or sizes [n, 1] of a uniform group
     def values(self, group: int) -> _I64: ...  # [n]

@@ -24,7 +24,7 @@ MODES = {1: "grey", 2: "grey+alpha", 3: "RGB", 4: "RGBA"}
 def layout_of(container: Container) -> Layout:
     """What the splats' coder needs of a file."""
     h = container.header
-    return Layout(h.width, h.height, h.channels, h.chroma_step, container.tier_counts)
+    return Layout(h.width, h.height, h.channels, h.chroma_step, h.step_code, container.tier_counts)
 
 
 class Scene:

@@ -75,6 +75,6 @@ def small_splat() -> bytes:
 
     counts = (0, 0, count) + (0,) * (core().TIERS - 3)
     encoder = Encoder()
-    code_splats(encoder, Layout(width, height, 3, chroma_step, counts), integers)
+    code_splats(encoder, Layout(width, height, 3, chroma_step, 600, counts), integers)
     header = Header(width, height, 3, 600, chroma_step, 50, (90, 100, 110))
     return write(Container(header, counts, encoder.to_bytes(), ("made by a test",)))

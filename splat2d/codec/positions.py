@@ -1,9 +1,9 @@
 """Positions of a tier as a set: recursive halving of the canvas, counts coded one level at a time.
 
 A cell of n splats is halved along its longer side and the number in the first half is coded under a
-beta-binomial distribution whose mean follows the area of each half (the margin around the canvas weighs 1/32)
-and the splats of earlier tiers in it. No order is coded, so log2(N!) bits are saved. The tree is native
-(cpp/coding.hpp, SplitTree).
+beta-binomial distribution whose parameters the network gives: from the area of each half (the margin around the
+canvas weighs 1/32), the splats of earlier tiers in it and the splats in the cells beside. No order is coded, so
+log2(N!) bits are saved. The tree is native (cpp/coding.hpp, SplitTree).
 """
 
 from __future__ import annotations
@@ -14,9 +14,31 @@ import numpy as np
 
 from splat2d._backend import core
 from splat2d.codec.coder import Coder, Ints
+from splat2d.codec.network import network
 from splat2d.errors import BitstreamError
 
 NONE = np.zeros((0, 2), np.int64)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the file says of its splats before the first of them.
+
+    Args:
+        width: canvas width, px.
+        height: canvas height, px.
+        channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
+        chroma_step: chroma step over the colour step, in eighths.
+        step_code: of the colour step.
+        tier_counts: splats in each tier, coarse first.
+    """
+
+    width: int
+    height: int
+    channels: int
+    chroma_step: int
+    step_code: int
+    tier_counts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -36,10 +58,8 @@ class Leaves:
 
 def code_positions(
     coder: Coder,
-    width: int,
-    height: int,
+    layout: Layout,
     tier: int,
-    count: int,
     earlier: Ints,
     positions: Ints | None,
 ) -> tuple[Leaves, Ints]:
@@ -47,18 +67,27 @@ def code_positions(
 
     Args:
         coder: either direction.
-        width: canvas width, px.
-        height: canvas height, px.
-        tier: sets the leaves' area and the concentration.
-        count: splats in the tier, at least 1.
-        earlier: [M, 2] centres of the splats of earlier tiers, Q12 px from the margin's corner.
-        positions: [count, 2] centres of this tier's splats likewise, when encoding.
+        layout: of the file.
+        tier: one with splats; sets the leaves' area.
+        earlier: [M, 2] centres of the splats of earlier tiers in coding order, Q12 px from the margin's corner.
+        positions: [n, 2] centres of this tier's splats likewise, when encoding.
 
     Returns:
         The leaves in coding order, and (when encoding) the given splats' indices in that order.
     """
-    tree = core().SplitTree(width, height, tier, count, earlier, NONE if positions is None else positions)
-    while tree.next_level():
+    counts = layout.tier_counts
+    tree = core().SplitTree(
+        layout.width,
+        layout.height,
+        tier,
+        layout.step_code,
+        counts[tier],
+        sum(counts),
+        counts[tier - 1] if tier else 0,
+        earlier,
+        NONE if positions is None else positions,
+    )
+    while tree.next_level(network()):
         for group in range(tree.groups):
             values = None if positions is None else tree.values(group)
             rows = tree.rows(group)

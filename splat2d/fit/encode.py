@@ -112,7 +112,7 @@ class _Writer:
         tiers = native.tiers(classes, np.ascontiguousarray(integers[:, c]))
         counts = tuple(int(n) for n in np.bincount(tiers, minlength=native.TIERS))
         coder = Encoder()
-        code_splats(coder, Layout(w, h, c, self.chroma_step, counts), integers)
+        code_splats(coder, Layout(w, h, c, self.chroma_step, step, counts), integers)
         self.bits = dict(coder.bits)
         header = Header(w, h, c, step, self.chroma_step, quality or 0, background)
         return write(Container(header, counts, coder.to_bytes(), self.picture.notes))

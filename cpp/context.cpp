@@ -1,0 +1,214 @@
+#include "context.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+
+#include "kernels.hpp"
+
+namespace splat2d {
+
+namespace {
+
+constexpr int64_t kOne = 64, kMost = 1023;
+
+float input(int64_t x) { return static_cast<float>(std::clamp(x, -kMost, kMost)); }
+
+// sign(x) log2(1 + |x| / one) in Q6.
+int64_t signed_log(int64_t x, int64_t one) {
+  const int64_t v = log2_q6(one + std::abs(x)) - log2_q6(one);
+  return x < 0 ? -v : v;
+}
+
+// log2(s1 s2) in Q16 that stands for a tier.
+int64_t tier_log_area(int tier) { return static_cast<int64_t>(2 * (kTiers - 2 - tier) + 1) * kTierWidth / 2; }
+
+}  // namespace
+
+int64_t log2_q6(int64_t x) {
+  const int whole = std::bit_width(static_cast<uint64_t>(x)) - 1;
+  return kOne * whole + (whole >= 6 ? x >> (whole - 6) : x << (6 - whole)) - kOne;
+}
+
+std::vector<int64_t> densities(const int64_t* points, size_t n, int tier) {
+  std::vector<int64_t> out(2 * n);
+  for (int scale = 0; scale < 2; ++scale) {
+    const int shift = kPositionBits + 2 + (kTiers - tier) / 2 + 2 * scale;
+    int64_t across = 0, down = 0;
+    for (size_t i = 0; i < n; ++i) {
+      across = std::max(across, (points[2 * i] >> shift) + 3);
+      down = std::max(down, (points[2 * i + 1] >> shift) + 3);
+    }
+    std::vector<int32_t> grid(static_cast<size_t>(across * down), 0);
+    const auto at = [&](size_t i) {
+      return static_cast<size_t>(((points[2 * i + 1] >> shift) + 1) * across + (points[2 * i] >> shift) + 1);
+    };
+    for (size_t i = 0; i < n; ++i) ++grid[at(i)];
+    for (size_t i = 0; i < n; ++i) {
+      int64_t around = 0;
+      for (int64_t dy = -1; dy <= 1; ++dy)
+        for (int64_t dx = -1; dx <= 1; ++dx) around += grid[at(i) + dy * across + dx];
+      out[2 * i + scale] = log2_q6(around);
+    }
+  }
+  return out;
+}
+
+Context::Context(Canvas canvas, int channels, int chroma_step, int step_code, const std::array<int64_t, kTiers>& counts)
+    : canvas_(canvas),
+      channels_(channels),
+      steps_(color_steps(channels, chroma_step)),
+      counts_(counts),
+      log_step_(step_code - 640) {
+  int64_t total = 0;
+  for (int64_t n : counts) total += n;
+  log_spacing_ = log2_q6(static_cast<int64_t>(canvas.width) * canvas.height) - log2_q6(std::max<int64_t>(total, 1));
+}
+
+void Context::add(const int32_t* integers, size_t n) {
+  const int C = channels_;
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t* q = integers + (C + 5) * i;
+    const int r = energy_class(q, steps_);
+    const Lattice l = make_lattice(r, q[C], q[C + 1], q[C + 2]);
+    Known k{};
+    k.log_area = static_cast<int64_t>(q[C]) * shape_step(r);
+    k.log_aspect = static_cast<int64_t>(q[C + 1]) * shape_step(r);
+    const int64_t turn = (static_cast<int64_t>(q[C + 2]) << 16) / angle_count(r, q[C + 1]);
+    k.sine = sine_q15(turn);
+    k.cosine = turn <= 32768 ? sine_q15(32768 - turn) : -sine_q15(turn - 32768);
+    k.inverse_long = exp2_q16(-((k.log_area + k.log_aspect) >> 1));
+    k.inverse_short = exp2_q16(-((k.log_area - k.log_aspect) >> 1));
+    for (int c = 0; c < C; ++c) {
+      k.logs[slot(c)] = signed_log(q[c], 1);
+      sums_[slot(c)] += std::abs(k.logs[slot(c)]);
+    }
+    sums_[4] += k.log_aspect >> 10;
+    x_.push_back(l.x(q[C + 4], q[C + 3]));
+    y_.push_back(l.y(q[C + 3]));
+    area_.push_back(exp2_q16(k.log_area));
+    known_.push_back(k);
+  }
+}
+
+void Context::around(const int64_t* points, const int64_t* density, size_t n, int tier, float* place,
+                     float* near) const {
+  std::fill_n(place, n * kPlaceInputs, 0.0f);
+  std::fill_n(near, n * kNear * kNearInputs, 0.0f);
+  const int64_t m = static_cast<int64_t>(known_.size());
+  const int64_t spacing =
+      log2_q6(static_cast<int64_t>(canvas_.width) * canvas_.height) - log2_q6(std::max<int64_t>(counts_[tier], 1));
+  for (size_t p = 0; p < n; ++p) {
+    float* out = place + kPlaceInputs * p;
+    out[0] = input(density[2 * p]);
+    out[1] = input(density[2 * p + 1]);
+    out[2] = input(log_step_);
+    out[3] = input(log_spacing_);
+    out[4] = input(spacing);
+    out[5] = channels_ >= 3 ? kOne : 0;
+    out[6] = channels_ % 2 == 0 ? kOne : 0;
+    for (int i = 0; i < 5; ++i) out[7 + i] = m ? input(sums_[i] / m) : 0;
+    out[12] = input(log2_q6(1 + m) / 2);
+  }
+  if (m == 0) return;
+
+  // Known splats sorted by bucket, in index order inside each: squares of 64 px, of 32 px for the finer tiers.
+  const int bucket = kPositionBits + (tier < kTiers / 2 ? 6 : 5);
+  int64_t across = 0, down = 0;
+  for (int64_t i = 0; i < m; ++i) {
+    across = std::max(across, (x_[i] >> bucket) + 1);
+    down = std::max(down, (y_[i] >> bucket) + 1);
+  }
+  const auto bucket_of = [&](int64_t i) { return static_cast<size_t>((y_[i] >> bucket) * across + (x_[i] >> bucket)); };
+  std::vector<int64_t> start(static_cast<size_t>(across * down) + 1, 0);
+  for (int64_t i = 0; i < m; ++i) ++start[bucket_of(i) + 1];
+  for (size_t b = 1; b < start.size(); ++b) start[b] += start[b - 1];
+  std::vector<int64_t> next(start.begin(), start.end() - 1), indices(m), xs(m), ys(m), weights(m);
+  // Distances count in units of the known splat's size and the tier's together.
+  const int64_t own_area = exp2_q16(tier_log_area(tier)), own_log = tier_log_area(tier) / 2;
+  const int64_t inverse_own = exp2_q16(-own_log);
+  for (int64_t i = 0; i < m; ++i) {
+    const int64_t at = next[bucket_of(i)]++;
+    indices[at] = i;
+    xs[at] = x_[i];
+    ys[at] = y_[i];
+    weights[at] = (int64_t{1} << 32) / (area_[i] + own_area);
+  }
+#pragma omp parallel for schedule(static) if (n > 256)
+  for (size_t p = 0; p < n; ++p) {
+    thread_local std::vector<int64_t> scores;
+    const int64_t x = points[2 * p], y = points[2 * p + 1];
+    const int64_t left = std::max<int64_t>((x >> bucket) - 1, 0), right = std::min((x >> bucket) + 1, across - 1);
+    if (left > right) continue;
+    int64_t best[kNear], chosen[kNear];
+    int found = 0;
+    for (int64_t row = std::max<int64_t>((y >> bucket) - 1, 0); row <= std::min((y >> bucket) + 1, down - 1); ++row) {
+      const int64_t begin = start[row * across + left], end = start[row * across + right + 1];
+      if (scores.size() < static_cast<size_t>(end - begin)) scores.resize(end - begin);
+      kernels().score_neighbours(x, y, &xs[0] + begin, &ys[0] + begin, &weights[0] + begin, end - begin, scores.data());
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t score = scores[i - begin], index = indices[i];
+        // By score, then by index: insertion into a short sorted list.
+        const auto before = [&](int j) { return score < best[j] || (score == best[j] && index < chosen[j]); };
+        if (found == kNear && !before(kNear - 1)) continue;
+        int j = found < kNear ? found++ : kNear - 1;
+        for (; j > 0 && before(j - 1); --j) {
+          best[j] = best[j - 1];
+          chosen[j] = chosen[j - 1];
+        }
+        best[j] = score;
+        chosen[j] = index;
+      }
+    }
+    for (int j = 0; j < found; ++j) {
+      const Known& k = known_[chosen[j]];
+      float* out = near + (kNear * p + j) * kNearInputs;
+      const int64_t dx = x_[chosen[j]] - x, dy = y_[chosen[j]] - y;
+      const int64_t along = (dx * k.cosine + dy * k.sine) >> 15, away = (dy * k.cosine - dx * k.sine) >> 15;
+      const int64_t elongation = std::min<int64_t>(k.log_aspect, 2 << 16);
+      const int64_t closeness = exp2_q16(-(best[j] << 8)) >> 10;
+      out[0] = kOne;
+      out[1] = input(signed_log((dx * inverse_own) >> 22, kOne));
+      out[2] = input(signed_log((dy * inverse_own) >> 22, kOne));
+      out[3] = input(((k.log_area >> 1) - own_log) >> 10);
+      out[4] = input(std::min<int64_t>(k.log_aspect >> 10, 5 * kOne));
+      out[5] = input((((k.cosine * k.cosine - k.sine * k.sine) >> 15) * elongation) >> 25);
+      out[6] = input((((2 * k.sine * k.cosine) >> 15) * elongation) >> 25);
+      for (int c = 0; c < 4; ++c) out[7 + c] = input(k.logs[c]);
+      out[11] = static_cast<float>(closeness);
+      out[12] = input(log2_q6(kOne + ((std::abs(along) * k.inverse_long) >> 22)) - 6 * kOne);
+      out[13] = input(log2_q6(kOne + ((std::abs(away) * k.inverse_short) >> 22)) - 6 * kOne);
+      const int64_t a = (along >> 6) * (along >> 6), b = (away >> 6) * (away >> 6);
+      out[14] = input(kOne * (a - b) / (a + b + 1));
+      for (int c = 0; c < 3; ++c) out[15 + c] = input(closeness * k.logs[c] / kOne);
+    }
+  }
+}
+
+void Context::self(const int32_t* integers, size_t n, int tier, int known, float* out, int32_t* levels) const {
+  const int C = channels_;
+  const int64_t own_log = tier_log_area(tier) / 2;
+  std::fill_n(out, n * kSelfInputs, 0.0f);
+  for (size_t i = 0; i < n; ++i, out += kSelfInputs) {
+    const int32_t* q = integers + (C + 5) * i;
+    for (int c = 0; c < std::min(known, C); ++c) out[slot(c)] = input(signed_log(std::abs(q[c]), 1));
+    levels[i] = 0;
+    if (known < C) continue;
+    const int r = energy_class(q, steps_);
+    levels[i] = std::clamp(r + 2, 1, kLevels - 1);
+    if (known < C + 1) continue;
+    out[4] = input((((static_cast<int64_t>(q[C]) * shape_step(r)) >> 1) - own_log) >> 10);
+    if (known < C + 2) continue;
+    const int64_t log_aspect = static_cast<int64_t>(q[C + 1]) * shape_step(r);
+    out[5] = input(std::min<int64_t>(log_aspect >> 10, 6 * kOne));
+    if (known < C + 3) continue;
+    const int64_t turn = (static_cast<int64_t>(q[C + 2]) << 16) / angle_count(r, q[C + 1]);
+    const int64_t sine = sine_q15(turn), cosine = turn <= 32768 ? sine_q15(32768 - turn) : -sine_q15(turn - 32768);
+    const int64_t elongation = std::min<int64_t>(log_aspect, 2 << 16);
+    out[6] = input((((cosine * cosine - sine * sine) >> 15) * elongation) >> 25);
+    out[7] = input((((2 * sine * cosine) >> 15) * elongation) >> 25);
+    for (int c = 0; c < std::min(known - C - 3, 3); ++c) out[8 + c] = q[c] < 0 ? -kOne : q[c] > 0 ? kOne : 0;
+  }
+}
+
+}  // namespace splat2d

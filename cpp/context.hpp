@@ -1,0 +1,64 @@
+// What is known around a splat before it is decoded, as small integers: the inputs of the entropy model's network.
+//
+// docs/FORMAT.md section 5 is this in words. Inputs are integers in units of 1/64 within +-1023, held in floats.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "quantizer.hpp"
+
+namespace splat2d {
+
+// log2(x) in Q6 for x >= 1, linear between powers of two.
+int64_t log2_q6(int64_t x);
+
+class Context {
+ public:
+  static constexpr int kNear = 8;         // nearest known splats that are looked at
+  static constexpr int kNearInputs = 18;  // of each of them
+  static constexpr int kPlaceInputs = 13;
+  static constexpr int kSelfInputs = 11;
+  static constexpr int kLevels = 14;  // of energy that the splat's own integers tell, 0 where not yet known
+
+  // counts: splats in each tier.
+  Context(Canvas canvas, int channels, int chroma_step, int step_code, const std::array<int64_t, kTiers>& counts);
+
+  // Splats that have been decoded, [n, C + 5].
+  void add(const int32_t* integers, size_t n);
+
+  // Inputs of points (x, y pairs in Q12 px from the margin's corner) of a tier: place [n, kPlaceInputs] and
+  // near [n, kNear, kNearInputs]. density: [n, 2] from `densities`.
+  void around(const int64_t* points, const int64_t* density, size_t n, int tier, float* place, float* near) const;
+
+  // What splats [n, C + 5] say of themselves when `known` of their integers are decoded, in coding order:
+  // magnitudes, area, aspect, angle, signs. out: [n, kSelfInputs]; levels: [n].
+  void self(const int32_t* integers, size_t n, int tier, int known, float* out, int32_t* levels) const;
+
+  int channels() const { return channels_; }
+  size_t size() const { return x_.size(); }
+
+ private:
+  struct Known {
+    int64_t log_area, log_aspect, sine, cosine;  // Q16, Q16, Q15, Q15
+    int64_t inverse_long, inverse_short;         // Q16 px^-1
+    int64_t logs[kMaxChannels];                  // signed log2(1 + |k|), Q6; by slot: luma, two opponents, alpha
+  };
+  int slot(int channel) const { return channel == channels_ - 1 && channels_ % 2 == 0 ? 3 : channel; }
+
+  Canvas canvas_;
+  int channels_;
+  ColorSteps steps_;
+  std::array<int64_t, kTiers> counts_;
+  int64_t log_step_, log_spacing_;
+  std::vector<int64_t> x_, y_, area_;  // Q12, Q12, Q16 (s1 s2)
+  std::vector<Known> known_;
+  std::array<int64_t, 5> sums_{};  // of the four |logs| and of log_aspect in Q6
+};
+
+// log2 in Q6 of the number of points in the 3 x 3 squares around each, at the tier's size and four times it, [n, 2].
+std::vector<int64_t> densities(const int64_t* points, size_t n, int tier);
+
+}  // namespace splat2d
