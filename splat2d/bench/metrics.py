@@ -60,7 +60,7 @@ def ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
 
 
 def ssimulacra2(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
-    """Return the SSIMULACRA2 score of two pictures [H, W, 3]: 100 for equal ones, lower is worse, without end.
+    """Return the SSIMULACRA2 score of two pictures [H, W, 3]: 100 for equal ones, lower is worse.
 
     It is the PyPI package's, a rewrite of libjxl's tool whose blur is another one: compare codecs with it,
     not scores with those of the tool.

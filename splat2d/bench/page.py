@@ -28,8 +28,8 @@ def write_page(
 ) -> Path:
     """Write index.html and, in pictures/, the originals and what the codecs' files decode to.
 
-    Of each picture and codec only the files nearest to `rates` are decoded: they are what the page shows. What
-    is there already is not decoded again.
+    Of each picture and codec only the files nearest to `rates` are decoded: they are what the page shows.
+    What is there already is not decoded again.
 
     Args:
         result: of a finished run.

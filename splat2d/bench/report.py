@@ -187,7 +187,7 @@ def _times(result: dict[str, Any]) -> str:
         )
     if any(run["jobs"] > 1 for run in result["runs"]) or len({run["threads"] for run in result["runs"]}) > 1:
         lines.append(
-            "\n**Jobs shared the machine, or runs had different numbers of threads: times are not comparable.**"
+            "\n**Jobs shared the machine, or runs had unlike numbers of threads: times do not compare.**"
         )
     return "\n".join(lines)
 

@@ -9,8 +9,9 @@ Schema 1, top level:
 - `rows`: one for each picture, codec and setting: `picture`, `codec`, `setting` ("quality=50", "bpp=0.25"),
   `version` of the codec, `run` (index into `runs`); then either `error`, or `quality` (that a rate came to;
   null where the codec has a rate target), `file` (beside the JSON, absent when not kept), `bytes`, `bpp`,
-  `psnr` (dB, RGB), `ms_ssim` (0 to 1), `ssimulacra2`, `missing` (why one of these is null), `encode_s`, `decode_s`,
-  `peak_mib` and `loaded_mib` (of a process that encodes once, and of it before encoding), `splats`.
+  `psnr` (dB, RGB), `ms_ssim` (0 to 1), `ssimulacra2`, `missing` (why one of these is null), `encode_s` and
+  `decode_s`, `peak_mib` and `loaded_mib` (of a process that encodes once, and of it before encoding),
+  `splats`.
 - `published`: curves by others, by name: `source` and `points` of `bpp`, `psnr`, `ms_ssim`.
 - `summary`: `bd_rate` by our codec, other codec and metric; `low_rate` by our codec and other codec; and
   `mean_curves` by codec. Absent while rows are missing.
@@ -197,13 +198,17 @@ def read_published(path: Path, only: Sequence[str] = ()) -> dict[str, Any]:
     curves: dict[str, Any] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
+            table = csv.DictReader(file)
+            if missing := {"codec", "bpp", "psnr_rgb_db"} - set(table.fieldnames or ()):
+                raise KeyError(f"no column {', '.join(sorted(missing))}")
+            for row in table:
                 if only and row["codec"] not in only:
                     continue
                 curve = curves.setdefault(row["codec"], {"source": row.get("source") or "", "points": []})
                 point: dict[str, float | None] = {"bpp": float(row["bpp"])}
                 for key, column in (("psnr", "psnr_rgb_db"), ("ms_ssim", "ms_ssim")):
                     point[key] = float(row[column]) if row.get(column) else None
+
                 curve["points"].append(point)
     except OSError as fault:
         raise ConfigError(f"{shown(path)}: cannot be read ({reason(fault)})") from None
