@@ -331,7 +331,7 @@ def test_decode_in_a_process_imports_no_torch(run_python, splat: Path, tmp_path:
     code = (
         "import sys; from splat2d.cli import main\n"
         f"assert main(['decode', {str(splat)!r}, {str(tmp_path / 'o.png')!r}]) == 0\n"
-        "heavy = {'torch', 'gsplat', 'rich', 'typeguard', 'imageio', 'yaml', 'splat2d.bench', 'splat2d.fit'}\n"
+        "heavy = {'torch', 'gsplat', 'rich', 'typeguard', 'imageio', 'yaml', 'splat2d.bench'}\n"
         "print(sorted(heavy & sys.modules.keys()))"
     )
     done = run_python("-c", code)
