@@ -140,14 +140,16 @@ def run(options: Options, observer: Observer) -> dict[str, Any]:
     result.pop("summary", None)
     pictures = _readable(paths, result, observer)
     usable = _usable(wanted, result, observer)
+    metrics = ("psnr", *(key for key in METRICS if key in options.measures and key != "psnr"))
     stale = _drop_stale(result, {codec.name: codec.version() for codec in usable}, fresh)
+    stale += _drop_lacking(result, pictures, {codec.name for codec in usable}, metrics)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        tasks, there = _tasks(options, pictures, usable, result)
+        tasks, there = _tasks(options, pictures, usable, metrics, result)
     except OSError as fault:
         raise OutputError(f"{shown(options.out)}: cannot be made ({reason(fault)})") from None
     if before:
-        again = f", {stale} that are stale or failed are measured again" if stale else ""
+        again = f", {stale} that are stale, failed or lack a figure go again" if stale else ""
         observer.note(f"continuing {shown(target)}: {there} rows are there{again}, {len(tasks)} to measure")
     observer.start(there + len(tasks), there)
     if tasks:
@@ -227,12 +229,29 @@ def _drop_stale(result: dict[str, Any], versions: dict[str, str], fresh: set[str
     return dropped
 
 
+def _drop_lacking(
+    result: dict[str, Any], pictures: dict[str, Path], codecs: set[str], metrics: tuple[str, ...]
+) -> int:
+    """Remove rows that were not asked for a metric that is wanted now; returns how many."""
+    kept = [
+        row
+        for row in result["rows"]
+        if row["picture"] not in pictures or row["codec"] not in codecs or all(key in row for key in metrics)
+    ]
+    dropped = len(result["rows"]) - len(kept)
+    result["rows"] = kept
+    return dropped
+
+
 def _tasks(
-    options: Options, pictures: dict[str, Path], usable: Sequence[Codec], result: dict[str, Any]
+    options: Options,
+    pictures: dict[str, Path],
+    usable: Sequence[Codec],
+    metrics: tuple[str, ...],
+    result: dict[str, Any],
 ) -> tuple[list[Task], int]:
     """Return what is to be measured, and how many rows of what is asked for are there."""
     known = {(row["picture"], row["codec"], row["setting"]) for row in result["rows"]}
-    metrics = ("psnr", *(key for key in METRICS if key in options.measures and key != "psnr"))
     tasks: list[Task] = []
     there = 0
     for digest, path in pictures.items():

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from splat2d.bench.codecs import Codec
+from splat2d.bench.codecs import Codec, SplatCodec, peers
 from splat2d.bench.once import load_pixels
 from splat2d.bench.results import Rows, good_rows
 from splat2d.errors import Splat2dError
@@ -21,7 +21,6 @@ _FIGURES = ("setting", "bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2", "encode
 def write_page(
     result: dict[str, Any],
     out: Path,
-    codecs: Sequence[Codec],
     sources: Sequence[Path],
     rates: Sequence[float] = RATES,
     note: Callable[[str], None] = lambda text: None,
@@ -34,7 +33,6 @@ def write_page(
     Args:
         result: of a finished run.
         out: folder of the result, with the coded files.
-        codecs: that may decode.
         sources: paths of the originals; of a picture without one the page shows none.
         rates: bits a pixel.
         note: told of files that are gone or do not decode.
@@ -43,9 +41,10 @@ def write_page(
         The path of index.html.
     """
     rows = good_rows(result)
-    known = {codec.name: codec for codec in codecs}
+    known = _decoders(result)
     stems = {path.stem: path for path in reversed(sources)}
-    pictures = []
+    pictures: list[dict[str, Any]] = []
+    lacking: set[str] = set()
     for picture in sorted(result["pictures"].values(), key=lambda p: p["name"]):
         name = picture["name"]
         folder = out / "pictures" / name
@@ -62,7 +61,7 @@ def write_page(
                 file = out / row["file"] if row.get("file") else None
                 decoded = folder / f"{codec}-{row['setting'].replace('=', '-')}.png"
                 if codec not in known or file is None or not file.is_file():
-                    note(f"{name}, {codec}: no coded file, so that the page leaves it out")
+                    lacking.add(f"{name}, {codec}")
                     continue
                 # An older picture is of an older file.
                 if decoded.exists() and decoded.stat().st_mtime < file.stat().st_mtime:
@@ -78,12 +77,22 @@ def write_page(
             views.append({"rate": rate, "codecs": shown})
         original = f"pictures/{name}/original.png"
         pictures.append({"original": original, "views": views, **picture})
+    if lacking:
+        some = f"{min(lacking)} and {len(lacking) - 1} more" if len(lacking) > 1 else min(lacking)
+        note(f"the page lacks {some}: no coded file, or nothing to decode it")
     template = files("splat2d.bench").joinpath("page.html").read_text(encoding="utf-8")
     # Inside a script element only "<" could end it.
     data = json.dumps(pictures).replace("<", "\\u003c")
     page = out / "index.html"
     page.write_text(template.replace("/*PICTURES*/[]", data), encoding="utf-8")
     return page
+
+
+def _decoders(result: dict[str, Any]) -> dict[str, Codec]:
+    """Return what decodes each codec's files here; those of earlier runs are shown too."""
+    others = {peer.name: peer for peer in peers()}
+    found = {n: SplatCodec() if c["ours"] else others.get(n) for n, c in result["codecs"].items()}
+    return {name: codec for name, codec in found.items() if codec and not codec.unavailable()}
 
 
 def nearest_rows(rows: Rows, name: str, rates: Sequence[float]) -> dict[float, dict[str, dict[str, Any]]]:

@@ -104,7 +104,6 @@ class Images:
 
 def _finish(options: Any, published: str | None, rates: list[float]) -> None:
     """Run the benchmark and write everything that is made from its rows."""
-    from splat2d.bench import codecs as registry
     from splat2d.bench import images
     from splat2d.bench.page import write_page
     from splat2d.bench.plots import draw_all
@@ -132,9 +131,8 @@ def _finish(options: Any, published: str | None, rates: list[float]) -> None:
     except BackendUnavailableError as fault:
         say(f"warning: no plots: {fault}")
     if rates:
-        codecs = registry.choose(options.codecs, options.presets)
         sources = images.find_pictures(options.paths)
-        write_page(result, options.out, codecs, sources, rates, lambda text: say(f"warning: {text}"))
+        write_page(result, options.out, sources, rates, lambda text: say(f"warning: {text}"))
     _tell(result)
     errors = sum("error" in row for row in result["rows"])
     failed = f", {errors} failed" if errors else ""
