@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import tyro
-from _measure import DATA, RESULTS, environment, kodak_paths, significant, write_json
+from _paths import DATA, RESULTS, kodak_paths
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from splat2d.bench.machine import environment, significant
+from splat2d.bench.results import write_json
 from splat2d.errors import Splat2dError
 
 ZSTD_LEVEL = 19

@@ -7,23 +7,25 @@ A table stands between `<!-- benchmark:NAME -->` and `<!-- /benchmark:NAME -->`;
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
-from _measure import DATA, RESULTS, ROOT, read_json
+from _paths import DATA, RESULTS, ROOT
 
+from splat2d.bench.plots import draw_curves
+from splat2d.bench.report import bd_rate_table, beside_table, markdown, origin
+from splat2d.bench.results import read_json, read_published
 from splat2d.errors import OutputError, Splat2dError
 
-OURS = "splat2d"
-COLORS = {OURS: "#c0392b", "AVIF": "#2471a3", "WebP": "#229954", "JPEG": "#7d6608"}
+OURS = "splat2d-default"
+# The picture of a figure that others report too.
+LANDMARK = "kodim20"
 # Published curves worth having in the figure; those of codecs measured here would only double them.
 PUBLISHED = ("VTM", "BPG 4:4:4", "JPEG2000", "C3", "COOL-CHICv2", "COIN", "GaussianImage")
-MOST_BPP = 1.25
 
 
 @dataclass(frozen=True)
@@ -43,80 +45,24 @@ class Options:
     published: Path = DATA.parent / "refs" / "kodak_rd.csv"
 
 
-def markdown(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table, the first column left and the others right."""
-    lines = ["| " + " | ".join(headings) + " |", "|---" + "|--:" * (len(headings) - 1) + "|"]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def origin(result: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
-    """Return the line that says where and when figures were measured.
-
-    Args:
-        result: a benchmark's JSON.
-        measured: the stamps of its parts.
-    """
-    machine = result["machine"]
-    commits = sorted({f"{m['commit']}{' with changes' if m['modified'] else ''}" for m in measured})
-    dates = sorted({m["date"][:10] for m in measured})
-    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
-    versions = result["versions"]
-    return (
-        f"*Measured {when} at {', '.join(commits)} on {machine['cores']} cores of {machine['cpu']} "
-        f"({machine['vectors']}), {machine['memory_gib']} GiB, {machine['os']}; "
-        f"splat2d {versions['splat2d']}, Pillow {versions['pillow']}.*"
-    )
-
-
 def kodak_tables(result: dict[str, Any]) -> str:
     """Return BD-rates, and each quality's mean figures beside the other codecs' at the same rates."""
-    names = result["summary_of"]
-    settings = result["settings"]
-    rates = []
-    for name, rate in result["bd_rate"].items():
-        each = {n: value for n, value in rate["pictures"].items() if value is not None}
-        if not each:
-            continue
-        best, worst = min(each, key=each.__getitem__), max(each, key=each.__getitem__)
-        rates.append(
-            (
-                name,
-                f"**{rate['mean_percent']:+.1f}%**",
-                f"{each[best]:+.1f}% ({best})",
-                f"{each[worst]:+.1f}% ({worst})",
-            )
-        )
-    peers = list(result["bd_rate"])
-    points = []
-    for point in result["mean_curves"][OURS]:
-        others = [point.get(f"psnr_{peer}") for peer in peers]
-        points.append(
-            (
-                point["quality"],
-                f"{point['bpp']:.3f}",
-                f"{point['psnr']:.2f}",
-                *("" if value is None else f"{value:.2f}" for value in others),
-                f"{point['splats']:,.0f}",
-                f"{point['encode_s']:.1f} s",
-                f"{1e3 * point['decode_s']:.0f} ms",
-            )
-        )
+    run = result["runs"][0]
+    peers = [codec["label"] for codec in result["codecs"].values() if not codec["ours"]]
+    preset = OURS.removeprefix("splat2d-")
     text = [
-        f"Kodak, {len(names)} pictures, preset {settings['preset']}, {settings['threads']} threads. Sizes "
+        f"Kodak, {len(result['pictures'])} pictures, preset {preset}, {run['threads']} threads. Sizes "
         "are of whole files, PSNR is over 8-bit RGB. BD-rate is the difference in size at equal PSNR, "
         "the mean over pictures.",
-        markdown(("against", "BD-rate", "best picture", "worst picture"), rates),
+        bd_rate_table(result, OURS),
         f"Means over the pictures; {', '.join(peers)} are interpolated at the rate of each of our files.",
-        markdown(
-            ("quality", "bpp", "PSNR dB", *(f"{peer} dB" for peer in peers), "splats", "encode", "decode"),
-            points,
-        ),
+        beside_table(result, OURS),
     ]
-    for name in names:
-        if mark := result["pictures"][name].get("landmark"):
-            text.append(f"{name} in a file of {mark['bpp']:.3f} bpp: {mark['psnr']:.2f} dB.")
-    text.append(origin(result, [result["pictures"][name]["measured"] for name in names]))
+    names = {digest: picture["name"] for digest, picture in result["pictures"].items()}
+    for row in result["rows"]:
+        if row["codec"] == OURS and names[row["picture"]] == LANDMARK and row["setting"].startswith("bpp="):
+            text.append(f"{LANDMARK} in a file of {row['bpp']:.3f} bpp: {row['psnr']:.2f} dB.")
+    text.append(origin(result, result["runs"]))
     return "\n\n".join(text)
 
 
@@ -205,6 +151,11 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "speed": speed_tables,
     "entropy": entropy_tables,
 }
+MAKERS = {
+    "kodak": "splat2d bench images",
+    "speed": "python benchmarks/speed.py",
+    "entropy": "python benchmarks/entropy.py",
+}
 
 
 def replace(text: str, name: str, table: str) -> str | None:
@@ -219,42 +170,11 @@ def replace(text: str, name: str, table: str) -> str | None:
 
 def draw(result: dict[str, Any], published: Path, out: Path) -> None:
     """Draw mean rate-distortion curves, those of others dashed and marked as published."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7.5, 5.2), layout="constrained")
-    for name, points in result["mean_curves"].items():
-        x, y = [p["bpp"] for p in points], [p["psnr"] for p in points]
-        width = 2.4 if name == OURS else 1.6
-        axes.plot(x, y, "o-", label=name, color=COLORS.get(name), linewidth=width, markersize=4, zorder=3)
-    top = axes.get_ylim()[1]
-    count, preset = len(result["summary_of"]), result["settings"]["preset"]
     # Means over other pictures do not compare.
-    others = published_curves(published) if count == 24 else {}
-    for number, (name, curve) in enumerate(others.items()):
-        shade = pyplot.get_cmap("tab10")(number % 10)
-        axes.plot(*zip(*curve, strict=True), "--", label=f"{name} (published)", linewidth=0.9, color=shade)
-    axes.set(xlim=(0, MOST_BPP), ylim=(22, min(top, 42)), xlabel="bits per pixel", ylabel="RGB PSNR, dB")
-    axes.set_title(f"Kodak, mean of {count} picture{'s' if count > 1 else ''}, preset {preset}")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right")
-    # Without the library's version inside, the same figures give the same file.
-    figure.savefig(out, dpi=130, metadata={"Software": None})
-    pyplot.close(figure)
-
-
-def published_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """Return others' mean Kodak curves of (bpp, dB) by codec; none where the file is absent."""
-    if not path.is_file():
-        return {}
-    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in PUBLISHED}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["codec"] in curves and row["psnr_rgb_db"]:
-                curves[row["codec"]].append((float(row["bpp"]), float(row["psnr_rgb_db"])))
-    return {name: sorted(curve) for name, curve in curves.items() if curve}
+    beside = len(result["pictures"]) == 24 and published.is_file()
+    curves = read_published(published, PUBLISHED) if beside else {}
+    title = f"Kodak, mean of {len(result['pictures'])} pictures, preset {OURS.removeprefix('splat2d-')}"
+    draw_curves({**result, "published": curves}, out, title=title, ylim=(22, 42))
 
 
 def run(options: Options) -> list[str]:
@@ -264,7 +184,7 @@ def run(options: Options) -> list[str]:
     for name, table in TABLES.items():
         result = read_json(options.results / f"{name}.json")
         if result is None:
-            print(f"{name}: no results; run benchmarks/{name}.py", file=sys.stderr)
+            print(f"{name}: no results; {MAKERS[name]} makes them", file=sys.stderr)
             continue
         content = table(result)
         new = replace(text, name, content)

@@ -7,7 +7,6 @@ A section that is not run keeps what the JSON already holds, each with its own d
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -21,24 +20,16 @@ from typing import Any, Literal
 
 import numpy as np
 import tyro
-from _measure import (
-    DATA,
-    RESULTS,
-    environment,
-    kodak_paths,
-    read_json,
-    significant,
-    spread,
-    stamp,
-    timed,
-    write_json,
-)
+from _paths import DATA, RESULTS, kodak_paths
 from PIL import Image
 from rich.console import Console
 
+from splat2d.bench.codecs import Setting, SplatCodec
+from splat2d.bench.machine import environment, significant, spread, stamp, timed
+from splat2d.bench.once import encode_alone as encode_in_process
+from splat2d.bench.results import read_json, write_json
 from splat2d.errors import InputImageError, Splat2dError
 
-HERE = Path(__file__).resolve().parent
 Section = Literal["encode", "large", "eight_k", "decode", "throughput"]
 LARGE = (2048, 1365)
 EIGHT_K = (7680, 4320)
@@ -115,11 +106,9 @@ def encode(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
 
 def encode_alone(path: Path, preset: str, quality: int, threads: int) -> dict[str, Any]:
     """Encode in a process of its own, which reports seconds and its peak memory."""
-    command = [sys.executable, HERE / "_encode_once.py", path, preset, str(quality), str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Splat2dError(f"encoding {path.name} failed: {(done.stderr.splitlines() or ['no word'])[-1]}")
-    return json.loads(done.stdout)
+    figures = encode_in_process(SplatCodec(preset, threads), path, Setting("quality", quality))
+    pixels = figures["width"] * figures["height"]
+    return {**figures, "quality": quality, "s_per_mpx": significant(figures["encode_s"] / (1e-6 * pixels))}
 
 
 def photograph(data: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic: BD-rate, the codecs' interface, the README's tables. No timing."""
+"""The scripts in benchmarks/: columns of integers, the README's tables. No timing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import features
 
 from .conftest import ROOT
 
@@ -21,84 +20,6 @@ def _scripts() -> Iterator[None]:
     sys.path.append(str(HERE))
     yield
     sys.path.remove(str(HERE))
-
-
-def curve(factor: float, levels: np.ndarray) -> list[tuple[float, float]]:
-    """Points of dB = 30 + 6 log2(bpp / factor)."""
-    return [(float(factor * 2 ** ((db - 30) / 6)), float(db)) for db in levels]
-
-
-def test_bd_rate_of_files_a_fifth_smaller() -> None:
-    pytest.importorskip("bjontegaard", reason="needs the extra bench")
-    from _curves import bd_rate
-
-    anchor, test = curve(1.0, np.linspace(22, 44, 12)), curve(0.8, np.linspace(27, 40, 5))
-    found = bd_rate(anchor, test[::-1])
-    assert found["percent"] == pytest.approx(-20, abs=1e-6)
-    assert found["overlap"] == pytest.approx(1)
-    assert bd_rate(test, anchor)["percent"] == pytest.approx(25, abs=1e-6)
-    assert bd_rate(test, anchor)["overlap"] == pytest.approx(13 / 22)
-
-
-def test_bd_rate_without_a_common_psnr() -> None:
-    from _curves import bd_rate
-
-    found = bd_rate(curve(1.0, np.linspace(20, 25, 5)), curve(1.0, np.linspace(30, 35, 5)))
-    assert found == {"percent": None, "overlap": 0.0}
-
-
-def test_points_that_a_smaller_file_beats_are_left_out() -> None:
-    from _curves import increasing, psnr_at
-
-    points = [(0.4, 33.0), (0.1, 30.0), (0.2, 29.0), (0.2, 31.0), (0.3, 31.0)]
-    assert increasing(points) == [(0.1, 30.0), (0.2, 31.0), (0.4, 33.0)]
-    assert psnr_at(points, 0.2 * 2**0.5) == pytest.approx(32)
-    assert psnr_at(points, 0.5) is None
-
-
-def test_mean_points_are_of_shared_qualities() -> None:
-    from _curves import mean_points
-
-    first = [{"quality": 50, "bpp": 0.2, "psnr": 30.0}, {"quality": 75, "bpp": 0.6, "psnr": 35.0}]
-    second = [{"quality": 50, "bpp": 0.4, "psnr": 33.0, "ms_ssim": 0.9}]
-    assert mean_points([first, second]) == [{"quality": 50, "bpp": 0.3, "psnr": 31.5}]
-
-
-@pytest.mark.parametrize("name", ["JPEG", "WebP", "AVIF"])
-def test_peer_codecs(name: str, samples: Path) -> None:
-    if name != "JPEG" and not features.check(name.lower()):
-        pytest.skip(f"this Pillow has no {name}")
-    from _measure import pixels_of, psnr
-    from _peers import PEERS
-
-    x = pixels_of(samples / "coffee.png")[100:164, 200:264]
-    codec = next(codec for codec in PEERS if codec.name == name)
-    assert list(codec.qualities) == sorted(set(codec.qualities))
-    sizes, decibels = [], []
-    for quality in (codec.qualities[1], codec.qualities[-1]):
-        data = codec.encode(x, quality)
-        x_hat = codec.decode(data)
-        assert x_hat.shape == x.shape
-        assert x_hat.dtype == np.uint8
-        sizes.append(len(data))
-        decibels.append(psnr(x, x_hat))
-    assert sizes[0] < sizes[1]
-    assert decibels[0] + 5 < decibels[1]
-
-
-def test_our_codec_speaks_the_same_interface(small_splat: bytes) -> None:
-    from _peers import SplatCodec
-
-    pixels = SplatCodec(threads=1).decode(small_splat)
-    assert (pixels.shape, pixels.dtype) == ((32, 48, 3), np.uint8)
-
-
-def test_psnr_of_one_level_off() -> None:
-    from _measure import psnr
-
-    x = np.full((4, 4, 3), 100, np.uint8)
-    assert psnr(x, x + np.uint8(1)) == pytest.approx(20 * np.log10(255))
-    assert psnr(x, x) == 99.0
 
 
 def test_zstd_columns_are_as_narrow_as_their_values() -> None:

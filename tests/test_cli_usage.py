@@ -37,6 +37,8 @@ from .command import assert_one_line, run
         (["decode", "a", "b.png", "--crop", "1,2,3"], "X,Y,W,H"),
         (["decode", "a", "b.png", "--crop", "0,0,0,5"], "--crop"),
         (["info"], "FILE"),
+        (["bench"], "images, compare"),
+        (["bench", "compare", "a"], "B.json"),
         (["--completion", "fish"], "bash"),
     ],
 )
@@ -56,7 +58,9 @@ def test_a_wrong_command_line_in_any_terminal(monkeypatch, run_python, encoding:
     assert done.stderr == expected
 
 
-@pytest.mark.parametrize("verb", [[], ["encode"], ["decode"], ["info"]])
+@pytest.mark.parametrize(
+    "verb", [[], ["encode"], ["decode"], ["info"], ["bench"], ["bench", "images"], ["bench", "compare"]]
+)
 def test_help(capsys, verb: list[str]):
     status, out, err = run(capsys, *verb, "--help")
     assert (status, err) == (0, "")
@@ -67,7 +71,7 @@ def test_help(capsys, verb: list[str]):
 def test_completion(capsys, shell: str):
     status, out, _ = run(capsys, "--completion", shell)
     assert status == 0
-    assert all(word in out for word in ("encode", "decode", "info", "--scale", "--preset"))
+    assert all(word in out for word in ("encode", "decode", "info", "bench", "--scale", "--preset"))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from splat2d.cli._terminal import say
 from splat2d.errors import Splat2dError
 
-VERBS = {"encode": "Encode", "decode": "Decode", "info": "Info"}
+VERBS = {"encode": "Encode", "decode": "Decode", "info": "Info", "bench": "Bench"}
 """Each verb's module in this package, and the command class in it."""
 
 SHELLS = ("bash", "zsh")
@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _abandon_stdout()
         return EXIT_FAULT
-    except KeyboardInterrupt:
-        say("interrupted")
+    except KeyboardInterrupt as stop:
+        say("; ".join(["interrupted", *map(str, stop.args)]))
         return EXIT_INTERRUPTED
     except Splat2dError as fault:
         say(f"error: {fault}")

@@ -1,0 +1,226 @@
+"""Tables of a result in Markdown: `report.md`, and the parts that the README shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from splat2d.bench.curves import bd_rate, curve_of
+from splat2d.bench.metrics import METRICS
+from splat2d.bench.results import good_rows, psnr_beside
+
+
+def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table, the first column left and the others right."""
+    lines = ["| " + " | ".join(headings) + " |", "|---" + "|--:" * (len(headings) - 1) + "|"]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def origin(result: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
+    """Return the line that says where and when figures were measured.
+
+    Args:
+        result: a benchmark's JSON.
+        measured: the stamps of its parts.
+    """
+    machine = result["machine"]
+    commits = sorted({f"{m['commit']}{' with changes' if m['modified'] else ''}" for m in measured})
+    dates = sorted({m["date"][:10] for m in measured})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    versions = result["versions"]
+    at = "" if commits == ["None"] else f" at {', '.join(commits)}"
+    return (
+        f"*Measured {when}{at} on {machine['cores']} cores of {machine['cpu']} "
+        f"({machine['vectors']}), {machine['memory_gib']} GiB, {machine['os']}; "
+        f"splat2d {versions['splat2d']}, Pillow {versions['pillow']}.*"
+    )
+
+
+def bd_rate_table(result: dict[str, Any], test: str, metric: str = "psnr") -> str:
+    """Return a codec's BD-rates against each other one: mean, best and worst picture."""
+    rows = []
+    for anchor, by_metric in result["summary"]["bd_rate"][test].items():
+        found = by_metric[metric]
+        if found["mean"] is not None:
+            rows.append(
+                (
+                    _label(result, anchor),
+                    f"**{found['mean']:+.1f}%**",
+                    *map(_of, (found["best"], found["worst"])),
+                )
+            )
+    return markdown(("against", "BD-rate", "best picture", "worst picture"), rows)
+
+
+def beside_table(result: dict[str, Any], test: str) -> str:
+    """Return a codec's mean figures for each setting, and the PSNR of the others at the same rates."""
+    rows = good_rows(result)
+    others = [name for name in rows if not result["codecs"][name]["ours"]]
+    points = []
+    for point in result["summary"]["mean_curves"][test]:
+        kind, _, value = point["setting"].partition("=")
+        beside = (psnr_beside(rows, test, point["setting"], other) for other in others)
+        points.append(
+            (
+                value if kind == "quality" else point["setting"],
+                f"{point['bpp']:.3f}",
+                f"{point['psnr']:.2f}",
+                *(_figure(value, ".2f") for value in beside),
+                _figure(point.get("splats"), ",.0f"),
+                f"{point['encode_s']:.1f} s",
+                f"{1e3 * point['decode_s']:.0f} ms",
+            )
+        )
+    labels = (f"{_label(result, other)} dB" for other in others)
+    return markdown(("quality", "bpp", "PSNR dB", *labels, "splats", "encode", "decode"), points)
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return the whole report of a finished result."""
+    parts = ["# Image codecs", _setting_out(result)]
+    bd_rates = result["summary"]["bd_rate"]
+    for test, against in bd_rates.items():
+        if against:
+            parts += _against(result, test, against)
+    parts += ["## Means over the pictures", _mean_tables(result)]
+    if result["published"]:
+        parts += _published(result)
+    parts += ["## Times", _times(result)]
+    parts += _faults(result)
+    return "\n\n".join(parts) + "\n"
+
+
+def _setting_out(result: dict[str, Any]) -> str:
+    pictures = result["pictures"].values()
+    count = len(pictures)
+    text = (
+        f"{count} picture{'s' if count > 1 else ''}. Sizes are of whole files, PSNR is over all 8-bit RGB "
+        "samples of the decoded picture. BD-rate is the difference in size at equal quality, for each "
+        "picture, and then the mean: negative is smaller."
+    )
+    return f"{text}\n\n{origin(result, result['runs'] or [result])}"
+
+
+def _against(result: dict[str, Any], test: str, against: dict[str, Any]) -> list[str]:
+    metrics = list(next(iter(against.values())))
+    means = []
+    for anchor, by_metric in against.items():
+        low = result["summary"]["low_rate"][test][anchor]
+        won = f"{low['wins']} of {low['of']}" if low["of"] else ""
+        means.append((_label(result, anchor), *(_percent(by_metric[key]["mean"]) for key in metrics), won))
+    limit = next(iter(result["summary"]["low_rate"][test].values()))["bpp"]
+    headings = ("against", *(METRICS[key].label for key in metrics), f"points won up to {limit:g} bpp")
+    parts = [f"## {_label(result, test)}", "Mean BD-rate by metric:", markdown(headings, means)]
+    for key in metrics:
+        rows = [
+            (
+                _label(result, anchor),
+                _percent(found["mean"]),
+                _percent(found["median"]),
+                _of(found["best"]),
+                _of(found["worst"]),
+                f"{found['wins']} of {found['of']}",
+                f"{found['least_overlap']:.0%}",
+            )
+            for anchor, found in ((anchor, by_metric[key]) for anchor, by_metric in against.items())
+        ]
+        headings = ("against", "mean", "median", "best", "worst", "pictures won", "least overlap")
+        parts += [f"BD-rate in {METRICS[key].label}:", markdown(headings, rows)]
+    return parts
+
+
+def _mean_tables(result: dict[str, Any]) -> str:
+    rows = []
+    for codec, points in result["summary"]["mean_curves"].items():
+        for point in points:
+            rows.append(
+                (
+                    _label(result, codec),
+                    point["setting"],
+                    f"{point['bpp']:.3f}",
+                    _figure(point.get("psnr"), ".2f"),
+                    _figure(point.get("ms_ssim"), ".4f"),
+                    _figure(point.get("ssimulacra2"), ".1f"),
+                    _seconds(point["encode_s"]),
+                    _seconds(point["decode_s"]),
+                    _figure(point.get("peak_mib"), ",.0f"),
+                )
+            )
+    headings = (
+        "codec",
+        "setting",
+        "bpp",
+        "PSNR dB",
+        "MS-SSIM",
+        "SSIMULACRA2",
+        "encode",
+        "decode",
+        "peak MiB",
+    )
+    return markdown(headings, rows)
+
+
+def _published(result: dict[str, Any]) -> list[str]:
+    ours = [name for name, codec in result["codecs"].items() if codec["ours"]]
+    curves = {name: curve_of(result["summary"]["mean_curves"].get(name, ())) for name in ours}
+    curves = {name: curve for name, curve in curves.items() if len(curve) > 1}
+    rows = []
+    for name, published in result["published"].items():
+        figures = (bd_rate(curve_of(published["points"]), curve)["percent"] for curve in curves.values())
+        rows.append((f"{name} (published)", *map(_percent, figures), published["source"]))
+    headings = ("against", *(f"{_label(result, name)}" for name in curves), "source")
+    return [
+        "## Published curves",
+        "Figures of others, not measured here: BD-rate in PSNR of our mean curve against their mean curve. "
+        "They compare only if their pictures are these.",
+        markdown(headings, rows),
+    ]
+
+
+def _times(result: dict[str, Any]) -> str:
+    lines = []
+    for run in result["runs"]:
+        jobs = f"{run['jobs']} pictures at a time" if run["jobs"] > 1 else "one picture at a time"
+        lines.append(
+            f"- {run['date'][:16]}: {jobs}, {run['threads']} threads each, median of {run['repeats']} encodes"
+        )
+    if any(run["jobs"] > 1 for run in result["runs"]) or len({run["threads"] for run in result["runs"]}) > 1:
+        lines.append(
+            "\n**Jobs shared the machine, or runs had unlike numbers of threads: times do not compare.**"
+        )
+    return "\n".join(lines)
+
+
+def _faults(result: dict[str, Any]) -> list[str]:
+    names = {digest: picture["name"] for digest, picture in result["pictures"].items()}
+    lines = [f"- {codec['unavailable']}" for codec in result["codecs"].values() if codec["unavailable"]]
+    lines += [f"- {name}: {why}" for name, why in result["unreadable"].items()]
+    lines += [
+        f"- {names[row['picture']]}, {_label(result, row['codec'])}, {row['setting']}: {row['error']}"
+        for row in result["rows"]
+        if "error" in row
+    ]
+    missing = sorted({why for row in result["rows"] for why in row.get("missing", {}).values()})
+    lines += [f"- {why}" for why in missing]
+    return ["## Left out", "\n".join(lines)] if lines else []
+
+
+def _label(result: dict[str, Any], codec: str) -> str:
+    return result["codecs"][codec]["label"]
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.1f}%"
+
+
+def _of(found: dict[str, Any] | None) -> str:
+    return "" if found is None else f"{found['percent']:+.1f}% ({found['picture']})"
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{1e3 * value:.0f} ms"

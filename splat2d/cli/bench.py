@@ -1,0 +1,242 @@
+"""`splat2d bench`: codecs on pictures in one run, and what changed between two runs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
+
+from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
+
+from splat2d.cli._arguments import UsageError, at_most_one, in_range
+from splat2d.cli._terminal import print_json, say
+
+if TYPE_CHECKING:
+    from splat2d.bench.images import Observer
+
+
+@dataclass(frozen=True)
+class Images:
+    """Measure codecs on pictures: rates, PSNR, MS-SSIM, SSIMULACRA2, times, memory; tables, plots and a page.
+
+    A run with the same --out continues: only what is missing is measured. Lists may be written with spaces or
+    with commas.
+    """
+
+    paths: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="DIR|FILE...", help="Pictures, and folders of them.")
+    ]
+    codecs: Annotated[
+        tuple[str, ...],
+        arg(metavar="NAME...", help="Of splat2d, jpeg, webp, avif, jpeg2000, jxl; all when not given."),
+    ] = ()
+    presets: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="P...", help="Of splat2d: fast, default, best, or a YAML file; each is a row of its own."
+        ),
+    ] = ("default",)
+    bpp: Annotated[
+        tuple[str, ...], arg(metavar="B...", help="Target rates in bits a pixel, for every codec.")
+    ] = ()
+    quality: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="Q...",
+            help="Qualities from 1 to 100 for every codec; each codec's own grid when not given.",
+        ),
+    ] = ()
+    published: Annotated[
+        Optional[str],
+        arg(
+            metavar="CSV", help="Curves by others (codec, bpp, psnr_rgb_db, ms_ssim, source) to show beside."
+        ),
+    ] = None
+    out: Annotated[str, arg(metavar="DIR", help="Folder of the results.")] = "bench-results"
+    jobs: Annotated[
+        int, arg(metavar="N", help="Pictures at a time; with more than one, times are not comparable.")
+    ] = 1
+    repeats: Annotated[int, arg(metavar="N", help="Encodes of each row; the median time is kept.")] = 1
+    metrics: Annotated[
+        tuple[str, ...],
+        arg(metavar="M...", help="Of psnr, ms_ssim, ssimulacra2 and memory; all when not given."),
+    ] = ()
+    fresh: Annotated[tuple[str, ...], arg(metavar="NAME...", help="Codecs to measure again.")] = ()
+    page_bpp: Annotated[
+        tuple[str, ...],
+        arg(metavar="B...", help="Rates of the page's pictures, the nearest files are shown; 0 for no page."),
+    ] = ("0.12", "0.25", "0.5")
+
+    def run(self) -> None:
+        """Measure what is missing, then write the tables, plots and page."""
+        in_range(1, jobs=self.jobs, repeats=self.repeats)
+        if not self.paths:
+            raise UsageError(
+                "splat2d bench images needs pictures or folders; run splat2d bench images --help"
+            )
+        bpp, quality = _numbers("bpp", self.bpp, 0.001, 64), _numbers("quality", self.quality, 1, 100)
+        at_most_one(bpp=bpp or None, quality=quality or None)
+        page_bpp = _numbers("page-bpp", self.page_bpp, 0, 64)
+
+        from splat2d.bench import codecs as registry
+        from splat2d.bench import images
+        from splat2d.bench.codecs import Setting
+
+        measures = _names(self.metrics) or images.MEASURES
+        if unknown := [name for name in measures if name not in images.MEASURES]:
+            raise UsageError(f"--metrics {unknown[0]} is unknown; expected {', '.join(images.MEASURES)}")
+        options = images.Options(
+            paths=tuple(map(Path, self.paths)),
+            out=Path(self.out),
+            codecs=_names(self.codecs) or registry.NAMES,
+            presets=_names(self.presets) or ("default",),
+            grid=tuple(Setting("bpp", v) for v in bpp) or tuple(Setting("quality", v) for v in quality),
+            jobs=self.jobs,
+            repeats=self.repeats,
+            measures=measures,
+            fresh=_names(self.fresh),
+        )
+        _finish(options, self.published, [rate for rate in page_bpp if rate])
+
+
+def _finish(options: Any, published: str | None, rates: list[float]) -> None:
+    """Run the benchmark and write everything that is made from its rows."""
+    from splat2d.bench import images
+    from splat2d.bench.page import write_page
+    from splat2d.bench.plots import draw_all
+    from splat2d.bench.report import report
+    from splat2d.bench.results import read_published, write_json
+    from splat2d.errors import BackendUnavailableError
+    from splat2d.files import write_atomic
+
+    # Read first, so that nobody measures for an hour before a wrong path shows.
+    curves = read_published(Path(published)) if published is not None else None
+    results = options.out / "results.json"
+    try:
+        with _observer() as observer:
+            result = images.run(options, observer)
+    except KeyboardInterrupt:
+        kept = f"what was measured is in {results}, the same command goes on" if results.exists() else ""
+        raise KeyboardInterrupt(*([kept] if kept else [])) from None
+    if curves is not None:
+        result["published"] = curves
+        write_json(results, result)
+    with write_atomic(options.out / "report.md", force=True) as file:
+        file.write(report(result).encode())
+    try:
+        draw_all(result, options.out)
+    except BackendUnavailableError as fault:
+        say(f"warning: no plots: {fault}")
+    if rates:
+        sources = images.find_pictures(options.paths)
+        write_page(result, options.out, sources, rates, lambda text: say(f"warning: {text}"))
+    _tell(result)
+    errors = sum("error" in row for row in result["rows"])
+    failed = f", {errors} failed" if errors else ""
+    page = " and index.html" if rates else ""
+    print(f"{options.out}: {len(result['rows'])} rows{failed}; see report.md{page}")
+
+
+def _tell(result: dict[str, Any]) -> None:
+    """Print the mean BD-rates, one line for each pair."""
+    for test, against in result["summary"]["bd_rate"].items():
+        for anchor, found in against.items():
+            names = [result["codecs"][name]["label"] for name in (test, anchor)]
+            figure = found["psnr"]
+            if figure["mean"] is not None:
+                won = f"smaller in {figure['wins']} of {figure['of']}"
+                print(f"{names[0]} against {names[1]:<9} {figure['mean']:+6.1f}% at equal PSNR, {won}")
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Tell what changed from one results.json to another: BD-rate, sizes and times of the same codecs."""
+
+    a: Annotated[Positional[str], arg(metavar="A.json", help="The earlier result.")]
+    b: Annotated[Positional[str], arg(metavar="B.json", help="The later result.")]
+    as_json: Annotated[bool, arg(name="json", help="Print the changes as one JSON object.")] = False
+
+    def run(self) -> None:
+        """Print one table."""
+        from splat2d.bench.compare import compare, table
+        from splat2d.bench.results import read_results
+        from splat2d.errors import ConfigError
+        from splat2d.files import shown
+
+        results = []
+        for path in (self.a, self.b):
+            found = read_results(Path(path))
+            if found is None:
+                raise ConfigError(f"{shown(path)}: no such file; give the results.json of a run")
+            results.append(found)
+        changes = compare(*results)
+        if self.as_json:
+            print_json(changes)
+        else:
+            print(table(changes))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Benchmark codecs on pictures, and compare two benchmarks."""
+
+    command: OmitSubcommandPrefixes[
+        Union[Annotated[Images, subcommand("images")], Annotated[Compare, subcommand("compare")]]
+    ]
+
+    def run(self) -> None:
+        """Do what the chosen command does."""
+        self.command.run()
+
+
+def _names(words: Sequence[str]) -> tuple[str, ...]:
+    """Return a list that was written with spaces, commas or both."""
+    return tuple(name for word in words for name in word.split(",") if name)
+
+
+def _numbers(option: str, words: Sequence[str], low: float, high: float) -> list[float]:
+    """Return a list of numbers, each within limits."""
+    numbers = []
+    for word in _names(words):
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            raise UsageError(f"--{option} {word} is no number; expected {low:g} to {high:g}") from None
+        in_range(low, high, **{option: numbers[-1]})
+    return list(dict.fromkeys(numbers))
+
+
+@contextlib.contextmanager
+def _observer() -> Iterator[Observer]:
+    """Give what draws a run's progress on stderr, a line for each picture when stderr is no terminal."""
+    from splat2d.bench.images import Observer
+
+    class Lines(Observer):
+        def note(self, text: str) -> None:
+            say(text)
+
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        class Drawn(Lines):
+            def start(self, total: int, done: int) -> None:
+                bar.update(task, total=total, completed=done)
+
+            def row(self, name: str, row: dict[str, Any]) -> None:
+                outcome = row.get("error") or f"{row['bpp']:.3f} bpp, {row['psnr']:.2f} dB"
+                line = f"{name}, {row['codec']}, {row['setting']}: {outcome}"
+                # A file name may hold brackets, which rich would read as markup.
+                bar.update(task, advance=1, description=Text(line).markup)
+
+        yield Drawn()

@@ -1,0 +1,410 @@
+"""`splat2d bench`: real codecs on tiny crops, runs that go on, faults that stop nothing, known BD-rates."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from splat2d.bench import codecs as registry
+from splat2d.bench import images
+from splat2d.bench.codecs import Setting, SplatCodec, nearest_quality
+from splat2d.bench.images import Observer, Options
+from splat2d.bench.once import encode_alone, load_pixels
+from splat2d.bench.results import empty_results, read_published, read_results, summary, write_json
+from splat2d.errors import ConfigError, InputImageError, Splat2dError, TargetError
+
+from .command import assert_one_line, run
+
+GRID = (Setting("quality", 30), Setting("quality", 60), Setting("quality", 90))
+
+
+@pytest.fixture
+def crops(tmp_path: Path, samples: Path) -> Path:
+    """A folder of two photographs of 64x48 px."""
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for name, box in (("coffee", (200, 100, 264, 148)), ("chelsea", (150, 100, 214, 148))):
+        with Image.open(samples / f"{name}.png") as image:
+            image.convert("RGB").crop(box).save(folder / f"{name}.png")
+    return folder
+
+
+def options(crops: Path, tmp_path: Path, **changes: Any) -> Options:
+    given = {"codecs": ("jpeg", "webp"), "grid": GRID, "measures": ("psnr",), **changes}
+    return Options(paths=(crops,), out=tmp_path / "out", **given)
+
+
+def keys(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(row["picture"], row["codec"], row["setting"]) for row in result["rows"]]
+
+
+class Notes(Observer):
+    def __init__(self, stop_after: int = 10**9) -> None:
+        self.notes: list[str] = []
+        self.rows = 0
+        self.stop_after = stop_after
+
+    def row(self, name: str, row: dict[str, Any]) -> None:
+        self.rows += 1
+        if self.rows == self.stop_after:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+# The codecs
+
+
+@pytest.mark.parametrize("peer", registry.peers(), ids=lambda peer: peer.name)
+def test_others_speak_the_interface(peer, samples: Path):
+    if why := peer.unavailable():
+        pytest.skip(why)
+    x = load_pixels(samples / "coffee.png")[100:196, 200:328]
+    assert list(peer.qualities) == sorted(set(peer.qualities))
+    files = [peer.encode(x, Setting("quality", quality)) for quality in (peer.qualities[1], 90)]
+    pictures = [peer.decode(data) for data in files]
+    errors = [float(np.mean((x.astype(float) - x_hat) ** 2)) for x_hat in pictures]
+    assert all((x_hat.shape, x_hat.dtype) == (x.shape, np.uint8) for x_hat in pictures)
+    assert len(files[0]) < len(files[1])
+    assert errors[0] > 3 * errors[1]
+    data = peer.encode(x, peer.resolve(x, Setting("bpp", 1.5), {}))
+    assert 8 * len(data) / (96 * 128) == pytest.approx(1.5, rel=registry.RATE_TOLERANCE)
+
+
+def test_ours_speaks_the_interface(crops: Path):
+    x = load_pixels(crops / "coffee.png")
+    codec = SplatCodec("fast", threads=1)
+    rate = Setting("bpp", 1.0)
+    assert codec.resolve(x, rate, {}) == rate
+    data = codec.encode(x, rate)
+    assert 0.9 < 8 * len(data) / (64 * 48) <= 1.0
+    assert codec.decode(data).shape == x.shape
+    assert codec.version() == SplatCodec("fast").version() != SplatCodec("best").version()
+
+
+def test_a_rate_becomes_the_nearest_quality():
+    assert nearest_quality(lambda q: 0.01 * (q + 1), 0, 100, 0.304) == 29
+    assert nearest_quality(lambda q: 0.01 * (q + 1), 0, 100, 0.306) == 30
+    with pytest.raises(TargetError, match=r"no quality from 0 to 100 comes near 0\.05 bpp"):
+        nearest_quality(lambda q: 0.1 * (q + 1), 0, 100, 0.05)
+
+
+def test_ours_is_one_codec_for_each_preset():
+    names = [codec.name for codec in registry.choose(("splat2d", "jpeg"), ("fast", "best"))]
+    assert names == ["splat2d-fast", "splat2d-best", "jpeg"]
+    with pytest.raises(ConfigError, match="'gif' is unknown; expected one of splat2d, jpeg"):
+        registry.choose(("gif",), ())
+    with pytest.raises(ConfigError):
+        registry.choose(("splat2d",), ("no such preset",))
+
+
+def test_memory_is_measured_in_a_process_of_its_own(crops: Path):
+    figures = encode_alone(registry.peers()[0], crops / "coffee.png", GRID[1])
+    assert (figures["width"], figures["height"]) == (64, 48)
+    assert 0 < figures["loaded_mib"] <= figures["peak_mib"]
+    with pytest.raises(Splat2dError, match="in its own process failed"):
+        encode_alone(registry.peers()[0], crops / "missing.png", GRID[1])
+
+
+def test_pictures_become_eight_bit_rgb(tmp_path: Path):
+    pixels = np.array([[[200, 100, 50, 255], [200, 100, 50, 0]]], np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "alpha.png")
+    assert load_pixels(tmp_path / "alpha.png").tolist() == [[[200, 100, 50], [255, 255, 255]]]
+    Image.fromarray(pixels[:, :, 0]).save(tmp_path / "grey.png")
+    assert load_pixels(tmp_path / "grey.png").tolist() == [[[200] * 3] * 2]
+
+
+# Runs
+
+
+def test_a_run_writes_everything_and_the_next_one_goes_on(capsys, crops: Path, tmp_path: Path):
+    (crops / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    out = tmp_path / "out"
+    command = ["bench", "images", crops, "--presets", "fast", "--quality", "30", "80", "--metrics", "psnr"]
+    command += ["--page-bpp", "0.5", "--out", out]
+    status, said, err = run(capsys, *command, "--codecs", "splat2d,jpeg")
+    assert status == 0
+    assert "8 rows; see report.md and index.html" in said
+    assert err.count("\n") == 1
+    assert "left out:" in err
+    assert "broken.png" in err
+    first = read_results(out / "results.json")
+    assert first is not None
+    assert len(set(keys(first))) == len(first["rows"]) == 8
+    assert list(first["unreadable"]) == ["broken.png"]
+    assert str(tmp_path) not in (out / "results.json").read_text()
+    for row in first["rows"]:
+        file = out / row["file"]
+        assert row["bytes"] == file.stat().st_size
+        assert row["bpp"] == 8 * row["bytes"] / (64 * 48)
+        assert row["psnr"] > 15
+    text = (out / "report.md").read_text()
+    assert "## splat2d fast" in text
+    assert "broken.png" in text
+    assert "splat2d-fast-quality-30" in (out / "index.html").read_text()
+    for name in ("rd_psnr.png", "time.png", "pictures/coffee/original.png"):
+        with Image.open(out / name) as image:
+            assert image.width > 16
+
+    status, _, err = run(capsys, *command, "--codecs", "webp")
+    assert status == 0
+    assert "0 rows are there, 4 to measure" in err
+    assert "warning" not in err
+    assert "splat2d-fast-quality-30" in (out / "index.html").read_text()
+    second = read_results(out / "results.json")
+    assert second is not None
+    assert [row for row in second["rows"] if row["codec"] != "webp"] == first["rows"]
+    assert [run["jobs"] for run in second["runs"]] == [1, 1]
+
+
+def test_an_interrupted_run_goes_on(crops: Path, tmp_path: Path):
+    chosen = options(crops, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        images.run(chosen, Notes(stop_after=5))
+    half = read_results(chosen.out / "results.json")
+    assert half is not None
+    assert len(half["rows"]) == 5
+    notes = Notes()
+    whole = images.run(chosen, notes)
+    assert notes.rows == 7
+    assert notes.notes == [f"continuing {chosen.out / 'results.json'}: 5 rows are there, 7 to measure"]
+    assert len(set(keys(whole))) == 12
+    assert {row["run"] for row in whole["rows"]} == {0, 1}
+    assert [path.name for path in chosen.out.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_ctrl_c_says_in_one_line_what_is_kept(capsys, monkeypatch, crops: Path, tmp_path: Path):
+    def stop(task):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(images, "measure", stop)
+    status, _, err = run(capsys, "bench", "images", crops, "--codecs", "jpeg", "--out", tmp_path / "out")
+    assert status == 130
+    assert err.count("\n") == 1
+    assert "interrupted; what was measured is in" in err
+    assert read_results(tmp_path / "out" / "results.json") is not None
+
+
+@dataclass(frozen=True)
+class Failing(registry.PillowCodec):
+    """A codec that cannot encode at quality 60."""
+
+    def encode(self, x, setting):
+        if setting.value == 60:
+            raise ZeroDivisionError("of a\ncodec")
+        return super().encode(x, setting)
+
+
+def test_a_failing_codec_is_a_row_and_the_rest_goes_on(monkeypatch, crops: Path, tmp_path: Path):
+    failing = Failing("jpeg", "JPEG", ".jpg", "JPEG", (30, 60), "libjpeg_turbo")
+    webp = registry.peers()[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "peers", lambda threads=None: (failing, webp))
+        result = images.run(options(crops, tmp_path), Notes())
+    bad = [row for row in result["rows"] if "error" in row]
+    assert [(row["codec"], row["setting"]) for row in bad] == [("jpeg", "quality=60")] * 2
+    assert bad[0]["error"] == "ZeroDivisionError: of a codec"
+    assert len(result["rows"]) == 12
+    # The next run, of the real codec, is of another version and measures all of its rows.
+    again = images.run(options(crops, tmp_path), Notes())
+    assert not [row for row in again["rows"] if "error" in row]
+
+
+def test_rows_of_another_version_and_fresh_ones_are_measured_again(crops: Path, tmp_path: Path):
+    chosen = options(crops, tmp_path)
+    result = images.run(chosen, Notes())
+    for row in result["rows"][:2]:
+        assert row["codec"] == "jpeg"
+        row["version"] = "of long ago"
+    write_json(chosen.out / "results.json", result)
+    notes = Notes()
+    images.run(chosen, notes)
+    assert notes.rows == 2
+    assert "2 that are stale, failed or lack a figure go again" in notes.notes[0]
+    notes = Notes()
+    images.run(options(crops, tmp_path, fresh=("webp",)), notes)
+    assert notes.rows == 6
+    # A figure that earlier rows were not asked for; that it cannot be had is kept as well.
+    for expected in (6, 0):
+        notes = Notes()
+        images.run(options(crops, tmp_path, codecs=("jpeg",), measures=("psnr", "ms_ssim")), notes)
+        assert notes.rows == expected
+
+
+def test_jobs_give_the_same_files(crops: Path, tmp_path: Path):
+    alone = images.run(options(crops, tmp_path, codecs=("jpeg", "jpeg2000")), Notes())
+    together = images.run(
+        Options((crops,), tmp_path / "jobs", ("jpeg", "jpeg2000"), grid=GRID, jobs=2, measures=("psnr",)),
+        Notes(),
+    )
+    figures = ("picture", "codec", "setting", "bytes", "psnr")
+    assert [[r[k] for k in figures] for r in alone["rows"]] == [
+        [r[k] for k in figures] for r in together["rows"]
+    ]
+    from splat2d.bench.report import report
+
+    assert "2 pictures at a time" in report(together)
+    assert "times do not compare" in report(together)
+
+
+def test_a_missing_package_is_said(monkeypatch, crops: Path, tmp_path: Path):
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    notes = Notes()
+    result = images.run(options(crops, tmp_path, codecs=("jpeg", "jxl")), notes)
+    assert result["codecs"]["jxl"]["unavailable"] == (
+        "JPEG XL needs the package pillow-jxl-plugin; pip install pillow-jxl-plugin"
+    )
+    assert "JPEG XL is left out" in notes.notes[0]
+
+
+def test_equal_pictures_and_equal_names(crops: Path, tmp_path: Path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "twin.png").write_bytes((crops / "coffee.png").read_bytes())
+    Image.open(crops / "coffee.png").rotate(180).save(other / "coffee.png")
+    notes = Notes()
+    chosen = Options((crops, other), tmp_path / "out", ("jpeg",), grid=GRID[:1], measures=("psnr",))
+    result = images.run(chosen, notes)
+    names = sorted(picture["name"] for picture in result["pictures"].values())
+    assert names[:2] == ["chelsea", "coffee"]
+    assert names[2].startswith("coffee-")
+    assert "twin.png has the same pixels as" in notes.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "part"),
+    [
+        (["EMPTY"], 1, "holds no pictures"),
+        (["missing.png"], 1, "no such file or folder"),
+        (["TINY"], 1, "nothing to measure"),
+        (["CROPS", "--codecs", "gif"], 1, "'gif' is unknown"),
+        (["CROPS", "--quality", "50", "--bpp", "0.5"], 1, "contradict"),
+        (["CROPS", "--published", "missing.csv"], 1, "missing.csv"),
+        (["CROPS", "--quality", "0"], 2, "1 to 100"),
+        (["CROPS", "--bpp", "much"], 2, "is no number"),
+        (["CROPS", "--metrics", "vmaf"], 2, "vmaf"),
+        (["CROPS", "--jobs", "0"], 2, "--jobs"),
+        ([], 2, "needs pictures"),
+    ],
+)
+def test_faults_are_one_line(capsys, crops: Path, tmp_path: Path, arguments, status: int, part: str):
+    empty, tiny = tmp_path / "empty", tmp_path / "tiny.png"
+    empty.mkdir()
+    Image.new("RGB", (5, 4)).save(tiny)
+    places = {"EMPTY": empty, "TINY": tiny, "CROPS": crops}
+    given = [places.get(word, word) for word in arguments]
+    found, _, err = run(capsys, "bench", "images", *given, "--out", tmp_path / "out")
+    assert found == status
+    *notes, last = err.splitlines(keepends=True)
+    assert_one_line(last, part)
+    assert all("5x4 px" in note for note in notes)
+
+
+def test_foreign_results_are_kept(crops: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    for text, part in (('{"benchmark": "speed"}', "no result of"), ("[]", "an object"), ("{", "no JSON")):
+        (out / "results.json").write_text(text)
+        with pytest.raises(ConfigError, match=part):
+            images.run(options(crops, tmp_path), Notes())
+        assert (out / "results.json").read_text() == text
+    write_json(out / "results.json", {**empty_results(), "schema": 99})
+    with pytest.raises(ConfigError, match="schema 99, expected 1"):
+        images.run(options(crops, tmp_path), Notes())
+
+
+def test_no_pictures_are_found_in_an_empty_folder(tmp_path: Path):
+    with pytest.raises(InputImageError, match="holds no pictures"):
+        images.find_pictures([tmp_path])
+
+
+def test_a_picture_name_cannot_end_the_script(crops: Path, tmp_path: Path):
+    from splat2d.bench.page import write_page
+
+    odd = crops / "a<!--b.png"
+    (crops / "coffee.png").rename(odd)
+    chosen = options(crops, tmp_path, codecs=("jpeg",))
+    result = images.run(chosen, Notes())
+    page = write_page(result, chosen.out, [odd]).read_text()
+    assert "a\\u003c!--b" in page
+    assert "a<!--b" not in page
+
+
+# What rows come to
+
+
+def made(factor: float, codec: str = "jpeg", seconds: float = 1.0) -> dict[str, Any]:
+    """A result of two pictures with dB = 30 + 6 log2(bpp / factor), and the same in MS-SSIM."""
+    result = {**empty_results(), "codecs": {codec: {"label": codec, "ours": codec != "jpeg"}}}
+    for number, name in enumerate(("one", "two")):
+        result["pictures"][f"digest-{name}"] = {"name": name, "width": 100, "height": 100}
+        for quality, bpp in enumerate((0.1, 0.2, 0.4, 0.8, 1.6)):
+            decibel = 30 + 6 * np.log2(bpp * (1 + number))
+            row = {"picture": f"digest-{name}", "codec": codec, "setting": f"quality={quality}", "run": 0}
+            figures = {"bpp": bpp * factor, "bytes": 1000 * bpp * factor, "psnr": decibel}
+            ms_ssim = 1 - 10 ** (-decibel / 30)
+            times = {"encode_s": seconds, "decode_s": 0.1}
+            result["rows"].append({**row, **figures, "ms_ssim": ms_ssim, **times})
+    return result
+
+
+def test_bd_rates_of_files_a_fifth_smaller():
+    theirs, ours = made(1.0), made(0.8, "splat2d-fast")
+    both = {**theirs, "codecs": {**theirs["codecs"], **ours["codecs"]}, "rows": theirs["rows"] + ours["rows"]}
+    # One of the other kind of setting stays out of the curves.
+    both["rows"].append({**ours["rows"][0], "setting": "bpp=0.3", "psnr": 60.0})
+    found = summary(both)
+    for metric in ("psnr", "ms_ssim"):
+        figures = found["bd_rate"]["splat2d-fast"]["jpeg"][metric]
+        assert (figures["mean"], figures["median"], figures["wins"], figures["of"]) == (-20, -20, 2, 2)
+        assert figures["pictures"] == {"one": -20, "two": -20}
+    assert found["low_rate"]["splat2d-fast"]["jpeg"] == {"wins": 4, "of": 4, "bpp": 0.25}
+    assert [point["bpp"] for point in found["mean_curves"]["jpeg"]] == [0.1, 0.2, 0.4, 0.8, 1.6]
+
+
+def test_compare_finds_the_shift(capsys, tmp_path: Path):
+    write_json(tmp_path / "a.json", made(1.0))
+    write_json(tmp_path / "b.json", made(1.25, seconds=0.5))
+    status, out, err = run(capsys, "bench", "compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert (status, err) == (0, "")
+    expected = "| jpeg | psnr | +25.00% | +25.00% (one) | +25.00% (one) | +25.00% | -50.00% | +0.00% |"
+    assert expected in out
+    status, out, _ = run(capsys, "bench", "compare", tmp_path / "b.json", tmp_path / "a.json", "--json")
+    assert json.loads(out)["jpeg"]["bd_rate"]["psnr"]["mean"] == -20
+    write_json(tmp_path / "c.json", made(1.0, "splat2d-fast"))
+    status, _, err = run(capsys, "bench", "compare", tmp_path / "a.json", tmp_path / "c.json")
+    assert status == 1
+    assert_one_line(err, "nothing to compare")
+    status, _, err = run(capsys, "bench", "compare", tmp_path / "a.json", tmp_path / "d.json")
+    assert status == 1
+    assert_one_line(err, "d.json", "no such file")
+
+
+def test_published_curves_are_marked(capsys, crops: Path, tmp_path: Path):
+    table = tmp_path / "published.csv"
+    table.write_text(
+        "codec,bpp,psnr_rgb_db,ms_ssim,source\nBPG,2,45,,a paper\nBPG,0.1,15,0.8,a paper\nVTM,1,38,,other\n"
+    )
+    curves = read_published(table)
+    assert curves["BPG"] == {
+        "source": "a paper",
+        "points": [{"bpp": 0.1, "psnr": 15.0, "ms_ssim": 0.8}, {"bpp": 2.0, "psnr": 45.0, "ms_ssim": None}],
+    }
+    assert list(read_published(table, ["VTM"])) == ["VTM"]
+    command = ["bench", "images", crops, "--codecs", "jpeg", "--quality", "30,80", "--metrics", "psnr"]
+    status, _, err = run(capsys, *command, "--published", table, "--out", tmp_path / "o", "--page-bpp", "0")
+    assert (status, err) == (0, "")
+    assert "BPG (published)" in (tmp_path / "o" / "report.md").read_text()
+    assert not (tmp_path / "o" / "index.html").exists()
+    for text in ("codec,bpp\nA,1\n", "codec,bpp,psnr_rgb_db\nA,much,3\n", "codec,bpp,psnr_rgb_db\n"):
+        table.write_text(text)
+        with pytest.raises(ConfigError, match="curves"):
+            read_published(table)
