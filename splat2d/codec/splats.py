@@ -57,10 +57,20 @@ class Batch:
         middle = leaves.corners + np.array([leaves.width // 2, leaves.height // 2])
         self.hidden = network().embed(*context.around(middle, density, tier), tier)
 
-    def rows(self, head: str, known: int, limits: Ints = NO_LIMITS) -> NDArray[np.float64]:
-        """Rows of weights of every splat's next symbol, when `known` of its integers are decoded."""
-        own, levels = self.context.self_inputs(self.q, self.tier, known)
-        return network().rows(HEADS.index(head), self.hidden, own, levels, limits)
+    def rows(
+        self, head: str, known: int, limits: Ints = NO_LIMITS, chosen: Ints | None = None
+    ) -> NDArray[np.float64]:
+        """Rows of weights of splats' next symbols, when `known` of their integers are decoded.
+
+        Args:
+            head: of the network.
+            known: integers, in coding order.
+            limits: [n] symbols from which on none can occur, or empty.
+            chosen: indices of the splats that have such a symbol; None for all.
+        """
+        q, hidden = (self.q, self.hidden) if chosen is None else (self.q[chosen], self.hidden[chosen])
+        own, levels = self.context.self_inputs(q, self.tier, known)
+        return network().rows(HEADS.index(head), hidden, own, levels, limits)
 
     def wanted(self, column: int) -> Ints | None:
         """A column of the given integers, None when decoding."""
@@ -127,18 +137,14 @@ class Batch:
         """Angle indices: directly where there are few, else a sector and its remainder."""
         native, channels = core(), self.layout.channels
         n = native.angle_counts(classes, np.ascontiguousarray(self.q[:, channels + 1]))
-        rows = self.rows("angle", channels + 2)
         values = self.wanted(channels + 2)
         out = self.q[:, channels + 2]
-        few = np.flatnonzero((n > 1) & (n <= SECTORS))
-        out[few] = self.coder.symbols(
-            "angle", native.fold_angles(rows[few], n[few]), None if values is None else values[few]
-        )
-        many = np.flatnonzero(n > SECTORS)
+        few, many = np.flatnonzero((n > 1) & (n <= SECTORS)), np.flatnonzero(n > SECTORS)
+        rows = native.fold_angles(self.rows("angle", channels + 2, chosen=few), n[few])
+        out[few] = self.coder.symbols("angle", rows, None if values is None else values[few])
         m = n[many].astype(np.int64)
-        sector = self.coder.symbols(
-            "angle", rows[many], None if values is None else sector_of(values[many], m)
-        )
+        rows = self.rows("angle", channels + 2, chosen=many)
+        sector = self.coder.symbols("angle", rows, None if values is None else sector_of(values[many], m))
         # Sector s holds the indices t with round(SECTORS t / n) = s modulo SECTORS: from start, `size` of them.
         start = -((m - 2 * m * sector) // (2 * SECTORS))
         size = -((m - 2 * m * (sector + 1)) // (2 * SECTORS)) - start
@@ -169,7 +175,7 @@ class Batch:
             values = self.wanted(c)
             values = None if values is None else (values[nonzero] < 0).astype(np.int64)
             head = "sign_alpha" if c == channels - 1 and channels % 2 == 0 else f"sign{c}"
-            rows = self.rows(head, channels + 3 + c)[nonzero]
+            rows = self.rows(head, channels + 3 + c, chosen=nonzero)
             negative = self.coder.symbols("sign", rows, values)
             self.q[nonzero, c] *= (1 - 2 * negative).astype(np.int32)
 

@@ -1,0 +1,411 @@
+"""Train the entropy model: `python benchmarks/train_network.py record FITS...`, then `train`.
+
+`record` encodes pictures at several steps with the present encoder and keeps, for every splat and every split
+of the position tree, the network's inputs and the symbols that were coded; `train` fits the network to them and
+writes splat2d/codec/network.bin. Changing that file changes the format. Train on pictures that no benchmark
+measures.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+from splat2d._backend import core
+from splat2d.codec import network as network_module
+from splat2d.codec import positions, splats
+from splat2d.codec.coder import Counter
+from splat2d.codec.network import HEADS
+from splat2d.codec.positions import Layout
+from splat2d.codec.splats import SECTORS, Batch, code_splats
+from splat2d.codec.tokens import DIRECT, TOKENS, to_token
+from splat2d.fit.config import load_config
+from splat2d.fit.encode import step_code, step_of
+from splat2d.fit.fitter import PictureFit
+
+MAGNITUDES, AREA, ASPECT, ANGLE, SIGNS = range(4), 4, 5, 6, range(7, 11)
+SYMBOLS = {**dict.fromkeys(range(6), TOKENS), ANGLE: SECTORS, **dict.fromkeys(SIGNS, 2)}
+# Which of a splat's own inputs each head may see: those that are decoded before it.
+SEEN = (0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11)
+LARGEST_TABLE = 256
+# The same cell seen from its other half.
+MIRRORED = [0, 2, 1, 4, 3, 6, 5, 7, 9, 8, 11, 10, *range(12, 17)]
+ONE = 64  # of the integers that stand for a real one
+MOST = 1023
+
+
+# Recording
+
+
+class _Recorder:
+    """Stands in for the network and keeps its inputs."""
+
+    def embed(self, place: np.ndarray, near: np.ndarray, tier: int) -> np.ndarray:
+        self.place, self.near = place, near
+        return np.zeros((len(place), 1), np.float32)
+
+    def rows(self, head: int, hidden: np.ndarray, *_: Any) -> np.ndarray:
+        return np.full((len(hidden), SYMBOLS[head]), 2.0**24 / SYMBOLS[head] - 1)
+
+
+@dataclass
+class Record:
+    """What the network sees and should say of one picture's splats.
+
+    Args:
+        place: [N, P] int16 inputs.
+        near: [N, K, F] int16.
+        own: [N, S] int16, all that is known of a splat at its end.
+        targets: [N, 16] int16: six tokens, angle, angles, four signs, limit of the area, level, tier,
+            channels.
+        splits: [M, 20] int16: inputs, splats of the cell, splats in its first half, tier.
+    """
+
+    place: np.ndarray
+    near: np.ndarray
+    own: np.ndarray
+    targets: np.ndarray
+    splits: np.ndarray
+
+
+def record_splats(integers: np.ndarray, layout: Layout) -> Record:
+    """Run the coder over a picture's integers [N, C + 5] and keep what the network would see."""
+    native, recorder = core(), _Recorder()
+    present = network_module.network()
+    parts: list[tuple[np.ndarray, ...]] = []
+    splits: list[np.ndarray] = []
+    code = Batch.code
+
+    def keep(self: Batch) -> np.ndarray:
+        q, channels = code(self), layout.channels
+        colors = channels - (channels % 2 == 0)
+        own, levels = self.context.self_inputs(q, self.tier, channels + 3 + colors)
+        classes = native.energy_classes(np.ascontiguousarray(q[:, :channels]), layout.chroma_step)
+        ranges = native.area_ranges(classes, self.tier).astype(np.int64)
+        k = np.zeros((len(q), 4), np.int64)
+        k[:, :colors] = q[:, :colors]
+        if channels % 2 == 0:
+            k[:, 3] = q[:, channels - 1]
+        values = np.column_stack([np.abs(k), q[:, channels] - ranges[:, 0], q[:, channels + 1]])
+        counts = ranges[:, 1] - ranges[:, 0] + 1
+        targets = np.column_stack(
+            [
+                to_token(values.astype(np.int64))[0],
+                q[:, channels + 2],
+                native.angle_counts(classes, np.ascontiguousarray(q[:, channels + 1])),
+                np.sign(k),
+                np.where(counts <= DIRECT, counts, TOKENS),
+                levels,
+                np.full(len(q), self.tier),
+                np.full(len(q), channels),
+            ]
+        )
+        parts.append(tuple(a.astype(np.int16) for a in (recorder.place, recorder.near, own, targets)))
+        return q
+
+    class Tree:
+        def __init__(self, *args: Any) -> None:
+            self.tree, self.tier = native.SplitTree(*args), args[2]
+
+        def next_level(self, _: Any) -> bool:
+            more = self.tree.next_level(present)
+            if more:
+                self.inputs, self.counts = self.tree.inputs(), self.tree.counts()
+            return more
+
+        def values(self, group: int) -> np.ndarray:
+            values, cells = self.tree.values(group), self.tree.cells(group)
+            n = self.counts[cells]
+            rows = np.column_stack([self.inputs[cells], n, values, np.full(len(n), self.tier)])
+            splits.append(rows[n <= LARGEST_TABLE].astype(np.int16))
+            return values
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.tree, name)
+
+    class Core:
+        SplitTree = Tree
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(native, name)
+
+    saved = splats.network, Batch.code, positions.core
+    splats.network, Batch.code, positions.core = lambda: recorder, keep, lambda: Core()  # type: ignore
+    try:
+        code_splats(Counter(), layout, integers)
+    finally:
+        splats.network, Batch.code, positions.core = saved  # type: ignore
+    return Record(*(np.concatenate(a) for a in zip(*parts, strict=True)), np.concatenate(splits))
+
+
+def layout_of(integers: np.ndarray, width: int, height: int, code: int, chroma_step: int) -> Layout:
+    """The layout of a picture's integers [N, C + 5]."""
+    channels = integers.shape[1] - 5
+    classes = core().energy_classes(np.ascontiguousarray(integers[:, :channels]), chroma_step)
+    tiers = core().tiers(classes, np.ascontiguousarray(integers[:, channels]))
+    counts = tuple(int(n) for n in np.bincount(tiers, minlength=core().TIERS))
+    return Layout(width, height, channels, chroma_step, code, counts)
+
+
+# Training
+
+
+class _Round(torch.autograd.Function):
+    """Rounding whose gradient is that of the identity."""
+
+    @staticmethod
+    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(_: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return gradient
+
+
+class Layer(nn.Module):
+    """A dense layer as the codec computes it, with as many biases as there are indices."""
+
+    def __init__(self, inputs: int, outputs: int, biases: int = 1) -> None:
+        super().__init__()
+        start = nn.Linear(inputs, outputs)
+        self.weight = nn.Parameter(start.weight.detach().t().contiguous())
+        self.bias = nn.Parameter(start.bias.detach()[None].repeat(biases, 1).contiguous())
+        self.shift = 5
+        self.exact = False
+
+    def forward(self, x: torch.Tensor, index: torch.Tensor | None = None, low: float = 0.0) -> torch.Tensor:
+        """Activations [n, outputs] of x [n, inputs], cut at `low` and 1023 / 64."""
+        weight, bias, scale = self.weight, self.bias, 2.0**self.shift
+        if self.exact:
+            weight = _Round.apply((weight * scale).clamp(-127, 127)) / scale  # type: ignore[operator]
+            bias = _Round.apply(bias * scale * ONE) / (scale * ONE)  # type: ignore[operator]
+        y = x @ weight + (bias[0] if index is None else bias[index])
+        if self.exact:  # the floor that the shift is
+            y = _Round.apply(y * ONE - 0.5 + 0.5 / scale) / ONE  # type: ignore[operator]
+        return y.clamp(low, MOST / ONE)
+
+    def choose_shift(self) -> None:
+        """The finest step of the weights that reaches the largest of them; from now on exact."""
+        largest = float(self.weight.detach().abs().max())
+        self.shift = min(6, max(2, math.floor(math.log2(127 / largest))))
+        self.exact = True
+
+    def to_bytes(self) -> bytes:
+        """As cpp/network.cpp reads a layer."""
+        scale = 2.0**self.shift
+        weight = (self.weight.detach() * scale).clamp(-127, 127).round().to(torch.int8).numpy()
+        bias = (self.bias.detach() * scale * ONE).round().to(torch.int32).numpy()
+        return bytes([weight.shape[1], self.shift]) + weight.tobytes() + bias.astype("<i4").tobytes()
+
+
+class TrainedNetwork(nn.Module):
+    """The network of cpp/network.hpp in real units."""
+
+    def __init__(self, near: int = 24, summed: int = 32, hidden: int = 48, width: int = 24) -> None:
+        super().__init__()
+        native = core()
+        self.split = nn.ModuleList([Layer(17, 24, native.TIERS), Layer(24, 16), Layer(16, 2)])
+        self.near = nn.ModuleList([Layer(native.NEAR_INPUTS, near), Layer(near, summed)])
+        self.trunk = Layer(native.PLACE_INPUTS + summed, hidden, native.TIERS)
+        inputs = hidden + native.SELF_INPUTS
+        self.first = nn.ModuleList([Layer(inputs, width, native.ENERGY_LEVELS) for _ in HEADS])
+        self.last = nn.ModuleList([Layer(width, SYMBOLS[h]) for h in range(len(HEADS))])
+        mask = torch.arange(native.SELF_INPUTS)[None] < torch.tensor(SEEN)[:, None]
+        self.register_buffer("mask", mask.float())
+
+    def layers(self) -> list[Layer]:
+        """In the order of the file."""
+        heads = [layer for pair in zip(self.first, self.last, strict=True) for layer in pair]
+        return [*self.split, *self.near, self.trunk, *heads]  # type: ignore[list-item]
+
+    def to_bytes(self) -> bytes:
+        """As cpp/network.cpp reads it."""
+        return bytes([len(HEADS)]) + b"".join(layer.to_bytes() for layer in self.layers())
+
+    def split_loss(self, rows: torch.Tensor) -> torch.Tensor:
+        """Code length in nats of splits [n, 20]."""
+        rows = rows.float()
+        flip = (torch.rand(len(rows)) < 0.5) if self.training else torch.zeros(len(rows), dtype=torch.bool)
+        x = torch.where(flip[:, None], rows[:, MIRRORED], rows[:, :17]) / ONE
+        n = rows[:, 17]
+        k = torch.where(flip, n - rows[:, 18], rows[:, 18])
+        a, b, c = self.split
+        logs = c(b(a(x, rows[:, 19].long())), low=-4.0).clamp(max=10.0)
+        alpha, beta = torch.exp2(logs[:, 0]), torch.exp2(logs[:, 1])
+
+        def log_beta(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return torch.lgamma(x) + torch.lgamma(y) - torch.lgamma(x + y)
+
+        choose = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
+        return -(choose + log_beta(k + alpha, n - k + beta) - log_beta(alpha, beta))
+
+    def losses(
+        self, place: torch.Tensor, near: torch.Tensor, own: torch.Tensor, targets: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Code length in nats of each head's symbols, [n] each."""
+        found = near[:, :, :1] > 0
+        summed = (self.near[1](self.near[0](near)) * found).sum(1).clamp(max=MOST / ONE)
+        hidden = self.trunk(torch.cat([place, summed], 1), targets[:, 14])
+        color, alpha = targets[:, 15] >= 3, targets[:, 15] % 2 == 0
+        nothing = torch.zeros(len(targets))
+        out = {}
+        for h, name in enumerate(HEADS):
+            x = torch.cat([hidden, own * self.mask[h]], 1)  # type: ignore[index]
+            level = torch.zeros_like(targets[:, 13]) if h in MAGNITUDES else targets[:, 13]
+            logits = self.last[h](self.first[h](x, level), low=-MOST / ONE) * math.log(2)
+            if h == ANGLE:
+                out[name] = self._angle_loss(logits, targets[:, 6].float(), targets[:, 7].float())
+                continue
+            if h == AREA:
+                logits = logits.masked_fill(torch.arange(TOKENS)[None] >= targets[:, 12:13], -60.0)
+            sign = targets[:, 8 + h - SIGNS[0]] if h in SIGNS else None
+            symbols = targets[:, h] if sign is None else (sign < 0).long()
+            used = sign != 0 if sign is not None else color if h in (1, 2) else alpha if h == 3 else None
+            loss = F.cross_entropy(logits, symbols, reduction="none")
+            out[name] = loss if used is None else torch.where(used, loss, nothing)
+        return out
+
+    @staticmethod
+    def _angle_loss(logits: torch.Tensor, angle: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        """An angle's share of a density that is even within each sector."""
+        p = torch.softmax(logits, 1)
+        below = torch.cat([torch.zeros(len(p), 1), p.cumsum(1)], 1)
+
+        def cumulative(u: torch.Tensor) -> torch.Tensor:
+            turns = torch.floor(u / SECTORS)
+            rest = u - turns * SECTORS
+            i = rest.long().clamp(0, SECTORS - 1)[:, None]
+            return turns + below.gather(1, i)[:, 0] + p.gather(1, i)[:, 0] * (rest - i[:, 0])
+
+        high = cumulative((angle + 0.5) / count * SECTORS + 0.5)
+        share = high - cumulative((angle - 0.5) / count * SECTORS + 0.5)
+        return torch.where(count > 1, -torch.log(share.clamp(min=1e-7)), torch.zeros_like(share))
+
+
+def augmented(
+    place: torch.Tensor, near: torch.Tensor, own: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """The same splats in a picture that is mirrored, transposed, negative, or any of these."""
+    n = len(targets)
+    mirror, transpose = torch.rand(n) < 0.5, torch.rand(n) < 0.5
+    negative = torch.where(torch.rand(n) < 0.5, -1, 1)[:, None]
+    near, own, targets = near.clone(), own.clone(), targets.clone()
+    flip = torch.where(mirror, -1.0, 1.0)
+    near[:, :, 1] *= flip[:, None]
+    near[:, :, 6] *= flip[:, None]
+    own[:, 7] *= flip
+    dx, dy = near[:, :, 1].clone(), near[:, :, 2].clone()
+    near[:, :, 1] = torch.where(transpose[:, None], dy, dx)
+    near[:, :, 2] = torch.where(transpose[:, None], dx, dy)
+    near[:, :, 5] = torch.where(transpose[:, None], -near[:, :, 5], near[:, :, 5])
+    own[:, 6] = torch.where(transpose, -own[:, 6], own[:, 6])
+    angle, count = targets[:, 6], targets[:, 7]
+    angle = torch.where(mirror, (count - angle) % count, angle)
+    half = (count + (torch.rand(n) < 0.5).long() * (count % 2)) // 2
+    targets[:, 6] = torch.where(transpose, (half - angle) % count, angle)
+    near[:, :, 7:10] *= negative[:, :, None]
+    near[:, :, 15:18] *= negative[:, :, None]
+    own[:, 8:11] *= negative
+    targets[:, 8:11] *= negative
+    return place, near, own, targets
+
+
+# Commands
+
+STEPS = (0.85, 0.5, 0.3, 0.18, 0.1, 0.06, 0.03)
+
+
+def fits(pictures: tuple[Path, ...], chroma_step: int) -> Iterator[tuple[str, np.ndarray, Layout]]:
+    """Integers of every picture at three steps of STEPS, in turn."""
+    config = load_config("default")
+    for i, path in enumerate(pictures):
+        with Image.open(path) as image:
+            pixels = np.asarray(image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGB"))
+        planes = np.atleast_3d(pixels).astype(np.float32).transpose(2, 0, 1) / np.float32(255)
+        height, width = planes.shape[1:]
+        for j in range(3):
+            code = step_code(STEPS[(i + 2 * j) % len(STEPS)])
+            fit = PictureFit(np.ascontiguousarray(planes), config, step_of(code), threads=2)
+            q = fit.refined().integers()
+            yield f"{path.stem}-{code}", q, layout_of(q, width, height, code, chroma_step)
+
+
+def record(pictures: tuple[Path, ...], out: Path = Path("build/records")) -> None:
+    """Encode training pictures and keep what the network sees.
+
+    Args:
+        pictures: about 768 x 512; an alpha channel must be premultiplied.
+        out: folder for the records.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for name, q, layout in fits(pictures, round(8 * load_config("default").chroma_step)):
+        np.savez(out / f"{name}.npz", **vars(record_splats(q, layout)))
+        print(f"{name}: {len(q)} splats", flush=True)
+
+
+def train(
+    records: Path = Path("build/records"),
+    steps: int = 20_000,
+    exact: float = 0.2,
+    batch: int = 1024,
+    rate: float = 6e-3,
+    start: Path | None = None,
+) -> None:
+    """Train on records and write splat2d/codec/network.bin.
+
+    Args:
+        records: folder of `record`.
+        steps: optimiser steps.
+        exact: part of the steps, the last, with weights and activations rounded as the codec rounds them.
+        batch: splats a step.
+        rate: the largest learning rate.
+        start: a state (state.pt) to go on from.
+    """
+    torch.manual_seed(0)
+    data = [np.load(path) for path in sorted(records.glob("*.npz"))]
+    names = ("place", "near", "own", "targets", "splits")
+    place, near, own, targets, splits = (
+        torch.from_numpy(np.concatenate([d[name] for d in data])) for name in names
+    )
+    net = TrainedNetwork()
+    if start:
+        net.load_state_dict(torch.load(start))
+    optimiser = torch.optim.Adam(net.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.15)
+    mean = 0.0
+    for i in range(steps):
+        if i == round(steps * (1 - exact)):
+            for layer in net.layers():
+                layer.choose_shift()
+        j, k = torch.randint(0, len(place), (batch,)), torch.randint(0, len(splits), (2 * batch,))
+        real = (x[j].float() / ONE for x in (place, near, own))
+        losses = net.losses(*augmented(*real, targets[j].long()))  # type: ignore[arg-type]
+        # About four splits to a splat.
+        loss = sum(v.mean() for v in losses.values()) + 4 * net.split_loss(splits[k]).mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[union-attr]
+        optimiser.step()
+        schedule.step()
+        mean += float(loss) / math.log(2) / 500
+        if i % 500 == 499:
+            print(f"{i + 1}: {mean:.3f} bits a splat", flush=True)
+            mean = 0.0
+    torch.save(net.state_dict(), records / "state.pt")
+    data_bytes = zlib.compress(net.to_bytes(), 9)
+    network_module.PATH.write_bytes(data_bytes)
+    print(f"{len(place)} splats; {len(data_bytes)} bytes in {network_module.PATH}")
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"record": record, "train": train})
