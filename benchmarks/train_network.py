@@ -1,9 +1,9 @@
 """Train the entropy model: `python benchmarks/train_network.py record FITS...`, then `train`.
 
 `record` encodes pictures at several steps with the present encoder and keeps, for every splat and every split
-of the position tree, the network's inputs and the symbols that were coded; `train` fits the network to them and
-writes splat2d/codec/network.bin. Changing that file changes the format. Train on pictures that no benchmark
-measures.
+of the position tree, the network's inputs and the symbols that were coded; `train` fits the network to them
+and writes splat2d/codec/network.bin. Changing that file changes the format. Train on pictures that no
+benchmark measures.
 """
 
 from __future__ import annotations
