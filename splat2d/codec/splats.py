@@ -145,7 +145,7 @@ class Batch:
         m = n[many].astype(np.int64)
         rows = self.rows("angle", channels + 2, chosen=many)
         sector = self.coder.symbols("angle", rows, None if values is None else sector_of(values[many], m))
-        # Sector s holds the indices t with round(SECTORS t / n) = s modulo SECTORS: from start, `size` of them.
+        # Sector s holds the `size` indices t from start on with round(SECTORS t / n) = s modulo SECTORS.
         start = -((m - 2 * m * sector) // (2 * SECTORS))
         size = -((m - 2 * m * (sector + 1)) // (2 * SECTORS)) - start
         rest = None if values is None else (values[many] - start) % m
