@@ -300,16 +300,20 @@ def augmented(
     n = len(targets)
     mirror, transpose = torch.rand(n) < 0.5, torch.rand(n) < 0.5
     negative = torch.where(torch.rand(n) < 0.5, -1, 1)[:, None]
-    near, own, targets = near.clone(), own.clone(), targets.clone()
+    place, near, own, targets = place.clone(), near.clone(), own.clone(), targets.clone()
     flip = torch.where(mirror, -1.0, 1.0)
-    near[:, :, 1] *= flip[:, None]
-    near[:, :, 6] *= flip[:, None]
+    for column in (1, 6, 19, 21):
+        near[:, :, column] *= flip[:, None]
+    place[:, 14] *= flip
     own[:, 7] *= flip
     dx, dy = near[:, :, 1].clone(), near[:, :, 2].clone()
     near[:, :, 1] = torch.where(transpose[:, None], dy, dx)
     near[:, :, 2] = torch.where(transpose[:, None], dx, dy)
-    near[:, :, 5] = torch.where(transpose[:, None], -near[:, :, 5], near[:, :, 5])
-    own[:, 6] = torch.where(transpose, -own[:, 6], own[:, 6])
+    turn = torch.where(transpose, -1.0, 1.0)
+    for column in (5, 18, 20):
+        near[:, :, column] *= turn[:, None]
+    place[:, 13] *= turn
+    own[:, 6] *= turn
     angle, count = targets[:, 6], targets[:, 7]
     angle = torch.where(mirror, (count - angle) % count, angle)
     half = (count + (torch.rand(n) < 0.5).long() * (count % 2)) // 2

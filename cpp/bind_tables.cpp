@@ -46,13 +46,13 @@ void check_integers(const Context& context, const Ints2& integers) {
 }
 
 // Inputs of points [N, 2] of a tier: place [N, P] and near [N, K, F].
-nb::tuple around(const Context& context, const Pairs& points, const Pairs& density, int tier) {
+nb::tuple around(const Context& context, const Pairs& points, const Pairs& surroundings, int tier) {
   check_points(points);
   check_tier(tier);
   const size_t n = points.shape(0);
-  require(density.shape(0) == n && density.shape(1) == 2, "density must be [N, 2]");
+  require(surroundings.shape(0) == n && surroundings.shape(1) == 4, "surroundings must be [N, 4]");
   std::vector<float> place(n * Context::kPlaceInputs), near(n * Context::kNear * Context::kNearInputs);
-  context.around(points.data(), density.data(), n, tier, place.data(), near.data());
+  context.around(points.data(), surroundings.data(), n, tier, place.data(), near.data());
   return nb::make_tuple(numpy(std::move(place), {n, Context::kPlaceInputs}),
                         numpy(std::move(near), {n, Context::kNear, Context::kNearInputs}));
 }
@@ -128,7 +128,7 @@ void bind_tables(nb::module_& m) {
             c.add(integers.data(), integers.shape(0));
           },
           "integers"_a.noconvert())
-      .def("around", &around, "points"_a.noconvert(), "density"_a.noconvert(), "tier"_a)
+      .def("around", &around, "points"_a.noconvert(), "surroundings"_a.noconvert(), "tier"_a)
       .def("self_inputs", &self_inputs, "integers"_a.noconvert(), "tier"_a, "known"_a);
   nb::class_<Network>(m, "Network")
       .def(
@@ -143,11 +143,11 @@ void bind_tables(nb::module_& m) {
       .def("symbols", &Network::symbols, "head"_a);
   m.def("fold_angles", &folded, "rows"_a.noconvert(), "counts"_a.noconvert());
   m.def(
-      "densities",
+      "surroundings",
       [](const Pairs& points, int tier) {
         check_points(points);
         const size_t n = points.shape(0);
-        return numpy(densities(points.data(), n, check_tier(tier)), {n, 2});
+        return numpy(surroundings(points.data(), n, check_tier(tier)), {n, 4});
       },
       "points"_a.noconvert(), "tier"_a);
   m.attr("NEAR") = Context::kNear;

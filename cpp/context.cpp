@@ -30,8 +30,8 @@ int64_t log2_q6(int64_t x) {
   return kOne * whole + (whole >= 6 ? x >> (whole - 6) : x << (6 - whole)) - kOne;
 }
 
-std::vector<int64_t> densities(const int64_t* points, size_t n, int tier) {
-  std::vector<int64_t> out(2 * n);
+std::vector<int64_t> surroundings(const int64_t* points, size_t n, int tier) {
+  std::vector<int64_t> out(4 * n);
   for (int scale = 0; scale < 2; ++scale) {
     const int shift = kPositionBits + 2 + (kTiers - tier) / 2 + 2 * scale;
     int64_t across = 0, down = 0;
@@ -39,16 +39,37 @@ std::vector<int64_t> densities(const int64_t* points, size_t n, int tier) {
       across = std::max(across, (points[2 * i] >> shift) + 3);
       down = std::max(down, (points[2 * i + 1] >> shift) + 3);
     }
-    std::vector<int32_t> grid(static_cast<size_t>(across * down), 0);
-    const auto at = [&](size_t i) {
-      return static_cast<size_t>(((points[2 * i + 1] >> shift) + 1) * across + (points[2 * i] >> shift) + 1);
+    const auto square_of = [&](size_t i) {
+      return ((points[2 * i + 1] >> shift) + 1) * across + (points[2 * i] >> shift) + 1;
     };
-    for (size_t i = 0; i < n; ++i) ++grid[at(i)];
+    // Points sorted by square, in index order inside each.
+    std::vector<int32_t> start(static_cast<size_t>(across * down) + 1, 0);
+    for (size_t i = 0; i < n; ++i) ++start[square_of(i) + 1];
+    for (size_t s = 1; s < start.size(); ++s) start[s] += start[s - 1];
+    std::vector<int32_t> next(start.begin(), start.end() - 1), sorted(n);
+    for (size_t i = 0; i < n; ++i) sorted[next[square_of(i)]++] = static_cast<int32_t>(i);
+    const int64_t reach = int64_t{1} << (2 * (shift - 6) - 2);  // (half a square)^2, in (1/64 px)^2
     for (size_t i = 0; i < n; ++i) {
-      int64_t around = 0;
-      for (int64_t dy = -1; dy <= 1; ++dy)
-        for (int64_t dx = -1; dx <= 1; ++dx) around += grid[at(i) + dy * across + dx];
-      out[2 * i + scale] = log2_q6(around);
+      const int64_t square = square_of(i);
+      int64_t count = 0, cosine = 0, sine = 0;
+      for (int64_t dy = -1; dy <= 1; ++dy) {
+        const int32_t begin = start[square + dy * across - 1], end = start[square + dy * across + 2];
+        count += end - begin;
+        if (scale) continue;
+        for (int32_t k = begin; k < end; ++k) {
+          const int64_t x = (points[2 * sorted[k]] - points[2 * i]) >> 6;
+          const int64_t y = (points[2 * sorted[k] + 1] - points[2 * i + 1]) >> 6;
+          const int64_t distance = x * x + y * y;
+          if (distance == 0) continue;
+          const int64_t weight = kOne * reach / (reach + distance);
+          cosine += weight * (x * x - y * y) / distance;
+          sine += weight * 2 * x * y / distance;
+        }
+      }
+      out[4 * i + scale] = log2_q6(count);
+      if (scale) continue;
+      out[4 * i + 2] = cosine;
+      out[4 * i + 3] = sine;
     }
   }
   return out;
@@ -91,7 +112,7 @@ void Context::add(const int32_t* integers, size_t n) {
   }
 }
 
-void Context::around(const int64_t* points, const int64_t* density, size_t n, int tier, float* place,
+void Context::around(const int64_t* points, const int64_t* surroundings, size_t n, int tier, float* place,
                      float* near) const {
   std::fill_n(place, n * kPlaceInputs, 0.0f);
   std::fill_n(near, n * kNear * kNearInputs, 0.0f);
@@ -100,8 +121,8 @@ void Context::around(const int64_t* points, const int64_t* density, size_t n, in
       log2_q6(static_cast<int64_t>(canvas_.width) * canvas_.height) - log2_q6(std::max<int64_t>(counts_[tier], 1));
   for (size_t p = 0; p < n; ++p) {
     float* out = place + kPlaceInputs * p;
-    out[0] = input(density[2 * p]);
-    out[1] = input(density[2 * p + 1]);
+    out[0] = input(surroundings[4 * p]);
+    out[1] = input(surroundings[4 * p + 1]);
     out[2] = input(log_step_);
     out[3] = input(log_spacing_);
     out[4] = input(spacing);
@@ -109,6 +130,8 @@ void Context::around(const int64_t* points, const int64_t* density, size_t n, in
     out[6] = channels_ % 2 == 0 ? kOne : 0;
     for (int i = 0; i < 5; ++i) out[7 + i] = m ? input(sums_[i] / m) : 0;
     out[12] = input(log2_q6(1 + m) / 2);
+    out[13] = input(surroundings[4 * p + 2]);
+    out[14] = input(surroundings[4 * p + 3]);
   }
   if (m == 0) return;
 
@@ -181,6 +204,11 @@ void Context::around(const int64_t* points, const int64_t* density, size_t n, in
       const int64_t a = (along >> 6) * (along >> 6), b = (away >> 6) * (away >> 6);
       out[14] = input(kOne * (a - b) / (a + b + 1));
       for (int c = 0; c < 3; ++c) out[15 + c] = input(closeness * k.logs[c] / kOne);
+      out[18] = input(closeness * static_cast<int64_t>(out[5]) / kOne);
+      out[19] = input(closeness * static_cast<int64_t>(out[6]) / kOne);
+      const int64_t u = dx >> 6, v = dy >> 6, square = u * u + v * v + 1;
+      out[20] = input(closeness * (u * u - v * v) / square);
+      out[21] = input(closeness * 2 * u * v / square);
     }
   }
 }

@@ -18,8 +18,8 @@ int64_t log2_q6(int64_t x);
 class Context {
  public:
   static constexpr int kNear = 8;         // nearest known splats that are looked at
-  static constexpr int kNearInputs = 18;  // of each of them
-  static constexpr int kPlaceInputs = 13;
+  static constexpr int kNearInputs = 22;  // of each of them
+  static constexpr int kPlaceInputs = 15;
   static constexpr int kSelfInputs = 11;
   static constexpr int kLevels = 14;  // of energy that the splat's own integers tell, 0 where not yet known
 
@@ -30,8 +30,8 @@ class Context {
   void add(const int32_t* integers, size_t n);
 
   // Inputs of points (x, y pairs in Q12 px from the margin's corner) of a tier: place [n, kPlaceInputs] and
-  // near [n, kNear, kNearInputs]. density: [n, 2] from `densities`.
-  void around(const int64_t* points, const int64_t* density, size_t n, int tier, float* place, float* near) const;
+  // near [n, kNear, kNearInputs]. surroundings: [n, 4] from `surroundings`.
+  void around(const int64_t* points, const int64_t* surroundings, size_t n, int tier, float* place, float* near) const;
 
   // What splats [n, C + 5] say of themselves when `known` of their integers are decoded, in coding order:
   // magnitudes, area, aspect, angle, signs. out: [n, kSelfInputs]; levels: [n].
@@ -58,7 +58,9 @@ class Context {
   std::array<int64_t, 5> sums_{};  // of the four |logs| and of log_aspect in Q6
 };
 
-// log2 in Q6 of the number of points in the 3 x 3 squares around each, at the tier's size and four times it, [n, 2].
-std::vector<int64_t> densities(const int64_t* points, size_t n, int tier);
+// What the points of a tier say of each other, [n, 4] in Q6: log2 of their number in the 3 x 3 squares around each, at
+// the tier's size and at four times it; and in the smaller squares the sum of cos 2 phi and sin 2 phi of the directions
+// to the others, near ones the more.
+std::vector<int64_t> surroundings(const int64_t* points, size_t n, int tier);
 
 }  // namespace splat2d

@@ -86,7 +86,7 @@ PLACE_INPUTS: int  # P
 SELF_INPUTS: int  # S
 ENERGY_LEVELS: int
 
-def densities(points: _I64, tier: int) -> _I64: ...  # [N, 2] -> [N, 2]
+def surroundings(points: _I64, tier: int) -> _I64: ...  # [N, 2] -> [N, 4]
 def fold_angles(rows: _F64, counts: _I32) -> _F64: ...  # [N, sectors] -> [N, sectors]
 
 class Context:
@@ -103,7 +103,7 @@ class Context:
     def around(
         self,
         points: _I64,  # [N, 2]
-        density: _I64,  # [N, 2]
+        surroundings: _I64,  # [N, 4]
         tier: int,
     ) -> tuple[_F32, _F32]: ...  # place [N, P], near [N, K, F]
     def self_inputs(

@@ -37,7 +37,7 @@ class Batch:
         layout: of the file.
         tier: of these splats.
         leaves: of these splats.
-        density: [n, 2] around them.
+        surroundings: [n, 4], what the tier's leaves say of each other.
         given: [n, C + 5] integers when encoding, else None.
     """
 
@@ -48,14 +48,14 @@ class Batch:
         layout: Layout,
         tier: int,
         leaves: Leaves,
-        density: Ints,
+        surroundings: Ints,
         given: Int32s | None,
     ) -> None:
         self.coder, self.context, self.layout, self.tier = coder, context, layout, tier
         self.leaves, self.given = leaves, given
         self.q = np.zeros((len(leaves.corners), layout.channels + 5), np.int32)
         middle = leaves.corners + np.array([leaves.width // 2, leaves.height // 2])
-        self.hidden = network().embed(*context.around(middle, density, tier), tier)
+        self.hidden = network().embed(*context.around(middle, surroundings, tier), tier)
 
     def rows(
         self, head: str, known: int, limits: Ints = NO_LIMITS, chosen: Ints | None = None
@@ -221,11 +221,11 @@ def code_splats(coder: Coder, layout: Layout, integers: Int32s | None, *, tiers:
         leaves, order = code_positions(coder, layout, tier, np.concatenate(centers), positions)
         if given is not None:
             given = given[order]
-        density = native.densities(leaves.corners, tier)
+        surroundings = native.surroundings(leaves.corners, tier)
         for batch in range(min(BATCHES, count)):
             part = slice(batch, None, BATCHES)
             corners = Leaves(np.ascontiguousarray(leaves.corners[part]), leaves.width, leaves.height)
-            near = np.ascontiguousarray(density[part])
+            near = np.ascontiguousarray(surroundings[part])
             q = Batch(
                 coder, context, layout, tier, corners, near, None if given is None else given[part]
             ).code()
