@@ -11,6 +11,7 @@ namespace {
 
 // The filter between levels; output pixel X lies between input pixels 2 X and 2 X + 1.
 constexpr float kFilter[4] = {0.125f, 0.375f, 0.375f, 0.125f};
+constexpr float kLeastPart = 0.2f, kLeastDensity = 1e-4f;
 constexpr int kAverageLevels = 6;  // weights are averaged up to 2^6 px
 
 Canvas half_of(Canvas c) { return {(c.width + 1) / 2, (c.height + 1) / 2}; }
@@ -139,7 +140,7 @@ double Distortion::evaluate(const float* error, int channels, int threads, float
 float Distortion::density(float x, float y, float deviation) const {
   const float variance = deviation * deviation;
   const int wanted = deviation > 1 ? static_cast<int>(std::log2(deviation)) : 0;
-  float sum = 0;
+  float sum = 0, positive = 0;
   for (int l = 0; l < levels(); ++l) {
     const Averages& a = averages_[l];
     const int plane = std::clamp(wanted - l, 0, static_cast<int>(a.planes.size()) - 1);
@@ -147,9 +148,13 @@ float Distortion::density(float x, float y, float deviation) const {
     const float scale = 1.0f / static_cast<float>(1 << (l + plane));
     const int ix = std::clamp(static_cast<int>(x * scale), 0, c.width - 1);
     const int iy = std::clamp(static_cast<int>(y * scale), 0, c.height - 1);
-    sum += a.planes[plane][static_cast<size_t>(iy) * c.width + ix] * variance / (variance + level_variance(l));
+    const float part =
+        a.planes[plane][static_cast<size_t>(iy) * c.width + ix] * variance / (variance + level_variance(l));
+    sum += part;
+    positive += std::max(part, 0.0f);
   }
-  return sum;
+  // Coarser levels may take back what finer ones weigh too much; some weight always stays.
+  return std::max(sum, std::max(kLeastPart * positive, kLeastDensity));
 }
 
 }  // namespace splat2d

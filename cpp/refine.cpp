@@ -19,6 +19,9 @@ uint64_t hash(uint64_t x) {  // splitmix64
   return x ^ (x >> 31);
 }
 
+// Part of the finer levels' energy of a splat that coarser levels leave at least.
+constexpr float kLeastSelf = 0.1f;
+
 bool any_color(const int32_t* k, int channels) {
   for (int c = 0; c < channels; ++c)
     if (k[c]) return true;
@@ -124,6 +127,7 @@ void Refiner::project(const Geometry& g, Projection* out) const {
                                     bounding_box(g.mean, g.shape.conic, cutoff_, canvas_), canvas_, residual_.data(),
                                     out);
   *out = {};
+  float positive = 0;
   for (int l = 0; l < distortion_->levels(); ++l) {
     const LevelSplat s = level_splat(g.mean, g.shape.conic, l);
     const Canvas canvas = distortion_->canvas(l);
@@ -133,8 +137,12 @@ void Refiner::project(const Geometry& g, Projection* out) const {
                                       l ? levels_[l - 1].data() : residual_.data(), distortion_->weights(l), &sums);
     const float factor = s.height * static_cast<float>(1 << (2 * l));
     for (int c = 0; c < channels_; ++c) out->with[c] += factor * sums.with[c];
-    out->self += factor * s.height * sums.self;
+    const float self = factor * s.height * sums.self;
+    out->self += self;
+    positive += std::max(self, 0.0f);
   }
+  // Levels see a splat as a Gaussian, which is not exact; a sum of squares stays positive.
+  out->self = std::max(out->self, kLeastSelf * positive);
 }
 
 void Refiner::add(const Geometry& g, const float* color) {
