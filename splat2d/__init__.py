@@ -69,8 +69,8 @@ def encode(
         bpp: most bits a pixel of the file.
         size: most bytes of the file.
         preset: fast, default or best, or the path of a YAML file.
-        tune: what the encoder keeps small: "psnr", squared errors, or "ms-ssim", what that metric (and the eye,
-            about as well) sees of them; None for what the preset says, "psnr" in all that are shipped.
+        tune: what the encoder keeps small: "psnr", squared errors, or "ms-ssim", what that metric sees of
+            them; None for what the preset says, "psnr" in all that are shipped.
         seed: of the encoder's random order; the same input, settings and seed give the same file.
         threads: None uses all cores; the file does not depend on it.
         progress: called with a `Progress` now and then.

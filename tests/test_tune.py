@@ -100,12 +100,12 @@ def test_distortion_follows_ms_ssim(coffee):
     pixels = load_picture(coffee).pixels
     native = core().Distortion(ms_ssim_weights(pixels))
     rng = np.random.default_rng(2)
-    rough = pixels.mean(0) - ms_ssim_weights(pixels)[0]
-    spread = rng.normal(size=x.shape[:2])
-    in_smooth, in_rough = (np.where(mask, spread, 0) for mask in (rough < np.median(rough), rough > np.median(rough)))
+    finest = ms_ssim_weights(pixels)[0]
+    smooth = finest > np.median(finest)
+    spread = rng.normal(size=finest.shape)
     loss = []
-    for pattern in (in_smooth, in_rough):
-        error = np.ascontiguousarray(np.broadcast_to(pattern, pixels.shape), np.float32)
+    for where in (smooth, ~smooth):
+        error = np.array(np.broadcast_to(where * spread, pixels.shape), np.float32)
         error *= np.float32(math.sqrt(20 / native.evaluate(error)[0]))
         noisy = np.rint(np.clip(pixels + error, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
         loss.append((ms_ssim_db(x, noisy), float(np.square(error).sum())))

@@ -28,7 +28,7 @@ class Encode:
     preset: Annotated[Literal["fast", "default", "best"], arg(help="How long to search.")] = "default"
     tune: Annotated[
         Optional[Literal["psnr", "ms-ssim"]],
-        arg(help="What to keep small: squared errors, or what MS-SSIM sees. The preset's when not given: psnr."),
+        arg(help="Keep squared errors small, or what MS-SSIM sees of them; the preset's when not given."),
     ] = None
     seed: Annotated[int, arg(metavar="N", help="Seed of the random order of refinement.")] = 0
     threads: Annotated[
@@ -89,7 +89,7 @@ class Encode:
                 "quality": encoded.quality,
                 "step": encoded.step,
                 "preset": self.preset,
-                "tune": self.tune or "psnr",
+                "tune": self.tune,
                 "seed": self.seed,
                 "notes": picture.notes,
                 "warnings": picture.warnings,
