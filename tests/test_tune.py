@@ -105,7 +105,7 @@ def test_distortion_follows_ms_ssim(coffee):
     spread = rng.normal(size=finest.shape)
     loss = []
     for where in (smooth, ~smooth):
-        error = np.array(np.broadcast_to(where * spread, pixels.shape), np.float32)
+        error = np.array(np.broadcast_to(where * spread, pixels.shape), np.float32, order="C")
         error *= np.float32(math.sqrt(20 / native.evaluate(error)[0]))
         noisy = np.rint(np.clip(pixels + error, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
         loss.append((ms_ssim_db(x, noisy), float(np.square(error).sum())))
