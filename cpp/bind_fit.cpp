@@ -1,3 +1,5 @@
+#include <nanobind/stl/shared_ptr.h>
+
 #include "bindings.hpp"
 #include "fitter.hpp"
 #include "refine.hpp"
@@ -14,7 +16,7 @@ Canvas canvas_of(const Floats3& image) {
 Refiner make_refiner(const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
   require(integers.shape(1) == static_cast<size_t>(fitter.channels() + 5), "integers must be [N, C + 5]");
   return Refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter.target(),
-                 fitter.canvas(), fitter.channels(), step, chroma_step, cutoff, fitter.threads());
+                 fitter.distortion(), fitter.canvas(), fitter.channels(), step, chroma_step, cutoff, fitter.threads());
 }
 
 nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
@@ -35,13 +37,47 @@ nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats
 }  // namespace
 
 void bind_fit(nb::module_& m) {
+  nb::class_<Distortion>(m, "Distortion")
+      .def(
+          "__init__",
+          [](Distortion* self, const std::vector<Floats2>& weights) {
+            require(!weights.empty() && weights.size() <= Distortion::kMaxLevels, "weights must have 1 to 8 levels");
+            const Canvas canvas =
+                make_canvas(static_cast<int>(weights[0].shape(1)), static_cast<int>(weights[0].shape(0)));
+            std::vector<std::vector<float>> planes;
+            size_t height = weights[0].shape(0), width = weights[0].shape(1);
+            for (const Floats2& w : weights) {
+              require(w.shape(0) == height && w.shape(1) == width, "each level must be half of the one before");
+              planes.emplace_back(w.data(), w.data() + w.size());
+              height = (height + 1) / 2;
+              width = (width + 1) / 2;
+            }
+            new (self) Distortion(canvas, std::move(planes));
+          },
+          "weights"_a)
+      .def(
+          "evaluate",
+          [](const Distortion& self, const Floats3& error, int threads) {
+            const size_t channels = error.shape(0), height = error.shape(1), width = error.shape(2);
+            const Canvas canvas = canvas_of(error);
+            require(canvas.width == self.canvas(0).width && canvas.height == self.canvas(0).height,
+                    "error must have the weights' size");
+            std::vector<float> gradient(error.size());
+            const double total = self.evaluate(error.data(), static_cast<int>(channels), threads, gradient.data());
+            return nb::make_tuple(total, numpy(std::move(gradient), {channels, height, width}));
+          },
+          "error"_a.noconvert(), "threads"_a = 1);
+
   nb::class_<Fitter>(m, "Fitter")
       .def(
           "__init__",
           [](Fitter* self, const Floats3& image, const In<float, nb::ndim<1>>& background, double step, double lambda,
-             double chroma_step, double cutoff, int memory, int threads) {
+             double chroma_step, double cutoff, int memory, int threads, std::shared_ptr<const Distortion> distortion) {
             const Canvas canvas = canvas_of(image);
             require(background.shape(0) == image.shape(0), "background must have one value a channel");
+            require(!distortion ||
+                        (distortion->canvas(0).width == canvas.width && distortion->canvas(0).height == canvas.height),
+                    "distortion must have the picture's size");
             FitOptions o;
             o.step = step;
             o.lambda = lambda;
@@ -50,10 +86,11 @@ void bind_fit(nb::module_& m) {
             o.memory = memory;
             o.threads = std::max(threads, 1);
             nb::gil_scoped_release release;
-            new (self) Fitter(image.data(), static_cast<int>(image.shape(0)), canvas, background.data(), o);
+            new (self) Fitter(image.data(), static_cast<int>(image.shape(0)), canvas, background.data(), o,
+                              std::move(distortion));
           },
           "image"_a.noconvert(), "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25,
-          "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1)
+          "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1, "distortion"_a = nb::none())
       .def_prop_ro("count", &Fitter::count)
       .def_prop_ro("sse", &Fitter::sse)
       .def_prop_ro("bits", &Fitter::bits)

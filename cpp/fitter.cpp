@@ -78,14 +78,20 @@ void add_scaled(std::vector<float>& a, const std::vector<float>& b, double facto
 
 }  // namespace
 
-Fitter::Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options)
-    : channels_(channels), canvas_(canvas), options_(options), background_(background, background + channels) {
+Fitter::Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options,
+               std::shared_ptr<const Distortion> distortion)
+    : channels_(channels),
+      canvas_(canvas),
+      options_(options),
+      background_(background, background + channels),
+      distortion_(std::move(distortion)) {
   basis_.assign(color_basis(channels), color_basis(channels) + channels * channels);
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   negative_target_.resize(plane * channels);
   for (int c = 0; c < channels; ++c)
     for (size_t i = 0; i < plane; ++i) negative_target_[c * plane + i] = background_[c] - image[c * plane + i];
   residual_.resize(plane * channels);
+  if (distortion_) error_.resize(residual_.size());
   set_rate(options.step, options.lambda);
   refresh();
 }
@@ -130,8 +136,9 @@ double Fitter::evaluate() {
   const Splats s{count(), channels_, means_.data(), conics_.data(), colors_.data()};
   sse_ = render_forward(s, canvas_, static_cast<float>(options_.cutoff), negative_target_.data(), false,
                         residual_.data(), options_.threads);
+  weighed_ = distortion_ ? distortion_->evaluate(residual_.data(), channels_, options_.threads, error_.data()) : sse_;
   bits_ = total_bits();
-  return 0.5 * (sse_ + options_.lambda * bits_);
+  return 0.5 * (weighed_ + options_.lambda * bits_);
 }
 
 // What the rate of a splat follows from.
@@ -190,7 +197,7 @@ void Fitter::add_rate_gradient(int i, float* v) const {
   for (int c = 0; c < C; ++c) {
     const float d = component_steps_[c], s = 4 * k[c] / d;
     // A smooth sign rounds the corner of |k| at 0.
-    v[c] += scale * (from_energy * k[c] + kColorBits * s / std::sqrt(1 + s * s) / (d + std::fabs(k[c])));
+    v[c] += scale * unit_k_[i] * (from_energy * k[c] + kColorBits * s / std::sqrt(1 + s * s) / (d + std::fabs(k[c])));
   }
   const float g11 = l[0] * l[0] + l[2] * l[2], g22 = l[1] * l[1] + l[3] * l[3], g12 = l[0] * l[1] + l[2] * l[3];
   const float from_aspect = 0.5f * t.r2 / t.x * t.cosh / t.det;
@@ -199,8 +206,16 @@ void Fitter::add_rate_gradient(int i, float* v) const {
   v[C + 4] += scale * from_aspect * 2 * g12 * unit_e_[i];
 }
 
+float Fitter::density(int i) const {
+  if (!distortion_) return 1;
+  const float* l = &frames_[4 * static_cast<size_t>(i)];
+  const float deviation = std::sqrt(std::fabs(l[0] * l[3] - l[1] * l[2]));
+  return distortion_->density(means_[2 * static_cast<size_t>(i)], means_[2 * static_cast<size_t>(i) + 1], deviation);
+}
+
 void Fitter::update_metric() {
   const int n = count(), C = channels_;
+  unit_k_.resize(n);
   unit_u_.resize(n);
   unit_e_.resize(n);
   amplitude_.resize(n);
@@ -208,7 +223,10 @@ void Fitter::update_metric() {
 #pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
     float energy = floor2;
-    for (int c = 0; c < C; ++c) energy += k_[static_cast<size_t>(C) * i + c] * k_[static_cast<size_t>(C) * i + c];
+    const float weight = density(i);
+    for (int c = 0; c < C; ++c)
+      energy += weight * k_[static_cast<size_t>(C) * i + c] * k_[static_cast<size_t>(C) * i + c];
+    unit_k_[i] = 1 / std::sqrt(weight);
     amplitude_[i] = std::sqrt(energy);
     unit_u_[i] = 1.41421356f / amplitude_[i];
     unit_e_[i] = 2.0f / amplitude_[i];
@@ -223,7 +241,7 @@ void Fitter::gradient(std::vector<float>* out) {
   std::vector<float> v_means(2 * static_cast<size_t>(n)), v_conics(3 * static_cast<size_t>(n));
   v_colors_.resize(static_cast<size_t>(C) * n);
   const Splats s{n, C, means_.data(), conics_.data(), colors_.data()};
-  render_backward(s, canvas_, static_cast<float>(options_.cutoff), residual_.data(), v_means.data(), v_conics.data(),
+  render_backward(s, canvas_, static_cast<float>(options_.cutoff), error().data(), v_means.data(), v_conics.data(),
                   v_colors_.data(), options_.threads);
 #pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
@@ -235,7 +253,7 @@ void Fitter::gradient(std::vector<float>* out) {
     for (int j = 0; j < C; ++j) {
       float sum = 0;
       for (int c = 0; c < C; ++c) sum += basis_[C * j + c] * vc[c];
-      v[j] = sum / norms_[i];
+      v[j] = sum / norms_[i] * unit_k_[i];
     }
     const float* vm = &v_means[2 * static_cast<size_t>(i)];
     v[C] = (l[0] * vm[0] + l[2] * vm[1]) * unit_u_[i];
@@ -267,7 +285,8 @@ void Fitter::apply(const std::vector<float>& direction, float t, const FitState&
     const float* z = &direction[static_cast<size_t>(P) * i];
     const float* m = &from.means[2 * static_cast<size_t>(i)];
     const float* l = &from.frames[4 * static_cast<size_t>(i)];
-    for (int c = 0; c < C; ++c) k_[static_cast<size_t>(C) * i + c] = from.k[static_cast<size_t>(C) * i + c] + t * z[c];
+    for (int c = 0; c < C; ++c)
+      k_[static_cast<size_t>(C) * i + c] = from.k[static_cast<size_t>(C) * i + c] + t * z[c] * unit_k_[i];
     const auto bounded = [&](int j, float unit, float limit) { return std::clamp(t * z[C + j] * unit, -limit, limit); };
     const float u1 = bounded(0, unit_u_[i], 1.0f), u2 = bounded(1, unit_u_[i], 1.0f);
     const float et = bounded(2, unit_e_[i], 0.7f), ed = bounded(3, unit_e_[i], 0.7f), es = bounded(4, unit_e_[i], 0.7f);
@@ -385,8 +404,8 @@ int Fitter::prune(double factor) {
       cross += colors_[j] * v_colors_[j];
     }
     const double bits = constant_bits() + splat_bits(i);
-    // SSE without the splat minus SSE with it
-    if (energy - 2 * cross <= factor * options_.lambda * std::max(bits, 8.0)) {
+    // Distortion without the splat minus distortion with it
+    if (density(i) * energy - 2 * cross <= factor * options_.lambda * std::max(bits, 8.0)) {
       mask[i] = 0;
       ++removed;
     }

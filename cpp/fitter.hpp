@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "distortion.hpp"
 #include "quantizer.hpp"
 #include "raster.hpp"
 
@@ -42,19 +43,21 @@ struct Pair {  // one L-BFGS pair
 
 class Fitter {
  public:
-  // image: [C, H, W] float32 in [0, 1]; background: [C].
-  Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options);
+  // image: [C, H, W] float32 in [0, 1]; background: [C]; distortion: null for SSE.
+  Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options,
+         std::shared_ptr<const Distortion> distortion = nullptr);
 
   int count() const { return static_cast<int>(means_.size() / 2); }
   int channels() const { return channels_; }
   Canvas canvas() const { return canvas_; }
   int threads() const { return options_.threads; }
   const std::vector<float>& target() const { return negative_target_; }
+  const Distortion* distortion() const { return distortion_.get(); }
 
   // Changes D and lambda; what has been fitted stays.
   void set_rate(double step, double lambda);
 
-  // Removes splats whose removal costs less than factor * lambda * bits. Returns how many went.
+  // Removes splats whose removal costs less distortion than factor * lambda * bits. Returns how many went.
   int prune(double factor);
 
   // Matching pursuit: adds splats where the blurred residual promises most. Returns candidates found and added.
@@ -91,6 +94,10 @@ class Fitter {
   float splat_bits(int i) const;
   double total_bits() const;
   void add_rate_gradient(int i, float* v) const;
+  // Half of the distortion's gradient, [C, H, W]; the residual itself for SSE.
+  const std::vector<float>& error() const { return distortion_ ? error_ : residual_; }
+  // Distortion of a splat's contribution over its squares.
+  float density(int i) const;
   void gradient(std::vector<float>* out);
   void update_metric();
   void apply(const std::vector<float>& direction, float t, const struct FitState& from);
@@ -104,17 +111,19 @@ class Fitter {
   std::vector<float> background_, basis_, component_steps_;
   std::vector<float> negative_target_;  // background - image
   std::vector<float> residual_;         // render - image
+  std::shared_ptr<const Distortion> distortion_;
+  std::vector<float> error_;
 
   std::vector<float> means_;   // [N, 2]
   std::vector<float> frames_;  // [N, 4] row-major L
   std::vector<float> k_;       // [N, C] amplitudes in the colour basis, times sqrt(pi det L)
 
-  std::vector<float> conics_, colors_, norms_;      // derived
-  std::vector<float> unit_u_, unit_e_, amplitude_;  // metric
-  std::vector<float> v_colors_;                     // of the last gradient, for pruning
+  std::vector<float> conics_, colors_, norms_;               // derived
+  std::vector<float> unit_k_, unit_u_, unit_e_, amplitude_;  // metric
+  std::vector<float> v_colors_;                              // of the last gradient, for pruning
   std::vector<float> gradient_;
   std::vector<Pair> pairs_;
-  double sse_ = 0, bits_ = 0, value_ = 0;
+  double sse_ = 0, weighed_ = 0, bits_ = 0, value_ = 0;  // weighed_: the distortion
 };
 
 struct FitState {

@@ -143,6 +143,28 @@ void project(const Ellipse& e, Box box, Canvas canvas, const float* picture, Pro
 }
 
 template <int C>
+void project_weighted(const Ellipse& e, Box box, Canvas canvas, const float* picture, const float* weights,
+                      Projection* out) {
+  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+  v16 with[C], self = zero();
+  for (int c = 0; c < C; ++c) with[c] = zero();
+  visit(
+      e, box,
+      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+        const size_t at = static_cast<size_t>(y) * canvas.width + x;
+        const int room = canvas.width - x;
+        const v16 wg = g * (room >= kLanes ? load(weights + at) : load_partial(weights + at, room));
+        for (int c = 0; c < C; ++c)
+          with[c] +=
+              wg * (room >= kLanes ? load(picture + c * plane + at) : load_partial(picture + c * plane + at, room));
+        self += wg * g;
+      },
+      [](float) SPLAT2D_LAMBDA_INLINE {});
+  for (int c = 0; c < C; ++c) out->with[c] = sum(with[c]);
+  out->self = sum(self);
+}
+
+template <int C>
 void add(const Ellipse& e, Box box, Canvas canvas, const float* color, float* picture) {
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   visit(
@@ -309,6 +331,7 @@ const Kernels SPLAT2D_KERNELS = {
     {accumulate<1>, accumulate<2>, accumulate<3>, accumulate<4>},
     {backward<1>, backward<2>, backward<3>, backward<4>},
     {project<1>, project<2>, project<3>, project<4>},
+    {project_weighted<1>, project_weighted<2>, project_weighted<3>, project_weighted<4>},
     {add<1>, add<2>, add<3>, add<4>},
     count_pairs,
     dot,

@@ -63,6 +63,9 @@ struct Kernels {
                                  float* v_mean, float* v_conic, float* v_color);
   // Inner products of one Gaussian with a picture and with itself.
   void (*project[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* picture, Projection* out);
+  // The same weighed by a plane: <w picture_c, g> and <w g, g>.
+  void (*project_weighted[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* picture,
+                                         const float* weights, Projection* out);
   // picture += color g
   void (*add[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, float* picture);
   double (*count_pairs)(const Ellipse& e, Box box);

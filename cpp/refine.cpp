@@ -19,6 +19,9 @@ uint64_t hash(uint64_t x) {  // splitmix64
   return x ^ (x >> 31);
 }
 
+// Part of the finer levels' energy of a splat that coarser levels leave at least.
+constexpr float kLeastSelf = 0.1f;
+
 bool any_color(const int32_t* k, int channels) {
   for (int c = 0; c < channels; ++c)
     if (k[c]) return true;
@@ -49,10 +52,11 @@ struct Refiner::Region {
   Box box;  // pixels that this splat may touch
 };
 
-Refiner::Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, Canvas canvas, int channels,
-                 double step, int chroma_step, double cutoff, int threads)
+Refiner::Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, const Distortion* distortion,
+                 Canvas canvas, int channels, double step, int chroma_step, double cutoff, int threads)
     : integers_(std::move(integers)),
       negative_target_(&negative_target),
+      distortion_(distortion),
       residual_(negative_target.size()),
       canvas_(canvas),
       channels_(channels),
@@ -111,7 +115,60 @@ double Refiner::render() {
     colors.insert(colors.end(), color, color + channels_);
   }
   const Splats s{static_cast<int>(means.size() / 2), channels_, means.data(), conics.data(), colors.data()};
-  return render_forward(s, canvas_, cutoff_, negative_target_->data(), false, residual_.data(), threads_);
+  const double sse = render_forward(s, canvas_, cutoff_, negative_target_->data(), false, residual_.data(), threads_);
+  if (distortion_) levels_ = distortion_->pyramid(residual_.data(), channels_, threads_);
+  return sse;
+}
+
+void Refiner::project(const Geometry& g, Projection* out) const {
+  const Kernels& k = kernels();
+  if (!distortion_)
+    return k.project[channels_ - 1](make_ellipse(g.mean, g.shape.conic, cutoff_),
+                                    bounding_box(g.mean, g.shape.conic, cutoff_, canvas_), canvas_, residual_.data(),
+                                    out);
+  *out = {};
+  float positive = 0;
+  for (int l = 0; l < distortion_->levels(); ++l) {
+    const LevelSplat s = level_splat(g.mean, g.shape.conic, l);
+    const Canvas canvas = distortion_->canvas(l);
+    Projection sums;
+    k.project_weighted[channels_ - 1](make_ellipse(s.mean, s.conic, cutoff_),
+                                      bounding_box(s.mean, s.conic, cutoff_, canvas), canvas,
+                                      l ? levels_[l - 1].data() : residual_.data(), distortion_->weights(l), &sums);
+    const float factor = s.height * static_cast<float>(1 << (2 * l));
+    for (int c = 0; c < channels_; ++c) out->with[c] += factor * sums.with[c];
+    const float self = factor * s.height * sums.self;
+    out->self += self;
+    positive += std::max(self, 0.0f);
+  }
+  // Levels see a splat as a Gaussian, which is not exact; a sum of squares stays positive.
+  out->self = std::max(out->self, kLeastSelf * positive);
+}
+
+void Refiner::add(const Geometry& g, const float* color) {
+  const auto add = kernels().add[channels_ - 1];
+  add(make_ellipse(g.mean, g.shape.conic, cutoff_), bounding_box(g.mean, g.shape.conic, cutoff_, canvas_), canvas_,
+      color, residual_.data());
+  for (int l = 1; l <= static_cast<int>(levels_.size()); ++l) {
+    const LevelSplat s = level_splat(g.mean, g.shape.conic, l);
+    const Canvas canvas = distortion_->canvas(l);
+    float shade[kMaxChannels];
+    for (int c = 0; c < channels_; ++c) shade[c] = color[c] * s.height;
+    add(make_ellipse(s.mean, s.conic, cutoff_), bounding_box(s.mean, s.conic, cutoff_, canvas), canvas, shade,
+        levels_[l - 1].data());
+  }
+}
+
+bool Refiner::inside(const Geometry& g, const Box& box) const {
+  for (int l = 0; l <= static_cast<int>(levels_.size()); ++l) {
+    const LevelSplat s = level_splat(g.mean, g.shape.conic, l);
+    const Box b = l ? bounding_box(s.mean, s.conic, cutoff_, distortion_->canvas(l))
+                    : bounding_box(g.mean, g.shape.conic, cutoff_, canvas_);
+    const int size = 1 << l;
+    if (!b.empty() && (b.x0 * size < box.x0 || b.y0 * size < box.y0 || b.x1 * size > box.x1 || b.y1 * size > box.y1))
+      return false;
+  }
+  return true;
 }
 
 std::vector<float> Refiner::savings() {
@@ -125,9 +182,7 @@ std::vector<float> Refiner::savings() {
     float color[kMaxChannels];
     color_of(q, g.shape.norm, color);
     Projection sums;
-    kernels().project[channels_ - 1](make_ellipse(g.mean, g.shape.conic, cutoff_),
-                                     bounding_box(g.mean, g.shape.conic, cutoff_, canvas_), canvas_, residual_.data(),
-                                     &sums);
+    project(g, &sums);
     for (int c = 0; c < channels_; ++c) out[i] += color[c] * (color[c] * sums.self - 2 * sums.with[c]);
   }
   return out;
@@ -146,16 +201,10 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
   start.energy_class = energy_class(q, steps_);
   const int r = start.energy_class;
   if (!build(q, &start)) return;
-  const Canvas reach{region.box.x1, region.box.y1};
-  const auto footprint = [&](const Geometry& g) { return bounding_box(g.mean, g.shape.conic, cutoff_, canvas_); };
-  const auto inside = [&](const Box& b) {
-    return b.empty() || (b.x0 >= region.box.x0 && b.y0 >= region.box.y0 && b.x1 <= reach.width && b.y1 <= reach.height);
-  };
   float color[kMaxChannels];
   color_of(q, start.shape.norm, color);
   for (int c = 0; c < C; ++c) color[c] = -color[c];
-  kernels().add[C - 1](make_ellipse(start.mean, start.shape.conic, cutoff_), footprint(start), canvas_, color,
-                       residual_.data());
+  add(start, color);
 
   struct Move {
     int32_t q[kMaxChannels + 5];
@@ -170,13 +219,12 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
       if (!shape_in_range(m->g.energy_class, m->q[C], m->q[C + 1])) return;
       quantize_position(m->g.energy_class, canvas_, start.mean[0], start.mean[1], m->q + C);
     }
-    m->valid = build(m->q, &m->g) && inside(footprint(m->g));
+    m->valid = build(m->q, &m->g) && inside(m->g, region.box);
   };
   const auto measure = [&](Move* m) {
     if (!m->valid) return;
     Projection raw;
-    kernels().project[C - 1](make_ellipse(m->g.mean, m->g.shape.conic, cutoff_), footprint(m->g), canvas_,
-                             residual_.data(), &raw);
+    project(m->g, &raw);
     const float norm = m->g.shape.norm;
     for (int j = 0; j < C; ++j) {
       m->sums.with[j] = 0;
@@ -289,8 +337,7 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
   chosen.energy_class = energy_class(q, steps_);
   build(q, &chosen);
   color_of(q, chosen.shape.norm, color);
-  kernels().add[C - 1](make_ellipse(chosen.mean, chosen.shape.conic, cutoff_), footprint(chosen), canvas_, color,
-                       residual_.data());
+  add(chosen, color);
 }
 
 RefineResult Refiner::sweep(double lambda, const RateTables& rates, uint64_t seed) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "distortion.hpp"
 #include "quantizer.hpp"
 #include "raster.hpp"
 
@@ -25,9 +26,9 @@ struct RefineResult {
 class Refiner {
  public:
   // integers: [N, C + 5] k, area, aspect, angle, iy, ix; removed splats have all k = 0.
-  // negative_target: [C, H, W] background - image; kept by reference.
-  Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, Canvas canvas, int channels,
-          double step, int chroma_step, double cutoff, int threads);
+  // negative_target: [C, H, W] background - image; distortion: null for SSE. Both are kept by reference.
+  Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, const Distortion* distortion,
+          Canvas canvas, int channels, double step, int chroma_step, double cutoff, int threads);
 
   // One sweep over all splats in an order drawn from `seed`. The result is the same for any number of threads.
   RefineResult sweep(double lambda, const RateTables& rates, uint64_t seed);
@@ -39,7 +40,7 @@ class Refiner {
   std::vector<int32_t> classes() const;
   // SSE of the integers, rendered afresh.
   double render();
-  // SSE saved by each splat's presence (SSE without it minus SSE with it).
+  // Distortion saved by each splat's presence (without it minus with it).
   std::vector<float> savings();
   // Sets splats' colours to zero without touching the others.
   void remove(const std::vector<int32_t>& indices);
@@ -49,12 +50,19 @@ class Refiner {
   struct Region;
   bool build(const int32_t* q, Geometry* g) const;
   void color_of(const int32_t* k, float norm, float* color) const;
+  // Inner products with the residual, weighed by the distortion.
+  void project(const Geometry& g, Projection* out) const;
+  void add(const Geometry& g, const float* color);
+  // Whether the splat stays within a box at every level.
+  bool inside(const Geometry& g, const Box& box) const;
   void refine_one(int n, double lambda, const RateTables& rates, const Region& region, int threads,
                   RefineResult* result);
 
   std::vector<int32_t> integers_;
   const std::vector<float>* negative_target_;
+  const Distortion* distortion_;
   std::vector<float> residual_;
+  std::vector<std::vector<float>> levels_;  // the residual at the distortion's levels 1 and up
   Canvas canvas_;
   int channels_, width_;
   ColorSteps steps_;

@@ -30,6 +30,7 @@ struct Planes {
 
 struct Candidate {
   float saved, x, y, scale, hxx, hyy, hxy;
+  float density;  // distortion over squares
   float blurred[kMaxChannels];
 };
 
@@ -78,14 +79,17 @@ void blur(const Planes& in, int channels, float sigma, Planes* out, int threads)
 
 // The peaks of one scale, row by row.
 void find_peaks(const Planes& b, int channels, float scale, float cell, float threshold, int threads,
-                std::vector<Candidate>* found) {
+                const Distortion* distortion, std::vector<Candidate>* found) {
   const int w = b.width, h = b.height, radius = std::max(1, static_cast<int>(std::lround(0.8f * scale / cell)));
   const size_t plane = static_cast<size_t>(w) * h;
   std::vector<float> energy(plane);
 #pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int y = 0; y < h; ++y)
-    kernels().energy_row(b.plane(0) + static_cast<size_t>(y) * w, plane, channels, 4 * kPi * scale * scale, w,
-                         energy.data() + static_cast<size_t>(y) * w);
+  for (int y = 0; y < h; ++y) {
+    float* row = energy.data() + static_cast<size_t>(y) * w;
+    kernels().energy_row(b.plane(0) + static_cast<size_t>(y) * w, plane, channels, 4 * kPi * scale * scale, w, row);
+    if (distortion)
+      for (int x = 0; x < w; ++x) row[x] /= distortion->density((x + 0.5f) * cell, (y + 0.5f) * cell, scale);
+  }
   std::vector<std::vector<Candidate>> rows(h);
 #pragma omp parallel for schedule(dynamic, 16) num_threads(threads) if (threads > 1)
   for (int y = 0; y < h; ++y)
@@ -106,6 +110,7 @@ void find_peaks(const Planes& b, int channels, float scale, float cell, float th
       k.x = (x + 0.5f) * cell;
       k.y = (y + 0.5f) * cell;
       k.scale = scale;
+      k.density = distortion ? distortion->density(k.x, k.y, scale) : 1;
       float length = 0;
       for (int c = 0; c < channels; ++c) {
         k.blurred[c] = b.plane(c)[at];
@@ -151,7 +156,7 @@ std::vector<Candidate> suppress(std::vector<Candidate> all, Canvas canvas, float
 
 Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
   const int C = channels_, threads = options_.threads;
-  Planes grid{canvas_.width, canvas_.height, residual_};
+  Planes grid{canvas_.width, canvas_.height, error()};
   for (float& v : grid.data) v = -v;
   Planes blurred;
   std::vector<Candidate> found;
@@ -165,7 +170,8 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
     // Averaging has already blurred a coarser grid by a pixel's variance.
     const double sigma = std::sqrt(std::max(on_grid * on_grid - (cell == 1 ? 0.0 : 1.0 / 12), 0.2));
     blur(grid, C, static_cast<float>(sigma), &blurred, threads);
-    find_peaks(blurred, C, static_cast<float>(scale), cell, static_cast<float>(options.threshold), threads, &found);
+    find_peaks(blurred, C, static_cast<float>(scale), cell, static_cast<float>(options.threshold), threads,
+               distortion_.get(), &found);
   }
   std::vector<Candidate> seeds = suppress(std::move(found), canvas_, static_cast<float>(options.separation));
   const int candidates = static_cast<int>(seeds.size());
@@ -173,7 +179,7 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
   // few seeds while the picture is bare, all of them once it is nearly explained.
   double promised = 0;
   size_t kept = 0;
-  while (kept < seeds.size() && (kept < kLeastSeeds || promised < options.energy * sse_))
+  while (kept < seeds.size() && (kept < kLeastSeeds || promised < options.energy * weighed_))
     promised += seeds[kept++].saved;
   seeds.resize(kept);
 
@@ -190,7 +196,7 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
     const float c = std::cos(angle), n = std::sin(angle);
     means.insert(means.end(), {s.x, s.y});
     frames.insert(frames.end(), {c * s1, -n * s2, n * s1, c * s2});
-    const float scale = 2 * std::sqrt(kPi * s1 * s2) * static_cast<float>(options.amplitude);
+    const float scale = 2 * std::sqrt(kPi * s1 * s2) * static_cast<float>(options.amplitude) / s.density;
     for (int j = 0; j < C; ++j) {
       float v = 0;
       for (int i = 0; i < C; ++i) v += basis_[C * j + i] * s.blurred[i];

@@ -55,6 +55,7 @@ def encode(
     bpp: float | None = None,
     size: int | None = None,
     preset: str = "default",
+    tune: Literal["psnr", "ms-ssim"] | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Any = None,
@@ -68,6 +69,8 @@ def encode(
         bpp: most bits a pixel of the file.
         size: most bytes of the file.
         preset: fast, default or best, or the path of a YAML file.
+        tune: what the encoder keeps small: "psnr", squared errors, or "ms-ssim", what that metric sees of
+            them; None for what the preset says, "psnr" in all that are shipped.
         seed: of the encoder's random order; the same input, settings and seed give the same file.
         threads: None uses all cores; the file does not depend on it.
         progress: called with a `Progress` now and then.
@@ -91,6 +94,7 @@ def encode(
         bpp=bpp,
         size=size,
         preset=preset,
+        tune=tune,
         seed=seed,
         threads=threads,
         progress=progress,

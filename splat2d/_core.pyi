@@ -157,6 +157,10 @@ isa: str  # the instruction set in use: base, v3 or v4
 
 def peak(rounds: int) -> tuple[float, float]: ...  # fused multiply-adds done by one thread, seconds
 
+class Distortion:
+    def __init__(self, weights: list[_F32]) -> None: ...  # [H, W] by level, each half of the one before
+    def evaluate(self, error: _F32, threads: int = 1) -> tuple[float, _F32]: ...  # [C, H, W] -> D, dD / 2
+
 class Fitter:
     def __init__(
         self,
@@ -168,6 +172,7 @@ class Fitter:
         cutoff: float = 9.5,
         memory: int = 12,
         threads: int = 1,
+        distortion: Distortion | None = None,  # None for SSE
     ) -> None: ...
     @property
     def count(self) -> int: ...

@@ -107,14 +107,14 @@ def test_encode_writes_the_file_and_one_line(capsys, fitter, photo: Path, tmp_pa
         (["--bpp=0.2"], {"bpp": 0.2}),
         (["--size", "20k"], {"size": 20000}),
         (
-            ["--preset", "best", "--seed", "7", "--threads", "2"],
-            {"preset": "best", "seed": 7, "threads": 2},
+            ["--preset", "best", "--tune", "ms-ssim", "--seed", "7", "--threads", "2"],
+            {"preset": "best", "tune": "ms-ssim", "seed": 7, "threads": 2},
         ),
     ],
 )
 def test_encode_passes_its_options_on(capsys, fitter, photo: Path, tmp_path: Path, arguments, expected):
     assert run(capsys, "encode", photo, tmp_path / "o.splat", *arguments)[0] == 0
-    plain = {"quality": None, "psnr": None, "bpp": None, "size": None}
+    plain = {"quality": None, "psnr": None, "bpp": None, "size": None, "tune": None}
     assert fitter["options"] == {**plain, "preset": "default", "seed": 0, "threads": None, **expected}
 
 

@@ -30,6 +30,7 @@ from .command import assert_one_line, run
         (["encode", "a", "b", "--threads", "0"], "--threads"),
         (["encode", "a", "b", "--seed", "-1"], "--seed"),
         (["encode", "a", "b", "--preset", "slow"], "slow"),
+        (["encode", "a", "b", "--tune", "ssim"], "ssim"),
         (["decode", "a", "b.png", "--scale", "-1"], "--scale"),
         (["decode", "a", "b.png", "--scale", "inf"], "--scale"),
         (["decode", "a", "b.png", "--height", "0"], "--height"),

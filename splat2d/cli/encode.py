@@ -26,6 +26,10 @@ class Encode:
         None
     )
     preset: Annotated[Literal["fast", "default", "best"], arg(help="How long to search.")] = "default"
+    tune: Annotated[
+        Optional[Literal["psnr", "ms-ssim"]],
+        arg(help="Keep squared errors small, or what MS-SSIM sees of them; the preset's when not given."),
+    ] = None
     seed: Annotated[int, arg(metavar="N", help="Seed of the random order of refinement.")] = 0
     threads: Annotated[
         Optional[int], arg(metavar="N", help="Threads; all cores when not given. The file is the same.")
@@ -60,6 +64,7 @@ class Encode:
                 bpp=self.bpp,
                 size=size,
                 preset=self.preset,
+                tune=self.tune,
                 seed=self.seed,
                 threads=self.threads,
                 progress=progress,
@@ -84,6 +89,7 @@ class Encode:
                 "quality": encoded.quality,
                 "step": encoded.step,
                 "preset": self.preset,
+                "tune": self.tune,
                 "seed": self.seed,
                 "notes": picture.notes,
                 "warnings": picture.warnings,

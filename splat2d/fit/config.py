@@ -9,6 +9,7 @@ from pathlib import Path
 from splat2d.errors import ConfigError
 
 PRESETS = ("fast", "default", "best")
+TUNES = ("psnr", "ms-ssim")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class FitConfig:
         chroma_step: chroma step over D; a multiple of 1/8.
         fit_cutoff: q at which Gaussians are cut while fitting (12.25 in the file).
         memory: pairs that the L-BFGS keeps.
+        tune: what the distortion follows, "psnr" (squared errors) or "ms-ssim".
     """
 
     rounds: int
@@ -44,6 +46,7 @@ class FitConfig:
     chroma_step: float = 1.25
     fit_cutoff: float = 9.5
     memory: int = 12
+    tune: str = "psnr"
 
     def __post_init__(self) -> None:
         """Check types and ranges; a ConfigError names the key."""
@@ -62,7 +65,11 @@ class FitConfig:
             "fit_cutoff": (4, 16),
             "memory": (1, 100),
         }
+        if self.tune not in TUNES:
+            raise ConfigError(f"tune is {self.tune!r}, expected {' or '.join(TUNES)}")
         for field in dataclasses.fields(self):
+            if field.name == "tune":
+                continue
             value = getattr(self, field.name)
             low, high = limits[field.name]
             whole = field.type == "int"

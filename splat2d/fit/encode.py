@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,6 +174,7 @@ def encode_picture(
     size: int | None = None,
     preset: str = "default",
     config: FitConfig | None = None,
+    tune: str | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: OnProgress | None = None,
@@ -188,6 +189,7 @@ def encode_picture(
         size: most bytes of the file.
         preset: fast, default or best, or the path of a YAML file.
         config: effort, instead of a preset.
+        tune: psnr or ms-ssim, instead of what the preset or config says.
         seed: of the refinement's random order.
         threads: of the native core (all cores when None); the file does not depend on it.
         progress: called after each step of the optimiser.
@@ -203,6 +205,8 @@ def encode_picture(
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]} contradict each other: give one target")
     config = config or load_config(preset)
+    if tune is not None:
+        config = replace(config, tune=tune)
     workers = thread_count(threads)
     writer = _Writer(picture, config, workers)
     _, height, width = picture.pixels.shape

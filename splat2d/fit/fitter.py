@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from splat2d._backend import core
 from splat2d.fit.config import FitConfig
+from splat2d.fit.perceptual import half_weights, ms_ssim_weights
 from splat2d.fit.rates import rate_tables
 from splat2d.render import CUTOFF
 
@@ -100,6 +101,7 @@ class PictureFit:
         self.threads = threads
         self.seed = seed
         self.background = background_of(pixels)
+        self._weights = ms_ssim_weights(pixels) if config.tune == "ms-ssim" else None
         self._on_progress = on_progress
         self._work = share_of_work
         self._control = control
@@ -114,7 +116,11 @@ class PictureFit:
 
     def _native(self, pixels: NDArray[np.float32], scale: float) -> Fitter:
         """A native fitter for the picture shrunk by `scale`; areas, D^2 and lambda shrink by its square."""
-        return core().Fitter(
+        native = core()
+        weights = self._weights
+        if weights is not None and scale == 2:
+            weights = half_weights(weights)
+        return native.Fitter(
             pixels,
             background_floats(self.background),
             self.step / scale,
@@ -123,6 +129,7 @@ class PictureFit:
             self.config.fit_cutoff,
             self.config.memory,
             self.threads,
+            None if weights is None else native.Distortion(weights),
         )
 
     def _optimise(self) -> Fitter:

@@ -1,0 +1,149 @@
+"""What an error weighs, by place and by scale, so that squared errors follow MS-SSIM.
+
+Source: Multi-scale structural similarity for image quality assessment (2003), section 3. With x the original
+and e the error, 1 - contrast x structure of one window is exactly var(e) / (var(x) + var(x + e) + C2). With
+var(x) for var(x + e), and each window spread over its pixels, 1 - MS-SSIM is a quadratic form in e: at each
+scale the error is weighed by the inverse local variance of the original, less the same of its local means, to
+which SSIM is blind. Luminance, which only the coarsest scale has, is left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# MS-SSIM's own constants: exponents by scale, window in px, and C2 for values in [0, 1].
+EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+WINDOW_RADIUS, WINDOW_SIGMA = 5, 1.5
+C2 = 0.03**2
+
+LEVELS = 3  # of the native distortion's pyramid; its last stands for all coarser ones
+SIDE_MIN = 16  # px; scales with a smaller side are left out
+# Full weights (1) would leave textures too fine a colour step, which is one for the whole picture.
+POWER = 0.75
+GAIN = 4.0  # of all weights, so that a quality gives about the file size that it gives for PSNR
+LEAST = 1e-3  # of the finest level's largest weight
+# A coarser level takes back what the finer ones weigh too much, because SSIM does not see an error's local
+# mean; at most this part, and nothing near the border, where splats may lie half outside.
+TAKE_BACK = 0.7
+BORDER = 2  # px of the level
+
+
+def halved(planes: NDArray[Any]) -> NDArray[Any]:
+    """Means of 2 x 2 pixels of [..., H, W]; an odd last row or column stands alone."""
+    h, w = planes.shape[-2:]
+    pad = [(0, 0)] * (planes.ndim - 2) + [(0, h % 2), (0, w % 2)]
+    p = np.pad(planes, pad, mode="edge")
+    mean = (p[..., ::2, ::2] + p[..., 1::2, ::2] + p[..., ::2, 1::2] + p[..., 1::2, 1::2]) / 4
+    return np.ascontiguousarray(mean, planes.dtype)
+
+
+def windowed(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means of [..., H, W] under the Gaussian window of SSIM; beyond the border stands its pixel."""
+    taps = np.exp(-0.5 * (np.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1) / WINDOW_SIGMA) ** 2)
+    taps /= taps.sum()
+    for axis in (-2, -1):
+        pad = [(0, 0)] * planes.ndim
+        pad[axis] = (WINDOW_RADIUS, WINDOW_RADIUS)
+        padded = np.moveaxis(np.pad(planes, pad, mode="edge"), axis, 0)
+        total = np.zeros_like(np.moveaxis(planes, axis, 0))
+        for i, tap in enumerate(taps):
+            total += tap * padded[i : i + len(total)]
+        planes = np.moveaxis(total, 0, axis)
+    return planes
+
+
+def level_variance(level: int) -> float:
+    """Variance of the native pyramid's filter up to a level, px^2 (cpp/distortion.hpp)."""
+    return 0.25 * (4**level - 1)
+
+
+def shares(variance: float, levels: int) -> list[tuple[int, float]]:
+    """Levels, and their parts, that together see of an error what a blur of this variance (px^2) does."""
+    for level in range(levels - 1):
+        low, high = level_variance(level), level_variance(level + 1)
+        if variance < high:
+            part = (variance - low) / (high - low)
+            return [(level, 1 - part), (level + 1, part)]
+    return [(levels - 1, 1.0)]
+
+
+def resized(plane: NDArray[np.float64], by: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """A plane of weights `by` levels coarser, or finer when negative, cut to `shape`."""
+    for _ in range(by):
+        plane = halved(plane)
+    size = 2 ** max(-by, 0)
+    return plane.repeat(size, 0).repeat(size, 1)[: shape[0], : shape[1]]
+
+
+def least_beneath(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The least value of a plane under the native filter of each pixel of the next level."""
+    h, w = plane.shape
+    p = np.pad(plane, ((1, 2 + h % 2), (1, 2 + w % 2)), mode="edge")
+    rows = np.minimum.reduce([p[i : i + 2 * ((h + 1) // 2) : 2] for i in range(4)])
+    return np.minimum.reduce([rows[:, i : i + 2 * ((w + 1) // 2) : 2] for i in range(4)])
+
+
+def bounded(weights: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Weights whose distortion is never negative.
+
+    Coarser levels are averages of finer ones, so what a level takes back is covered if the finer levels weigh
+    more everywhere under its filter.
+    """
+    weights = [np.maximum(weights[0], LEAST * weights[0].max()), *weights[1:]]
+    cover = weights[0]
+    for level in range(1, len(weights)):
+        cover = least_beneath(cover)
+        most = np.zeros(cover.shape)
+        most[BORDER:-BORDER, BORDER:-BORDER] = TAKE_BACK
+        weights[level] = np.maximum(weights[level], -most * cover)
+        cover = cover + weights[level]
+    return weights
+
+
+def ms_ssim_weights(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Weights of squared errors that make their sum follow 1 - MS-SSIM.
+
+    Args:
+        pixels: the original, [C, H, W] in [0, 1]. Alpha is weighed as the colours are.
+
+    Returns:
+        [H, W] and up to two further levels, each half of the one before, rounded up. Those of coarser levels
+        may be negative.
+    """
+    scales = [pixels[: 3 if len(pixels) >= 3 else 1]]
+    while len(scales) < len(EXPONENTS) and min(scales[-1].shape[1:]) >= SIDE_MIN:
+        scales.append(halved(scales[-1]))
+    levels = min(LEVELS, len(scales))
+    weights = [np.zeros(scale.shape[1:]) for scale in scales[:levels]]
+    log_weight = total = 0.0
+    for scale, (exponent, planes) in enumerate(zip(EXPONENTS, scales, strict=False)):
+        x = planes.astype(np.float64)
+        variance = np.maximum(windowed(x * x) - windowed(x) ** 2, 0)
+        weight = (windowed(1 / (2 * variance + C2)) ** POWER).mean(0)
+        log_weight += exponent * float(np.log(weight).mean())
+        total += exponent
+        pooled = (4**scale - 1) / 12  # variance of the means of pixels that the scale consists of
+        meant = pooled + 4**scale * WINDOW_SIGMA**2  # and of the window's local mean
+        seen = [(level, part) for level, part in shares(pooled, levels)]
+        if meant < level_variance(levels):
+            seen += [(level, -part) for level, part in shares(meant, levels)]
+        for level, part in seen:
+            weights[level] += part * exponent * resized(weight, level - scale, weights[level].shape)
+    factor = GAIN / (total * np.exp(log_weight / total))
+    return [np.ascontiguousarray(w * factor, np.float32) for w in bounded(weights)]
+
+
+def half_weights(weights: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """The weights for the picture at half its size (an odd last row or column left out)."""
+    height, width = (n // 2 for n in weights[0].shape)
+    halves = [halved(weights[0]), *weights[2:]]
+    if len(weights) > 1:
+        halves[0] = halves[0] + weights[1]
+    out = []
+    for plane in halves:
+        out.append(np.ascontiguousarray(plane[:height, :width]))
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return out

@@ -1,0 +1,167 @@
+"""The ms-ssim tune: its weights, its distortion, and what it buys on a real picture."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import splat2d
+from splat2d._backend import core
+from splat2d.errors import ConfigError
+from splat2d.fit.encode import encode_picture
+from splat2d.fit.perceptual import half_weights, ms_ssim_weights
+from splat2d.pictures import load_picture
+
+SIZES = [(1, 1), (1, 9), (15, 16), (17, 40), (33, 64), (101, 67)]
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory) -> str:
+    """A preset of few rounds, some at half resolution."""
+    path = tmp_path_factory.mktemp("configs") / "quick.yaml"
+    path.write_text("half_rounds: 2\nhalf_steps: 4\nrounds: 3\nsteps: 5\nfinal_steps: 4\nsweeps: 2\n")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def coffee(samples):
+    """A picture of 224 x 176 px: a cup on a wooden table, smooth and textured."""
+    from PIL import Image
+
+    with Image.open(samples / "coffee.png") as picture:
+        return picture.convert("RGB").resize((300, 200)).crop((40, 12, 264, 188))
+
+
+def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """[C, H, W] in [0, 1], rough on the left and nearly flat on the right."""
+    rough = np.random.default_rng(height * width).random((channels, height, width), np.float32)
+    return (0.5 + (rough - 0.5) * np.linspace(1, 0.02, width, dtype=np.float32)).astype(np.float32)
+
+
+def level_sizes(height: int, width: int, levels: int) -> list[tuple[int, int]]:
+    return [(-(-height // 2**level), -(-width // 2**level)) for level in range(levels)]
+
+
+def ms_ssim_db(a: np.ndarray, b: np.ndarray) -> float:
+    """MS-SSIM of two pictures [H, W, 3] uint8, dB."""
+    torch = pytest.importorskip("torch")
+    from pytorch_msssim import ms_ssim
+
+    x, y = (torch.from_numpy(np.array(p)).permute(2, 0, 1)[None].float() for p in (a, b))
+    return -10 * math.log10(1 - ms_ssim(x, y, data_range=255).item())
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_weights_halve_from_level_to_level(height: int, width: int):
+    weights = ms_ssim_weights(noise(height, width))
+    assert [w.shape for w in weights] == level_sizes(height, width, len(weights))
+    assert all(w.dtype == np.float32 and np.isfinite(w).all() for w in weights)
+    assert (weights[0] > 0).all()
+    halves = half_weights(weights)
+    if min(height, width) > 1:
+        assert [w.shape for w in halves] == level_sizes(height // 2, width // 2, len(halves))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_smooth_places_weigh_more(channels: int):
+    weights = ms_ssim_weights(noise(96, 128, channels))
+    assert weights[0][:, 96:].mean() > 4 * weights[0][:, :32].mean()
+
+
+def test_a_flat_picture_weighs_the_same_everywhere():
+    finest = ms_ssim_weights(np.full((3, 80, 80), 0.5, np.float32))[0]
+    assert np.ptp(finest) < 1e-5 * finest.mean()
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_distortion_is_never_negative_and_its_gradient_is_exact(height: int, width: int):
+    native = core().Distortion(ms_ssim_weights(noise(height, width)))
+    rng = np.random.default_rng(1)
+    for blur in (1, 4, 16):  # the coarser levels take back what smooth errors weigh
+        shape = (3, -(-height // blur), -(-width // blur))
+        a, b = (
+            rng.normal(size=shape).repeat(blur, 1).repeat(blur, 2)[:, :height, :width].astype(np.float32)
+            for _ in range(2)
+        )
+        value, gradient = native.evaluate(np.ascontiguousarray(a))
+        other, _ = native.evaluate(np.ascontiguousarray(b))
+        both, _ = native.evaluate(np.ascontiguousarray(a + b))
+        assert value > 0
+        assert value == pytest.approx(float((a.astype(float) * gradient).sum()), rel=1e-4)
+        assert both == pytest.approx(value + other + 2 * float((b * gradient).sum(dtype=float)), rel=1e-3)
+        assert native.evaluate(np.ascontiguousarray(a), 3)[0] == value
+
+
+def test_distortion_follows_ms_ssim(coffee):
+    """Equal distortion of two kinds of error is about equal MS-SSIM; equal SSE is far from it."""
+    x = np.asarray(coffee)
+    pixels = load_picture(coffee).pixels
+    native = core().Distortion(ms_ssim_weights(pixels))
+    rng = np.random.default_rng(2)
+    finest = ms_ssim_weights(pixels)[0]
+    smooth = finest > np.median(finest)
+    spread = rng.normal(size=finest.shape)
+    loss = []
+    for where in (smooth, ~smooth):
+        error = np.array(np.broadcast_to(where * spread, pixels.shape), np.float32, order="C")
+        error *= np.float32(math.sqrt(20 / native.evaluate(error)[0]))
+        noisy = np.rint(np.clip(pixels + error, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+        loss.append((ms_ssim_db(x, noisy), float(np.square(error).sum())))
+    assert abs(loss[0][0] - loss[1][0]) < 1.5
+    assert loss[1][1] > 2 * loss[0][1]
+
+
+def test_psnr_is_the_default(coffee, quick):
+    plain = splat2d.encode(coffee, quality=40, preset=quick)
+    assert splat2d.encode(coffee, quality=40, preset=quick, tune="psnr") == plain
+    assert splat2d.encode(coffee, quality=40, preset=quick, tune="ms-ssim") != plain
+
+
+def test_ms_ssim_tune_wins_by_a_margin(coffee):
+    x = np.asarray(coffee)
+    plain = splat2d.encode(coffee, quality=60, preset="fast")
+    tuned = splat2d.encode(coffee, size=len(plain), preset="fast", tune="ms-ssim")
+    assert len(tuned) <= len(plain)
+    assert ms_ssim_db(x, splat2d.decode(tuned)) > ms_ssim_db(x, splat2d.decode(plain)) + 0.3
+
+
+def test_a_preset_may_name_the_tune(coffee, quick, tmp_path):
+    path = tmp_path / "tuned.yaml"
+    with open(quick) as file:
+        path.write_text(file.read() + "tune: ms-ssim\n")
+    named = splat2d.encode(coffee, quality=40, preset=quick, tune="ms-ssim")
+    assert splat2d.encode(coffee, quality=40, preset=str(path)) == named
+    assert splat2d.encode(coffee, quality=40, preset=str(path), tune="psnr") != named
+
+
+@pytest.mark.parametrize("bad", ["ssim", "", 3, None])
+def test_an_unknown_tune_is_one_clear_line(bad, quick, tmp_path):
+    path = tmp_path / "bad.yaml"
+    with open(quick) as file:
+        path.write_text(file.read() + f"tune: {'null' if bad is None else repr(bad)}\n")
+    with pytest.raises(ConfigError, match=r"tune is .*, expected psnr or ms-ssim"):
+        splat2d.encode(np.zeros((4, 4), np.uint8), preset=str(path))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 7), (40, 23), (130, 70)])
+def test_all_modes_and_sizes(height: int, width: int, channels: int, quick):
+    picture = np.rint(noise(height, width, channels) * 255).astype(np.uint8).transpose(1, 2, 0)
+    data = splat2d.encode(picture, quality=85, preset=quick, tune="ms-ssim")
+    assert splat2d.decode(data).shape == (height, width, channels)
+
+
+def test_psnr_target_is_plain_psnr(coffee, quick):
+    encoded = encode_picture(load_picture(coffee), psnr=28, preset=quick, tune="ms-ssim")
+    assert encoded.psnr >= 28
+    error = splat2d.decode(encoded.data).astype(float) - np.asarray(coffee)
+    assert encoded.psnr == pytest.approx(10 * math.log10(255**2 / np.square(error).mean()), abs=1e-3)
+
+
+def test_tuned_file_does_not_depend_on_threads(coffee, quick):
+    first, *others = [
+        splat2d.encode(coffee, quality=50, preset=quick, tune="ms-ssim", threads=n) for n in (1, 2, 3)
+    ]
+    assert all(other == first for other in others)
