@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "kernels.hpp"
+#include "network.hpp"
 
 namespace splat2d {
 
@@ -62,8 +63,8 @@ std::vector<int64_t> surroundings(const int64_t* points, size_t n, int tier) {
           const int64_t distance = x * x + y * y;
           if (distance == 0) continue;
           const int64_t weight = kOne * reach / (reach + distance);
-          cosine += weight * (x * x - y * y) / distance;
-          sine += weight * 2 * x * y / distance;
+          cosine += floor_div(weight * (x * x - y * y), distance);
+          sine += floor_div(weight * 2 * x * y, distance);
         }
       }
       out[4 * i + scale] = log2_q6(count);
@@ -98,6 +99,8 @@ void Context::add(const int32_t* integers, size_t n) {
     const int64_t turn = (static_cast<int64_t>(q[C + 2]) << 16) / angle_count(r, q[C + 1]);
     k.sine = sine_q15(turn);
     k.cosine = turn <= 32768 ? sine_q15(32768 - turn) : -sine_q15(turn - 32768);
+    k.cosine2 = (k.cosine * k.cosine - k.sine * k.sine) >> 15;
+    k.sine2 = (2 * k.sine * k.cosine) >> 15;
     k.inverse_long = exp2_q16(-((k.log_area + k.log_aspect) >> 1));
     k.inverse_short = exp2_q16(-((k.log_area - k.log_aspect) >> 1));
     for (int c = 0; c < C; ++c) {
@@ -157,7 +160,7 @@ void Context::around(const int64_t* points, const int64_t* surroundings, size_t 
     ys[at] = y_[i];
     weights[at] = (int64_t{1} << 32) / (area_[i] + own_area);
   }
-#pragma omp parallel for schedule(static) if (n > 256)
+#pragma omp parallel for schedule(static) if (n >= kManyRows)
   for (size_t p = 0; p < n; ++p) {
     thread_local std::vector<int64_t> scores;
     const int64_t x = points[2 * p], y = points[2 * p + 1];
@@ -165,22 +168,23 @@ void Context::around(const int64_t* points, const int64_t* surroundings, size_t 
     if (left > right) continue;
     int64_t best[kNear], chosen[kNear];
     int found = 0;
-    for (int64_t row = std::max<int64_t>((y >> bucket) - 1, 0); row <= std::min((y >> bucket) + 1, down - 1); ++row) {
+    // The point's own row first, so that later ones seldom change the list. By score, then by this order.
+    const int64_t middle = y >> bucket;
+    for (const int64_t row : {middle, middle - 1, middle + 1}) {
+      if (row < 0 || row >= down) continue;
       const int64_t begin = start[row * across + left], end = start[row * across + right + 1];
       if (scores.size() < static_cast<size_t>(end - begin)) scores.resize(end - begin);
       kernels().score_neighbours(x, y, &xs[0] + begin, &ys[0] + begin, &weights[0] + begin, end - begin, scores.data());
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t score = scores[i - begin], index = indices[i];
-        // By score, then by index: insertion into a short sorted list.
-        const auto before = [&](int j) { return score < best[j] || (score == best[j] && index < chosen[j]); };
-        if (found == kNear && !before(kNear - 1)) continue;
+        const int64_t score = scores[i - begin];
+        if (found == kNear && score >= best[kNear - 1]) continue;
         int j = found < kNear ? found++ : kNear - 1;
-        for (; j > 0 && before(j - 1); --j) {
+        for (; j > 0 && score < best[j - 1]; --j) {
           best[j] = best[j - 1];
           chosen[j] = chosen[j - 1];
         }
         best[j] = score;
-        chosen[j] = index;
+        chosen[j] = indices[i];
       }
     }
     for (int j = 0; j < found; ++j) {
@@ -195,20 +199,21 @@ void Context::around(const int64_t* points, const int64_t* surroundings, size_t 
       out[2] = input(signed_log((dy * inverse_own) >> 22, kOne));
       out[3] = input(((k.log_area >> 1) - own_log) >> 10);
       out[4] = input(std::min<int64_t>(k.log_aspect >> 10, 5 * kOne));
-      out[5] = input((((k.cosine * k.cosine - k.sine * k.sine) >> 15) * elongation) >> 25);
-      out[6] = input((((2 * k.sine * k.cosine) >> 15) * elongation) >> 25);
+      out[5] = input((k.cosine2 * elongation) >> 25);
+      out[6] = input((k.sine2 * elongation) >> 25);
       for (int c = 0; c < 4; ++c) out[7 + c] = input(k.logs[c]);
       out[11] = static_cast<float>(closeness);
       out[12] = input(log2_q6(kOne + ((std::abs(along) * k.inverse_long) >> 22)) - 6 * kOne);
       out[13] = input(log2_q6(kOne + ((std::abs(away) * k.inverse_short) >> 22)) - 6 * kOne);
-      const int64_t a = (along >> 6) * (along >> 6), b = (away >> 6) * (away >> 6);
-      out[14] = input(kOne * (a - b) / (a + b + 1));
-      for (int c = 0; c < 3; ++c) out[15 + c] = input(closeness * k.logs[c] / kOne);
-      out[18] = input(closeness * static_cast<int64_t>(out[5]) / kOne);
-      out[19] = input(closeness * static_cast<int64_t>(out[6]) / kOne);
-      const int64_t u = dx >> 6, v = dy >> 6, square = u * u + v * v + 1;
-      out[20] = input(closeness * (u * u - v * v) / square);
-      out[21] = input(closeness * 2 * u * v / square);
+      // Cosine and sine of twice the direction to the known splat, Q6.
+      const int64_t u = dx >> 6, v = dy >> 6, inverse = (int64_t{1} << 30) / (u * u + v * v + 1);
+      const int64_t toward2 = ((u * u - v * v) * inverse) >> 24, across2 = (2 * u * v * inverse) >> 24;
+      out[14] = input((toward2 * k.cosine2 + across2 * k.sine2) >> 15);
+      for (int c = 0; c < 3; ++c) out[15 + c] = input((closeness * k.logs[c]) >> 6);
+      out[18] = input((closeness * static_cast<int64_t>(out[5])) >> 6);
+      out[19] = input((closeness * static_cast<int64_t>(out[6])) >> 6);
+      out[20] = input((closeness * toward2) >> 6);
+      out[21] = input((closeness * across2) >> 6);
     }
   }
 }

@@ -42,9 +42,10 @@ class Context {
 
  private:
   struct Known {
-    int64_t log_area, log_aspect, sine, cosine;  // Q16, Q16, Q15, Q15
-    int64_t inverse_long, inverse_short;         // Q16 px^-1
-    int64_t logs[kMaxChannels];                  // signed log2(1 + |k|), Q6; by slot: luma, two opponents, alpha
+    int64_t log_area, log_aspect;          // Q16
+    int64_t sine, cosine, sine2, cosine2;  // of the angle and of twice the angle, Q15
+    int64_t inverse_long, inverse_short;   // Q16 px^-1
+    int64_t logs[kMaxChannels];            // signed log2(1 + |k|), Q6; by slot: luma, two opponents, alpha
   };
   int slot(int channel) const { return channel == channels_ - 1 && channels_ % 2 == 0 ? 3 : channel; }
 

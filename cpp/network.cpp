@@ -117,7 +117,7 @@ void Network::embed(const float* place, const float* near, size_t n, int tier, f
   constexpr int K = Context::kNear, P = Context::kPlaceInputs, F = Context::kNearInputs;
   const auto dense = kernels().dense;
   const int inputs = trunk_.inputs, summed = near_last_.outputs;
-#pragma omp parallel for schedule(static) if (n > 4 * kRows)
+#pragma omp parallel for schedule(static) if (n >= kManyRows)
   for (size_t begin = 0; begin < n; begin += kRows) {
     const size_t rows = std::min(kRows, n - begin);
     std::vector<float> first(rows * K * near_first_.width), last(rows * K * near_last_.width), x(rows * inputs),
@@ -149,7 +149,7 @@ void Network::rows(int head, const float* hidden, const float* self, const int32
   const int H = trunk_.outputs, symbols = b.outputs;
   const auto dense = kernels().dense;
   const int32_t* table = weight_table();
-#pragma omp parallel for schedule(static) if (n > 4 * kRows)
+#pragma omp parallel for schedule(static) if (n >= kManyRows)
   for (size_t begin = 0; begin < n; begin += kRows) {
     const size_t rows = std::min(kRows, n - begin);
     std::vector<float> x(rows * a.inputs), y(rows * a.width), z(rows * b.width);

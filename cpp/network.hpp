@@ -12,6 +12,9 @@
 
 namespace splat2d {
 
+// Fewer rows are not worth waking threads for.
+constexpr size_t kManyRows = 2048;
+
 // y = clamp((W x + b) >> shift): b by a row's index where there are several.
 struct Layer {
   int inputs, outputs, biases, shift;
