@@ -46,13 +46,13 @@ void check_integers(const Context& context, const Ints2& integers) {
 }
 
 // Inputs of points [N, 2] of a tier: place [N, P] and near [N, K, F].
-nb::tuple around(const Context& context, const Pairs& points, const Pairs& surroundings, int tier) {
+nb::tuple around(const Context& context, const Pairs& points, const Pairs& surroundings, int tier, int threads) {
   check_points(points);
   check_tier(tier);
   const size_t n = points.shape(0);
   require(surroundings.shape(0) == n && surroundings.shape(1) == 4, "surroundings must be [N, 4]");
   std::vector<float> place(n * Context::kPlaceInputs), near(n * Context::kNear * Context::kNearInputs);
-  context.around(points.data(), surroundings.data(), n, tier, place.data(), near.data());
+  context.around(points.data(), surroundings.data(), n, tier, threads, place.data(), near.data());
   return nb::make_tuple(numpy(std::move(place), {n, Context::kPlaceInputs}),
                         numpy(std::move(near), {n, Context::kNear, Context::kNearInputs}));
 }
@@ -68,18 +68,19 @@ nb::tuple self_inputs(const Context& context, const Ints2& integers, int tier, i
   return nb::make_tuple(numpy(std::move(out), {n, Context::kSelfInputs}), numpy(std::move(levels), {n}));
 }
 
-nb::ndarray<nb::numpy, float> embed(const Network& network, const Floats2& place, const Floats3& near, int tier) {
+nb::ndarray<nb::numpy, float> embed(const Network& network, const Floats2& place, const Floats3& near, int tier,
+                                    int threads) {
   const size_t n = place.shape(0);
   require(place.shape(1) == Context::kPlaceInputs && near.shape(0) == n && near.shape(1) == Context::kNear &&
               near.shape(2) == Context::kNearInputs,
           "place must be [N, P] and near [N, K, F]");
   std::vector<float> out(n * network.hidden());
-  network.embed(place.data(), near.data(), n, check_tier(tier), out.data());
+  network.embed(place.data(), near.data(), n, check_tier(tier), threads, out.data());
   return numpy(std::move(out), {n, static_cast<size_t>(network.hidden())});
 }
 
 Rows network_rows(const Network& network, int head, const Floats2& hidden, const Floats2& self, const Ints1& levels,
-                  const Symbols& limits) {
+                  const Symbols& limits, int threads) {
   const size_t n = hidden.shape(0);
   require(head >= 0 && head < network.heads(), "no such head");
   require(hidden.shape(1) == static_cast<size_t>(network.hidden()), "hidden must be [N, H]");
@@ -92,7 +93,7 @@ Rows network_rows(const Network& network, int head, const Floats2& hidden, const
         "level or limit out of range");
   const size_t k = network.symbols(head);
   std::vector<double> out(n * k);
-  network.rows(head, hidden.data(), self.data(), levels.data(), limits.shape(0) ? limits.data() : nullptr, n,
+  network.rows(head, hidden.data(), self.data(), levels.data(), limits.shape(0) ? limits.data() : nullptr, n, threads,
                out.data());
   return numpy(std::move(out), {n, k});
 }
@@ -128,7 +129,7 @@ void bind_tables(nb::module_& m) {
             c.add(integers.data(), integers.shape(0));
           },
           "integers"_a.noconvert())
-      .def("around", &around, "points"_a.noconvert(), "surroundings"_a.noconvert(), "tier"_a)
+      .def("around", &around, "points"_a.noconvert(), "surroundings"_a.noconvert(), "tier"_a, "threads"_a = 1)
       .def("self_inputs", &self_inputs, "integers"_a.noconvert(), "tier"_a, "known"_a);
   nb::class_<Network>(m, "Network")
       .def(
@@ -137,9 +138,9 @@ void bind_tables(nb::module_& m) {
             new (self) Network(static_cast<const uint8_t*>(data.data()), data.size());
           },
           "data"_a)
-      .def("embed", &embed, "place"_a.noconvert(), "near"_a.noconvert(), "tier"_a)
+      .def("embed", &embed, "place"_a.noconvert(), "near"_a.noconvert(), "tier"_a, "threads"_a = 1)
       .def("rows", &network_rows, "head"_a, "hidden"_a.noconvert(), "self_inputs"_a.noconvert(), "levels"_a.noconvert(),
-           "limits"_a.noconvert())
+           "limits"_a.noconvert(), "threads"_a = 1)
       .def("symbols", &Network::symbols, "head"_a);
   m.def("fold_angles", &folded, "rows"_a.noconvert(), "counts"_a.noconvert());
   m.def(

@@ -14,19 +14,14 @@ namespace splat2d {
 namespace {
 
 constexpr int64_t kInsideWeight = 31;   // extra weight of the canvas over its margin
-constexpr int64_t kLargestTable = 256;  // cells of more splats code their split uniformly
+constexpr int64_t kLargestTable = 255;  // cells of more splats code their split uniformly
+// Most splats of the cells of each group.
+constexpr int64_t kGroups[] = {1, 3, 15, kLargestTable, INT64_MAX};
 
 // Side of the root cell in px: the least power of two that holds a canvas side and both margins.
 int64_t root_size(int side) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(side + 2 * kMargin))); }
 
 }  // namespace
-
-void normalise(const int32_t* weights, int symbols, double* out) {
-  const int64_t sum = std::accumulate(weights, weights + symbols, int64_t{0});
-  kernels().scale_weights(weights, symbols, sum, out);
-  const double used = std::accumulate(out, out + symbols, static_cast<double>(symbols));
-  out[std::max_element(weights, weights + symbols) - weights] += static_cast<double>(kTotal) - used;
-}
 
 SplitTree::SplitTree(const Layout& layout, const int64_t* earlier, size_t earlier_count, const int64_t* positions)
     : layout_(layout),
@@ -121,16 +116,15 @@ bool SplitTree::next_level(const Network& network) {
   network.split(inputs_.data(), cells, layout_.tier, alpha_.data(), beta_.data());
 
   groups_.clear();
-  std::vector<int> by_size[10];  // of 1, 2-3, ... 128-255, 256, more
-  for (size_t c = 0; c < cells; ++c) {
-    if (inputs_[c * kInputs] == 0) continue;  // one half lies outside
-    const int size = counts_[c] > kLargestTable ? 9 : std::bit_width(static_cast<uint64_t>(counts_[c])) - 1;
-    by_size[size].push_back(static_cast<int>(c));
+  for (size_t g = 0; g < std::size(kGroups); ++g) {
+    const int64_t least = g ? kGroups[g - 1] + 1 : 1, most = kGroups[g];
+    std::vector<int> members;
+    for (size_t c = 0; c < cells; ++c)
+      if (inputs_[c * kInputs] != 0 && counts_[c] >= least && counts_[c] <= most)  // no input: one half lies outside
+        members.push_back(static_cast<int>(c));
+    const bool table = most <= kLargestTable;
+    if (!members.empty()) groups_.push_back({table ? static_cast<int>(most) + 1 : 0, std::move(members)});
   }
-  for (int s = 0; s < 10; ++s)
-    if (!by_size[s].empty())
-      groups_.push_back(
-          {s == 9 ? 0 : static_cast<int>(std::min<int64_t>(2LL << s, kLargestTable + 1)), std::move(by_size[s])});
   return true;
 }
 
@@ -149,7 +143,7 @@ void SplitTree::row(int cell, int symbols, double* out) const {
   // Below 2^37 each: products with 2^24 must stay below 2^53.
   int32_t weights[kLargestTable + 1];
   for (int i = 0; i < symbols; ++i) weights[i] = static_cast<int32_t>(f[i] >> 8);
-  normalise(weights, symbols, out);
+  kernels().normalise(weights, symbols, out);
 }
 
 bool SplitTree::set(int cell, int64_t first) {

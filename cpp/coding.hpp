@@ -15,12 +15,6 @@
 
 namespace splat2d {
 
-constexpr int64_t kTotal = 1 << 24;
-
-// Weights of one row, from 0 to 2^29, to weights >= 1 that sum to 2^24, less one; the first largest takes the
-// remainder.
-void normalise(const int32_t* weights, int symbols, double* out);
-
 // Codes how many of each cell's splats lie in its first half, level by level.
 class SplitTree {
  public:

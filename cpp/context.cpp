@@ -115,7 +115,7 @@ void Context::add(const int32_t* integers, size_t n) {
   }
 }
 
-void Context::around(const int64_t* points, const int64_t* surroundings, size_t n, int tier, float* place,
+void Context::around(const int64_t* points, const int64_t* surroundings, size_t n, int tier, int threads, float* place,
                      float* near) const {
   std::fill_n(place, n * kPlaceInputs, 0.0f);
   std::fill_n(near, n * kNear * kNearInputs, 0.0f);
@@ -160,7 +160,7 @@ void Context::around(const int64_t* points, const int64_t* surroundings, size_t 
     ys[at] = y_[i];
     weights[at] = (int64_t{1} << 32) / (area_[i] + own_area);
   }
-#pragma omp parallel for schedule(static) if (n >= kManyRows)
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n >= kManyRows)
   for (size_t p = 0; p < n; ++p) {
     thread_local std::vector<int64_t> scores;
     const int64_t x = points[2 * p], y = points[2 * p + 1];

@@ -31,7 +31,8 @@ class Context {
 
   // Inputs of points (x, y pairs in Q12 px from the margin's corner) of a tier: place [n, kPlaceInputs] and
   // near [n, kNear, kNearInputs]. surroundings: [n, 4] from `surroundings`.
-  void around(const int64_t* points, const int64_t* surroundings, size_t n, int tier, float* place, float* near) const;
+  void around(const int64_t* points, const int64_t* surroundings, size_t n, int tier, int threads, float* place,
+              float* near) const;
 
   // What splats [n, C + 5] say of themselves when `known` of their integers are decoded, in coding order:
   // magnitudes, area, aspect, angle, signs. out: [n, kSelfInputs]; levels: [n].

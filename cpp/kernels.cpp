@@ -300,10 +300,33 @@ void dense(const DenseLayer& layer, const float* x, const int32_t* index, size_t
 #pragma GCC pop_options
 
 // Products stay below 2^53 and quotients below 2^24, so that cutting the double quotient is the exact floor.
-void scale_weights(const int32_t* weights, int symbols, int64_t sum, double* out) {
+void normalise(const int32_t* weights, int symbols, double* out) {
+  int64_t sum = 0;
+  int32_t top = 0;
+  for (int i = 0; i < symbols; ++i) {
+    sum += weights[i];
+    top = weights[i] > top ? weights[i] : top;
+  }
   const double divisor = static_cast<double>(sum), total = static_cast<double>((1 << 24) - symbols);
-  for (int i = 0; i < symbols; ++i)
-    out[i] = static_cast<double>(static_cast<int32_t>(static_cast<double>(weights[i]) * total / divisor));
+  int32_t used = 0;
+  for (int i = 0; i < symbols; ++i) {
+    const int32_t w = static_cast<int32_t>(static_cast<double>(weights[i]) * total / divisor);
+    used += w;
+    out[i] = static_cast<double>(w);
+  }
+  int largest = 0;
+  while (weights[largest] != top) ++largest;
+  out[largest] += total - static_cast<double>(used);
+}
+
+void weights_of(const float* logits, int count, int symbols, const int32_t* table, int32_t* weights) {
+  int32_t top = INT32_MIN;
+  for (int i = 0; i < count; ++i) {
+    weights[i] = static_cast<int32_t>(logits[i]);
+    top = weights[i] > top ? weights[i] : top;
+  }
+  for (int i = 0; i < count; ++i) weights[i] = table[top - weights[i]];
+  for (int i = count; i < symbols; ++i) weights[i] = 0;
 }
 
 // Contraction is wanted: it measures fused multiply-adds.
@@ -346,7 +369,8 @@ const Kernels SPLAT2D_KERNELS = {
     bytes_row,
     score_neighbours,
     dense,
-    scale_weights,
+    normalise,
+    weights_of,
     peak,
 };
 

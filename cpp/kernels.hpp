@@ -85,8 +85,11 @@ struct Kernels {
   // index may be null for the first bias.
   void (*dense)(const DenseLayer& layer, const float* x, const int32_t* index, size_t rows, size_t stride, float low,
                 float* y);
-  // out = weights * (2^24 - symbols) // sum, exactly; weights below 2^29.
-  void (*scale_weights)(const int32_t* weights, int symbols, int64_t sum, double* out);
+  // out = weights * (2^24 - symbols) // (their sum), exactly, for weights below 2^29; what is left of 2^24 - symbols
+  // goes to the first of the largest.
+  void (*normalise)(const int32_t* weights, int symbols, double* out);
+  // Weights of integer logits: table[largest - logit] for the first `count`, then 0.
+  void (*weights_of)(const float* logits, int count, int symbols, const int32_t* table, int32_t* weights);
   // FMA throughput probe: `rounds` of independent multiply-adds; returns their count.
   double (*peak)(long rounds, float* sink);
 };

@@ -113,11 +113,11 @@ void Network::split(const float* inputs, size_t n, int tier, int64_t* alpha, int
   }
 }
 
-void Network::embed(const float* place, const float* near, size_t n, int tier, float* out) const {
+void Network::embed(const float* place, const float* near, size_t n, int tier, int threads, float* out) const {
   constexpr int K = Context::kNear, P = Context::kPlaceInputs, F = Context::kNearInputs;
   const auto dense = kernels().dense;
   const int inputs = trunk_.inputs, summed = near_last_.outputs;
-#pragma omp parallel for schedule(static) if (n >= kManyRows)
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n >= kManyRows)
   for (size_t begin = 0; begin < n; begin += kRows) {
     const size_t rows = std::min(kRows, n - begin);
     std::vector<float> first(rows * K * near_first_.width), last(rows * K * near_last_.width), x(rows * inputs),
@@ -143,13 +143,13 @@ void Network::embed(const float* place, const float* near, size_t n, int tier, f
 }
 
 void Network::rows(int head, const float* hidden, const float* self, const int32_t* levels, const int64_t* limits,
-                   size_t n, double* out) const {
+                   size_t n, int threads, double* out) const {
   constexpr int S = Context::kSelfInputs;
   const Layer &a = heads_[head].first, &b = heads_[head].last;
   const int H = trunk_.outputs, symbols = b.outputs;
   const auto dense = kernels().dense;
   const int32_t* table = weight_table();
-#pragma omp parallel for schedule(static) if (n >= kManyRows)
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n >= kManyRows)
   for (size_t begin = 0; begin < n; begin += kRows) {
     const size_t rows = std::min(kRows, n - begin);
     std::vector<float> x(rows * a.inputs), y(rows * a.width), z(rows * b.width);
@@ -163,9 +163,8 @@ void Network::rows(int head, const float* hidden, const float* self, const int32
     for (size_t i = 0; i < rows; ++i) {
       const float* logits = &z[i * b.width];
       const int count = limits ? static_cast<int>(std::min<int64_t>(limits[begin + i], symbols)) : symbols;
-      const float top = *std::max_element(logits, logits + count);
-      for (int s = 0; s < symbols; ++s) weights[s] = s < count ? table[static_cast<int>(top - logits[s])] : 0;
-      normalise(weights.data(), symbols, out + (begin + i) * symbols);
+      kernels().weights_of(logits, count, symbols, table, weights.data());
+      kernels().normalise(weights.data(), symbols, out + (begin + i) * symbols);
     }
   }
 }
@@ -185,7 +184,7 @@ void fold_angles(const double* rows, const int32_t* counts, size_t n, int symbol
       }
     }
     for (int s = 0; s < symbols; ++s) weights[s] = static_cast<int32_t>(sums[s] >> 2);  // below 2^28
-    normalise(weights.data(), symbols, out + i * symbols);
+    kernels().normalise(weights.data(), symbols, out + i * symbols);
   }
 }
 

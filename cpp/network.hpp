@@ -13,7 +13,7 @@
 namespace splat2d {
 
 // Fewer rows are not worth waking threads for.
-constexpr size_t kManyRows = 2048;
+constexpr size_t kManyRows = 256;
 
 // y = clamp((W x + b) >> shift): b by a row's index where there are several.
 struct Layer {
@@ -31,12 +31,12 @@ class Network {
   Network(const uint8_t* data, size_t size);
 
   // place [n, kPlaceInputs] and near [n, kNear, kNearInputs] of splats of one tier: hidden state [n, hidden()].
-  void embed(const float* place, const float* near, size_t n, int tier, float* out) const;
+  void embed(const float* place, const float* near, size_t n, int tier, int threads, float* out) const;
 
   // Rows of `symbols(head)` weights less one, [n, symbols], from hidden [n, hidden()], self [n, kSelfInputs] and
   // levels [n]; symbols from limits[i] on have no weight (limits may be null).
   void rows(int head, const float* hidden, const float* self, const int32_t* levels, const int64_t* limits, size_t n,
-            double* out) const;
+            int threads, double* out) const;
 
   // Beta-binomial parameters in 1/256 of cells' splits, from [n, SplitTree::kInputs].
   void split(const float* inputs, size_t n, int tier, int64_t* alpha, int64_t* beta) const;

@@ -135,7 +135,7 @@ def decode(
 
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"dtype is {dtype!r}, expected 'uint8' or 'float32'")
-    scene = Scene.from_bytes(data, tiers=tiers)
+    scene = Scene.from_bytes(data, tiers=tiers, threads=threads)
     render = scene.render if dtype == "uint8" else scene.render_float
     return render(scale=scale, width=width, height=height, crop=crop, threads=threads)
 

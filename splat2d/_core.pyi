@@ -105,6 +105,7 @@ class Context:
         points: _I64,  # [N, 2]
         surroundings: _I64,  # [N, 4]
         tier: int,
+        threads: int = 1,
     ) -> tuple[_F32, _F32]: ...  # place [N, P], near [N, K, F]
     def self_inputs(
         self, integers: _I32, tier: int, known: int
@@ -112,7 +113,7 @@ class Context:
 
 class Network:
     def __init__(self, data: bytes) -> None: ...
-    def embed(self, place: _F32, near: _F32, tier: int) -> _F32: ...  # [N, H]
+    def embed(self, place: _F32, near: _F32, tier: int, threads: int = 1) -> _F32: ...  # [N, H]
     def rows(
         self,
         head: int,
@@ -120,6 +121,7 @@ class Network:
         self_inputs: _F32,  # [N, S]
         levels: _I32,  # [N]
         limits: _I64,  # [N] or empty
+        threads: int = 1,
     ) -> _F64: ...  # [N, symbols]
     def symbols(self, head: int) -> int: ...
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
+from splat2d._backend import core, thread_count
 from splat2d.codec.coder import Decoder
 from splat2d.codec.container import Container, read
 from splat2d.codec.splats import Layout, code_splats
@@ -54,13 +54,21 @@ class Scene:
         self.tier = np.repeat(np.arange(len(counts)), counts)[: len(integers)]
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, tiers: int | None = None, count_bits: bool = False) -> Scene:
+    def from_bytes(
+        cls,
+        data: bytes,
+        *,
+        tiers: int | None = None,
+        count_bits: bool = False,
+        threads: int | None = None,
+    ) -> Scene:
         """Decode a .splat file.
 
         Args:
             data: the whole file.
             tiers: decode only this many tiers (1 to 6), a coarser picture; None decodes all.
             count_bits: also keep the code length of each attribute, for `info`.
+            threads: None uses all cores.
 
         Raises:
             BitstreamError: not a whole, undamaged .splat file.
@@ -72,7 +80,9 @@ class Scene:
         container = read(bytes(data), limit)
         coder = Decoder(container.splats, count_bits=count_bits)
         try:
-            integers = code_splats(coder, layout_of(container), None, tiers=tiers)
+            integers = code_splats(
+                coder, layout_of(container), None, tiers=tiers, threads=thread_count(threads)
+            )
         except ValueError as error:
             raise BitstreamError(f"the coded splats are damaged: {error}") from error
         return cls(data, container, integers, coder.bits)

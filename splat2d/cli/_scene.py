@@ -8,13 +8,16 @@ if TYPE_CHECKING:
     from splat2d.scene import Scene
 
 
-def open_scene(path: str, *, tiers: int | None = None, count_bits: bool = False) -> Scene:
+def open_scene(
+    path: str, *, tiers: int | None = None, count_bits: bool = False, threads: int | None = None
+) -> Scene:
     """Return the scene in a .splat file.
 
     Args:
         path: The file.
         tiers: Decode only this many tiers, the coarsest first.
         count_bits: Whether to keep the code length of each attribute.
+        threads: To use; None for all cores.
 
     Returns:
         The scene.
@@ -29,6 +32,6 @@ def open_scene(path: str, *, tiers: int | None = None, count_bits: bool = False)
 
     data = read_bytes(path, error=BitstreamError)
     try:
-        return Scene.from_bytes(data, tiers=tiers, count_bits=count_bits)
+        return Scene.from_bytes(data, tiers=tiers, count_bits=count_bits, threads=threads)
     except BitstreamError as fault:
         raise BitstreamError(f"{shown(path)}: {fault}") from None

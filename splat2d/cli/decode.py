@@ -50,7 +50,7 @@ class Decode:
         check_output(self.output, force=self.force)
         as_float = picture_format(self.output) == "NPY"
         start = time.perf_counter()
-        scene = open_scene(self.input, tiers=self.tiers)
+        scene = open_scene(self.input, tiers=self.tiers, threads=self.threads)
         view: dict[str, Any] = {
             "scale": self.scale,
             "width": self.width,

@@ -112,14 +112,14 @@ class _Writer:
         tiers = native.tiers(classes, np.ascontiguousarray(integers[:, c]))
         counts = tuple(int(n) for n in np.bincount(tiers, minlength=native.TIERS))
         coder = Encoder()
-        code_splats(coder, Layout(w, h, c, self.chroma_step, step, counts), integers)
+        code_splats(coder, Layout(w, h, c, self.chroma_step, step, counts), integers, threads=self.threads)
         self.bits = dict(coder.bits)
         header = Header(w, h, c, step, self.chroma_step, quality or 0, background)
         return write(Container(header, counts, coder.to_bytes(), self.picture.notes))
 
     def measured(self, data: bytes, code: int, splats: int) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
-        rendered = Scene.from_bytes(data).render(threads=self.threads)
+        rendered = Scene.from_bytes(data, threads=self.threads).render(threads=self.threads)
         return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits)
 
 
