@@ -130,6 +130,7 @@ class Shape:  # 4.2 to 4.8
         bent = min(self.aspect, 131072)  # 5.6
         self.leaning = (((c * c - s * s) >> 15) * bent) >> 25, (((2 * s * c) >> 15) * bent) >> 25
         self.sine, self.cosine = s, c
+        self.inverse = [exp2_q16(-((self.area + sign * self.aspect) >> 1)) for sign in (1, -1)]
         v1, v2 = exp2_q16(self.area + self.aspect), exp2_q16(self.area - self.aspect)
         yy = max((((s * s) >> 15) * v1 + ((c * c) >> 15) * v2) >> 15, 1)
         xy = (((s * c) >> 15) * (v1 - v2)) >> 15
@@ -137,11 +138,6 @@ class Shape:  # 4.2 to 4.8
         sx, p = (exp2_q16(self.area) << 16) // sy, self.by_class(92406, 65340)
         self.hx, self.hy = (min(max((p * v) >> 20, 64), 131072) for v in (sx, sy))
         self.shear = (xy << 12) // yy
-
-    def describe(self, logs):  # 5.6: what a known splat tells
-        inverse = [exp2_q16(-((self.area + sign * self.aspect) >> 1)) for sign in (1, -1)]
-        turned = self.sine, self.cosine, *inverse, *self.leaning
-        self.row = [self.x, self.y, self.area, self.aspect, *turned, *logs]
 
     def rows(self, x, y, w, h):  # lattice rows in a cell: iy, the first ix, how many, where ix 0 is
         for iy in range(-(-y // self.hy), -(-(y + h) // self.hy)):
@@ -199,6 +195,8 @@ class RangeDecoder:  # 5.1
         return out
 
 
+WEIGHTS = np.array([exp2_q16(-1024 * d) for d in range(2047)])  # 5.5
+HEADS = "luma chroma1 chroma2 alpha area aspect angle sign0 sign1 sign2 sign_alpha".split()
 cut = functools.partial(np.clip, a_min=-1023, a_max=1023)
 
 
@@ -212,21 +210,13 @@ def signed_log(x, one):  # 5.4
     return np.sign(x) * (log2_q6(one + np.abs(x)) - log2_q6(one))
 
 
-def quo(a, b):  # 1: division towards zero
-    return np.sign(a) * (np.abs(a) // b)
-
-
 def dense(layer, x, index=0, low=0):  # 5.4; sums stay below 2^24: exact in float64
     return np.clip(np.floor((x @ layer[0] + layer[1][index]) * layer[2]), low, 1023)
 
 
-WEIGHTS = np.array([exp2_q16(-1024 * d) for d in range(2047)])  # 5.5
-HEADS = "luma chroma1 chroma2 alpha area aspect angle sign0 sign1 sign2 sign_alpha".split()
-
-
 class Network:  # 5.5
     def __init__(self, data):
-        r = Bytes(data)
+        r = Bytes(data[1:])  # without the number of heads
 
         def layers(inputs, *biases):
             out = []
@@ -237,7 +227,6 @@ class Network:  # 5.5
                 out, inputs = [*out, (weight.astype(float), bias, 2.0**-shift)], outputs
             return out
 
-        r.take(1)  # the number of heads
         self.split, self.near = layers(17, 6, 1, 1), layers(18, 1, 1)
         self.trunk = layers(13 + self.near[1][1].size, 6)[0]
         self.heads = {head: layers(self.trunk[1].shape[1] + 11, 14, 1) for head in HEADS}
@@ -270,11 +259,10 @@ def read_leaves(coder, network, file, tier, known):  # 5.8: the leaf of each spl
 
     def parameters(counts, areas):
         areas = np.reshape(areas, (-1, 2))
-        shares = log2_q6(areas) - log2_q6(areas.sum(1, keepdims=True))
-        spacing = quo(file.spacing, 2)
-        rest = [log2_q6((2 * w * h) >> 24) // 2, 64 * (dy > 0), *spacing, file.log_step]
+        shares = np.maximum(log2_q6(areas) - log2_q6(areas.sum(1, keepdims=True)), -384)
+        rest = [log2_q6((2 * w * h) >> 24) // 2, 64 * (dy > 0), *np.trunc(file.spacing / 2), file.log_step]
         splats = log2_q6(1 + np.reshape(counts, (-1, 10)))
-        x = np.hstack([splats, np.maximum(shares, -384), np.tile(rest, (len(counts), 1))])
+        x = np.hstack([splats, shares, np.tile(rest, (len(counts), 1))])
         x = dense(network.split[1], dense(network.split[0], cut(x), tier))
         logs = np.minimum(dense(network.split[2], x, low=-256), 640).astype(int).tolist()
         return [[exp2_q16(v << 10) >> 8 for v in pair] for pair in logs]
@@ -313,11 +301,10 @@ def around(network, cells, density, file, tier, known):  # 5.6: the hidden state
     buckets, shift = defaultdict(list), 18 if tier < 3 else 17
     for i, s in enumerate(known):
         buckets[s.x >> shift, s.y >> shift].append(i)
-    total = exp2_q16(2 * own)
-    weight = np.array([(1 << 32) // (exp2_q16(s.area) + total) for s in known], np.int64)
-    for p, (px, py) in enumerate((x + w // 2, y + h // 2) for x, y, w, h in cells):
-        places = [((px >> shift) + i, (py >> shift) + j) for i, j in AROUND]
-        among = sorted(i for at in places for i in buckets.get(at, ()))
+    weight = np.array([(1 << 32) // (exp2_q16(s.area) + exp2_q16(2 * own)) for s in known], np.int64)
+    for p, (x, y, w, h) in enumerate(cells):
+        px, py, column, row = x + w // 2, y + h // 2, (x + w // 2) >> shift, (y + h // 2) >> shift
+        among = sorted(k for i, j in AROUND for k in buckets.get((column + i, row + j), ()))
         d = (table[among, :2] - (px, py)) >> 8
         score = ((d * d).sum(1) * weight[among]) >> 16
         best = score.argsort(kind="stable")[:8]
@@ -329,7 +316,8 @@ def around(network, cells, density, file, tier, known):  # 5.6: the hidden state
         far = [log2_q6(64 + ((np.abs(v) * i) >> 22)) - 384 for v, i in ((along, i1), (away, i2))]
         a, b = ((v >> 6) ** 2 for v in (along, away))
         columns = [shift_x, shift_y, ((area >> 1) - own) >> 10, np.minimum(aspect >> 10, 320), lean1, lean2]
-        columns += [*logs, close, *far, quo(64 * (a - b), a + b + 1), *(quo(close * v, 64) for v in logs[:3])]
+        ratios = [64 * (a - b) / (a + b + 1), *(close * v / 64 for v in logs[:3])]
+        columns += [*logs, close, *far, *np.trunc(ratios)]
         near[p, : len(best)] = cut(np.stack([np.full(len(best), 64), *columns], 1))
     parts = dense(network.near[1], dense(network.near[0], near)) * (near[:, :, :1] != 0)
     return dense(network.trunk, np.hstack([place, np.minimum(parts.sum(1), 1023)]), tier)
@@ -394,10 +382,9 @@ def read_batch(coder, network, file, tier, cells, hidden):  # 5.9
         q[some, j] *= 1 - 2 * np.array(coder.rows(weights[some]), np.int64)
         if j < 3:
             own[:, 8 + j] = 64 * np.sign(q[:, j])
-    logs = np.zeros((n, 4), np.int64)
-    logs[:, slots] = signed_log(q[:, :c], 1)
-    for s, row in zip(shapes, logs, strict=True):
-        s.describe(row)
+    own[:, slots] *= np.sign(q[:, :c])
+    for s, row in zip(shapes, own.astype(int).tolist(), strict=True):
+        s.row = [s.x, s.y, s.area, s.aspect, s.sine, s.cosine, *s.inverse, *s.leaning, *row[:4]]
     return q, shapes
 
 
@@ -451,8 +438,8 @@ def render(file, integers, shapes):  # 6: bytes [H, W, C], alpha straight
 def save(pixels, path):
     (height, width, c), head = pixels.shape, f"P{5 if pixels.shape[2] == 1 else 6}\n%d %d\n255\n"
     if c in (2, 4):
-        name = "GRAYSCALE_ALPHA" if c == 2 else "RGB_ALPHA"
-        head = f"P7\nWIDTH %d\nHEIGHT %d\nDEPTH {c}\nMAXVAL 255\nTUPLTYPE {name}\nENDHDR\n"
+        name = ("GRAYSCALE", "RGB")[c > 2]
+        head = f"P7\nWIDTH %d\nHEIGHT %d\nDEPTH {c}\nMAXVAL 255\nTUPLTYPE {name}_ALPHA\nENDHDR\n"
     if path.endswith(".npy"):
         np.save(path, pixels)
     else:
