@@ -106,7 +106,9 @@ class Context:
         density: _I64,  # [N, 2]
         tier: int,
     ) -> tuple[_F32, _F32]: ...  # place [N, P], near [N, K, F]
-    def self_inputs(self, integers: _I32, tier: int, known: int) -> tuple[_F32, _I32]: ...  # [N, S], levels [N]
+    def self_inputs(
+        self, integers: _I32, tier: int, known: int
+    ) -> tuple[_F32, _I32]: ...  # [N, S], levels [N]
 
 class Network:
     def __init__(self, data: bytes) -> None: ...

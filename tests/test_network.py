@@ -19,7 +19,7 @@ from splat2d.codec.splats import SECTORS
 from splat2d.codec.tokens import TOKENS
 
 from . import model
-from .integers import CHROMA_STEP, ONE, STEP_CODE, random_integers
+from .integers import CHROMA_STEP, ONE, STEP_CODE, coded, decoded, layout_for, random_integers
 
 ROOT = Path(__file__).resolve().parents[1]
 NONE = np.zeros(0, np.int64)
@@ -71,7 +71,10 @@ def digest_of_all() -> str:
         slow = model.SlowNetwork(seed, size, shift)
         out += run_network(core().Network(slow.to_bytes()), case(seed, 700), len(slow.heads))
     out += run_network(network(), case(9, 300), len(HEADS))
-    return digest(out)
+    q = random_integers(2500, 3, 300, 200, seed=5, log2_s=(-1, 4))
+    layout = layout_for(q, 300, 200)
+    data, _ = coded(q, layout)
+    return digest([*out, np.frombuffer(data, np.uint8), decoded(data, layout)])
 
 
 @pytest.mark.parametrize(("size", "shift"), SHIFTS)
@@ -92,7 +95,7 @@ def test_layers_are_those_of_whole_numbers(size, shift, count):
 
 @pytest.mark.parametrize("isa", ["base", "v3", "v4"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_all_instruction_sets_and_threads_give_the_same_rows(isa, threads):
+def test_all_instruction_sets_and_threads_give_the_same_rows_and_files(isa, threads):
     code = "from tests.test_network import digest_of_all as f; print(f())"
     environment = {**os.environ, "SPLAT2D_ISA": isa, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(

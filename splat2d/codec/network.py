@@ -1,7 +1,7 @@
 """The trained network of the entropy model.
 
-`network.bin` is a zlib stream of what cpp/network.cpp reads; `benchmarks/train_network.py` makes it. Changing it
-changes the format.
+`network.bin` is a zlib stream of what cpp/network.cpp reads; `benchmarks/train_network.py` makes it. Changing
+it changes the format.
 """
 
 from __future__ import annotations

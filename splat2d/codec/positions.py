@@ -1,9 +1,9 @@
 """Positions of a tier as a set: recursive halving of the canvas, counts coded one level at a time.
 
 A cell of n splats is halved along its longer side and the number in the first half is coded under a
-beta-binomial distribution whose parameters the network gives: from the area of each half (the margin around the
-canvas weighs 1/32), the splats of earlier tiers in it and the splats in the cells beside. No order is coded, so
-log2(N!) bits are saved. The tree is native (cpp/coding.hpp, SplitTree).
+beta-binomial distribution whose parameters the network gives: from the area of each half (the margin around
+the canvas weighs 1/32), the splats of earlier tiers in it and the splats in the cells beside. No order is coded,
+so log2(N!) bits are saved. The tree is native (cpp/coding.hpp, SplitTree).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def code_positions(
         coder: either direction.
         layout: of the file.
         tier: one with splats; sets the leaves' area.
-        earlier: [M, 2] centres of the splats of earlier tiers in coding order, Q12 px from the margin's corner.
+        earlier: [M, 2] centres of earlier tiers' splats in coding order, Q12 px from the margin's corner.
         positions: [n, 2] centres of this tier's splats likewise, when encoding.
 
     Returns:

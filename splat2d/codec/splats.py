@@ -139,7 +139,7 @@ class Batch:
         sector = self.coder.symbols(
             "angle", rows[many], None if values is None else sector_of(values[many], m)
         )
-        # Sector s holds the indices t with round(SECTORS t / n) = s modulo SECTORS: from start, `size` of them.
+        # Sector s holds the indices t with round(SECTORS t / n) = s modulo SECTORS: `size` of them.
         start = -((m - 2 * m * sector) // (2 * SECTORS))
         size = -((m - 2 * m * (sector + 1)) // (2 * SECTORS)) - start
         rest = None if values is None else (values[many] - start) % m
