@@ -167,6 +167,12 @@ void bind_tables(nb::module_& m) {
             require(previous >= 0 && previous <= static_cast<int64_t>(earlier.shape(0)), "previous out of range");
             require(positions.shape(0) == 0 || positions.shape(0) == static_cast<size_t>(count),
                     "positions must be [count, 2]");
+            // Splats elsewhere lie in no cell.
+            for (size_t i = 0; i < positions.size(); ++i) {
+              const int64_t side = (i % 2 ? height : width) + int64_t{2 * kMargin};
+              require(positions.data()[i] >= 0 && positions.data()[i] < side << kPositionBits,
+                      "a position is outside the canvas and its margin");
+            }
             new (self) SplitTree({make_canvas(width, height), tier, step_code, count, total, previous}, earlier.data(),
                                  earlier.shape(0), positions.shape(0) ? positions.data() : nullptr);
           },

@@ -1,4 +1,4 @@
-// Integer models of the bitstream: adaptive frequency tables and the recursive halving that codes positions.
+// Integer models of the bitstream: weights of rows and the recursive halving that codes positions.
 //
 // docs/FORMAT.md section 5 is this in words. A row of probabilities is handed out as doubles that are exact
 // integers: weight - 1 of weights that sum to 2^24, which is what the range coder's library turns back into

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <stdexcept>
 
 #include "kernels.hpp"
 #include "network.hpp"
@@ -12,6 +13,7 @@ namespace splat2d {
 namespace {
 
 constexpr int64_t kOne = 64, kMost = 1023;
+constexpr int64_t kFarthest = int64_t{1} << 30;  // Q12 px, beyond every root cell: buckets are counted from 0
 
 float input(int64_t x) { return static_cast<float>(std::clamp(x, -kMost, kMost)); }
 
@@ -108,8 +110,10 @@ void Context::add(const int32_t* integers, size_t n) {
       sums_[slot(c)] += std::abs(k.logs[slot(c)]);
     }
     sums_[4] += k.log_aspect >> 10;
-    x_.push_back(l.x(q[C + 4], q[C + 3]));
-    y_.push_back(l.y(q[C + 3]));
+    const int64_t x = l.x(q[C + 4], q[C + 3]), y = l.y(q[C + 3]);
+    if (x < 0 || y < 0 || x >= kFarthest || y >= kFarthest) throw std::invalid_argument("a centre is out of range");
+    x_.push_back(x);
+    y_.push_back(y);
     area_.push_back(exp2_q16(k.log_area));
     known_.push_back(k);
   }

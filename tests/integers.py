@@ -11,6 +11,7 @@ from splat2d.codec.splats import Layout, code_splats
 
 Ints32 = NDArray[np.int32]
 CHROMA_STEP = 10
+STEP_CODE = 600
 ONE = 4096  # a px in lattice units
 STEP_Q16 = 132372  # the widest shape step
 LOG2_SCALE_MIN, LOG2_SCALE_MAX = -2 * 131072, 11 * 131072
@@ -103,7 +104,7 @@ def layout_for(q: Ints32, width: int, height: int) -> Layout:
     classes = core().energy_classes(np.ascontiguousarray(q[:, :channels]), CHROMA_STEP)
     tiers = core().tiers(classes, np.ascontiguousarray(q[:, channels]))
     counts = np.bincount(tiers, minlength=core().TIERS)
-    return Layout(width, height, channels, CHROMA_STEP, tuple(int(n) for n in counts))
+    return Layout(width, height, channels, CHROMA_STEP, STEP_CODE, tuple(int(n) for n in counts))
 
 
 def coded(q: Ints32, layout: Layout) -> tuple[bytes, float]:

@@ -1,29 +1,34 @@
-"""The coder and its tables, splats to bytes and back: exact integers, bytes near the ideal length."""
+"""The coder, splats to bytes and back: exact integers, bytes near the ideal length."""
 
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import splat2d
 from splat2d._backend import core
-from splat2d.codec.coder import PRECISION, Counter, Decoder, Encoder
-from splat2d.codec.container import Container, Header, write
-from splat2d.codec.splats import Layout, code_splats
-from splat2d.codec.tables import DIRECT, TOKENS, IntegerPlane, Plane, from_token, to_token, token_bits
+from splat2d.codec.coder import Counter, Decoder, Encoder
+from splat2d.codec.container import Container, Header, read, write
+from splat2d.codec.positions import Leaves
+from splat2d.codec.splats import Batch, Layout, code_splats
+from splat2d.codec.tokens import DIRECT, TOKENS, from_token, to_token, token_bits
 from splat2d.errors import BitstreamError
+from splat2d.scene import layout_of
 
 from .integers import (
     CHROMA_STEP,
     ONE,
+    STEP_CODE,
     as_set,
     at_places,
     coded,
     decoded,
     layout_for,
     random_integers,
+    shape_steps,
     with_shapes,
 )
 
@@ -166,36 +171,6 @@ def test_nothing_codes_to_nothing():
     assert Decoder(b"").uniform("a", np.array([1, 1]), None).tolist() == [0, 0]
 
 
-def test_table_rows_are_whole_weights_that_sum_to_the_coders_total():
-    rng = np.random.default_rng(0)
-    for prior in (
-        rng.integers(0, 5, (7, 40)),
-        rng.integers(0, 1 << 20, (7, 40)),
-        np.eye(7, 40, dtype=np.int64),
-    ):
-        prior[:, 3] += 1
-        table = core().Table(np.ascontiguousarray(prior, np.int64), 5, 12)
-        coarse, fine = rng.integers(0, 7, 500), rng.integers(0, 5, 500)
-        for _ in range(20):
-            for rows in (table.rows(coarse, fine), table.rows(coarse, np.zeros(0, np.int64))):
-                assert (rows >= 0).all()
-                assert (rows == np.rint(rows)).all()
-                assert (rows.sum(1) + rows.shape[1] == 1 << PRECISION).all()
-            table.update(coarse, fine, np.minimum(rng.geometric(0.5, 500) - 1, 39))
-
-
-def test_table_learns_what_it_sees():
-    prior = np.ones((2, 16), np.int64)
-    table = core().Table(prior, 1, 12)
-    zero, seven = np.zeros(100, np.int64), np.full(100, 7)
-    before = table.rows(zero[:1], zero[:1])[0]
-    table.update(zero, zero, seven)
-    after, other = table.rows(zero[:1], zero[:1])[0], table.rows(zero[:1] + 1, zero[:1])[0]
-    assert before[7] == pytest.approx(2**24 / 16, rel=0.01)
-    assert after[7] > 0.8 * 2**24
-    assert np.array_equal(other, before)
-
-
 def test_tokens_of_all_values():
     values = np.arange(65536)
     token, bits, raw = to_token(values)
@@ -208,25 +183,6 @@ def test_tokens_of_all_values():
     assert ((raw >= 0) & (raw < 1 << bits)).all()
     # Each token's values are exactly its raw bits' worth, so no code space is lost.
     assert np.array_equal(np.bincount(token), 1 << token_bits(np.arange(token.max() + 1)))
-
-
-@pytest.mark.parametrize("fine", [None, 3])
-def test_integer_planes_come_back(fine):
-    rng = np.random.default_rng(1)
-    values = np.minimum(np.exp2(rng.uniform(0, 16, 3000)).astype(np.int64) - 1, 65535)
-    coarse = rng.integers(0, 4, len(values))
-    finer = None if fine is None else rng.integers(0, fine, len(values))
-    prior = np.ones((4, TOKENS), np.int64)
-    encoder = Encoder()
-    IntegerPlane("a", prior, fine or 1).code_integers(encoder, coarse, finer, values)
-    decoder = Decoder(encoder.to_bytes())
-    assert np.array_equal(
-        IntegerPlane("a", prior, fine or 1).code_integers(decoder, coarse, finer, None), values
-    )
-
-
-def test_empty_plane():
-    assert len(Plane("a", np.ones((1, 4), np.int64)).code(Encoder(), np.zeros(0, np.int64), None, None)) == 0
 
 
 # Whole splats.
@@ -264,6 +220,58 @@ def test_no_splats():
         data, bits = coded(q, layout)
         assert (data, bits) == (b"", 0)
         assert decoded(data, layout).shape == (0, channels + 5)
+
+
+@pytest.mark.parametrize("tier", range(6))
+@pytest.mark.parametrize("count", [1, 2, 77])
+def test_splats_of_one_tier_come_back(tier, count):
+    q = random_integers(4000, 4, 150, 90, seed=tier, log2_s=(-2, 11))
+    classes = core().energy_classes(np.ascontiguousarray(q[:, :4]), CHROMA_STEP)
+    q = np.ascontiguousarray(q[core().tiers(classes, np.ascontiguousarray(q[:, 4])) == tier][:count])
+    layout = layout_for(q, 150, 90)
+    assert layout.tier_counts == tuple(count if t == tier else 0 for t in range(6))
+    data, _ = coded(q, layout)
+    assert np.array_equal(as_set(decoded(data, layout)), as_set(q))
+
+
+def test_splats_of_a_photograph_come_back():
+    scene = Path(__file__).parent / "golden" / "many.splat"
+    parsed = read(scene.read_bytes(), core().TIERS)
+    layout = layout_of(parsed)
+    q = decoded(parsed.splats, layout)
+    assert np.array_equal(as_set(decoded(coded(q, layout)[0], layout)), as_set(q))
+
+
+def test_splats_that_no_file_may_hold_are_refused():
+    """A centre outside the margin lies in no cell; looking for it must not leave the tree's lists."""
+    q = random_integers(50, 3, 60, 40, seed=1, log2_s=(0, 2))
+    for column, value in ((6, -40000), (6, 1 << 29), (7, -1 << 29), (7, 1 << 29)):
+        far = q.copy()
+        far[7, column] = value
+        with pytest.raises(ValueError, match="a position is outside the canvas and its margin"):
+            coded(far, layout_for(q, 60, 40))
+        context = core().Context(60, 40, 3, CHROMA_STEP, STEP_CODE, np.zeros(6, np.int64))
+        with pytest.raises(ValueError, match="a centre is out of range"):
+            context.add(far)
+
+
+def test_a_centre_beyond_32_bits_is_damage():
+    """A needle far from the top may have columns that a file cannot hold: an error of the stream."""
+    q = np.zeros((1, 6), np.int32)
+    q[0, 0] = core().MAX_COLOR
+    classes = core().energy_classes(np.ascontiguousarray(q[:, :1]), CHROMA_STEP)
+    step = int(shape_steps(classes)[0])
+    q[0, 1:4] = 9 * 65536 // step, 13 * 65536 // step - 1, 1
+    batch = Batch.__new__(Batch)
+    batch.layout, batch.q, batch.given = Layout(9, 60000, 1, 10, 600, (0, 1, 0, 0, 0, 0)), q, None
+    batch.leaves = Leaves(np.array([[0, 60000 * ONE]]), 16 * ONE, 16 * ONE)
+    batch.coder = Decoder(b"")
+    shapes = np.ascontiguousarray(q[:, 1:])
+    assert core().shapes_in_range(classes, shapes).all()
+    first = core().lattice_centers(classes, np.ascontiguousarray([[*shapes[0, :3], 1, 0]], np.int32))
+    assert abs(first[0, 0]) * 60000 * ONE // first[0, 1] > (1 << 31) * 64, "the test wants a steeper needle"
+    with pytest.raises(BitstreamError, match="a centre leaves 32 bits"):
+        batch._lattice_points(classes)
 
 
 def test_splats_outside_the_canvas_and_on_its_corners():
@@ -309,7 +317,7 @@ def test_order_costs_nothing_and_tells_nothing():
     for _ in range(3):
         shuffled = np.ascontiguousarray(q[rng.permutation(len(q))])
         again, _ = coded(shuffled, layout)
-        # The order inside a leaf is the encoder's, and adaptive tables see it.
+        # The order inside a leaf is the encoder's, and tells which splats are neighbours of the second batch.
         assert abs(len(again) - len(data)) <= 0.005 * len(data) + 4
         assert np.array_equal(as_set(decoded(again, layout)), as_set(q))
 
@@ -356,7 +364,7 @@ def test_the_counter_counts_what_the_encoder_writes():
 
 def damaged_file(rng: np.random.Generator, layout: Layout, payload: bytes) -> bytes:
     c = layout.channels
-    header = Header(layout.width, layout.height, c, 600, CHROMA_STEP, 0, (9,) * c)
+    header = Header(layout.width, layout.height, c, layout.step_code, CHROMA_STEP, 0, (9,) * c)
     return write(Container(header, layout.tier_counts, payload))
 
 
@@ -379,7 +387,7 @@ def test_damage_behind_right_checksums_is_an_error_or_a_picture(seed):
             payload[int(rng.integers(len(payload)))] ^= 1 << int(rng.integers(8))
         if trial % 4 != 2:
             counts = tuple(int(n) for n in rng.integers(0, 8 * len(payload) // core().TIERS, core().TIERS))
-        data = damaged_file(rng, Layout(60, 40, channels, CHROMA_STEP, counts), bytes(payload))
+        data = damaged_file(rng, Layout(60, 40, channels, CHROMA_STEP, STEP_CODE, counts), bytes(payload))
         try:
             pixels = splat2d.decode(data, threads=1)
         except BitstreamError:

@@ -5,7 +5,6 @@ The files and their manifest are never made anew to make these tests pass: see t
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import importlib.util
 import json
@@ -16,7 +15,7 @@ import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,13 +23,14 @@ import pytest
 import splat2d
 from splat2d import render
 from splat2d._backend import core
-from splat2d.codec import coder, container, priors, splats, tables
+from splat2d.codec import coder, container, network, splats, tokens
 from splat2d.codec.coder import Decoder, Encoder
 from splat2d.codec.container import Container, Header, read, write
 from splat2d.codec.splats import code_splats
 from splat2d.errors import BitstreamError
 from splat2d.scene import Scene, layout_of
 
+from . import model
 from .integers import coded, layout_for, random_integers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,7 +143,7 @@ def test_broken_files_say_what_is_wrong(name):
 
 def test_tiny_decoder_is_short_and_stands_alone():
     text = TINY.read_text()
-    assert text.count("\n") < 400
+    assert text.count("\n") < 460
     imports = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
     assert imports - set(sys.stdlib_module_names) == {"numpy"}
 
@@ -162,7 +162,7 @@ def test_tiny_decoder_decodes(name, tiny):
 def test_tiny_decoder_decodes_random_integers(channels, width, height, count, tiny):
     q = random_integers(count, channels, width, height, seed=channels)
     layout = layout_for(q, width, height)
-    header = Header(width, height, channels, 500, layout.chroma_step, 0, (0,) * channels)
+    header = Header(width, height, channels, layout.step_code, layout.chroma_step, 0, (0,) * channels)
     data = write(Container(header, layout.tier_counts, coded(q, layout)[0]))
     integers, shapes = tiny.decode_splats(tiny.parse(data))
     assert np.array_equal(integers, integers_of(data))
@@ -220,13 +220,14 @@ def test_tiny_decoder_fails_in_one_line(source, tmp_path, run_python):
 # The document.
 
 
-def test_priors_of_the_document_are_those_of_the_code(tiny):
-    block = FORMAT.split("```text\n")[-1].split("```")[0]
-    data = base64.b85decode("".join(block.split()))
-    assert data == (Path(priors.__file__).parent / "priors.bin").read_bytes()
-    assert base64.b85decode("".join(tiny.PRIORS.split())) == data
-    assert sha256(data) in FORMAT
-    assert sha256(zlib.decompress(data)) in FORMAT
+def test_network_of_the_document_is_that_of_the_code():
+    data = network.PATH.read_bytes()
+    inflated = zlib.decompress(data)
+    for content in (data, inflated):
+        assert f"{len(content):,} bytes, SHA-256\n`{sha256(content)}`" in FORMAT
+    assert ", ".join(network.HEADS[:6]) + " (40 symbols each), angle (32), sign0, sign1,\nsign2" in FORMAT
+    assert inflated[0] == len(network.HEADS) == 11
+    assert tokens.TOKENS == 40
 
 
 def test_constants_of_the_document_are_those_of_the_code():
@@ -235,7 +236,7 @@ def test_constants_of_the_document_are_those_of_the_code():
     for name, value in listed.items():
         found = {
             getattr(module, name)
-            for module in (container, coder, tables, splats, render, core())
+            for module in (container, coder, tokens, splats, render, core())
             if hasattr(module, name)
         }
         assert found == {float(value)}, name
@@ -243,24 +244,18 @@ def test_constants_of_the_document_are_those_of_the_code():
 
 def native_list(name: str) -> list[int]:
     """The numbers of an array constant in cpp/."""
-    for source in ("quantizer.hpp", "coding.cpp"):
-        if found := re.search(rf"{name}\[kTiers\] = {{([\d, ]+)}}", (ROOT / "cpp" / source).read_text()):
-            return [int(n) for n in found[1].split(",")]
-    raise AssertionError(f"no {name} in cpp/")
+    found = re.search(rf"{name}\[kTiers\] = {{([\d, ]+)}}", (ROOT / "cpp" / "quantizer.hpp").read_text())
+    assert found, f"no {name} in cpp/quantizer.hpp"
+    return [int(n) for n in found[1].split(",")]
 
 
 def test_tier_table_of_the_document_is_that_of_the_code():
-    rows = re.findall(r"^\| ([0-5]) \| (\d+) \| (\d+) \| (\d+) \|$", FORMAT, re.MULTILINE)
-    tier, leaf, concentration, square = (list(column) for column in np.array(rows, int).T)
+    rows = re.findall(r"^\| ([0-5]) \| (\d+) \| (\d+), (\d+) \|$", FORMAT, re.MULTILINE)
+    tier, leaf, fine, coarse = (list(column) for column in np.array(rows, int).T)
     assert tier == list(range(core().TIERS))
     assert leaf == list(core().LEAF_LOG2) == native_list("kLeafLog2")
-    assert concentration == native_list("kConcentration")
-    assert square == [1 << (14 + (6 - t) // 2 - 12) for t in tier]
-
-
-def test_prior_table_of_the_document_is_that_of_the_code():
-    rows = re.findall(r"^\| [^|]+ \| (\d+) \| (\d+) \| (?:\d+|none) \| (\w+) \|$", FORMAT, re.MULTILINE)
-    assert {name: (int(contexts), int(symbols)) for contexts, symbols, name in rows} == priors.SHAPES
+    assert fine == [1 << (14 + (6 - t) // 2 - 12) for t in tier]
+    assert coarse == [4 * side for side in fine]
 
 
 def test_golden_table_of_the_document_is_the_manifests():
@@ -271,9 +266,32 @@ def test_golden_table_of_the_document_is_the_manifests():
         assert f"| `{name}` | {entry['what']} | {entry['error']} |" in FORMAT
 
 
+def numbers_after(text: str) -> list[int]:
+    """The list of numbers that follows a text in the document."""
+    return [int(n) for n in re.search(re.escape(text) + r"\s+([\d, \n]+\d)", FORMAT)[1].split(",")]
+
+
+def test_worked_rows_of_the_document(tiny):
+    assert numbers_after("3, 0, 5, 5 becomes") == model.normalise([3, 0, 5, 5])
+    weights = np.ones((1, 32))
+    weights[0, 5] = 2**24 - 31
+    u = numbers_after("all others 1, u is")
+    folded = core().fold_angles(weights - 1, np.array([3], np.int32))[0] + 1
+    assert folded.astype(int).tolist() == model.normalise([*u, *([0] * 29)])
+    assert folded.astype(int).tolist() == model.fold(weights[0].astype(int).tolist(), 3)
+    read = []
+    plain = SimpleNamespace(rows=lambda u: read.append(tiny.normalise(u)) or [0])
+    tiny.RangeDecoder.split(plain, 3, 300, 724, 4)
+    assert numbers_after("beta = 724 gives the weights") == read[0][0].tolist()
+
+
 def test_examples_of_the_document(tiny):
     for function, arguments, value in re.findall(r"(exp2_q16|sine_q15)\((-?\d+)\) = (\d+)", FORMAT):
         assert getattr(tiny, function)(int(arguments)) == int(value)
+    for x, value in re.findall(r"log2_q6\((\d+)\) = (\d+)", FORMAT):
+        assert tiny.log2_q6(int(x)) == model.log2_q6(int(x)) == int(value)
+    for x, unit, value in re.findall(r"signed_log\((-?\d+), (\d+)\) = (-?\d+)", FORMAT):
+        assert tiny.signed_log(int(x), int(unit)) == model.signed_log(int(x), int(unit)) == int(value)
     decoder = tiny.RangeDecoder(bytes.fromhex(re.search(r"The bytes `([0-9a-f ]+)` are", FORMAT)[1]))
     assert [decoder.uniform(5), decoder.symbol([0, 3871665, 3871666, 10324442])] == [2, 2]
     assert [decoder.uniform(n) for n in (1000, 3, 1 << 24, 1 << 24)] == [999, 1, 1234567, 7654321]

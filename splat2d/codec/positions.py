@@ -69,8 +69,7 @@ def code_positions(
         coder: either direction.
         layout: of the file.
         tier: one with splats; sets the leaves' area.
-        earlier: [M, 2] centres of the splats of earlier tiers in coding order, Q12 px from the margin's
-            corner.
+        earlier: [M, 2] centres of earlier tiers' splats in coding order, Q12 px from the margin's corner.
         positions: [n, 2] centres of this tier's splats likewise, when encoding.
 
     Returns:

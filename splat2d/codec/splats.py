@@ -167,7 +167,10 @@ class Batch:
         if self.given is not None:
             index = native.cell_indices(classes, np.ascontiguousarray(self.given[:, channels:]), *cell)
         index = self.coder.uniform("position", points, index)
-        self.q[:, channels + 3 :] = native.cell_centers(classes, shapes, *cell, index)
+        try:
+            self.q[:, channels + 3 :] = native.cell_centers(classes, shapes, *cell, index)
+        except ValueError as error:
+            raise BitstreamError(f"the coded splats are damaged: {error}") from error
 
     def _signs(self) -> None:
         """Signs, last: neighbours and the components before tell most of them."""

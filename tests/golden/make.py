@@ -1,6 +1,7 @@
 """Make the golden files and their manifest: once for each version of the format, never to make a test pass.
 
-Run: python tests/golden/make.py [--force]
+Run: python tests/golden/make.py [--force]. It also puts the sizes and digests of these files and of the
+network into docs/FORMAT.md.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import hashlib
 import importlib.util
 import json
+import re
 import sys
 import zlib
 from dataclasses import replace
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from splat2d._backend import core
 from splat2d.codec.coder import Decoder, Encoder
 from splat2d.codec.container import Container, Header, read, varint, write
+from splat2d.codec.network import PATH
 from splat2d.codec.splats import code_splats
 from splat2d.errors import BitstreamError
 from splat2d.fit.encode import encode_picture
@@ -29,6 +32,7 @@ from splat2d.scene import Scene, layout_of
 HERE = Path(__file__).resolve().parent
 PICTURES = HERE.parents[1] / "examples" / "pictures"
 MANIFEST = HERE / "manifest.json"
+FORMAT = HERE.parents[1] / "docs" / "FORMAT.md"
 
 
 def sha256(data: bytes) -> str:
@@ -72,10 +76,10 @@ def extremes() -> bytes:
     integers = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(integers)
     q = integers.random_integers(400, 3, 40, 24, seed=7)
-    layout = integers.layout_for(q, 40, 24)
+    layout = replace(integers.layout_for(q, 40, 24), step_code=0)
     coder = Encoder()
     code_splats(coder, layout, q)
-    header = Header(40, 24, 3, 0, layout.chroma_step, 0, (90, 100, 110))
+    header = Header(40, 24, 3, layout.step_code, layout.chroma_step, 0, (90, 100, 110))
     return write(Container(header, layout.tier_counts, coder.to_bytes()))
 
 
@@ -166,6 +170,44 @@ def error_of(data: bytes) -> str:
     raise AssertionError("a broken file was read")
 
 
+def network_sentence() -> str:
+    """Return what the document says of the network file."""
+    data = PATH.read_bytes()
+    inflated = zlib.decompress(data)
+    return (
+        f"`splat2d/codec/network.bin` **is part of this document**: {len(data):,} bytes, SHA-256\n"
+        f"`{sha256(data)}`,\n"
+        f"a zlib stream of {len(inflated):,} bytes, SHA-256\n"
+        f"`{sha256(inflated)}`.\n"
+    )
+
+
+def golden_rows(manifest: dict[str, dict[str, dict[str, str | int]]]) -> tuple[str, str]:
+    """Return the rows of the document's tables of good and of broken files."""
+    good = ("what", "bytes", "splats", "channels")
+    return tuple(
+        "".join(
+            f"| `{name}` | " + " | ".join(str(entry[key]) for key in keys) + " |\n"
+            for name, entry in manifest[kind].items()
+        )
+        for kind, keys in (("good", good), ("broken", ("what", "error")))
+    )
+
+
+def refresh_document(manifest: dict[str, dict[str, dict[str, str | int]]]) -> None:
+    """Put the network's and the golden files' present sizes and digests into the document."""
+    text = FORMAT.read_text()
+    good, broken = golden_rows(manifest)
+    for pattern, present in (
+        (r"`splat2d/codec/network\.bin` \*\*is[^.]*\.\n", network_sentence()),
+        (r"(?:\| `[\w-]+\.splat` \|.*\n)+", good),
+        (r"(?:\| `broken/[\w-]+\.bad` \|.*\n)+", broken),
+    ):
+        text, count = re.subn(pattern, lambda _, present=present: present, text)
+        assert count == 1, pattern
+    FORMAT.write_text(text)
+
+
 def main() -> None:
     """Write all files and the manifest."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -184,6 +226,7 @@ def main() -> None:
         entry: dict[str, str | int] = {"what": what, "bytes": len(data), "sha256": sha256(data)}
         manifest["broken"][f"broken/{name}.bad"] = {**entry, "error": error_of(data)}
     MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n")
+    refresh_document(manifest)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,265 @@
+"""The entropy model once more, slow and plain: Python integers, one splat and one input at a time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+EXP2 = [round(2 ** (30 + i / 256)) for i in range(257)]
+SINE = [round(32768 * math.sin(math.pi * i / 512)) for i in range(257)]
+EDGES = [(1518500250 << r) >> 26 for r in range(1, 36)]
+LIMIT = 1023
+
+
+def log2_q6(x: int) -> int:
+    """Return log2 of x >= 1 in Q6: the largest power of two, and the way to the next."""
+    whole = 0
+    while x >> (whole + 1):
+        whole += 1
+    return 64 * whole + (64 * (x - (1 << whole)) >> whole)
+
+
+def signed_log(x: int, unit: int) -> int:
+    """Return the sign of x times log2(1 + |x| / unit) in Q6."""
+    value = log2_q6(unit + abs(x)) - log2_q6(unit)
+    return value if x >= 0 else -value
+
+
+def exp2_q16(x: int) -> int:
+    """Return 2^(x / 65536) in Q16."""
+    i, shift = (x & 65535) >> 8, min(max(x >> 16, -30), 30) - 14
+    m = EXP2[i] + (((EXP2[i + 1] - EXP2[i]) * (x & 255)) >> 8)
+    return m << shift if shift >= 0 else m >> -shift
+
+
+def sine_q15(x: int) -> int:
+    """Return sin(pi x / 65536) in Q15."""
+    x = min(x, 65536 - x)
+    i = min(x >> 7, 255)
+    return SINE[i] + (((SINE[i + 1] - SINE[i]) * (x - 128 * i)) >> 7)
+
+
+def cut(x: int) -> int:
+    """Return an input within its range."""
+    return min(max(x, -LIMIT), LIMIT)
+
+
+def toward_zero(a: int, b: int) -> int:
+    """Return a / b without its fraction."""
+    return a // b if a >= 0 else -(-a // b)
+
+
+@dataclass
+class Splat:
+    """What the model asks of a splat: its energy class, logs of its shape, and where its axis points."""
+
+    level: int
+    area: int
+    aspect: int
+    sine: int
+    cosine: int
+    leaning: tuple[int, int]
+
+
+def describe(q: list[int], channels: int, chroma_step: int) -> Splat:
+    """Return a splat of integers [C + 5]."""
+    weights = (8, chroma_step, chroma_step, 8) if channels > 2 else (8, 8)
+    energy = sum((k * w) ** 2 for k, w in zip(q[:channels], weights, strict=False))
+    r = sum(edge <= energy for edge in EDGES) - 1
+    value = 154116 if r % 2 == 0 else 108976
+    step = min(max(2 * value if r < 0 else value >> (r // 2), 64), 132372)
+    area, aspect, angles = q[channels] * step, q[channels + 1] * step, 1
+    if aspect:
+        apart = (exp2_q16(32768 * r + aspect) - exp2_q16(32768 * r - aspect)) >> 4
+        angles = min(1 + ((apart * 6434) >> 24), 4096)
+    turn = (q[channels + 2] << 16) // angles
+    sine, cosine = sine_q15(turn), sine_q15(32768 - turn) if turn <= 32768 else -sine_q15(turn - 32768)
+    bent = min(aspect, 2 << 16)
+    across = (((cosine * cosine - sine * sine) >> 15) * bent) >> 25
+    diagonal = (((2 * sine * cosine) >> 15) * bent) >> 25
+    return Splat(min(max(r + 2, 1), 13), area, aspect, sine, cosine, (across, diagonal))
+
+
+def slot(j: int, channels: int) -> int:
+    """Return where a component stands: luma, two opponents, alpha."""
+    return 3 if channels in (2, 4) and j == channels - 1 else j
+
+
+def place_inputs(
+    density: tuple[int, int],
+    width: int,
+    height: int,
+    channels: int,
+    chroma_step: int,
+    step_code: int,
+    counts: tuple[int, ...],
+    tier: int,
+    known: list[list[int]],
+) -> list[int]:
+    """Return the 13 inputs of a place, when splats `known` are decoded."""
+    canvas, m = log2_q6(width * height), len(known)
+    sums = [0] * 5
+    for q in known:
+        for j in range(channels):
+            sums[slot(j, channels)] += log2_q6(1 + abs(q[j]))
+        sums[4] += describe(q, channels, chroma_step).aspect >> 10
+    out = [*density, step_code - 640, canvas - log2_q6(sum(counts)), canvas - log2_q6(max(counts[tier], 1))]
+    out += [64 if channels >= 3 else 0, 64 if channels % 2 == 0 else 0]
+    out += [s // m if m else 0 for s in sums]
+    return [cut(v) for v in [*out, log2_q6(1 + m) // 2]]
+
+
+def near_inputs(
+    point: list[int],
+    tier: int,
+    channels: int,
+    chroma_step: int,
+    known: list[list[int]],
+    centers: list[list[int]],
+) -> list[list[int]]:
+    """Return the inputs of up to eight decoded splats near a point, 18 each."""
+    own, shift = (9 - 2 * tier) * 33093, 18 if tier < 3 else 17
+    found = []
+    for i, (q, (x, y)) in enumerate(zip(known, centers, strict=True)):
+        if abs((x >> shift) - (point[0] >> shift)) <= 1 and abs((y >> shift) - (point[1] >> shift)) <= 1:
+            size = exp2_q16(describe(q, channels, chroma_step).area) + exp2_q16(2 * own)
+            squares = ((x - point[0]) >> 8) ** 2 + ((y - point[1]) >> 8) ** 2
+            found.append(((squares * (2**32 // size)) >> 16, i))
+    out = []
+    for score, i in sorted(found)[:8]:
+        s = describe(known[i], channels, chroma_step)
+        dx, dy = centers[i][0] - point[0], centers[i][1] - point[1]
+        along, away = (dx * s.cosine + dy * s.sine) >> 15, (dy * s.cosine - dx * s.sine) >> 15
+        close = exp2_q16(-(score << 8)) >> 10
+        logs = [0] * 4
+        for j in range(channels):
+            logs[slot(j, channels)] = signed_log(known[i][j], 1)
+        row = [64, *(signed_log((v * exp2_q16(-own)) >> 22, 64) for v in (dx, dy))]
+        row += [((s.area >> 1) - own) >> 10, min(s.aspect >> 10, 320), *s.leaning, *logs, close]
+        for v, log in ((along, s.area + s.aspect), (away, s.area - s.aspect)):
+            row.append(log2_q6(64 + ((abs(v) * exp2_q16(-(log >> 1))) >> 22)) - 384)
+        p, r = (along >> 6) ** 2, (away >> 6) ** 2
+        row += [toward_zero(64 * (p - r), p + r + 1), *(toward_zero(close * v, 64) for v in logs[:3])]
+        out.append([cut(v) for v in row])
+    return out
+
+
+def self_inputs(
+    q: list[int], tier: int, channels: int, chroma_step: int, known: int
+) -> tuple[list[int], int]:
+    """Return the 11 inputs and the level of a splat of which `known` integers are decoded."""
+    out = [0] * 11
+    for j in range(min(known, channels)):
+        out[slot(j, channels)] = log2_q6(1 + abs(q[j]))
+    if known < channels:
+        return out, 0
+    s = describe(q, channels, chroma_step)
+    if known > channels:
+        out[4] = cut(((s.area >> 1) - (9 - 2 * tier) * 33093) >> 10)
+    if known > channels + 1:
+        out[5] = min(s.aspect >> 10, 384)
+    if known > channels + 2:
+        out[6:8] = s.leaning
+    for j in range(min(known - channels - 3, 3)):
+        out[8 + j] = 64 * ((q[j] > 0) - (q[j] < 0))
+    return out, s.level
+
+
+# Networks.
+
+
+@dataclass
+class Layer:
+    """Weights [inputs, outputs], biases [rows, outputs] and a shift, all integers."""
+
+    weight: NDArray[np.int64]
+    bias: NDArray[np.int64]
+    shift: int
+
+    def __call__(self, x: NDArray[np.int64], row: object = 0, low: int = 0) -> NDArray[np.int64]:
+        """Return the outputs of inputs [n, inputs]."""
+        return np.clip((x @ self.weight + self.bias[row]) >> self.shift, low, LIMIT)
+
+    def to_bytes(self) -> bytes:
+        """Return the layer as the network file has it."""
+        head = bytes([self.weight.shape[1], self.shift])
+        return head + self.weight.astype(np.int8).tobytes() + self.bias.astype("<i4").tobytes()
+
+
+def random_layer(
+    rng: np.random.Generator, inputs: int, outputs: int, rows: int, shift: int, size: int
+) -> Layer:
+    """Return a layer with weights up to `size`, whose largest sums are just exact or much smaller."""
+    weight = rng.integers(-size, size + 1, (inputs, outputs))
+    room = (1 << 24) - 1 - LIMIT * np.abs(weight).sum(0)
+    assert room.min() >= 0
+    bias = rng.integers(-np.minimum(room, 1 << 12), np.minimum(room, 1 << 12) + 1, (rows, outputs))
+    if size == 127:
+        bias[0] = room
+    return Layer(weight, bias, shift)
+
+
+class SlowNetwork:
+    """A network of random layers: their bytes, and what they compute, in int64."""
+
+    def __init__(self, seed: int, size: int, shift: int, symbols: tuple[int, ...] = (40, 32, 2, 1)) -> None:
+        rng = np.random.default_rng(seed)
+        near, hidden = int(rng.integers(1, 40)), int(rng.integers(1, 50))
+
+        def layer(inputs: int, outputs: int, rows: int = 1) -> Layer:
+            return random_layer(rng, inputs, outputs, rows, shift, size)
+
+        self.split = [layer(17, 20, 6), layer(20, 7), layer(7, 2)]
+        self.near = [layer(18, 17), layer(17, near)]
+        self.trunk = layer(13 + near, hidden, 6)
+        self.heads = [(layer(hidden + 11, 24, 14), layer(24, n)) for n in symbols]
+
+    def to_bytes(self) -> bytes:
+        """Return the inflated file."""
+        layers = [*self.split, *self.near, self.trunk, *(part for head in self.heads for part in head)]
+        return bytes([len(self.heads)]) + b"".join(part.to_bytes() for part in layers)
+
+    def embed(self, place: NDArray[np.int64], near: NDArray[np.int64], tier: int) -> NDArray[np.int64]:
+        """Return the hidden state [n, H] of places [n, 13] and near splats [n, 8, 18]."""
+        parts = self.near[1](self.near[0](near.reshape(-1, 18))).reshape(len(near), 8, -1)
+        parts = parts * (near[:, :, :1] != 0)
+        return self.trunk(np.hstack([place, np.minimum(parts.sum(1), LIMIT)]), tier)
+
+    def rows(
+        self,
+        head: int,
+        hidden: NDArray[np.int64],
+        own: NDArray[np.int64],
+        levels: NDArray[np.int64],
+        limits: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]:
+        """Return the weights [n, K] of a head's symbols."""
+        first, last = self.heads[head]
+        logits = last(first(np.hstack([hidden, own]), levels), low=-LIMIT)
+        out = []
+        for i, row in enumerate(logits.tolist()):
+            count = len(row) if limits is None else min(int(limits[i]), len(row))
+            top = max(row[:count])
+            weights = [exp2_q16(-1024 * (top - v)) if s < count else 0 for s, v in enumerate(row)]
+            out.append(normalise(weights))
+        return np.array(out, np.int64)
+
+
+def normalise(weights: list[int]) -> list[int]:
+    """Return weights >= 1 that sum to 2^24."""
+    out = [w * ((1 << 24) - len(weights)) // sum(weights) + 1 for w in weights]
+    out[weights.index(max(weights))] += (1 << 24) - sum(out)
+    return out
+
+
+def fold(weights: list[int], count: int) -> list[int]:
+    """Return weights of `count` angles from those of sectors, each angle by the units it shares with each."""
+    k = len(weights)
+    units = [0] * count
+    for unit in range(2 * k * count):  # of the half turn, from the middle of sector 0 and of angle 0
+        sector = (unit + count) // (2 * count) % k
+        units[(unit + k) // (2 * k) % count] += weights[sector]
+    return normalise([u >> 2 for u in units] + [0] * (k - count))
