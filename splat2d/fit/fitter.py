@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from splat2d._core import Fitter, Refiner
 
 SEED_BITS = 34  # what a splat costs, about
+# A splat is refined again once this much has changed around it, D^2 a cell of 16 x 16 px.
+PATIENCE = 0.1
 HALF_MIN = 64  # px; smaller pictures are not fitted at half resolution
 
 
@@ -220,11 +222,20 @@ class Refined:
         self._fit = fit
         self.sse = 0.0
 
-    def sweep(self, lmbda: float, number: int) -> int:
-        """One sweep with tables of the present integers; returns how many splats changed."""
+    def sweep(self, lmbda: float, number: int, patience: float = PATIENCE) -> int:
+        """One sweep with tables of the present integers; returns how many splats changed.
+
+        Args:
+            lmbda: SSE that one bit is worth.
+            number: of the sweep; draws its order.
+            patience: splats around which less changed since their last visit are passed over;
+                none is if negative.
+        """
         c, h, w = self._fit.pixels.shape
         tables = rate_tables(self._native.integers(), self._native.classes(), c, h * w)
-        changed, removed = self._native.sweep(lmbda, *tables, self._fit.seed * 1000 + number)
+        changed, removed = self._native.sweep(
+            lmbda, *tables, self._fit.seed * 1000 + number, patience, self._fit.config.move_steps > 1
+        )
         self.sse = self._native.render()
         return changed + removed
 
