@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from splat2d._core import Fitter, Refiner
 
 SEED_BITS = 34  # what a splat costs, about
-# A splat is refined again once this much has changed around it, D^2 a cell of 16 x 16 px.
-PATIENCE = 0.1
 HALF_MIN = 64  # px; smaller pictures are not fitted at half resolution
 
 
@@ -222,20 +220,20 @@ class Refined:
         self._fit = fit
         self.sse = 0.0
 
-    def sweep(self, lmbda: float, number: int, patience: float = PATIENCE) -> int:
+    def sweep(self, lmbda: float, number: int, patience: float | None = None) -> int:
         """One sweep with tables of the present integers; returns how many splats changed.
 
         Args:
             lmbda: SSE that one bit is worth.
             number: of the sweep; draws its order.
-            patience: splats around which less changed since their last visit are passed over;
-                none is if negative.
+            patience: instead of the config's; when negative every splat is visited.
         """
         c, h, w = self._fit.pixels.shape
         tables = rate_tables(self._native.integers(), self._native.classes(), c, h * w)
-        changed, removed = self._native.sweep(
-            lmbda, *tables, self._fit.seed * 1000 + number, patience, self._fit.config.move_steps > 1
-        )
+        config = self._fit.config
+        patience = config.patience if patience is None else patience
+        order = self._fit.seed * 1000 + number
+        changed, removed = self._native.sweep(lmbda, *tables, order, patience, config.move_steps > 1)
         self.sse = self._native.render()
         return changed + removed
 
