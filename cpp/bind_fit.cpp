@@ -20,7 +20,7 @@ Refiner make_refiner(const Ints2& integers, const Fitter& fitter, double step, i
 }
 
 nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
-                double position, uint64_t seed) {
+                double position, uint64_t seed, double patience, bool pairs) {
   require(color.shape(1) == RateTables::kContexts && color.shape(2) == RateTables::kColors,
           "color table must be [C, 3, 256]");
   require(area.shape(0) == kClasses && area.shape(1) == RateTables::kAreas, "area table must be [36, 512]");
@@ -29,7 +29,7 @@ nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats
   RefineResult r;
   {
     nb::gil_scoped_release release;
-    r = self.sweep(lambda, rates, seed);
+    r = self.sweep({lambda, seed, patience, pairs}, rates);
   }
   return nb::make_tuple(r.changed, r.removed);
 }
@@ -134,7 +134,7 @@ void bind_fit(nb::module_& m) {
           "integers"_a.noconvert(), "fitter"_a, "step"_a, "chroma_step"_a = 10, "cutoff"_a = 12.25,
           nb::keep_alive<1, 3>())
       .def("sweep", &sweep, "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(),
-           "position"_a, "seed"_a)
+           "position"_a, "seed"_a, "patience"_a = -1.0, "pairs"_a = true)
       .def("integers",
            [](const Refiner& self) {
              std::vector<int32_t> q = self.integers();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 namespace splat2d {
 
@@ -11,6 +12,12 @@ namespace {
 
 // Cells of this size in four colours: splats of cells of one colour cannot touch the same pixels.
 constexpr int kCell = 128;
+// q within which a splat heeds changes and causes them.
+constexpr float kCore = 4.0f;
+// Fields of a splat's integers after its colours.
+enum Field { kArea, kAspect, kAngle, kY, kX, kFields };
+constexpr double kUnseen = -1e30;  // before a splat's first visit
+constexpr float kNever = 1e30f;    // the cost of what cannot be
 
 uint64_t hash(uint64_t x) {  // splitmix64
   x += 0x9e3779b97f4a7c15ull;
@@ -40,6 +47,31 @@ float color_bits(const RateTables& rates, const int32_t* k, int channels) {
 
 }  // namespace
 
+ChangeMap::ChangeMap(Canvas canvas)
+    : across((canvas.width + kCell - 1) / kCell),
+      down((canvas.height + kCell - 1) / kCell),
+      energy(static_cast<size_t>(across) * down) {}
+
+template <class F>
+int ChangeMap::visit(Box box, F f) {
+  if (box.empty()) return 0;
+  const int x0 = box.x0 / kCell, y0 = box.y0 / kCell, x1 = (box.x1 - 1) / kCell, y1 = (box.y1 - 1) / kCell;
+  for (int y = y0; y <= y1; ++y)
+    for (int x = x0; x <= x1; ++x) f(energy[static_cast<size_t>(across) * y + x]);
+  return (x1 - x0 + 1) * (y1 - y0 + 1);
+}
+
+void ChangeMap::add(Box box, double change) {
+  const double share = change / std::max(visit(box, [](double&) {}), 1);
+  visit(box, [&](double& e) { e += share; });
+}
+
+double ChangeMap::mean(Box box) {
+  double sum = 0;
+  const int cells = visit(box, [&](double& e) { sum += e; });
+  return sum / std::max(cells, 1);
+}
+
 struct Refiner::Geometry {
   int energy_class;
   float mean[2];
@@ -64,7 +96,9 @@ Refiner::Refiner(std::vector<int32_t> integers, const std::vector<float>& negati
       steps_(color_steps(channels, chroma_step)),
       basis_(color_basis(channels)),
       cutoff_(static_cast<float>(cutoff)),
-      threads_(threads) {
+      threads_(threads),
+      changes_(canvas),
+      seen_(integers_.size() / width_, kUnseen) {
   for (int c = 0; c < channels; ++c) component_steps_[c] = static_cast<float>(step * steps_.weight[c] / 8.0);
   render();
 }
@@ -190,10 +224,20 @@ std::vector<float> Refiner::savings() {
 
 void Refiner::remove(const std::vector<int32_t>& indices) {
   for (int32_t i : indices) std::fill_n(&integers_[static_cast<size_t>(width_) * i], channels_, 0);
+  std::fill(seen_.begin(), seen_.end(), kUnseen);
   render();
 }
 
-void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Region& region, int threads,
+Box Refiner::core(const Geometry& g) const { return bounding_box(g.mean, g.shape.conic, kCore, canvas_); }
+
+double Refiner::change(const int32_t* a, const int32_t* b) const {
+  double squares = 0;
+  for (int c = 0; c < channels_; ++c) squares += std::pow((a[c] - b[c]) * steps_.weight[c] / 8.0, 2);
+  // A step of the shape or the position moves about as much as a step of the luma.
+  return squares + (std::equal(a + channels_, a + channels_ + kFields, b + channels_) ? 0.0 : 1.0);
+}
+
+void Refiner::refine_one(int n, const SweepPlan& plan, const RateTables& rates, const Region& region, int threads,
                          RefineResult* result) {
   const int C = channels_;
   int32_t* q = &integers_[static_cast<size_t>(width_) * n];
@@ -212,12 +256,16 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
     Projection sums;
     bool valid = false;
   };
-  constexpr int kMoves = 12;
+  // The present shape, ten steps, another class, the pairs of five steps.
+  constexpr int kMoves = 22;
   Move moves[kMoves];
   const auto propose = [&](Move* m, bool reposition) {
     if (reposition) {
       if (!shape_in_range(m->g.energy_class, m->q[C], m->q[C + 1])) return;
+      const int dy = m->q[C + kY] - q[C + kY], dx = m->q[C + kX] - q[C + kX];
       quantize_position(m->g.energy_class, canvas_, start.mean[0], start.mean[1], m->q + C);
+      m->q[C + kY] += dy;
+      m->q[C + kX] += dx;
     }
     m->valid = build(m->q, &m->g) && inside(m->g, region.box);
   };
@@ -245,7 +293,7 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
            std::log2(static_cast<float>(angle_count(m.g.energy_class, m.q[C + 1]))) +
            static_cast<float>(rates.position) - std::log2(m.g.rate_area);
   };
-  const float lmbda = static_cast<float>(lambda);
+  const float lmbda = static_cast<float>(plan.lambda);
   const auto cost = [&](const Move& m, const int32_t* k) {
     float sse = 0;
     for (int i = 0; i < C; ++i) {
@@ -254,9 +302,11 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
     }
     return sse + lmbda * color_bits(rates, k, C);
   };
-  // Tries the colours around each component's optimum; `free` receives the best of any energy class.
+  // Tries the colours around each component's optimum; `free` receives the best of any energy class. Returns the
+  // least cost.
   const auto consider = [&](const Move& m, int32_t* free) {
-    if (!m.valid) return;
+    float least = kNever;
+    if (!m.valid) return least;
     const float fixed = lmbda * shape_bits(m);
     int32_t options[kMaxChannels][4];
     for (int i = 0; i < C; ++i) {
@@ -268,7 +318,7 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
       options[i][2] = q[i];
       options[i][3] = 0;
     }
-    float free_cost = 1e30f;
+    float free_cost = kNever;
     for (int code = 0; code < 1 << (2 * C); ++code) {
       int32_t k[kMaxChannels];
       for (int i = 0; i < C; ++i) k[i] = options[i][(code >> (2 * i)) & 3];
@@ -278,12 +328,15 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
         free_cost = j;
         std::copy_n(k, C, free);
       }
-      if (j + fixed < best_cost && energy_class(k, steps_) == m.g.energy_class) {
+      if (j + fixed >= least || energy_class(k, steps_) != m.g.energy_class) continue;
+      least = j + fixed;
+      if (least < best_cost) {
         best_cost = j + fixed;
         std::copy_n(m.q, C + 5, best);
         std::copy_n(k, C, best);
       }
     }
+    return least;
   };
 
   for (Move& m : moves) {
@@ -297,23 +350,33 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
   consider(moves[0], free);
 
   int used = 1;
-  const auto step_to = [&](int field, int delta, bool reposition) {
+  const auto step_to = [&](std::initializer_list<std::pair<Field, int>> steps) {
     Move& m = moves[used++];
-    m.q[C + field] += delta;
-    if (field == 1) m.q[C + 2] = m.q[C + 1] < 0 ? 0 : nearest_angle(r, m.q[C + 1], start.shape.angle);
-    if (field == 2) {
-      const int n_angles = angle_count(r, m.q[C + 1]);
-      m.q[C + 2] = (m.q[C + 2] + n_angles) % n_angles;
+    bool reshaped = false;
+    for (const auto& [field, delta] : steps) {
+      m.q[C + field] += delta;
+      reshaped = reshaped || field <= kAngle;
+      if (field == kAspect) {
+        if (m.q[C + kAspect] < 0) return;
+        m.q[C + kAngle] = nearest_angle(r, m.q[C + kAspect], start.shape.angle);
+      }
     }
-    propose(&m, reposition);
+    const int n_angles = angle_count(r, m.q[C + kAspect]);
+    m.q[C + kAngle] = (m.q[C + kAngle] + n_angles) % n_angles;
+    propose(&m, reshaped);
   };
-  for (int delta : {-1, 1}) {
-    step_to(0, delta, true);
-    step_to(1, delta, true);
-    if (q[C + 1] > 0) step_to(2, delta, true);
-    step_to(3, delta, false);
-    step_to(4, delta, false);
-  }
+  struct Step {
+    Field field;
+    int delta;
+    float cost;
+  };
+  std::vector<Step> steps;
+  for (const Field field : {kArea, kAspect, kAngle, kY, kX})
+    for (const int delta : {-1, 1})
+      if (field != kAngle || q[C + kAspect] > 0) {
+        steps.push_back({field, delta, 0});
+        step_to({{field, delta}});
+      }
   if (const int other = energy_class(free, steps_); other != r) {
     Move& m = moves[used++];
     m.g.energy_class = other;
@@ -324,23 +387,43 @@ void Refiner::refine_one(int n, double lambda, const RateTables& rates, const Re
   }
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
   for (int i = 1; i < used; ++i) measure(&moves[i]);
-  for (int i = 1; i < used; ++i) consider(moves[i], nullptr);
+  for (int i = 1; i < used; ++i) {
+    const float j = consider(moves[i], nullptr);
+    if (i <= static_cast<int>(steps.size())) steps[i - 1].cost = j;
+  }
+  // Pairs of the better step of each field, for what does not pay alone.
+  if (plan.pairs) {
+    std::vector<Step> better;
+    for (size_t i = 0; i < steps.size(); i += 2) better.push_back(steps[i + (steps[i + 1].cost < steps[i].cost)]);
+    const int first = used;
+    for (size_t i = 0; i < better.size(); ++i)
+      for (size_t j = i + 1; j < better.size(); ++j)
+        if (better[i].cost < kNever && better[j].cost < kNever)
+          step_to({{better[i].field, better[i].delta}, {better[j].field, better[j].delta}});
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
+    for (int i = first; i < used; ++i) measure(&moves[i]);
+    for (int i = first; i < used; ++i) consider(moves[i], nullptr);
+  }
 
+  const double changed = change(q, best);
+  if (changed > 0) changes_.add(core(start), changed);
   if (!any_color(best, C)) {
     std::fill_n(q, C, 0);
     ++result->removed;
     return;
   }
-  if (!std::equal(best, best + C + 5, q)) ++result->changed;
+  if (changed > 0) ++result->changed;
   std::copy_n(best, C + 5, q);
   Geometry chosen;
   chosen.energy_class = energy_class(q, steps_);
   build(q, &chosen);
   color_of(q, chosen.shape.norm, color);
   add(chosen, color);
+  if (changed > 0) changes_.add(core(chosen), changed);
+  seen_[n] = changes_.mean(core(chosen));
 }
 
-RefineResult Refiner::sweep(double lambda, const RateTables& rates, uint64_t seed) {
+RefineResult Refiner::sweep(const SweepPlan& plan, const RateTables& rates) {
   const int across = (canvas_.width + 2 * kMargin) / kCell + 1, down = (canvas_.height + 2 * kMargin) / kCell + 1;
   const auto region_of = [&](int cell) {
     const int x0 = cell % across * kCell - kMargin - kCell / 2, y0 = cell / across * kCell - kMargin - kCell / 2;
@@ -353,19 +436,20 @@ RefineResult Refiner::sweep(double lambda, const RateTables& rates, uint64_t see
     Geometry g;
     g.energy_class = energy_class(q, steps_);
     if (!any_color(q, channels_) || !build(q, &g)) continue;
+    if (changes_.mean(core(g)) - seen_[n] <= plan.patience) continue;
     const int cell =
         static_cast<int>(g.mean[1] + kMargin) / kCell * across + static_cast<int>(g.mean[0] + kMargin) / kCell;
     // A step up in area or aspect may widen the footprint by a factor of two; such splats go with the wide ones.
     const Box b = bounding_box(g.mean, g.shape.conic, 2.0f * cutoff_, {1 << 20, 1 << 20});
     const Box region = region_of(cell).box;
     const bool fits = b.x0 >= region.x0 && b.y0 >= region.y0 && b.x1 <= region.x1 && b.y1 <= region.y1;
-    const std::pair<uint64_t, int> entry{hash(seed * 0x100000001ull + static_cast<uint64_t>(n)), n};
+    const std::pair<uint64_t, int> entry{hash(plan.seed * 0x100000001ull + static_cast<uint64_t>(n)), n};
     (fits ? cells[cell] : wide).push_back(entry);
   }
   RefineResult total{0, 0};
   std::sort(wide.begin(), wide.end());
   const Region everywhere{{-(1 << 20), -(1 << 20), 1 << 20, 1 << 20}};
-  for (const auto& [key, n] : wide) refine_one(n, lambda, rates, everywhere, threads_, &total);
+  for (const auto& [key, n] : wide) refine_one(n, plan, rates, everywhere, threads_, &total);
   for (int color = 0; color < 4; ++color) {
     std::vector<int> list;
     for (int cell = 0; cell < across * down; ++cell)
@@ -376,7 +460,7 @@ RefineResult Refiner::sweep(double lambda, const RateTables& rates, uint64_t see
       auto& entries = cells[list[i]];
       std::sort(entries.begin(), entries.end());
       RefineResult local{0, 0};
-      for (const auto& [key, n] : entries) refine_one(n, lambda, rates, region_of(list[i]), 1, &local);
+      for (const auto& [key, n] : entries) refine_one(n, plan, rates, region_of(list[i]), 1, &local);
       changed += local.changed;
       removed += local.removed;
     }

@@ -23,6 +23,28 @@ struct RefineResult {
   int changed, removed;
 };
 
+struct SweepPlan {
+  double lambda;    // SSE per bit
+  uint64_t seed;    // of the order
+  double patience;  // splats around which less has changed since their last visit (D^2 a cell) are passed over
+  bool pairs;       // also try steps of two integers at once
+};
+
+// How much of the picture changed since each splat was last visited, so that later visits can be spared.
+struct ChangeMap {
+  static constexpr int kCell = 16;  // px; divides the regions that are refined at the same time
+  int across = 0, down = 0;
+  std::vector<double> energy;  // of all changes so far, by cell
+
+  explicit ChangeMap(Canvas canvas);
+  // Calls f(cell's energy) for the cells that a box, clipped to the canvas, touches; returns their number.
+  template <class F>
+  int visit(Box box, F f);
+  void add(Box box, double change);
+  // Changes so far, the mean of the cells of a box.
+  double mean(Box box);
+};
+
 class Refiner {
  public:
   // integers: [N, C + 5] k, area, aspect, angle, iy, ix; removed splats have all k = 0.
@@ -30,8 +52,9 @@ class Refiner {
   Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, const Distortion* distortion,
           Canvas canvas, int channels, double step, int chroma_step, double cutoff, int threads);
 
-  // One sweep over all splats in an order drawn from `seed`. The result is the same for any number of threads.
-  RefineResult sweep(double lambda, const RateTables& rates, uint64_t seed);
+  // One sweep over all splats in random order. The result is the same for any number of threads. With a negative
+  // patience no splat is passed over.
+  RefineResult sweep(const SweepPlan& plan, const RateTables& rates);
 
   const std::vector<int32_t>& integers() const { return integers_; }
   int count() const { return static_cast<int>(integers_.size()) / width_; }
@@ -55,7 +78,11 @@ class Refiner {
   void add(const Geometry& g, const float* color);
   // Whether the splat stays within a box at every level.
   bool inside(const Geometry& g, const Box& box) const;
-  void refine_one(int n, double lambda, const RateTables& rates, const Region& region, int threads,
+  // The pixels that matter most to a splat.
+  Box core(const Geometry& g) const;
+  // What changes the picture when a splat's integers go from a to b, in units of D^2, about.
+  double change(const int32_t* a, const int32_t* b) const;
+  void refine_one(int n, const SweepPlan& plan, const RateTables& rates, const Region& region, int threads,
                   RefineResult* result);
 
   std::vector<int32_t> integers_;
@@ -70,6 +97,8 @@ class Refiner {
   const float* basis_;
   float cutoff_;
   int threads_;
+  ChangeMap changes_;
+  std::vector<double> seen_;  // the mean of the changes around each splat when it was visited last
 };
 
 }  // namespace splat2d

@@ -217,6 +217,8 @@ class Refiner:
         aspect: _F32,  # [36, 96] bits
         position: float,
         seed: int,
+        patience: float = -1.0,  # D^2 a cell; splats around which less changed are passed over
+        pairs: bool = True,
     ) -> tuple[int, int]: ...  # splats changed, removed
     def integers(self) -> _I32: ...  # [N, C + 5]
     def classes(self) -> _I32: ...  # [N]

@@ -26,6 +26,8 @@ class FitConfig:
         seed_threshold: SSE that a seed must promise, in units of 34 bits' worth.
         prune_factor: a splat goes when it saves less SSE than this many times its bits' worth.
         sweeps: sweeps of exact integer refinement.
+        move_steps: integers of shape and position that one move of the refinement changes at most, 1 or 2.
+        patience: a splat is refined again once this much has changed around it, D^2 a cell of 16 x 16 px.
         lagrangian: SSE for one bit, in units of the squared step D^2.
         chroma_step: chroma step over D; a multiple of 1/8.
         fit_cutoff: q at which Gaussians are cut while fitting (12.25 in the file).
@@ -42,6 +44,8 @@ class FitConfig:
     seed_energy: float = 0.3
     seed_threshold: float = 0.2
     prune_factor: float = 1.2
+    move_steps: int = 2
+    patience: float = 0.1
     lagrangian: float = 0.107
     chroma_step: float = 1.25
     fit_cutoff: float = 9.5
@@ -60,6 +64,8 @@ class FitConfig:
             "seed_energy": (0.001, 100),
             "seed_threshold": (0.01, 100),
             "prune_factor": (0, 100),
+            "move_steps": (1, 2),
+            "patience": (0, 100),
             "lagrangian": (0.001, 10),
             "chroma_step": (0.5, 2),
             "fit_cutoff": (4, 16),

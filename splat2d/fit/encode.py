@@ -339,7 +339,7 @@ def _trim(data: bytes, refined: Refined, writer: _Writer, fit: PictureFit, code:
     for number in range(2):
         if len(data) <= size:
             break
-        refined.sweep(fit.lmbda * (len(data) / (AIM * size)) ** 2, 100 + number)
+        refined.sweep(fit.lmbda * (len(data) / (AIM * size)) ** 2, 100 + number, patience=-1)
         data = writer.write(refined.integers(), code, fit.background, None)
     for _ in range(8):
         if len(data) <= size:

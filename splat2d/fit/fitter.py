@@ -227,11 +227,20 @@ class Refined:
         self._fit = fit
         self.sse = 0.0
 
-    def sweep(self, lmbda: float, number: int) -> int:
-        """One sweep with tables of the present integers; returns how many splats changed."""
+    def sweep(self, lmbda: float, number: int, patience: float | None = None) -> int:
+        """One sweep with tables of the present integers; returns how many splats changed.
+
+        Args:
+            lmbda: SSE that one bit is worth.
+            number: of the sweep; draws its order.
+            patience: instead of the config's; when negative every splat is visited.
+        """
         c, h, w = self._fit.pixels.shape
         tables = rate_tables(self._native.integers(), self._native.classes(), c, h * w)
-        changed, removed = self._native.sweep(lmbda, *tables, self._fit.seed * 1000 + number)
+        config = self._fit.config
+        patience = config.patience if patience is None else patience
+        order = self._fit.seed * 1000 + number
+        changed, removed = self._native.sweep(lmbda, *tables, order, patience, config.move_steps > 1)
         self.sse = self._native.render()
         return changed + removed
 
