@@ -227,8 +227,8 @@ class Network:  # 5.5
                 out, inputs = [*out, (weight.astype(float), bias, 2.0**-shift)], outputs
             return out
 
-        self.split, self.near = layers(17, 6, 1, 1), layers(18, 1, 1)
-        self.trunk = layers(13 + self.near[1][1].size, 6)[0]
+        self.split, self.near = layers(17, 6, 1, 1), layers(22, 1, 1)
+        self.trunk = layers(15 + self.near[1][1].size, 6)[0]
         self.heads = {head: layers(self.trunk[1].shape[1] + 11, 14, 1) for head in HEADS}
 
     def weights(self, head, hidden, own, levels, limits=None):  # 5.5
@@ -279,10 +279,12 @@ def read_leaves(coder, network, file, tier, known):  # 5.8: the leaf of each spl
         coded, groups = [at for at in cells if all(areas[at])], defaultdict(list)
         pairs = parameters([inputs(*at, cells[at]) for at in coded], [areas[at] for at in coded])
         for at, pair in zip(coded, pairs, strict=True):
-            groups[9 if cells[at] > 256 else cells[at].bit_length() - 1].append((at, cells[at], *pair))
+            groups[bisect.bisect_left((1, 3, 15, 255), cells[at])].append((at, cells[at], *pair))
         for size in sorted(groups):
             for at, n, *pair in groups[size]:
-                first[at] = coder.uniform(n + 1) if size == 9 else coder.split(n, *pair, min(2 << size, 257))
+                first[at] = (
+                    coder.uniform(n + 1) if size == 4 else coder.split(n, *pair, (2, 4, 16, 256)[size])
+                )
                 require(first[at] <= n, DAMAGED + "more in a half than in its cell")
         halves = [at for x, y in cells for at in ((x, y), (x + dx, y + dy))]
         counts = [k for at, n in cells.items() for k in (first[at], n - first[at])]
@@ -290,21 +292,37 @@ def read_leaves(coder, network, file, tier, known):  # 5.8: the leaf of each spl
     return [at for at, n in cells.items() for _ in range(n)], w, h
 
 
-def around(network, cells, density, file, tier, known):  # 5.6: the hidden state
+def read_surroundings(leaves, shift):  # 5.7
+    squares, coarse = defaultdict(list), Counter((x >> (shift + 2), y >> (shift + 2)) for x, y in leaves)
+    for x, y in leaves:
+        squares[x >> shift, y >> shift].append((x, y))
+    out, reach = [], 1 << (2 * (shift - 6) - 2)
+    for x, y in leaves:
+        near = [p for i, j in AROUND for p in squares.get(((x >> shift) + i, (y >> shift) + j), ())]
+        many = sum(coarse[(x >> (shift + 2)) + i, (y >> (shift + 2)) + j] for i, j in AROUND)
+        u, v = ((np.array(near, np.int64) - (x, y)) >> 6).T
+        d = u * u + v * v
+        weight = np.where(d > 0, 64 * reach // (reach + d), 0)
+        turns = [(weight * w // np.maximum(d, 1)).sum() for w in (u * u - v * v, 2 * u * v)]
+        out.append([log2_q6(len(near)), log2_q6(many), *turns])
+    return np.array(out)
+
+
+def around(network, cells, surroundings, file, tier, known):  # 5.6: the hidden state
     m, c, own = len(known), file.channels, (9 - 2 * tier) * 33093
     table = np.array([s.row for s in known], np.int64).reshape(m, 14)
-    place, near = np.zeros((len(cells), 13)), np.zeros((len(cells), 8, 18))
-    place[:, :2] = cut(density)
+    place, near = np.zeros((len(cells), 15)), np.zeros((len(cells), 8, 22))
+    place[:, [0, 1, 13, 14]] = cut(surroundings)
     means = [*np.abs(table[:, 10:]).sum(0), (table[:, 3] >> 10).sum()] // np.int64(max(m, 1))
     flags = 64 * (c > 2), 64 * (c % 2 == 0)
-    place[:, 2:] = cut([file.log_step, *file.spacing, *flags, *means, log2_q6(1 + m) // 2])
+    place[:, 2:13] = cut([file.log_step, *file.spacing, *flags, *means, log2_q6(1 + m) // 2])
     buckets, shift = defaultdict(list), 18 if tier < 3 else 17
     for i, s in enumerate(known):
         buckets[s.x >> shift, s.y >> shift].append(i)
     weight = np.array([(1 << 32) // (exp2_q16(s.area) + exp2_q16(2 * own)) for s in known], np.int64)
     for p, (x, y, w, h) in enumerate(cells):
         px, py, column, row = x + w // 2, y + h // 2, (x + w // 2) >> shift, (y + h // 2) >> shift
-        among = sorted(k for i, j in AROUND for k in buckets.get((column + i, row + j), ()))
+        among = [k for j in (0, -1, 1) for i in (-1, 0, 1) for k in buckets.get((column + i, row + j), ())]
         d = (table[among, :2] - (px, py)) >> 8
         score = ((d * d).sum(1) * weight[among]) >> 16
         best = score.argsort(kind="stable")[:8]
@@ -314,10 +332,13 @@ def around(network, cells, density, file, tier, known):  # 5.6: the hidden state
         close = np.array([exp2_q16(-(v << 8)) >> 10 for v in score[best].tolist()], np.int64)
         shift_x, shift_y = (signed_log((v * exp2_q16(-own)) >> 22, 64) for v in (dx, dy))
         far = [log2_q6(64 + ((np.abs(v) * i) >> 22)) - 384 for v, i in ((along, i1), (away, i2))]
-        a, b = ((v >> 6) ** 2 for v in (along, away))
+        u, v = dx >> 6, dy >> 6
+        inverse = (1 << 30) // (u * u + v * v + 1)
+        toward, across = ((u * u - v * v) * inverse) >> 24, (2 * u * v * inverse) >> 24
+        cosine2, sine2 = (cosine * cosine - sine * sine) >> 15, (2 * sine * cosine) >> 15
         columns = [shift_x, shift_y, ((area >> 1) - own) >> 10, np.minimum(aspect >> 10, 320), lean1, lean2]
-        ratios = [64 * (a - b) / (a + b + 1), *(close * v / 64 for v in logs[:3])]
-        columns += [*logs, close, *far, *np.trunc(ratios)]
+        columns += [*logs, close, *far, (toward * cosine2 + across * sine2) >> 15]
+        columns += [(close * w) >> 6 for w in (*logs[:3], lean1, lean2, toward, across)]
         near[p, : len(best)] = cut(np.stack([np.full(len(best), 64), *columns], 1))
     parts = dense(network.near[1], dense(network.near[0], near)) * (near[:, :, :1] != 0)
     return dense(network.trunk, np.hstack([place, np.minimum(parts.sum(1), 1023)]), tier)
@@ -330,14 +351,10 @@ def decode_splats(file):  # 5.2: integers [N, C + 5] in coding order, and their 
         if count:
             file.spacing = log2_q6(file.width * file.height) - log2_q6([sum(file.counts), count])
             leaves, w, h = read_leaves(coder, network, file, tier, known)
-            density = []
-            for shift in (14 + (6 - tier) // 2, 16 + (6 - tier) // 2):  # 5.7
-                at = [(x >> shift, y >> shift) for x, y in leaves]
-                grid = Counter(at)
-                density.append([sum(grid[x + i, y + j] for i, j in AROUND) for x, y in at])
+            seen = read_surroundings(leaves, 14 + (6 - tier) // 2)
             for batch in range(min(count, 2)):
                 cells = [(x, y, w, h) for x, y in leaves[batch::2]]
-                hidden = around(network, cells, log2_q6(density).T[batch::2], file, tier, known)
+                hidden = around(network, cells, seen[batch::2], file, tier, known)
                 q, shapes = read_batch(coder, network, file, tier, cells, hidden)
                 integers, known = np.concatenate([integers, q]), known + shapes
     return integers, known

@@ -47,11 +47,6 @@ def cut(x: int) -> int:
     return min(max(x, -LIMIT), LIMIT)
 
 
-def toward_zero(a: int, b: int) -> int:
-    """Return a / b without its fraction."""
-    return a // b if a >= 0 else -(-a // b)
-
-
 @dataclass
 class Splat:
     """What the model asks of a splat: its energy class, logs of its shape, and where its axis points."""
@@ -89,7 +84,7 @@ def slot(j: int, channels: int) -> int:
 
 
 def place_inputs(
-    density: tuple[int, int],
+    surroundings: tuple[int, int, int, int],
     width: int,
     height: int,
     channels: int,
@@ -99,17 +94,45 @@ def place_inputs(
     tier: int,
     known: list[list[int]],
 ) -> list[int]:
-    """Return the 13 inputs of a place, when splats `known` are decoded."""
+    """Return the 15 inputs of a place, when splats `known` are decoded."""
     canvas, m = log2_q6(width * height), len(known)
     sums = [0] * 5
     for q in known:
         for j in range(channels):
             sums[slot(j, channels)] += log2_q6(1 + abs(q[j]))
         sums[4] += describe(q, channels, chroma_step).aspect >> 10
-    out = [*density, step_code - 640, canvas - log2_q6(sum(counts)), canvas - log2_q6(max(counts[tier], 1))]
+    out = [
+        *surroundings[:2],
+        step_code - 640,
+        canvas - log2_q6(sum(counts)),
+        canvas - log2_q6(max(counts[tier], 1)),
+    ]
     out += [64 if channels >= 3 else 0, 64 if channels % 2 == 0 else 0]
     out += [s // m if m else 0 for s in sums]
-    return [cut(v) for v in [*out, log2_q6(1 + m) // 2]]
+    return [cut(v) for v in [*out, log2_q6(1 + m) // 2, *surroundings[2:]]]
+
+
+def surroundings(points: list[list[int]], tier: int) -> list[list[int]]:
+    """Return what points of a tier say of each other, four numbers each."""
+    out = []
+    for x, y in points:
+        row = []
+        for shift in (14 + (6 - tier) // 2, 16 + (6 - tier) // 2):
+            near = [
+                (a - x, b - y)
+                for a, b in points
+                if abs((a >> shift) - (x >> shift)) <= 1 and abs((b >> shift) - (y >> shift)) <= 1
+            ]
+            row.append(log2_q6(len(near)))
+            if len(row) == 1:
+                reach, cosine, sine = 1 << (2 * (shift - 6) - 2), 0, 0
+                for u, v in ((a >> 6, b >> 6) for a, b in near):
+                    if square := u * u + v * v:
+                        weight = 64 * reach // (reach + square)
+                        cosine += weight * (u * u - v * v) // square
+                        sine += weight * 2 * u * v // square
+        out.append([*row, cosine, sine])
+    return out
 
 
 def near_inputs(
@@ -120,16 +143,17 @@ def near_inputs(
     known: list[list[int]],
     centers: list[list[int]],
 ) -> list[list[int]]:
-    """Return the inputs of up to eight decoded splats near a point, 18 each."""
+    """Return the inputs of up to eight decoded splats near a point, 22 each."""
     own, shift = (9 - 2 * tier) * 33093, 18 if tier < 3 else 17
     found = []
     for i, (q, (x, y)) in enumerate(zip(known, centers, strict=True)):
         if abs((x >> shift) - (point[0] >> shift)) <= 1 and abs((y >> shift) - (point[1] >> shift)) <= 1:
             size = exp2_q16(describe(q, channels, chroma_step).area) + exp2_q16(2 * own)
             squares = ((x - point[0]) >> 8) ** 2 + ((y - point[1]) >> 8) ** 2
-            found.append(((squares * (2**32 // size)) >> 16, i))
+            row, column = (y >> shift) - (point[1] >> shift), x >> shift
+            found.append(((squares * (2**32 // size)) >> 16, (0, -1, 1).index(row), column, i))
     out = []
-    for score, i in sorted(found)[:8]:
+    for score, _, _, i in sorted(found)[:8]:
         s = describe(known[i], channels, chroma_step)
         dx, dy = centers[i][0] - point[0], centers[i][1] - point[1]
         along, away = (dx * s.cosine + dy * s.sine) >> 15, (dy * s.cosine - dx * s.sine) >> 15
@@ -141,8 +165,12 @@ def near_inputs(
         row += [((s.area >> 1) - own) >> 10, min(s.aspect >> 10, 320), *s.leaning, *logs, close]
         for v, log in ((along, s.area + s.aspect), (away, s.area - s.aspect)):
             row.append(log2_q6(64 + ((abs(v) * exp2_q16(-(log >> 1))) >> 22)) - 384)
-        p, r = (along >> 6) ** 2, (away >> 6) ** 2
-        row += [toward_zero(64 * (p - r), p + r + 1), *(toward_zero(close * v, 64) for v in logs[:3])]
+        u, v = dx >> 6, dy >> 6
+        inverse = 2**30 // (u * u + v * v + 1)
+        toward, across = ((u * u - v * v) * inverse) >> 24, (2 * u * v * inverse) >> 24
+        cosine2, sine2 = (s.cosine**2 - s.sine**2) >> 15, (2 * s.sine * s.cosine) >> 15
+        row.append((toward * cosine2 + across * sine2) >> 15)
+        row += [(close * w) >> 6 for w in (*logs[:3], *s.leaning, toward, across)]
         out.append([cut(v) for v in row])
     return out
 
@@ -213,8 +241,8 @@ class SlowNetwork:
             return random_layer(rng, inputs, outputs, rows, shift, size)
 
         self.split = [layer(17, 20, 6), layer(20, 7), layer(7, 2)]
-        self.near = [layer(18, 17), layer(17, near)]
-        self.trunk = layer(13 + near, hidden, 6)
+        self.near = [layer(22, 17), layer(17, near)]
+        self.trunk = layer(15 + near, hidden, 6)
         self.heads = [(layer(hidden + 11, 24, 14), layer(24, n)) for n in symbols]
 
     def to_bytes(self) -> bytes:
@@ -223,8 +251,8 @@ class SlowNetwork:
         return bytes([len(self.heads)]) + b"".join(part.to_bytes() for part in layers)
 
     def embed(self, place: NDArray[np.int64], near: NDArray[np.int64], tier: int) -> NDArray[np.int64]:
-        """Return the hidden state [n, H] of places [n, 13] and near splats [n, 8, 18]."""
-        parts = self.near[1](self.near[0](near.reshape(-1, 18))).reshape(len(near), 8, -1)
+        """Return the hidden state [n, H] of places [n, 15] and near splats [n, 8, 22]."""
+        parts = self.near[1](self.near[0](near.reshape(-1, 22))).reshape(len(near), 8, -1)
         parts = parts * (near[:, :, :1] != 0)
         return self.trunk(np.hstack([place, np.minimum(parts.sum(1), LIMIT)]), tier)
 

@@ -143,7 +143,7 @@ def test_broken_files_say_what_is_wrong(name):
 
 def test_tiny_decoder_is_short_and_stands_alone():
     text = TINY.read_text()
-    assert text.count("\n") < 460
+    assert text.count("\n") < 480
     imports = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
     assert imports - set(sys.stdlib_module_names) == {"numpy"}
 

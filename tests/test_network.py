@@ -36,10 +36,10 @@ def random_inputs(seed: int, count: int, columns: tuple[int, ...]) -> np.ndarray
 
 def case(seed: int, count: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    near = random_inputs(seed, count, (8, 18))
+    near = random_inputs(seed, count, (8, 22))
     near[:, :, 0] = 64 * (np.arange(8) < rng.integers(0, 9, (count, 1)))
     return {
-        "place": random_inputs(seed + 1, count, (13,)),
+        "place": random_inputs(seed + 1, count, (15,)),
         "near": near,
         "self": random_inputs(seed + 2, count, (11,)),
         "levels": rng.integers(0, 14, count),
@@ -224,12 +224,12 @@ def test_inputs_of_places_are_the_slow_ones(channels, known, log2_s):
     points = rng.integers(0, [(width + 128) * ONE, (height + 128) * ONE], (40, 2))
     points[:10] = centers[:10] if len(centers) >= 10 else points[:10]
     points[10:12] = 0, (1 << 30) - 1
-    density = rng.integers(0, 800, (40, 2))
+    surroundings = rng.integers(-900, 900, (40, 4))
     for tier in range(6):
-        place, near = context.around(points, density, tier)
+        place, near = context.around(points, surroundings, tier)
         for i, point in enumerate(points.tolist()):
             rest = (width, height, channels, CHROMA_STEP, STEP_CODE, counts, tier, q.tolist())
-            assert place[i].tolist() == model.place_inputs(tuple(density[i].tolist()), *rest)
+            assert place[i].tolist() == model.place_inputs(tuple(surroundings[i].tolist()), *rest)
             rows = model.near_inputs(point, tier, channels, CHROMA_STEP, q.tolist(), centers.tolist())
             assert near[i, : len(rows)].tolist() == rows
             assert not near[i, len(rows) :].any()
@@ -244,7 +244,7 @@ def test_equals_are_taken_in_coding_order():
     q[10:, 0] = -1
     context.add(q)
     center = core().lattice_centers(classes, np.ascontiguousarray(q[:, 1:]))[:1]
-    near = context.around(np.ascontiguousarray(center), np.zeros((1, 2), np.int64), 4)[1]
+    near = context.around(np.ascontiguousarray(center), np.zeros((1, 4), np.int64), 4)[1]
     assert near[0, :, 7].tolist() == [64] * 8
 
 
@@ -260,17 +260,13 @@ def test_inputs_of_splats_themselves_are_the_slow_ones(channels):
                 assert (own[i].tolist(), levels[i]) == expected
 
 
-def test_densities_are_counts_of_the_squares_around():
+def test_surroundings_of_a_tiers_leaves_are_the_slow_ones():
     rng = np.random.default_rng(8)
     points = rng.integers(0, 60 * ONE, (300, 2))
     points[:20] = points[0]
     for tier in range(6):
-        found = core().densities(points, tier)
-        for scale in (0, 1):
-            square = points >> (14 + (6 - tier) // 2 + 2 * scale)
-            around = (np.abs(square[:, None] - square[None]) <= 1).all(2).sum(1)
-            assert found[:, scale].tolist() == [model.log2_q6(int(n)) for n in around]
-    assert core().densities(np.array([[(1 << 30) - 1, 0]]), 5).tolist() == [[0, 0]]
+        assert core().surroundings(points, tier).tolist() == model.surroundings(points.tolist(), tier)
+    assert core().surroundings(np.array([[(1 << 30) - 1, 0]]), 5).tolist() == [[0, 0, 0, 0]]
 
 
 # Positions.
