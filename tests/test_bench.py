@@ -228,15 +228,29 @@ def test_rows_of_another_version_and_fresh_ones_are_measured_again(crops: Path, 
     notes = Notes()
     images.run(chosen, notes)
     assert notes.rows == 2
-    assert "2 that are stale, failed or lack a figure go again" in notes.notes[0]
+    assert "2 that are stale or failed go again" in notes.notes[0]
     notes = Notes()
     images.run(options(crops, tmp_path, fresh=("webp",)), notes)
     assert notes.rows == 6
-    # A figure that earlier rows were not asked for; that it cannot be had is kept as well.
+
+
+def test_a_figure_that_was_not_asked_for_is_taken_from_the_files(crops: Path, tmp_path: Path):
+    before = images.run(options(crops, tmp_path, codecs=("jpeg",)), Notes())
+    lost = before["rows"][0]
+    (tmp_path / "out" / lost["file"]).unlink()
+    # That it cannot be had (the crops are small) is kept as well.
     for expected in (6, 0):
         notes = Notes()
-        images.run(options(crops, tmp_path, codecs=("jpeg",), measures=("psnr", "ms_ssim")), notes)
+        chosen = options(crops, tmp_path, codecs=("jpeg",), measures=("psnr", "ms_ssim"))
+        after = images.run(chosen, notes)
         assert notes.rows == expected
+        assert len(after["rows"]) == 6
+        for old, new in zip(before["rows"], after["rows"], strict=True):
+            assert new["ms_ssim"] is None
+            assert "161" in new["missing"]["ms_ssim"] or "160" in new["missing"]["ms_ssim"]
+            kept = {key: new[key] for key in old}
+            # Only the row whose file is gone was encoded again.
+            assert kept == old or old is lost
 
 
 def test_jobs_give_the_same_files(crops: Path, tmp_path: Path):

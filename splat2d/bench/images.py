@@ -74,6 +74,7 @@ class Task:
     repeats: int
     metrics: tuple[str, ...]
     memory: bool
+    row: dict[str, Any] | None = None  # one that lacks metrics
 
 
 @dataclass
@@ -142,14 +143,13 @@ def run(options: Options, observer: Observer) -> dict[str, Any]:
     usable = _usable(wanted, result, observer)
     metrics = ("psnr", *(key for key in METRICS if key in options.measures and key != "psnr"))
     stale = _drop_stale(result, {codec.name: codec.version() for codec in usable}, fresh)
-    stale += _drop_lacking(result, pictures, {codec.name for codec in usable}, metrics)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         tasks, there = _tasks(options, pictures, usable, metrics, result)
     except OSError as fault:
         raise OutputError(f"{shown(options.out)}: cannot be made ({reason(fault)})") from None
     if before:
-        again = f", {stale} that are stale, failed or lack a figure go again" if stale else ""
+        again = f", {stale} that are stale or failed go again" if stale else ""
         observer.note(f"continuing {shown(target)}: {there} rows are there{again}, {len(tasks)} to measure")
     observer.start(there + len(tasks), there)
     if tasks:
@@ -158,7 +158,9 @@ def run(options: Options, observer: Observer) -> dict[str, Any]:
         )
     write_json(target, result)
     for row in _measured(tasks, options.jobs, threads):
-        result["rows"].append({**row, "run": len(result["runs"]) - 1})
+        key = _key(row)
+        result["rows"] = [other for other in result["rows"] if _key(other) != key]
+        result["rows"].append({"run": len(result["runs"]) - 1, **row})
         write_json(target, result)
         observer.row(result["pictures"][row["picture"]]["name"], row)
     names = {digest: picture["name"] for digest, picture in result["pictures"].items()}
@@ -229,20 +231,6 @@ def _drop_stale(result: dict[str, Any], versions: dict[str, str], fresh: set[str
     return dropped
 
 
-def _drop_lacking(
-    result: dict[str, Any], pictures: dict[str, Path], codecs: set[str], metrics: tuple[str, ...]
-) -> int:
-    """Remove rows that were not asked for a metric that is wanted now; returns how many."""
-    kept = [
-        row
-        for row in result["rows"]
-        if row["picture"] not in pictures or row["codec"] not in codecs or all(key in row for key in metrics)
-    ]
-    dropped = len(result["rows"]) - len(kept)
-    result["rows"] = kept
-    return dropped
-
-
 def _tasks(
     options: Options,
     pictures: dict[str, Path],
@@ -251,7 +239,7 @@ def _tasks(
     result: dict[str, Any],
 ) -> tuple[list[Task], int]:
     """Return what is to be measured, and how many rows of what is asked for are there."""
-    known = {(row["picture"], row["codec"], row["setting"]) for row in result["rows"]}
+    known = {_key(row): row for row in result["rows"]}
     tasks: list[Task] = []
     there = 0
     for digest, path in pictures.items():
@@ -260,13 +248,14 @@ def _tasks(
         for codec in usable:
             settings = options.grid or tuple(Setting("quality", value) for value in codec.qualities)
             for number, setting in enumerate(settings):
-                if (digest, codec.name, str(setting)) in known:
+                row = known.get((digest, codec.name, str(setting)))
+                if row and all(metric in row for metric in metrics):
                     there += 1
                     continue
                 file = folder / f"{codec.name}-{str(setting).replace('=', '-')}{codec.suffix}"
                 # One process for each picture and codec is enough to see what it takes.
                 memory = MEMORY in options.measures and number == len(settings) // 2
-                tasks.append(Task(path, digest, codec, setting, file, options.repeats, metrics, memory))
+                tasks.append(Task(path, digest, codec, setting, file, options.repeats, metrics, memory, row))
     return tasks, there
 
 
@@ -318,9 +307,21 @@ def measure(task: Task) -> dict[str, Any]:
         return {**row, "error": f"{type(fault).__name__}: {reason(fault)}"}
 
 
+def _completed(row: dict[str, Any], task: Task, x: NDArray[np.uint8]) -> dict[str, Any] | None:
+    """Return a row with the metrics that it lacks, from its file; None when the file is not there."""
+    if not task.file.is_file() or task.file.stat().st_size != row["bytes"]:
+        return None
+    lacking = tuple(metric for metric in task.metrics if metric not in row)
+    figures, missing = measure_all(x, task.codec.decode(task.file.read_bytes()), lacking)
+    missing = {**row.get("missing", {}), **missing}
+    return {**row, **figures, **({"missing": missing} if missing else {})}
+
+
 def _figures(task: Task) -> dict[str, Any]:
     codec, loaded = task.codec, _load(task.path)
     x = loaded.x
+    if task.row and (row := _completed(task.row, task, x)):
+        return row
     setting = codec.resolve(x, task.setting, loaded.sizes.setdefault(codec.name, {}))
     _warm_up(codec)
     encode = _seconds(lambda: codec.encode(x, setting), task.repeats)
@@ -377,6 +378,10 @@ def _warm_up(codec: Codec) -> None:
     x = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     with contextlib.suppress(Exception):
         codec.decode(codec.encode(x, Setting("quality", 50)))
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["picture"], row["codec"], row["setting"]
 
 
 def _value(setting: str) -> tuple[str, float]:
