@@ -39,6 +39,7 @@ class Batch:
         leaves: of these splats.
         surroundings: [n, 4], what the tier's leaves say of each other.
         given: [n, C + 5] integers when encoding, else None.
+        model: what `embed` and `rows` are asked of, as of a `Network`.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Batch:
         leaves: Leaves,
         surroundings: Ints,
         given: Int32s | None,
+        model: Any,
     ) -> None:
+        self.model = model
         self.coder, self.context, self.layout, self.tier = coder, context, layout, tier
         self.leaves, self.given = leaves, given
         self.q = np.zeros((len(leaves.corners), layout.channels + 5), np.int32)
         middle = leaves.corners + np.array([leaves.width // 2, leaves.height // 2])
-        self.hidden = network().embed(*context.around(middle, surroundings, tier), tier)
+        self.hidden = model.embed(*context.around(middle, surroundings, tier), tier)
 
     def rows(
         self, head: str, known: int, limits: Ints = NO_LIMITS, chosen: Ints | None = None
@@ -70,7 +73,7 @@ class Batch:
         """
         q, hidden = (self.q, self.hidden) if chosen is None else (self.q[chosen], self.hidden[chosen])
         own, levels = self.context.self_inputs(q, self.tier, known)
-        return network().rows(HEADS.index(head), hidden, own, levels, limits)
+        return self.model.rows(HEADS.index(head), hidden, own, levels, limits)
 
     def wanted(self, column: int) -> Ints | None:
         """A column of the given integers, None when decoding."""
@@ -185,7 +188,14 @@ def sector_of(angles: Ints, counts: Ints) -> Ints:
     return (2 * SECTORS * angles + counts) // (2 * counts) % SECTORS
 
 
-def code_splats(coder: Coder, layout: Layout, integers: Int32s | None, *, tiers: int | None = None) -> Int32s:
+def code_splats(
+    coder: Coder,
+    layout: Layout,
+    integers: Int32s | None,
+    *,
+    tiers: int | None = None,
+    model: Any = None,
+) -> Int32s:
     """Code a picture's splats.
 
     Args:
@@ -193,6 +203,7 @@ def code_splats(coder: Coder, layout: Layout, integers: Int32s | None, *, tiers:
         layout: canvas and counts; with an encoder the counts must be those of `integers`.
         integers: [N, C + 5] colours, area, aspect, angle, iy, ix; None when decoding.
         tiers: stop after this many tiers.
+        model: stands in for the network of attributes, which no file can; for measuring what it is worth.
 
     Returns:
         The integers in coding order, [N, C + 5] int32.
@@ -226,8 +237,9 @@ def code_splats(coder: Coder, layout: Layout, integers: Int32s | None, *, tiers:
             part = slice(batch, None, BATCHES)
             corners = Leaves(np.ascontiguousarray(leaves.corners[part]), leaves.width, leaves.height)
             near = np.ascontiguousarray(surroundings[part])
+            wanted = None if given is None else given[part]
             q = Batch(
-                coder, context, layout, tier, corners, near, None if given is None else given[part]
+                coder, context, layout, tier, corners, near, wanted, network() if model is None else model
             ).code()
             context.add(q)
             coded.append(q)
