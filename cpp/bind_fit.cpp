@@ -72,7 +72,8 @@ void bind_fit(nb::module_& m) {
       .def(
           "__init__",
           [](Fitter* self, const Floats3& image, const In<float, nb::ndim<1>>& background, double step, double lambda,
-             double chroma_step, double cutoff, int memory, int threads, std::shared_ptr<const Distortion> distortion) {
+             double chroma_step, double cutoff, int memory, int threads, std::shared_ptr<const Distortion> distortion,
+             bool natural_units, bool rate_term) {
             const Canvas canvas = canvas_of(image);
             require(background.shape(0) == image.shape(0), "background must have one value a channel");
             require(!distortion ||
@@ -84,13 +85,16 @@ void bind_fit(nb::module_& m) {
             o.chroma_step = chroma_step;
             o.cutoff = cutoff;
             o.memory = memory;
+            o.natural_units = natural_units;
+            o.rate_term = rate_term;
             o.threads = std::max(threads, 1);
             nb::gil_scoped_release release;
             new (self) Fitter(image.data(), static_cast<int>(image.shape(0)), canvas, background.data(), o,
                               std::move(distortion));
           },
           "image"_a.noconvert(), "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25,
-          "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1, "distortion"_a = nb::none())
+          "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1, "distortion"_a = nb::none(), "natural_units"_a = true,
+          "rate_term"_a = true)
       .def_prop_ro("count", &Fitter::count)
       .def_prop_ro("sse", &Fitter::sse)
       .def_prop_ro("bits", &Fitter::bits)
@@ -99,16 +103,16 @@ void bind_fit(nb::module_& m) {
       .def(
           "seed",
           [](Fitter& self, double threshold, double energy, double smallest, double largest, double ratio,
-             double amplitude, double separation) {
+             double amplitude, double separation, bool random) {
             Fitter::SeedResult r;
             {
               nb::gil_scoped_release release;
-              r = self.seed({threshold, energy, smallest, largest, ratio, amplitude, separation});
+              r = self.seed({threshold, energy, smallest, largest, ratio, amplitude, separation, random});
             }
             return nb::make_tuple(r.candidates, r.added);
           },
           "threshold"_a, "energy"_a, "smallest"_a = 0.7, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
-          "separation"_a = 1.2)
+          "separation"_a = 1.2, "random"_a = false)
       .def("refresh", &Fitter::refresh, nb::call_guard<nb::gil_scoped_release>())
       .def("step", &Fitter::step, nb::call_guard<nb::gil_scoped_release>())
       .def("resample_from", &Fitter::resample_from, "other"_a, "factor"_a, nb::call_guard<nb::gil_scoped_release>())

@@ -15,6 +15,8 @@ constexpr float kInvLn2 = 1.44269504f;
 constexpr float kAreaBits = 0.5f;
 constexpr float kEnergyBits = 2.5f, kColorBits = 1.3f;
 constexpr float kScaleMax = 1000.0f;  // px, standard deviation
+// Amplitude in D that stands for all splats without natural units; the best of 1, 2, 4 ... 64.
+constexpr double kPlainAmplitude = 16.0;
 
 // Loops over fewer splats than this are not worth a second thread.
 constexpr int kSerial = 2048;
@@ -138,7 +140,7 @@ double Fitter::evaluate() {
                         residual_.data(), options_.threads);
   weighed_ = distortion_ ? distortion_->evaluate(residual_.data(), channels_, options_.threads, error_.data()) : sse_;
   bits_ = total_bits();
-  return 0.5 * (weighed_ + options_.lambda * bits_);
+  return 0.5 * (weighed_ + (options_.rate_term ? options_.lambda * bits_ : 0.0));
 }
 
 // What the rate of a splat follows from.
@@ -220,14 +222,15 @@ void Fitter::update_metric() {
   unit_e_.resize(n);
   amplitude_.resize(n);
   const float floor2 = static_cast<float>(options_.amplitude_floor * options_.amplitude_floor);
+  const float plain = static_cast<float>(kPlainAmplitude * options_.step);
 #pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
     float energy = floor2;
     const float weight = density(i);
     for (int c = 0; c < C; ++c)
       energy += weight * k_[static_cast<size_t>(C) * i + c] * k_[static_cast<size_t>(C) * i + c];
-    unit_k_[i] = 1 / std::sqrt(weight);
-    amplitude_[i] = std::sqrt(energy);
+    unit_k_[i] = options_.natural_units ? 1 / std::sqrt(weight) : 1;
+    amplitude_[i] = options_.natural_units ? std::sqrt(energy) : plain;
     unit_u_[i] = 1.41421356f / amplitude_[i];
     unit_e_[i] = 2.0f / amplitude_[i];
   }
@@ -269,7 +272,7 @@ void Fitter::gradient(std::vector<float>* out) {
     v[C + 2] = (e11 + e22 - 0.5f * color_dot) * unit_e_[i];
     v[C + 3] = (e11 - e22) * unit_e_[i];
     v[C + 4] = 2 * e12 * unit_e_[i];
-    add_rate_gradient(i, v);
+    if (options_.rate_term) add_rate_gradient(i, v);
   }
 }
 

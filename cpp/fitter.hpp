@@ -24,6 +24,8 @@ struct FitOptions {
   double cutoff = 9.5;           // q at which g is cut while fitting
   double amplitude_floor = 0.2;  // A is at least this, so that new splats stay well scaled
   int memory = 12;               // L-BFGS pairs
+  bool natural_units = true;     // false: units of every splat as if its amplitude were 16 D
+  bool rate_term = true;         // false: only pruning and refinement weigh bits
   int threads = 1;
 };
 
@@ -35,6 +37,7 @@ struct SeedOptions {
   double ratio = 1.6;       // between scales
   double amplitude = 0.8;   // of the projection
   double separation = 1.2;  // of accepted seeds, in units of their scale
+  bool random = false;      // round seeds at places drawn by the squared residual, as many and as wide
 };
 
 struct Pair {  // one L-BFGS pair
@@ -103,6 +106,7 @@ class Fitter {
   void apply(const std::vector<float>& direction, float t, const struct FitState& from);
   void keep(const std::vector<uint8_t>& mask);
   void direction(std::vector<float>* out);
+  void scatter(std::vector<struct Candidate>* seeds) const;
   void add(const std::vector<float>& mean, const std::vector<float>& frame, const std::vector<float>& k);
 
   int channels_;

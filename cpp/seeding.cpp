@@ -7,10 +7,17 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <random>
 
 #include "fitter.hpp"
 
 namespace splat2d {
+
+struct Candidate {
+  float saved, x, y, scale, hxx, hyy, hxy;
+  float density;  // distortion over squares
+  float blurred[kMaxChannels];
+};
 
 namespace {
 
@@ -26,12 +33,6 @@ struct Planes {
   std::vector<float> data;  // [C, H, W]
   const float* plane(int c) const { return data.data() + static_cast<size_t>(c) * width * height; }
   float* plane(int c) { return data.data() + static_cast<size_t>(c) * width * height; }
-};
-
-struct Candidate {
-  float saved, x, y, scale, hxx, hyy, hxy;
-  float density;  // distortion over squares
-  float blurred[kMaxChannels];
 };
 
 Planes halve(const Planes& in, int channels, int threads) {
@@ -154,6 +155,42 @@ std::vector<Candidate> suppress(std::vector<Candidate> all, Canvas canvas, float
 
 }  // namespace
 
+// Moves seeds to pixels drawn with probability proportional to the squared error, and makes them round.
+void Fitter::scatter(std::vector<Candidate>* seeds) const {
+  const int w = canvas_.width, h = canvas_.height;
+  const size_t plane = static_cast<size_t>(w) * h;
+  std::vector<double> below(plane);
+  double total = 0;
+  for (size_t i = 0; i < plane; ++i) {
+    for (int c = 0; c < channels_; ++c) total += static_cast<double>(error()[c * plane + i]) * error()[c * plane + i];
+    below[i] = total;
+  }
+  std::mt19937 random(static_cast<uint32_t>(count()));
+  for (Candidate& s : *seeds) {
+    const double at = total * (random() / 4294967296.0);
+    const auto pixel = std::min<size_t>(std::upper_bound(below.begin(), below.end(), at) - below.begin(), plane - 1);
+    const int px = static_cast<int>(pixel % w), py = static_cast<int>(pixel / w);
+    s.x = static_cast<float>(px) + 0.5f;
+    s.y = static_cast<float>(py) + 0.5f;
+    s.density = distortion_ ? distortion_->density(s.x, s.y, s.scale) : 1;
+    // Curvature of a Gaussian's own blur, so that both deviations become the scale.
+    s.hxx = s.hyy = 0.5f / (s.scale * s.scale);
+    s.hxy = 0;
+    std::fill_n(s.blurred, kMaxChannels, 0.0f);
+    const int r = static_cast<int>(std::ceil(3 * s.scale));
+    float weights = 0;
+    for (int y = py - r; y <= py + r; ++y)
+      for (int x = px - r; x <= px + r; ++x) {
+        const float g =
+            std::exp(-0.5f * static_cast<float>((x - px) * (x - px) + (y - py) * (y - py)) / (s.scale * s.scale));
+        weights += g;
+        if (x < 0 || y < 0 || x >= w || y >= h) continue;
+        for (int c = 0; c < channels_; ++c) s.blurred[c] -= g * error()[c * plane + static_cast<size_t>(y) * w + x];
+      }
+    for (int c = 0; c < channels_; ++c) s.blurred[c] /= weights;
+  }
+}
+
 Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
   const int C = channels_, threads = options_.threads;
   Planes grid{canvas_.width, canvas_.height, error()};
@@ -182,6 +219,7 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
   while (kept < seeds.size() && (kept < kLeastSeeds || promised < options.energy * weighed_))
     promised += seeds[kept++].saved;
   seeds.resize(kept);
+  if (options.random) scatter(&seeds);
 
   std::vector<float> means, frames, ks;
   for (const Candidate& s : seeds) {

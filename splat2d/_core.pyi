@@ -175,6 +175,8 @@ class Fitter:
         memory: int = 12,
         threads: int = 1,
         distortion: Distortion | None = None,  # None for SSE
+        natural_units: bool = True,
+        rate_term: bool = True,
     ) -> None: ...
     @property
     def count(self) -> int: ...
@@ -193,6 +195,7 @@ class Fitter:
         ratio: float = 1.6,
         amplitude: float = 0.8,
         separation: float = 1.2,
+        random: bool = False,
     ) -> tuple[int, int]: ...  # candidates found, splats added
     def refresh(self) -> None: ...
     def step(self) -> bool: ...  # False when no step was found

@@ -38,7 +38,7 @@ from .command import assert_one_line, run
         (["decode", "a", "b.png", "--crop", "1,2,3"], "X,Y,W,H"),
         (["decode", "a", "b.png", "--crop", "0,0,0,5"], "--crop"),
         (["info"], "FILE"),
-        (["bench"], "images, compare"),
+        (["bench"], "images, ablation, compare"),
         (["bench", "compare", "a"], "B.json"),
         (["--completion", "fish"], "bash"),
     ],

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ LEAST_DECODES = 3  # decoding is quick, so that one time alone says little
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".jp2", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"}
 MEMORY = "memory"
 MEASURES = (*METRICS, MEMORY)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,13 @@ def run(options: Options, observer: Observer) -> dict[str, Any]:
     before = read_results(target) if target.exists() else None
     result = {**empty_results(), **(before or {}), **environment()}
     result.pop("summary", None)
-    pictures = _readable(paths, result, observer)
-    usable = _usable(wanted, result, observer)
+    pictures = readable(paths, result, observer)
+    able = usable(wanted, result, observer)
     metrics = ("psnr", *(key for key in METRICS if key in options.measures and key != "psnr"))
-    stale = _drop_stale(result, {codec.name: codec.version() for codec in usable}, fresh)
+    stale = drop_stale(result, {codec.name: codec.version() for codec in able}, fresh)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        tasks, there = _tasks(options, pictures, usable, metrics, result)
+        tasks, there = tasks_of(options, pictures, able, metrics, result)
     except OSError as fault:
         raise OutputError(f"{shown(options.out)}: cannot be made ({reason(fault)})") from None
     if before:
@@ -157,7 +158,7 @@ def run(options: Options, observer: Observer) -> dict[str, Any]:
             {**stamp(), "jobs": options.jobs, "threads": threads, "repeats": options.repeats}
         )
     write_json(target, result)
-    for row in _measured(tasks, options.jobs, threads):
+    for row in measured(tasks, options.jobs, measure):
         key = _key(row)
         result["rows"] = [other for other in result["rows"] if _key(other) != key]
         result["rows"].append({"run": len(result["runs"]) - 1, **row})
@@ -165,7 +166,7 @@ def run(options: Options, observer: Observer) -> dict[str, Any]:
         observer.row(result["pictures"][row["picture"]]["name"], row)
     names = {digest: picture["name"] for digest, picture in result["pictures"].items()}
     order = list(result["codecs"])
-    result["rows"].sort(key=lambda r: (names[r["picture"]], order.index(r["codec"]), _value(r["setting"])))
+    result["rows"].sort(key=lambda r: (names[r["picture"]], order.index(r["codec"]), value_of(r["setting"])))
     if not any("error" not in row for row in result["rows"]):
         raise Splat2dError(f"nothing could be measured; {shown(target)} says why")
     result["summary"] = summary(result)
@@ -173,7 +174,7 @@ def run(options: Options, observer: Observer) -> dict[str, Any]:
     return result
 
 
-def _readable(paths: Sequence[Path], result: dict[str, Any], observer: Observer) -> dict[str, Path]:
+def readable(paths: Sequence[Path], result: dict[str, Any], observer: Observer) -> dict[str, Path]:
     """Return paths by digest, and enter pictures and unreadable files into the result."""
     found: dict[str, Path] = {}
     result["unreadable"] = {}
@@ -202,9 +203,9 @@ def _readable(paths: Sequence[Path], result: dict[str, Any], observer: Observer)
     return found
 
 
-def _usable(wanted: Sequence[Codec], result: dict[str, Any], observer: Observer) -> list[Codec]:
+def usable(wanted: Sequence[Codec], result: dict[str, Any], observer: Observer) -> list[Codec]:
     """Return the codecs that can run, and enter all of them into the result."""
-    usable = []
+    able = []
     for codec in wanted:
         missing = codec.unavailable()
         if missing:
@@ -212,13 +213,13 @@ def _usable(wanted: Sequence[Codec], result: dict[str, Any], observer: Observer)
             version = None
         else:
             version = codec.version()
-            usable.append(codec)
+            able.append(codec)
         facts = {"label": codec.label, "ours": codec.ours, "version": version, "unavailable": missing}
         result["codecs"][codec.name] = facts
-    return usable
+    return able
 
 
-def _drop_stale(result: dict[str, Any], versions: dict[str, str], fresh: set[str]) -> int:
+def drop_stale(result: dict[str, Any], versions: dict[str, str], fresh: set[str]) -> int:
     """Remove rows of other versions, of codecs to measure again and with errors; returns how many."""
     kept = [
         row
@@ -231,10 +232,10 @@ def _drop_stale(result: dict[str, Any], versions: dict[str, str], fresh: set[str
     return dropped
 
 
-def _tasks(
+def tasks_of(
     options: Options,
     pictures: dict[str, Path],
-    usable: Sequence[Codec],
+    codecs: Sequence[Codec],
     metrics: tuple[str, ...],
     result: dict[str, Any],
 ) -> tuple[list[Task], int]:
@@ -245,7 +246,7 @@ def _tasks(
     for digest, path in pictures.items():
         folder = options.out / "files" / result["pictures"][digest]["name"]
         folder.mkdir(parents=True, exist_ok=True)
-        for codec in usable:
+        for codec in codecs:
             settings = options.grid or tuple(Setting("quality", value) for value in codec.qualities)
             for number, setting in enumerate(settings):
                 row = known.get((digest, codec.name, str(setting)))
@@ -259,7 +260,9 @@ def _tasks(
     return tasks, there
 
 
-def _measured(tasks: Sequence[Task], jobs: int, threads: int) -> Iterator[dict[str, Any]]:
+def measured(
+    tasks: Sequence[T], jobs: int, measure: Callable[[T], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     """Yield the row of each task, in processes of their own when there are several jobs."""
     if jobs == 1:
         yield from map(measure, tasks)
@@ -384,6 +387,7 @@ def _key(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["picture"], row["codec"], row["setting"]
 
 
-def _value(setting: str) -> tuple[str, float]:
+def value_of(setting: str) -> tuple[str, float]:
+    """Return kind and value of a row's setting."""
     kind, _, value = setting.partition("=")
     return kind, float(value)

@@ -60,7 +60,7 @@ def draw_curves(
         xlim: bits a pixel.
         ylim: levels of the metric; those of the measured curves when None.
     """
-    pyplot = _pyplot()
+    pyplot = pyplot_of()
     figure, axes = pyplot.subplots(figsize=(7.5, 5.2), layout="constrained")
     count = len(result["pictures"])
     levels = []
@@ -90,11 +90,11 @@ def draw_curves(
     axes.set_title(title or f"Mean of {count} picture{'s' if count > 1 else ''}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8 if drawn <= 8 else 6, loc="lower right", ncols=1 if drawn <= 8 else 2)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_bars(result: dict[str, Any], test: str, path: Path) -> None:
-    pyplot = _pyplot()
+    pyplot = pyplot_of()
     against = result["summary"]["bd_rate"][test]
     names = sorted({name for found in against.values() for name in found["psnr"]["pictures"]})
     figure, axes = pyplot.subplots(figsize=(max(6, 0.4 * len(names) + 2), 4.2), layout="constrained")
@@ -111,11 +111,11 @@ def _draw_bars(result: dict[str, Any], test: str, path: Path) -> None:
     axes.set(ylabel="BD-rate, %", title=f"{result['codecs'][test]['label']}: size at equal PSNR, by picture")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_times(result: dict[str, Any], anchor: str, path: Path) -> None:
-    pyplot = _pyplot()
+    pyplot = pyplot_of()
     rows = good_rows(result)
     figure, axes = pyplot.subplots(figsize=(6.5, 4.4), layout="constrained")
     for name, pictures in rows.items():
@@ -131,7 +131,7 @@ def _draw_times(result: dict[str, Any], anchor: str, path: Path) -> None:
     axes.set(xlabel="mean encode time, s", ylabel=f"BD-rate against {result['codecs'][anchor]['label']}, %")
     axes.set_title("Encode time and size at equal PSNR")
     axes.grid(alpha=0.3, which="both")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _color(result: dict[str, Any], name: str) -> str:
@@ -141,7 +141,12 @@ def _color(result: dict[str, Any], name: str) -> str:
     return OURS[ours.index(name) % len(OURS)] if name in ours else "#566573"
 
 
-def _pyplot() -> Any:
+def pyplot_of() -> Any:
+    """Return matplotlib's pyplot, which draws to files only.
+
+    Raises:
+        BackendUnavailableError: matplotlib is missing.
+    """
     try:
         import matplotlib
     except ImportError:
@@ -154,7 +159,8 @@ def _pyplot() -> Any:
     return pyplot
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as PNG and close it."""
     # Without the library's version inside, the same figures give the same file.
     figure.savefig(path, dpi=130, metadata={"Software": None})
-    _pyplot().close(figure)
+    pyplot_of().close(figure)

@@ -66,8 +66,8 @@ def beside_table(result: dict[str, Any], test: str) -> str:
                 value if kind == "quality" else point["setting"],
                 f"{point['bpp']:.3f}",
                 f"{point['psnr']:.2f}",
-                *(_figure(value, ".2f") for value in beside),
-                _figure(point.get("splats"), ",.0f"),
+                *(figure(value, ".2f") for value in beside),
+                figure(point.get("splats"), ",.0f"),
                 f"{point['encode_s']:.1f} s",
                 f"{1e3 * point['decode_s']:.0f} ms",
             )
@@ -86,8 +86,8 @@ def report(result: dict[str, Any]) -> str:
     parts += ["## Means over the pictures", _mean_tables(result)]
     if result["published"]:
         parts += _published(result)
-    parts += ["## Times", _times(result)]
-    parts += _faults(result)
+    parts += ["## Times", times(result)]
+    parts += faults(result)
     return "\n\n".join(parts) + "\n"
 
 
@@ -108,7 +108,7 @@ def _against(result: dict[str, Any], test: str, against: dict[str, Any]) -> list
     for anchor, by_metric in against.items():
         low = result["summary"]["low_rate"][test][anchor]
         won = f"{low['wins']} of {low['of']}" if low["of"] else ""
-        means.append((_label(result, anchor), *(_percent(by_metric[key]["mean"]) for key in metrics), won))
+        means.append((_label(result, anchor), *(percent(by_metric[key]["mean"]) for key in metrics), won))
     limit = next(iter(result["summary"]["low_rate"][test].values()))["bpp"]
     headings = ("against", *(METRICS[key].label for key in metrics), f"points won up to {limit:g} bpp")
     parts = [f"## {_label(result, test)}", "Mean BD-rate by metric:", markdown(headings, means)]
@@ -116,8 +116,8 @@ def _against(result: dict[str, Any], test: str, against: dict[str, Any]) -> list
         rows = [
             (
                 _label(result, anchor),
-                _percent(found["mean"]),
-                _percent(found["median"]),
+                percent(found["mean"]),
+                percent(found["median"]),
                 _of(found["best"]),
                 _of(found["worst"]),
                 f"{found['wins']} of {found['of']}",
@@ -139,12 +139,12 @@ def _mean_tables(result: dict[str, Any]) -> str:
                     _label(result, codec),
                     point["setting"],
                     f"{point['bpp']:.3f}",
-                    _figure(point.get("psnr"), ".2f"),
-                    _figure(point.get("ms_ssim"), ".4f"),
-                    _figure(point.get("ssimulacra2"), ".1f"),
-                    _seconds(point["encode_s"]),
-                    _seconds(point["decode_s"]),
-                    _figure(point.get("peak_mib"), ",.0f"),
+                    figure(point.get("psnr"), ".2f"),
+                    figure(point.get("ms_ssim"), ".4f"),
+                    figure(point.get("ssimulacra2"), ".1f"),
+                    seconds(point["encode_s"]),
+                    seconds(point["decode_s"]),
+                    figure(point.get("peak_mib"), ",.0f"),
                 )
             )
     headings = (
@@ -168,7 +168,7 @@ def _published(result: dict[str, Any]) -> list[str]:
     rows = []
     for name, published in result["published"].items():
         figures = (bd_rate(curve_of(published["points"]), curve)["percent"] for curve in curves.values())
-        rows.append((f"{name} (published)", *map(_percent, figures), published["source"]))
+        rows.append((f"{name} (published)", *map(percent, figures), published["source"]))
     headings = ("against", *(f"{_label(result, name)}" for name in curves), "source")
     return [
         "## Published curves",
@@ -178,7 +178,8 @@ def _published(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _times(result: dict[str, Any]) -> str:
+def times(result: dict[str, Any]) -> str:
+    """Return how each run was timed."""
     lines = []
     for run in result["runs"]:
         jobs = f"{run['jobs']} pictures at a time" if run["jobs"] > 1 else "one picture at a time"
@@ -192,7 +193,8 @@ def _times(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _faults(result: dict[str, Any]) -> list[str]:
+def faults(result: dict[str, Any]) -> list[str]:
+    """Return a section on what could not be measured, nothing when all could."""
     names = {digest: picture["name"] for digest, picture in result["pictures"].items()}
     lines = [f"- {codec['unavailable']}" for codec in result["codecs"].values() if codec["unavailable"]]
     lines += [f"- {name}: {why}" for name, why in result["unreadable"].items()]
@@ -210,7 +212,8 @@ def _label(result: dict[str, Any], codec: str) -> str:
     return result["codecs"][codec]["label"]
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Return a percentage with its sign, nothing for None."""
     return "" if value is None else f"{value:+.1f}%"
 
 
@@ -218,9 +221,11 @@ def _of(found: dict[str, Any] | None) -> str:
     return "" if found is None else f"{found['percent']:+.1f}% ({found['picture']})"
 
 
-def _figure(value: float | None, form: str) -> str:
+def figure(value: float | None, form: str) -> str:
+    """Return a number in a form, nothing for None."""
     return "" if value is None else format(value, form)
 
 
-def _seconds(value: float) -> str:
+def seconds(value: float) -> str:
+    """Return a time in s or ms."""
     return f"{value:.2f} s" if value >= 1 else f"{1e3 * value:.0f} ms"

@@ -63,8 +63,8 @@ def write_json(path: Path, result: dict[str, Any]) -> None:
         file.write((_lines(result, "") + "\n").encode())
 
 
-def read_results(path: Path) -> dict[str, Any] | None:
-    """Return a result of `splat2d bench images`, or None where there is no file.
+def read_results(path: Path, benchmark: str = "images") -> dict[str, Any] | None:
+    """Return a result of `splat2d bench images`, or of another one, or None where there is no file.
 
     Raises:
         ConfigError: it is no such result, or of another schema.
@@ -72,8 +72,8 @@ def read_results(path: Path) -> dict[str, Any] | None:
     found = read_json(path)
     if found is None:
         return None
-    if found.get("benchmark") != "images" or not isinstance(found.get("rows"), list):
-        raise ConfigError(f"{shown(path)}: is no result of splat2d bench images")
+    if found.get("benchmark") != benchmark or not isinstance(found.get("rows"), list):
+        raise ConfigError(f"{shown(path)}: is no result of splat2d bench {benchmark}")
     if found.get("schema") != SCHEMA:
         raise ConfigError(
             f"{shown(path)}: has schema {found.get('schema')}, expected {SCHEMA}; give another --out"
@@ -81,10 +81,10 @@ def read_results(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def empty_results() -> dict[str, Any]:
+def empty_results(benchmark: str = "images") -> dict[str, Any]:
     """Return a result without rows."""
     lists: dict[str, Any] = {"runs": [], "codecs": {}, "pictures": {}, "unreadable": {}, "rows": []}
-    return {"schema": SCHEMA, "benchmark": "images", **lists, "published": {}}
+    return {"schema": SCHEMA, "benchmark": benchmark, **lists, "published": {}}
 
 
 def good_rows(result: dict[str, Any]) -> Rows:

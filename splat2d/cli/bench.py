@@ -115,12 +115,8 @@ def _finish(options: Any, published: str | None, rates: list[float]) -> None:
     # Read first, so that nobody measures for an hour before a wrong path shows.
     curves = read_published(Path(published)) if published is not None else None
     results = options.out / "results.json"
-    try:
-        with _observer() as observer:
-            result = images.run(options, observer)
-    except KeyboardInterrupt:
-        kept = f"what was measured is in {results}, the same command goes on" if results.exists() else ""
-        raise KeyboardInterrupt(*([kept] if kept else [])) from None
+    with _resumable(results), _observer() as observer:
+        result = images.run(options, observer)
     if curves is not None:
         result["published"] = curves
         write_json(results, result)
@@ -149,6 +145,91 @@ def _tell(result: dict[str, Any]) -> None:
             if figure["mean"] is not None:
                 won = f"smaller in {figure['wins']} of {figure['of']}"
                 print(f"{names[0]} against {names[1]:<9} {figure['mean']:+6.1f}% at equal PSNR, {won}")
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Measure what each idea of the codec is worth: one switched off at a time, beside the whole.
+
+    Tables, a plot and results.json go to --out, and a run with the same --out continues. Ideas that no file
+    can go without are counted on the whole codec's files and marked so.
+    """
+
+    paths: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="PICTURES...", help="Pictures, and folders of them.")
+    ]
+    ideas: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="NAME...",
+            help="Of units, rate-term, pursuit, refinement, steps, set, contexts, neighbours; all when not "
+            "given.",
+        ),
+    ] = ()
+    qualities: Annotated[
+        tuple[str, ...], arg(metavar="Q...", help="At least two qualities from 1 to 100; better four.")
+    ] = ("34", "50", "66", "82")
+    preset: Annotated[
+        str, arg(metavar="P", help="Of the whole codec: fast, default, best, or a YAML file.")
+    ] = "default"
+    out: Annotated[str, arg(metavar="DIR", help="Folder of the results.")] = "bench-ablation"
+    jobs: Annotated[
+        int, arg(metavar="N", help="Rows at a time; with more than one, times are not comparable.")
+    ] = 1
+    repeats: Annotated[int, arg(metavar="N", help="Encodes of each row; the median time is kept.")] = 1
+
+    def run(self) -> None:
+        """Measure what is missing, then write the tables and the plot."""
+        in_range(1, jobs=self.jobs, repeats=self.repeats)
+        if not self.paths:
+            raise UsageError(
+                "splat2d bench ablation needs pictures or folders; run splat2d bench ablation --help"
+            )
+        qualities = _numbers("qualities", self.qualities, 1, 100)
+        if len(qualities) < 2:
+            raise UsageError(f"--qualities has {len(qualities)}; a BD-rate needs two at least, better four")
+
+        from splat2d.bench import ablation
+        from splat2d.bench.ablation_report import draw, report
+        from splat2d.bench.codecs import Setting
+        from splat2d.bench.images import Options
+        from splat2d.errors import BackendUnavailableError
+        from splat2d.files import write_atomic
+
+        options = Options(
+            paths=tuple(map(Path, self.paths)),
+            out=Path(self.out),
+            grid=tuple(Setting("quality", value) for value in sorted(qualities)),
+            jobs=self.jobs,
+            repeats=self.repeats,
+            measures=("psnr",),
+        )
+        with _resumable(options.out / "results.json"), _observer() as observer:
+            result = ablation.run(options, _names(self.ideas), self.preset, observer)
+        with write_atomic(options.out / "report.md", force=True) as file:
+            file.write(report(result).encode())
+        try:
+            draw(result, options.out / "ablation.png")
+        except BackendUnavailableError as fault:
+            say(f"warning: no plot: {fault}")
+        for name, found in result["summary"]["ideas"].items():
+            mean = found["bd_rate"]["mean"]
+            codec = result["codecs"][name]
+            marked = ", counted" if codec["counted"] else ""
+            print(f"{codec['label']:<37} " + ("no common PSNR" if mean is None else f"{mean:+6.1f}%{marked}"))
+        errors = sum("error" in row for row in result["rows"])
+        failed = f", {errors} failed" if errors else ""
+        print(f"{options.out}: {len(result['rows'])} rows{failed}; see report.md and ablation.png")
+
+
+@contextlib.contextmanager
+def _resumable(results: Path) -> Iterator[None]:
+    """Say on Ctrl-C what is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"what was measured is in {results}, the same command goes on" if results.exists() else ""
+        raise KeyboardInterrupt(*([kept] if kept else [])) from None
 
 
 @dataclass(frozen=True)
@@ -184,7 +265,11 @@ class Bench:
     """Benchmark codecs on pictures, and compare two benchmarks."""
 
     command: OmitSubcommandPrefixes[
-        Union[Annotated[Images, subcommand("images")], Annotated[Compare, subcommand("compare")]]
+        Union[
+            Annotated[Images, subcommand("images")],
+            Annotated[Ablation, subcommand("ablation")],
+            Annotated[Compare, subcommand("compare")],
+        ]
     ]
 
     def run(self) -> None:

@@ -83,7 +83,7 @@ def code_positions(
         layout.step_code,
         counts[tier],
         sum(counts),
-        counts[tier - 1] if tier else 0,
+        min(counts[tier - 1], len(earlier)) if tier else 0,
         earlier,
         NONE if positions is None else positions,
     )

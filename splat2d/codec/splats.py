@@ -39,6 +39,7 @@ class Batch:
         leaves: of these splats.
         surroundings: [n, 4], what the tier's leaves say of each other.
         given: [n, C + 5] integers when encoding, else None.
+        model: what `embed` and `rows` are asked of, as of a `Network`.
         threads: of the network.
     """
 
@@ -51,13 +52,15 @@ class Batch:
         leaves: Leaves,
         surroundings: Ints,
         given: Int32s | None,
+        model: Any,
         threads: int = 1,
     ) -> None:
+        self.model = model
         self.coder, self.context, self.layout, self.tier = coder, context, layout, tier
         self.leaves, self.given, self.threads = leaves, given, threads
         self.q = np.zeros((len(leaves.corners), layout.channels + 5), np.int32)
         middle = leaves.corners + np.array([leaves.width // 2, leaves.height // 2])
-        self.hidden = network().embed(*context.around(middle, surroundings, tier, threads), tier, threads)
+        self.hidden = model.embed(*context.around(middle, surroundings, tier, threads), tier, threads)
 
     def rows(
         self, head: str, known: int, limits: Ints = NO_LIMITS, chosen: Ints | None = None
@@ -72,7 +75,7 @@ class Batch:
         """
         q, hidden = (self.q, self.hidden) if chosen is None else (self.q[chosen], self.hidden[chosen])
         own, levels = self.context.self_inputs(q, self.tier, known)
-        return network().rows(HEADS.index(head), hidden, own, levels, limits, self.threads)
+        return self.model.rows(HEADS.index(head), hidden, own, levels, limits, self.threads)
 
     def wanted(self, column: int) -> Ints | None:
         """A column of the given integers, None when decoding."""
@@ -191,7 +194,13 @@ def sector_of(angles: Ints, counts: Ints) -> Ints:
 
 
 def code_splats(
-    coder: Coder, layout: Layout, integers: Int32s | None, *, tiers: int | None = None, threads: int = 1
+    coder: Coder,
+    layout: Layout,
+    integers: Int32s | None,
+    *,
+    tiers: int | None = None,
+    model: Any = None,
+    threads: int = 1,
 ) -> Int32s:
     """Code a picture's splats.
 
@@ -200,6 +209,7 @@ def code_splats(
         layout: canvas and counts; with an encoder the counts must be those of `integers`.
         integers: [N, C + 5] colours, area, aspect, angle, iy, ix; None when decoding.
         tiers: stop after this many tiers.
+        model: stands in for the network of attributes, which no file can; for measuring what it is worth.
         threads: to use; the result is the same for any number.
 
     Returns:
@@ -210,6 +220,7 @@ def code_splats(
     """
     native, channels = core(), layout.channels
     counts = np.array(layout.tier_counts, np.int64)
+    model = network() if model is None else model
     context = native.Context(
         layout.width, layout.height, channels, layout.chroma_step, layout.step_code, counts
     )
@@ -235,7 +246,7 @@ def code_splats(
             corners = Leaves(np.ascontiguousarray(leaves.corners[part]), leaves.width, leaves.height)
             near = np.ascontiguousarray(surroundings[part])
             own = None if given is None else given[part]
-            q = Batch(coder, context, layout, tier, corners, near, own, threads).code()
+            q = Batch(coder, context, layout, tier, corners, near, own, model, threads).code()
             context.add(q)
             coded.append(q)
             centers.append(_centers(q, layout))

@@ -10,6 +10,8 @@ from splat2d.errors import ConfigError
 
 PRESETS = ("fast", "default", "best")
 TUNES = ("psnr", "ms-ssim")
+SEEDINGS = ("pursuit", "random")
+WORDS = {"tune": TUNES, "seeding": SEEDINGS}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class FitConfig:
         fit_cutoff: q at which Gaussians are cut while fitting (12.25 in the file).
         memory: pairs that the L-BFGS keeps.
         tune: what the distortion follows, "psnr" (squared errors) or "ms-ssim".
+        natural_units: measure each splat's parameters by its own energy; one unit for all when false.
+        rate_term: weigh bits while optimising; only in pruning and refinement when false.
+        seeding: where new splats go, "pursuit" (peaks of the residual over scales) or "random" (drawn by the
+            squared residual, round). This and the two before are for measuring what they are worth.
     """
 
     rounds: int
@@ -51,6 +57,9 @@ class FitConfig:
     fit_cutoff: float = 9.5
     memory: int = 12
     tune: str = "psnr"
+    natural_units: bool = True
+    rate_term: bool = True
+    seeding: str = "pursuit"
 
     def __post_init__(self) -> None:
         """Check types and ranges; a ConfigError names the key."""
@@ -71,12 +80,17 @@ class FitConfig:
             "fit_cutoff": (4, 16),
             "memory": (1, 100),
         }
-        if self.tune not in TUNES:
-            raise ConfigError(f"tune is {self.tune!r}, expected {' or '.join(TUNES)}")
         for field in dataclasses.fields(self):
-            if field.name == "tune":
-                continue
             value = getattr(self, field.name)
+            if field.name in WORDS:
+                words = WORDS[field.name]
+                if value not in words:
+                    raise ConfigError(f"{field.name} is {value!r}, expected {' or '.join(words)}")
+                continue
+            if field.type == "bool":
+                if not isinstance(value, bool):
+                    raise ConfigError(f"{field.name} is {value!r}, expected true or false")
+                continue
             low, high = limits[field.name]
             whole = field.type == "int"
             if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):

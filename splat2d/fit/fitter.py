@@ -130,6 +130,8 @@ class PictureFit:
             self.config.memory,
             self.threads,
             None if weights is None else native.Distortion(weights),
+            self.config.natural_units,
+            self.config.rate_term,
         )
 
     def _optimise(self) -> Fitter:
@@ -159,7 +161,11 @@ class PictureFit:
             if self._control is not None and scale == 1 and 2 * number >= rounds:
                 self.set_step(self._control(self.step, fitter.sse, fitter.bits), fitter)
                 lmbda = self.lmbda
-            fitter.seed(config.seed_threshold * SEED_BITS * lmbda, config.seed_energy)
+            fitter.seed(
+                config.seed_threshold * SEED_BITS * lmbda,
+                config.seed_energy,
+                random=config.seeding == "random",
+            )
             fitter.refresh()
             self._steps(fitter, steps, scale)
 
@@ -197,6 +203,16 @@ class PictureFit:
             self._steps_done += 4
             self._report(refined.sse, self._fitter.bits, self._fitter.count, 1)
         return refined
+
+    def state(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+        """The present state before refinement.
+
+        Returns:
+            The nearest integers [N, C + 5], all zero where a splat's colour rounds to nothing; and what they
+            were rounded from, means [N, 2] in px and conics [N, 3] in px^-2.
+        """
+        means, conics, _ = self._fitter.splats()
+        return self._fitter.quantize(), means, conics
 
     def set_step(self, step: float, fitter: Fitter | None = None) -> None:
         """Change D; what has been fitted stays."""
