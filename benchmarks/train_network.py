@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from splat2d._backend import core
 from splat2d.codec import network as network_module
-from splat2d.codec import positions, splats
+from splat2d.codec import positions
 from splat2d.codec.coder import Counter
 from splat2d.codec.network import HEADS
 from splat2d.codec.positions import Layout
@@ -43,6 +43,7 @@ LARGEST_TABLE = 256
 MIRRORED = [0, 2, 1, 4, 3, 6, 5, 7, 9, 8, 11, 10, *range(12, 17)]
 ONE = 64  # of the integers that stand for a real one
 MOST = 1023
+REACH = 127 / 64  # of a weight at shift 6
 
 
 # Recording
@@ -51,7 +52,7 @@ MOST = 1023
 class _Recorder:
     """Stands in for the network and keeps its inputs."""
 
-    def embed(self, place: np.ndarray, near: np.ndarray, tier: int) -> np.ndarray:
+    def embed(self, place: np.ndarray, near: np.ndarray, tier: int, threads: int) -> np.ndarray:
         self.place, self.near = place, near
         return np.zeros((len(place), 1), np.float32)
 
@@ -140,12 +141,12 @@ def record_splats(integers: np.ndarray, layout: Layout) -> Record:
         def __getattr__(self, name: str) -> Any:
             return getattr(native, name)
 
-    saved = splats.network, Batch.code, positions.core
-    splats.network, Batch.code, positions.core = lambda: recorder, keep, lambda: Core()  # type: ignore
+    saved = Batch.code, positions.core
+    Batch.code, positions.core = keep, lambda: Core()  # type: ignore
     try:
-        code_splats(Counter(), layout, integers)
+        code_splats(Counter(), layout, integers, model=recorder)
     finally:
-        splats.network, Batch.code, positions.core = saved  # type: ignore
+        Batch.code, positions.core = saved  # type: ignore
     return Record(*(np.concatenate(a) for a in zip(*parts, strict=True)), np.concatenate(splits))
 
 
@@ -365,8 +366,9 @@ def train(
     batch: int = 1024,
     rate: float = 6e-3,
     start: Path | None = None,
+    out: Path = network_module.PATH,
 ) -> None:
-    """Train on records and write splat2d/codec/network.bin.
+    """Train on records and write the network.
 
     Args:
         records: folder of `record`.
@@ -375,6 +377,7 @@ def train(
         batch: splats a step.
         rate: the largest learning rate.
         start: a state (state.pt) to go on from.
+        out: the file that the codec reads, unless given.
     """
     torch.manual_seed(0)
     data = [np.load(path) for path in sorted(records.glob("*.npz"))]
@@ -401,14 +404,17 @@ def train(
         loss.backward()  # type: ignore[union-attr]
         optimiser.step()
         schedule.step()
+        with torch.no_grad():  # within reach of the finest shift
+            for layer in net.layers():
+                layer.weight.clamp_(-REACH, REACH)
         mean += float(loss) / math.log(2) / 500
         if i % 500 == 499:
             print(f"{i + 1}: {mean:.3f} bits a splat", flush=True)
             mean = 0.0
     torch.save(net.state_dict(), records / "state.pt")
     data_bytes = zlib.compress(net.to_bytes(), 9)
-    network_module.PATH.write_bytes(data_bytes)
-    print(f"{len(place)} splats; {len(data_bytes)} bytes in {network_module.PATH}")
+    out.write_bytes(data_bytes)
+    print(f"{len(place)} splats; {len(data_bytes)} bytes in {out}")
 
 
 if __name__ == "__main__":

@@ -109,14 +109,14 @@ class Blind:
     def __init__(self, *, own: bool) -> None:
         self._own = own
 
-    def embed(self, place: Any, near: Any, tier: int) -> Any:
+    def embed(self, place: Any, near: Any, tier: int, threads: int = 1) -> Any:
         """Return the hidden values of splats without what other splats say."""
         kept = np.zeros_like(place)
         if self._own:
             kept[:, HEADER_INPUTS] = place[:, HEADER_INPUTS]
-        return network().embed(kept, np.zeros_like(near), tier)
+        return network().embed(kept, np.zeros_like(near), tier, threads)
 
-    def rows(self, head: int, hidden: Any, own: Any, levels: Any, limits: Ints) -> Rows:
+    def rows(self, head: int, hidden: Any, own: Any, levels: Any, limits: Ints, threads: int = 1) -> Rows:
         """Return rows of weights of the next symbols."""
         if not self._own:
             own = np.zeros_like(own)

@@ -323,8 +323,9 @@ def _completed(row: dict[str, Any], task: Task, x: NDArray[np.uint8]) -> dict[st
 def _figures(task: Task) -> dict[str, Any]:
     codec, loaded = task.codec, _load(task.path)
     x = loaded.x
-    if task.row and (row := _completed(task.row, task, x)):
-        return row
+    completed = _completed(task.row, task, x) if task.row else None
+    if completed:
+        return completed
     setting = codec.resolve(x, task.setting, loaded.sizes.setdefault(codec.name, {}))
     _warm_up(codec)
     encode = _seconds(lambda: codec.encode(x, setting), task.repeats)
