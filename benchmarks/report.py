@@ -19,6 +19,7 @@ from _paths import DATA, RESULTS, ROOT
 from splat2d.bench.plots import draw_curves
 from splat2d.bench.report import bd_rate_table, beside_table, markdown, origin
 from splat2d.bench.results import read_json, read_published
+from splat2d.fit.config import PRESETS
 from splat2d.errors import OutputError, Splat2dError
 
 OURS = "splat2d-default"
@@ -47,14 +48,19 @@ class Options:
 
 def kodak_tables(result: dict[str, Any]) -> str:
     """Return BD-rates, and each quality's mean figures beside the other codecs' at the same rates."""
-    run = result["runs"][0]
+    used = {row["run"] for row in result["rows"] if row["codec"] == OURS}
+    run = result["runs"][max(used)]
     peers = [codec["label"] for codec in result["codecs"].values() if not codec["ours"]]
     preset = OURS.removeprefix("splat2d-")
+    threads = "1 thread" if run["threads"] == 1 else f"{run['threads']} threads"
+    alone = f", {run['jobs']} pictures at a time with {threads} each" if run["jobs"] > 1 else f", {threads}"
     text = [
-        f"Kodak, {len(result['pictures'])} pictures, preset {preset}, {run['threads']} threads. Sizes "
+        f"Kodak, {len(result['pictures'])} pictures, preset {preset}{alone}. Sizes "
         "are of whole files, PSNR is over 8-bit RGB. BD-rate is the difference in size at equal PSNR, "
         "the mean over pictures.",
         bd_rate_table(result, OURS),
+        "All presets, BD-rates over the pictures that were measured:",
+        preset_table(result),
         f"Means over the pictures; {', '.join(peers)} are interpolated at the rate of each of our files.",
         beside_table(result, OURS),
     ]
@@ -64,6 +70,21 @@ def kodak_tables(result: dict[str, Any]) -> str:
             text.append(f"{LANDMARK} in a file of {row['bpp']:.3f} bpp: {row['psnr']:.2f} dB.")
     text.append(origin(result, result["runs"]))
     return "\n\n".join(text)
+
+
+def preset_table(result: dict[str, Any]) -> str:
+    """Return the mean BD-rates of each of our presets, in PSNR and in MS-SSIM."""
+    rates = {name: found for name, found in result["summary"]["bd_rate"].items() if found}
+    anchors = list(next(iter(rates.values())))
+    columns = [(anchor, metric) for metric in ("psnr", "ms_ssim") for anchor in anchors]
+    heads = [f"{result['codecs'][a]['label']}{', MS-SSIM' if m == 'ms_ssim' else ''}" for a, m in columns]
+    rows = []
+    for name in sorted(rates, key=lambda name: PRESETS.index(name.removeprefix("splat2d-"))):
+        found = [rates[name][anchor].get(metric, {}) for anchor, metric in columns]
+        means = [f"{f['mean']:+.1f}%" if f.get("mean") is not None else "" for f in found]
+        count = max(f.get("of", 0) for f in found)
+        rows.append((name.removeprefix("splat2d-"), str(count), *means))
+    return markdown(("preset", "pictures", *heads), rows)
 
 
 def speed_tables(result: dict[str, Any]) -> str:
