@@ -19,8 +19,8 @@ from _paths import DATA, RESULTS, ROOT
 from splat2d.bench.plots import draw_curves
 from splat2d.bench.report import bd_rate_table, beside_table, markdown, origin
 from splat2d.bench.results import read_json, read_published
-from splat2d.fit.config import PRESETS
 from splat2d.errors import OutputError, Splat2dError
+from splat2d.fit.config import PRESETS
 
 OURS = "splat2d-default"
 # The picture of a figure that others report too.
