@@ -153,20 +153,21 @@ void Context::around(const int64_t* points, const int64_t* surroundings, size_t 
   std::vector<int64_t> start(static_cast<size_t>(across * down) + 1, 0);
   for (int64_t i = 0; i < m; ++i) ++start[bucket_of(i) + 1];
   for (size_t b = 1; b < start.size(); ++b) start[b] += start[b - 1];
-  std::vector<int64_t> next(start.begin(), start.end() - 1), indices(m), xs(m), ys(m), weights(m);
+  std::vector<int64_t> next(start.begin(), start.end() - 1), indices(m);
+  std::vector<int32_t> xs(m), ys(m), weights(m);
   // Distances count in units of the known splat's size and the tier's together.
   const int64_t own_area = exp2_q16(tier_log_area(tier)), own_log = tier_log_area(tier) / 2;
   const int64_t inverse_own = exp2_q16(-own_log);
   for (int64_t i = 0; i < m; ++i) {
     const int64_t at = next[bucket_of(i)]++;
     indices[at] = i;
-    xs[at] = x_[i];
-    ys[at] = y_[i];
-    weights[at] = (int64_t{1} << 32) / (area_[i] + own_area);
+    xs[at] = static_cast<int32_t>(x_[i]);
+    ys[at] = static_cast<int32_t>(y_[i]);
+    weights[at] = static_cast<int32_t>((int64_t{1} << 32) / (area_[i] + own_area));
   }
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n >= kManyRows)
   for (size_t p = 0; p < n; ++p) {
-    thread_local std::vector<int64_t> scores;
+    thread_local std::vector<int32_t> scores;
     const int64_t x = points[2 * p], y = points[2 * p + 1];
     const int64_t left = std::max<int64_t>((x >> bucket) - 1, 0), right = std::min((x >> bucket) + 1, across - 1);
     if (left > right) continue;
@@ -178,7 +179,8 @@ void Context::around(const int64_t* points, const int64_t* surroundings, size_t 
       if (row < 0 || row >= down) continue;
       const int64_t begin = start[row * across + left], end = start[row * across + right + 1];
       if (scores.size() < static_cast<size_t>(end - begin)) scores.resize(end - begin);
-      kernels().score_neighbours(x, y, &xs[0] + begin, &ys[0] + begin, &weights[0] + begin, end - begin, scores.data());
+      kernels().score_neighbours(static_cast<int32_t>(x), static_cast<int32_t>(y), &xs[0] + begin, &ys[0] + begin,
+                                 &weights[0] + begin, end - begin, scores.data());
       for (int64_t i = begin; i < end; ++i) {
         const int64_t score = scores[i - begin];
         if (found == kNear && score >= best[kNear - 1]) continue;
@@ -210,7 +212,9 @@ void Context::around(const int64_t* points, const int64_t* surroundings, size_t 
       out[12] = input(log2_q6(kOne + ((std::abs(along) * k.inverse_long) >> 22)) - 6 * kOne);
       out[13] = input(log2_q6(kOne + ((std::abs(away) * k.inverse_short) >> 22)) - 6 * kOne);
       // Cosine and sine of twice the direction to the known splat, Q6.
-      const int64_t u = dx >> 6, v = dy >> 6, inverse = (int64_t{1} << 30) / (u * u + v * v + 1);
+      const int64_t u = dx >> 6, v = dy >> 6;
+      // Exact: no quotient below 2^30 comes nearer to the next integer than a double can tell.
+      const auto inverse = static_cast<int64_t>(1073741824.0 / static_cast<double>(u * u + v * v + 1));
       const int64_t toward2 = ((u * u - v * v) * inverse) >> 24, across2 = (2 * u * v * inverse) >> 24;
       out[14] = input((toward2 * k.cosine2 + across2 * k.sine2) >> 15);
       for (int c = 0; c < 3; ++c) out[15 + c] = input((closeness * k.logs[c]) >> 6);

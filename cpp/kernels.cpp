@@ -247,11 +247,13 @@ void bytes_row(const float* row, int width, int channels, bool unpremultiply, un
   }
 }
 
-void score_neighbours(int64_t x, int64_t y, const int64_t* xs, const int64_t* ys, const int64_t* weights, size_t count,
-                      int64_t* scores) {
+// Products are below 2^43 and exact in double, results below 2^27.
+void score_neighbours(int32_t x, int32_t y, const int32_t* xs, const int32_t* ys, const int32_t* weights, size_t count,
+                      int32_t* scores) {
   for (size_t i = 0; i < count; ++i) {
-    const int64_t dx = (xs[i] - x) >> 8, dy = (ys[i] - y) >> 8;
-    scores[i] = ((dx * dx + dy * dy) * weights[i]) >> 16;
+    const int32_t dx = (xs[i] - x) >> 8, dy = (ys[i] - y) >> 8;
+    scores[i] =
+        static_cast<int32_t>(static_cast<double>(dx * dx + dy * dy) * static_cast<double>(weights[i]) * (1.0 / 65536));
   }
 }
 

@@ -79,8 +79,8 @@ struct Kernels {
   // One row of a tile to interleaved bytes; with `unpremultiply` the last channel divides the others.
   void (*bytes_row)(const float* row, int width, int channels, bool unpremultiply, unsigned char* out);
   // Squared distances of (x, y) to points, in (1/16 px)^2 for Q12 px, times weights in Q16.
-  void (*score_neighbours)(int64_t x, int64_t y, const int64_t* xs, const int64_t* ys, const int64_t* weights,
-                           size_t count, int64_t* scores);
+  void (*score_neighbours)(int32_t x, int32_t y, const int32_t* xs, const int32_t* ys, const int32_t* weights,
+                           size_t count, int32_t* scores);
   // y [rows, width] = (W x + bias[index]) >> shift, at least low and at most 1023, for x [rows, stride] of integers;
   // index may be null for the first bias.
   void (*dense)(const DenseLayer& layer, const float* x, const int32_t* index, size_t rows, size_t stride, float low,

@@ -72,14 +72,15 @@ class Encoder(Counter):
     def __init__(self) -> None:
         super().__init__()
         constriction = _constriction()
-        self._model = constriction.stream.model
+        self._categorical = constriction.stream.model.Categorical(perfect=False)
+        self._uniform = constriction.stream.model.Uniform()
         self._coder = constriction.stream.queue.RangeEncoder()
 
     def symbols(self, name: str, rows: Rows, values: Ints | None) -> Ints:
         """Write one symbol a row."""
         assert values is not None
         if len(values):
-            self._coder.encode(values.astype(np.int32), self._model.Categorical(perfect=False), rows)
+            self._coder.encode(values.astype(np.int32), self._categorical, rows)
         return super().symbols(name, rows, values)
 
     def uniform(self, name: str, sizes: Ints, values: Ints | None) -> Ints:
@@ -88,9 +89,7 @@ class Encoder(Counter):
         # A model of one symbol is not a model: constriction panics, and nothing need be coded.
         many = sizes > 1
         if many.any():
-            self._coder.encode(
-                values[many].astype(np.int32), self._model.Uniform(), sizes[many].astype(np.int32)
-            )
+            self._coder.encode(values[many].astype(np.int32), self._uniform, sizes[many].astype(np.int32))
         return super().uniform(name, sizes, values)
 
     def to_bytes(self) -> bytes:
@@ -103,7 +102,8 @@ class Decoder:
 
     def __init__(self, data: bytes, *, count_bits: bool = False) -> None:
         constriction = _constriction()
-        self._model = constriction.stream.model
+        self._categorical = constriction.stream.model.Categorical(perfect=False)
+        self._uniform = constriction.stream.model.Uniform()
         words = np.frombuffer(data + b"\0" * (-len(data) % 4), "<u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._count_bits = count_bits
@@ -113,7 +113,7 @@ class Decoder:
         """Read one symbol a row."""
         if not len(rows):
             return np.zeros(0, np.int64)
-        out = self._read(self._model.Categorical(perfect=False), rows)
+        out = self._read(self._categorical, rows)
         if self._count_bits:
             self.bits[name] += _ideal_bits(rows, out)
         return out
@@ -123,7 +123,7 @@ class Decoder:
         out = np.zeros(len(sizes), np.int64)
         many = sizes > 1
         if many.any():
-            out[many] = self._read(self._model.Uniform(), sizes[many].astype(np.int32))
+            out[many] = self._read(self._uniform, sizes[many].astype(np.int32))
             if self._count_bits:
                 self.bits[name] += float(np.log2(sizes[many]).sum())
         return out
