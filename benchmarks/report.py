@@ -8,6 +8,7 @@ A table stands between `<!-- benchmark:NAME -->` and `<!-- /benchmark:NAME -->`;
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,8 @@ class Options:
 
 def kodak_tables(result: dict[str, Any]) -> str:
     """Return BD-rates, and each quality's mean figures beside the other codecs' at the same rates."""
-    used = {row["run"] for row in result["rows"] if row["codec"] == OURS}
-    run = result["runs"][max(used)]
+    used = Counter(row["run"] for row in result["rows"] if row["codec"] == OURS)
+    run = result["runs"][used.most_common(1)[0][0]]
     peers = [codec["label"] for codec in result["codecs"].values() if not codec["ours"]]
     preset = OURS.removeprefix("splat2d-")
     threads = "1 thread" if run["threads"] == 1 else f"{run['threads']} threads"
