@@ -7,7 +7,7 @@ import pytest
 
 import splat2d
 from splat2d.errors import ConfigError, InputImageError, ShapeError, Splat2dError, TargetError
-from splat2d.fit.encode import encode_picture
+from splat2d.fit.encode import encode_picture, quality_step
 from splat2d.pictures import load_picture
 
 from .conftest import CORPUS
@@ -476,3 +476,13 @@ def test_save_and_open(scene, cat_file, tmp_path):
     opened = splat2d.open(path)
     assert np.array_equal(opened.render(), scene.render())
     assert [entry.name for entry in tmp_path.iterdir()] == ["cat.splat"]
+
+
+def test_steps_shrink_with_quality_without_a_cliff():
+    steps = [quality_step(q) for q in range(1, 101)]
+    octaves = np.log2(np.array(steps[:-1]) / np.array(steps[1:]))
+    assert (octaves > 0).all()
+    assert octaves.max() < 0.25
+    # Where nothing is asked of the last qualities, 19 points halve the step.
+    assert steps[49] == 0.3
+    assert steps[65] / steps[84] == pytest.approx(2)

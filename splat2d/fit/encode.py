@@ -21,6 +21,8 @@ from splat2d.scene import Scene
 
 DEFAULT_QUALITY = 75
 QUALITY_PER_OCTAVE = 19.0  # quality points that halve the step
+# Above STEEP_FROM the step shrinks faster, so that 100 is hard to tell from the original.
+STEEP_FROM, STEEP_OCTAVES = 85, 1.4
 STEP_AT_50 = 0.3
 STEP_CODES = (200, 860)  # of D = 0.0085 (finer than 8 bits hold) and 10.9
 WINDOW = 0.03  # a target's tolerance
@@ -64,7 +66,8 @@ def step_code(step: float) -> int:
 
 def quality_step(quality: float) -> float:
     """D of a quality from 1 to 100."""
-    return STEP_AT_50 * 2 ** ((50 - quality) / QUALITY_PER_OCTAVE)
+    steep = max(quality - STEEP_FROM, 0) / (100 - STEEP_FROM)
+    return STEP_AT_50 * 2 ** ((50 - quality) / QUALITY_PER_OCTAVE - STEEP_OCTAVES * steep**2)
 
 
 def picture_psnr(pixels: NDArray[np.float32], rendered: NDArray[np.uint8]) -> float:
