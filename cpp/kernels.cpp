@@ -123,28 +123,10 @@ void backward(const Ellipse& e, Box box, Canvas canvas, const float* color, cons
   v_conic[2] = -0.5f * sum(m_yy);
 }
 
-template <int C>
-void project(const Ellipse& e, Box box, Canvas canvas, const float* picture, Projection* out) {
-  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
-  v16 with[C], self = zero();
-  for (int c = 0; c < C; ++c) with[c] = zero();
-  visit(
-      e, box,
-      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
-        const float* p = picture + static_cast<size_t>(y) * canvas.width + x;
-        const int room = canvas.width - x;
-        for (int c = 0; c < C; ++c)
-          with[c] += g * (room >= kLanes ? load(p + c * plane) : load_partial(p + c * plane, room));
-        self += g * g;
-      },
-      [](float) SPLAT2D_LAMBDA_INLINE {});
-  for (int c = 0; c < C; ++c) out->with[c] = sum(with[c]);
-  out->self = sum(self);
-}
-
-template <int C>
-void project_weighted(const Ellipse& e, Box box, Canvas canvas, const float* picture, const float* weights,
-                      Projection* out) {
+// Inner products of g with a picture and with itself, each pixel weighed by `weights` where there are any.
+template <int C, bool kWeighted>
+SPLAT2D_INLINE void project_onto(const Ellipse& e, Box box, Canvas canvas, const float* picture, const float* weights,
+                                 Projection* out) {
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   v16 with[C], self = zero();
   for (int c = 0; c < C; ++c) with[c] = zero();
@@ -153,15 +135,27 @@ void project_weighted(const Ellipse& e, Box box, Canvas canvas, const float* pic
       [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
         const size_t at = static_cast<size_t>(y) * canvas.width + x;
         const int room = canvas.width - x;
-        const v16 wg = g * (room >= kLanes ? load(weights + at) : load_partial(weights + at, room));
-        for (int c = 0; c < C; ++c)
-          with[c] +=
-              wg * (room >= kLanes ? load(picture + c * plane + at) : load_partial(picture + c * plane + at, room));
-        self += wg * g;
+        const auto pixels = [&](const float* p)
+                                SPLAT2D_LAMBDA_INLINE { return room >= kLanes ? load(p) : load_partial(p, room); };
+        v16 weighed = g;
+        if constexpr (kWeighted) weighed = g * pixels(weights + at);
+        for (int c = 0; c < C; ++c) with[c] += weighed * pixels(picture + c * plane + at);
+        self += weighed * g;
       },
       [](float) SPLAT2D_LAMBDA_INLINE {});
   for (int c = 0; c < C; ++c) out->with[c] = sum(with[c]);
   out->self = sum(self);
+}
+
+template <int C>
+void project(const Ellipse& e, Box box, Canvas canvas, const float* picture, Projection* out) {
+  project_onto<C, false>(e, box, canvas, picture, nullptr, out);
+}
+
+template <int C>
+void project_weighted(const Ellipse& e, Box box, Canvas canvas, const float* picture, const float* weights,
+                      Projection* out) {
+  project_onto<C, true>(e, box, canvas, picture, weights, out);
 }
 
 template <int C>
