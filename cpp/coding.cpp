@@ -91,7 +91,7 @@ bool SplitTree::next_level(const Network& network) {
       continue;
     }
     float* in = &inputs_[c * kInputs];
-    const auto put = [&](int64_t value) { *in++ = static_cast<float>(std::clamp<int64_t>(value, -1023, 1023)); };
+    const auto put = [&](int64_t value) { *in++ = network_input(value); };
     const auto& beside = beside_[c];
     const int before = beside[order[0]], after = beside[order[1]];
     const auto count = [&](int cell) { return cell < 0 ? 0 : counts_[cell]; };
@@ -108,10 +108,10 @@ bool SplitTree::next_level(const Network& network) {
     put(std::max<int64_t>(log2_q6(w1) - log2_q6(w1 + w2), -384));
     put(std::max<int64_t>(log2_q6(w2) - log2_q6(w1 + w2), -384));
     put(size);
-    put(along_x_ ? 0 : 64);
+    put(along_x_ ? 0 : kInputOne);
     put((log2_q6(pixels) - log2_q6(layout_.total)) / 2);
     put((log2_q6(pixels) - log2_q6(layout_.count)) / 2);
-    put(layout_.step_code - 640);
+    put(layout_.step_code - kStepBias);
   }
   network.split(inputs_.data(), cells, layout_.tier, alpha_.data(), beta_.data());
 

@@ -12,8 +12,14 @@
 
 namespace splat2d {
 
+constexpr int64_t kInputOne = 64;  // what stands for 1 in an input
+constexpr int kStepBias = 640;     // step code of D = 1; 64 codes double it, so that a code less it is log2 D in Q6
+
 // log2(x) in Q6 for x >= 1, linear between powers of two.
 int64_t log2_q6(int64_t x);
+
+// An integer as the network takes it.
+float network_input(int64_t x);
 
 class Context {
  public:
@@ -43,10 +49,10 @@ class Context {
 
  private:
   struct Known {
-    int64_t log_area, log_aspect;          // Q16
-    int64_t sine, cosine, sine2, cosine2;  // of the angle and of twice the angle, Q15
-    int64_t inverse_long, inverse_short;   // Q16 px^-1
-    int64_t logs[kMaxChannels];            // signed log2(1 + |k|), Q6; by slot: luma, two opponents, alpha
+    int64_t log_area, log_aspect;         // Q16
+    Direction direction, twice;           // of the angle, and of twice the angle
+    int64_t inverse_long, inverse_short;  // Q16 px^-1
+    int64_t logs[kMaxChannels];           // signed log2(1 + |k|), Q6; by slot: luma, two opponents, alpha
   };
   int slot(int channel) const { return channel == channels_ - 1 && channels_ % 2 == 0 ? 3 : channel; }
 

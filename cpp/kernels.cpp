@@ -261,7 +261,7 @@ void dense(const DenseLayer& layer, const float* x, const int32_t* index, size_t
   const v16 to_floor = splat(0.5f * scale - 0.5f), magic = splat(12582912.0f);
   const auto finish = [&](const v16& sum, float* to) SPLAT2D_LAMBDA_INLINE {
     const v16 v = ((sum * scale + to_floor) + magic) - magic;
-    store(to, clamp(v, low, 1023.0f));
+    store(to, clamp(v, low, static_cast<float>(kMostActive)));
   };
   const int width = layer.width;
   const auto bias = [&](size_t row) {

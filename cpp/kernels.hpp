@@ -49,6 +49,8 @@ constexpr int kTileWidth = 512, kTileHeight = 32;
 constexpr int kTileStride = kTileWidth + 16;
 constexpr int kTilePlane = kTileStride * kTileHeight;
 
+constexpr int kMostActive = 1023;  // of an input or activation of the entropy model's network
+
 // One layer of the entropy model's network (cpp/network.hpp): weight [inputs, width], bias [any, width].
 struct DenseLayer {
   int inputs, width, shift;
@@ -81,8 +83,8 @@ struct Kernels {
   // Squared distances of (x, y) to points, in (1/16 px)^2 for Q12 px, times weights in Q16.
   void (*score_neighbours)(int32_t x, int32_t y, const int32_t* xs, const int32_t* ys, const int32_t* weights,
                            size_t count, int32_t* scores);
-  // y [rows, width] = (W x + bias[index]) >> shift, at least low and at most 1023, for x [rows, stride] of integers;
-  // index may be null for the first bias.
+  // y [rows, width] = (W x + bias[index]) >> shift, at least low and at most kMostActive, for x [rows, stride] of
+  // integers; index may be null for the first bias.
   void (*dense)(const DenseLayer& layer, const float* x, const int32_t* index, size_t rows, size_t stride, float low,
                 float* y);
   // out = weights * (2^24 - symbols) // (their sum), exactly, for weights below 2^29; what is left of 2^24 - symbols

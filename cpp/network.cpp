@@ -13,11 +13,10 @@ namespace splat2d {
 
 namespace {
 
-constexpr int kMost = 1023;      // of an activation
 constexpr int kExact = 1 << 24;  // integers below it are exact in float
 constexpr size_t kRows = 64;     // rows worked on at a time, so that activations stay in the cache
 constexpr float kLeastSplit = -4 * 64, kMostSplit = 10 * 64;  // log2 of a split's parameters, Q6
-constexpr int kSpread = 2 * kMost;                            // largest difference of two logits
+constexpr int kSpread = 2 * kMostActive;                      // largest difference of two logits
 
 class Reader {
  public:
@@ -54,7 +53,7 @@ Layer read_layer(Reader* in, int inputs, int biases) {
     for (int o = 0; o < l.outputs; ++o) {
       const int w = static_cast<int8_t>(in->byte());
       l.weight[static_cast<size_t>(i) * l.width + o] = static_cast<float>(w);
-      reach[o] += std::abs(w) * kMost;
+      reach[o] += std::abs(w) * kMostActive;
     }
   for (int b = 0; b < biases; ++b)
     for (int o = 0; o < l.outputs; ++o) {
@@ -133,7 +132,7 @@ void Network::embed(const float* place, const float* near, size_t n, int tier, i
         const float* part = &last[(i * K + j) * near_last_.width];
         for (int o = 0; o < summed; ++o) row[P + o] += part[o];
       }
-      for (int o = 0; o < summed; ++o) row[P + o] = std::min(row[P + o], static_cast<float>(kMost));
+      for (int o = 0; o < summed; ++o) row[P + o] = std::min(row[P + o], static_cast<float>(kMostActive));
     }
     const std::vector<int32_t> index(rows, tier);
     dense(trunk_.dense(), x.data(), index.data(), rows, inputs, 0, y.data());
@@ -159,7 +158,7 @@ void Network::rows(int head, const float* hidden, const float* self, const int32
       std::copy_n(self + (begin + i) * S, S, &x[i * a.inputs + H]);
     }
     dense(a.dense(), x.data(), levels + begin, rows, a.inputs, 0, y.data());
-    dense(b.dense(), y.data(), nullptr, rows, a.width, -kMost, z.data());
+    dense(b.dense(), y.data(), nullptr, rows, a.width, -kMostActive, z.data());
     for (size_t i = 0; i < rows; ++i) {
       const float* logits = &z[i * b.width];
       const int count = limits ? static_cast<int>(std::min<int64_t>(limits[begin + i], symbols)) : symbols;

@@ -62,6 +62,11 @@ int64_t sine_q15(int64_t x) {
   return s[0] + (((s[1] - s[0]) * (folded - (i << 7))) >> 7);
 }
 
+Direction direction_of(int angle, int count) {
+  const int64_t turn = (static_cast<int64_t>(angle) << 16) / count;
+  return {sine_q15(turn), turn <= 32768 ? sine_q15(32768 - turn) : -sine_q15(turn - 32768)};
+}
+
 ColorSteps color_steps(int channels, int chroma_step) {
   ColorSteps s{channels, {8, 8, 8, 8}};
   if (channels >= 3) s.weight[1] = s.weight[2] = chroma_step;
@@ -121,9 +126,7 @@ bool shape_in_range(int energy_class, int area, int aspect) {
 
 Lattice make_lattice(int energy_class, int area, int aspect, int angle) {
   const int64_t step = shape_step(energy_class);
-  const int64_t turn = (static_cast<int64_t>(angle) << 16) / angle_count(energy_class, aspect);
-  const int64_t sine = sine_q15(turn);
-  const int64_t cosine = turn <= 32768 ? sine_q15(32768 - turn) : -sine_q15(turn - 32768);
+  const auto [sine, cosine] = direction_of(angle, angle_count(energy_class, aspect));
   const int64_t v1 = exp2_q16((area + aspect) * step), v2 = exp2_q16((area - aspect) * step);  // variances, Q16
   const int64_t yy = std::max<int64_t>((((sine * sine) >> 15) * v1 + ((cosine * cosine) >> 15) * v2) >> 15, 1);
   const int64_t xy = (((sine * cosine) >> 15) * (v1 - v2)) >> 15;

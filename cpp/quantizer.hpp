@@ -46,6 +46,13 @@ int64_t isqrt(int64_t x);
 // sin(pi x / 65536) in Q15, 0 <= x <= 65536
 int64_t sine_q15(int64_t x);
 
+// Of an angle index out of `count` to the half turn, Q15.
+struct Direction {
+  int64_t sine, cosine;
+};
+
+Direction direction_of(int angle, int count);
+
 // Weights (in eighths) of the colour components in R: 8 for luma and alpha, `chroma_step` for chroma.
 struct ColorSteps {
   int channels;
