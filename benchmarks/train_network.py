@@ -91,7 +91,9 @@ def record_splats(integers: np.ndarray, layout: Layout) -> Record:
     def keep(self: Batch) -> np.ndarray:
         q, channels = code(self), layout.channels
         colors = channels - (channels % 2 == 0)
-        own, levels = self.context.self_inputs(q, self.tier, channels + 3 + colors)
+        if colors == channels:
+            self.learn(channels + 3 + colors)  # the last sign, which tells nothing more here
+        own, levels = self.own, self.levels
         classes = native.energy_classes(np.ascontiguousarray(q[:, :channels]), layout.chroma_step)
         ranges = native.area_ranges(classes, self.tier).astype(np.int64)
         k = np.zeros((len(q), 4), np.int64)
@@ -119,8 +121,8 @@ def record_splats(integers: np.ndarray, layout: Layout) -> Record:
         def __init__(self, *args: Any) -> None:
             self.tree, self.tier = native.SplitTree(*args), args[2]
 
-        def next_level(self, _: Any) -> bool:
-            more = self.tree.next_level(present)
+        def next_level(self, _: Any, threads: int) -> bool:
+            more = self.tree.next_level(present, threads)
             if more:
                 self.inputs, self.counts = self.tree.inputs(), self.tree.counts()
             return more

@@ -74,13 +74,12 @@ nb::ndarray<nb::numpy, int32_t> angle_counts(const Ints1& classes, const Ints1& 
 nb::ndarray<nb::numpy, bool> shapes_in_range(const Ints1& classes, const Ints2& shapes) {
   const size_t n = classes.shape(0);
   require(shapes.shape(0) == n && shapes.shape(1) >= 2, "shapes must be [N, 2] or wider: area, aspect");
-  auto* out = new bool[n];
-  nb::capsule owner(out, [](void* p) noexcept { delete[] static_cast<bool*>(p); });
+  auto out = std::make_unique_for_overwrite<bool[]>(n);
   for (size_t i = 0; i < n; ++i) {
     const int32_t* q = shapes.data() + shapes.shape(1) * i;
     out[i] = shape_in_range(classes.data()[i], q[0], q[1]);
   }
-  return nb::ndarray<nb::numpy, bool>(out, {n}, owner);
+  return numpy(std::move(out), {n});
 }
 
 // Leaf cells: corners [N, 2] (x, y), Q12 px, all of one size.

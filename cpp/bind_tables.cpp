@@ -19,7 +19,7 @@ const SplitTree::Group& group_of(const SplitTree& tree, int group) {
 Rows tree_rows(const SplitTree& tree, int group) {
   const auto& g = group_of(tree, group);
   const size_t n = g.cells.size(), k = g.symbols ? g.symbols : 1;
-  std::vector<double> out(n * k);
+  auto out = std::make_unique_for_overwrite<double[]>(n * k);
   for (size_t i = 0; i < n; ++i) {
     if (g.symbols) {
       tree.row(g.cells[i], g.symbols, &out[i * k]);
@@ -57,15 +57,16 @@ nb::tuple around(const Context& context, const Pairs& points, const Pairs& surro
                         numpy(std::move(near), {n, Context::kNear, Context::kNearInputs}));
 }
 
-// Inputs [N, S] and levels [N] that splats' own first integers give.
-nb::tuple self_inputs(const Context& context, const Ints2& integers, int tier, int known) {
+// Adds to inputs [N, S] and levels [N] what the last of splats' first `known` integers tells.
+void learn(const Context& context, const Ints2& integers, int tier, int known, const Out<float, nb::ndim<2>>& own,
+           const Out<int32_t, nb::ndim<1>>& levels) {
   check_integers(context, integers);
   check_tier(tier);
   const size_t n = integers.shape(0);
-  std::vector<float> out(n * Context::kSelfInputs);
-  std::vector<int32_t> levels(n);
-  context.self(integers.data(), n, tier, known, out.data(), levels.data());
-  return nb::make_tuple(numpy(std::move(out), {n, Context::kSelfInputs}), numpy(std::move(levels), {n}));
+  require(known >= 1 && known <= 2 * context.channels() + 3, "known out of range");
+  require(own.shape(0) == n && own.shape(1) == Context::kSelfInputs && levels.shape(0) == n,
+          "own must be [N, S] and levels [N]");
+  context.learn(integers.data(), n, tier, known, own.data(), levels.data());
 }
 
 nb::ndarray<nb::numpy, float> embed(const Network& network, const Floats2& place, const Floats3& near, int tier,
@@ -79,22 +80,22 @@ nb::ndarray<nb::numpy, float> embed(const Network& network, const Floats2& place
   return numpy(std::move(out), {n, static_cast<size_t>(network.hidden())});
 }
 
-Rows network_rows(const Network& network, int head, const Floats2& hidden, const Floats2& self, const Ints1& levels,
+Rows network_rows(const Network& network, int head, const Floats2& hidden, const Floats2& own, const Ints1& levels,
                   const Symbols& limits, int threads) {
   const size_t n = hidden.shape(0);
   require(head >= 0 && head < network.heads(), "no such head");
   require(hidden.shape(1) == static_cast<size_t>(network.hidden()), "hidden must be [N, H]");
-  require(self.shape(0) == n && self.shape(1) == Context::kSelfInputs && levels.shape(0) == n,
-          "self must be [N, S] and levels [N]");
+  require(own.shape(0) == n && own.shape(1) == Context::kSelfInputs && levels.shape(0) == n,
+          "own must be [N, S] and levels [N]");
   require(limits.shape(0) == 0 || limits.shape(0) == n, "limits must be empty or [N]");
   for (size_t i = 0; i < n; ++i)
     require(
         levels.data()[i] >= 0 && levels.data()[i] < Context::kLevels && (limits.shape(0) == 0 || limits.data()[i] > 0),
         "level or limit out of range");
   const size_t k = network.symbols(head);
-  std::vector<double> out(n * k);
-  network.rows(head, hidden.data(), self.data(), levels.data(), limits.shape(0) ? limits.data() : nullptr, n, threads,
-               out.data());
+  auto out = std::make_unique_for_overwrite<double[]>(n * k);
+  network.rows(head, hidden.data(), own.data(), levels.data(), limits.shape(0) ? limits.data() : nullptr, n, threads,
+               out.get());
   return numpy(std::move(out), {n, k});
 }
 
@@ -129,8 +130,9 @@ void bind_tables(nb::module_& m) {
             c.add(integers.data(), integers.shape(0));
           },
           "integers"_a.noconvert())
+      .def("centers", [](const Context& c) { return numpy(c.centers(), {c.size(), 2}); })
       .def("around", &around, "points"_a.noconvert(), "surroundings"_a.noconvert(), "tier"_a, "threads"_a = 1)
-      .def("self_inputs", &self_inputs, "integers"_a.noconvert(), "tier"_a, "known"_a);
+      .def("learn", &learn, "integers"_a.noconvert(), "tier"_a, "known"_a, "own"_a.noconvert(), "levels"_a.noconvert());
   nb::class_<Network>(m, "Network")
       .def(
           "__init__",
@@ -139,7 +141,7 @@ void bind_tables(nb::module_& m) {
           },
           "data"_a)
       .def("embed", &embed, "place"_a.noconvert(), "near"_a.noconvert(), "tier"_a, "threads"_a = 1)
-      .def("rows", &network_rows, "head"_a, "hidden"_a.noconvert(), "self_inputs"_a.noconvert(), "levels"_a.noconvert(),
+      .def("rows", &network_rows, "head"_a, "hidden"_a.noconvert(), "own"_a.noconvert(), "levels"_a.noconvert(),
            "limits"_a.noconvert(), "threads"_a = 1)
       .def("symbols", &Network::symbols, "head"_a);
   m.def("fold_angles", &folded, "rows"_a.noconvert(), "counts"_a.noconvert());
@@ -178,7 +180,7 @@ void bind_tables(nb::module_& m) {
           },
           "width"_a, "height"_a, "tier"_a, "step_code"_a, "count"_a, "total"_a, "previous"_a, "earlier"_a.noconvert(),
           "positions"_a.noconvert())
-      .def("next_level", &SplitTree::next_level, "network"_a)
+      .def("next_level", &SplitTree::next_level, "network"_a, "threads"_a = 1)
       .def("inputs",
            [](const SplitTree& t) {
              std::vector<float> out = t.inputs();

@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
@@ -19,6 +20,8 @@ using namespace nb::literals;
 
 template <class T, class... Shape>
 using In = nb::ndarray<const T, Shape..., nb::c_contig, nb::device::cpu>;
+template <class T, class... Shape>
+using Out = nb::ndarray<T, Shape..., nb::c_contig, nb::device::cpu>;
 using Floats2 = In<float, nb::ndim<2>>;
 using Floats3 = In<float, nb::ndim<3>>;
 using Ints1 = In<int32_t, nb::ndim<1>>;
@@ -30,6 +33,14 @@ nb::ndarray<nb::numpy, T> numpy(std::vector<T>&& data, std::initializer_list<siz
   auto* owned = new std::vector<T>(std::move(data));
   nb::capsule owner(owned, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
   return nb::ndarray<nb::numpy, T>(owned->data(), shape, owner);
+}
+
+// The same of values that were not zeroed first.
+template <class T>
+nb::ndarray<nb::numpy, T> numpy(std::unique_ptr<T[]>&& data, std::initializer_list<size_t> shape) {
+  T* owned = data.release();
+  nb::capsule owner(owned, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return nb::ndarray<nb::numpy, T>(owned, shape, owner);
 }
 
 inline void require(bool condition, const char* message) {

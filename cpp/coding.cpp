@@ -54,7 +54,7 @@ int64_t SplitTree::area_weight(int64_t x, int64_t y) const {
              overlap(y, cell_height_, 0, layout_.canvas.height + 2 * kMargin);
 }
 
-bool SplitTree::next_level(const Network& network) {
+bool SplitTree::next_level(const Network& network, int threads) {
   if (cell_width_ * cell_height_ <= leaf_area_) return false;
   along_x_ = cell_width_ >= cell_height_;
   (along_x_ ? cell_width_ : cell_height_) /= 2;
@@ -83,6 +83,7 @@ bool SplitTree::next_level(const Network& network) {
   const int64_t pixels = static_cast<int64_t>(layout_.canvas.width) * layout_.canvas.height;
   const int64_t size = log2_q6((2 * cell_width_ * cell_height_) >> (2 * kPositionBits)) / 2;
   const std::array<int, 4> order = along_x_ ? std::array<int, 4>{0, 1, 2, 3} : std::array<int, 4>{2, 3, 0, 1};
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && cells >= kManyRows)
   for (size_t c = 0; c < cells; ++c) {
     const int64_t w1 = area_weight(x_[c], y_[c]);
     const int64_t w2 = area_weight(x_[c] + (along_x_ ? half : 0), y_[c] + (along_x_ ? 0 : half));
@@ -113,7 +114,7 @@ bool SplitTree::next_level(const Network& network) {
     put((log2_q6(pixels) - log2_q6(layout_.count)) / 2);
     put(layout_.step_code - kStepBias);
   }
-  network.split(inputs_.data(), cells, layout_.tier, alpha_.data(), beta_.data());
+  network.split(inputs_.data(), cells, layout_.tier, threads, alpha_.data(), beta_.data());
 
   groups_.clear();
   for (size_t g = 0; g < std::size(kGroups); ++g) {

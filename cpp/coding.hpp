@@ -37,7 +37,7 @@ class SplitTree {
   SplitTree(const Layout& layout, const int64_t* earlier, size_t earlier_count, const int64_t* positions);
 
   // Prepares the next level; false when the cells are leaves.
-  bool next_level(const Network& network);
+  bool next_level(const Network& network, int threads);
   // The inputs of the level's cells, [cells, kInputs].
   const std::vector<float>& inputs() const { return inputs_; }
   const std::vector<Group>& groups() const { return groups_; }

@@ -256,27 +256,37 @@ void Context::around(const int64_t* points, const int64_t* surroundings, size_t 
   }
 }
 
-void Context::self(const int32_t* integers, size_t n, int tier, int known, float* out, int32_t* levels) const {
-  const int C = channels_;
+std::vector<int64_t> Context::centers() const {
+  std::vector<int64_t> out(2 * size());
+  for (size_t i = 0; i < size(); ++i) {
+    out[2 * i] = x_[i];
+    out[2 * i + 1] = y_[i];
+  }
+  return out;
+}
+
+void Context::learn(const int32_t* integers, size_t n, int tier, int known, float* out, int32_t* levels) const {
+  const int C = channels_, last = known - 1;
   const int64_t own_log = tier_log_area(tier) / 2;
-  std::fill_n(out, n * kSelfInputs, 0.0f);
   for (size_t i = 0; i < n; ++i, out += kSelfInputs) {
     const int32_t* q = integers + (C + 5) * i;
-    for (int c = 0; c < std::min(known, C); ++c) out[slot(c)] = network_input(signed_log(std::abs(q[c]), 1));
-    levels[i] = 0;
-    if (known < C) continue;
-    const int r = energy_class(q, steps_);
-    levels[i] = std::clamp(r + 2, 1, kLevels - 1);
-    if (known < C + 1) continue;
-    out[4] = network_input((((static_cast<int64_t>(q[C]) * shape_step(r)) >> 1) - own_log) >> 10);
-    if (known < C + 2) continue;
-    const int64_t log_aspect = static_cast<int64_t>(q[C + 1]) * shape_step(r);
-    out[5] = network_input(std::min<int64_t>(log_aspect >> 10, 6 * kOne));
-    if (known < C + 3) continue;
-    const Leaning leaning = leaning_of(doubled(direction_of(q[C + 2], angle_count(r, q[C + 1]))), log_aspect);
-    out[6] = network_input(leaning.cosine);
-    out[7] = network_input(leaning.sine);
-    for (int c = 0; c < std::min(known - C - 3, 3); ++c) out[8 + c] = q[c] < 0 ? -kOne : q[c] > 0 ? kOne : 0;
+    if (last < C) out[slot(last)] = network_input(signed_log(std::abs(q[last]), 1));
+    if (last < C - 1) continue;
+    const int r = last < C + 3 ? energy_class(q, steps_) : 0;
+    if (last == C - 1) {
+      levels[i] = std::clamp(r + 2, 1, kLevels - 1);
+    } else if (last == C) {
+      out[4] = network_input((((static_cast<int64_t>(q[C]) * shape_step(r)) >> 1) - own_log) >> 10);
+    } else if (last == C + 1) {
+      out[5] = network_input(std::min<int64_t>((static_cast<int64_t>(q[C + 1]) * shape_step(r)) >> 10, 6 * kOne));
+    } else if (last == C + 2) {
+      const Leaning leaning = leaning_of(doubled(direction_of(q[C + 2], angle_count(r, q[C + 1]))),
+                                         static_cast<int64_t>(q[C + 1]) * shape_step(r));
+      out[6] = network_input(leaning.cosine);
+      out[7] = network_input(leaning.sine);
+    } else if (const int c = last - C - 3; c < 3) {
+      out[8 + c] = q[c] < 0 ? -kOne : q[c] > 0 ? kOne : 0;
+    }
   }
 }
 

@@ -40,9 +40,12 @@ class Context {
   void around(const int64_t* points, const int64_t* surroundings, size_t n, int tier, int threads, float* place,
               float* near) const;
 
-  // What splats [n, C + 5] say of themselves when `known` of their integers are decoded, in coding order:
-  // magnitudes, area, aspect, angle, signs. out: [n, kSelfInputs]; levels: [n].
-  void self(const int32_t* integers, size_t n, int tier, int known, float* out, int32_t* levels) const;
+  // Adds to what splats [n, C + 5] say of themselves, out [n, kSelfInputs] and levels [n], the last of the `known`
+  // integers that are decoded. In coding order: magnitudes, area, aspect, angle, signs.
+  void learn(const int32_t* integers, size_t n, int tier, int known, float* out, int32_t* levels) const;
+
+  // Centres of the decoded splats, x and y in Q12 px from the margin's corner.
+  std::vector<int64_t> centers() const;
 
   int channels() const { return channels_; }
   size_t size() const { return x_.size(); }

@@ -14,7 +14,7 @@ namespace splat2d {
 namespace {
 
 constexpr int kExact = 1 << 24;  // integers below it are exact in float
-constexpr size_t kRows = 64;     // rows worked on at a time, so that activations stay in the cache
+constexpr size_t kRows = 32;     // rows worked on at a time, so that activations stay in the cache
 constexpr float kLeastSplit = -4 * 64, kMostSplit = 10 * 64;  // log2 of a split's parameters, Q6
 constexpr int kSpread = 2 * kMostActive;                      // largest difference of two logits
 
@@ -95,11 +95,15 @@ Network::Network(const uint8_t* data, size_t size) {
   if (!in.done()) throw std::invalid_argument("the network has bytes to spare");
 }
 
-void Network::split(const float* inputs, size_t n, int tier, int64_t* alpha, int64_t* beta) const {
+void Network::split(const float* inputs, size_t n, int tier, int threads, int64_t* alpha, int64_t* beta) const {
   const auto dense = kernels().dense;
   const std::vector<int32_t> index(kRows, tier);
-  std::vector<float> x(kRows * split_[0].width), y(kRows * split_[1].width), z(kRows * split_[2].width);
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n >= kManyRows)
   for (size_t begin = 0; begin < n; begin += kRows) {
+    thread_local std::vector<float> x, y, z;
+    x.resize(kRows * split_[0].width);
+    y.resize(kRows * split_[1].width);
+    z.resize(kRows * split_[2].width);
     const size_t rows = std::min(kRows, n - begin);
     dense(split_[0].dense(), inputs + begin * SplitTree::kInputs, index.data(), rows, SplitTree::kInputs, 0, x.data());
     dense(split_[1].dense(), x.data(), nullptr, rows, split_[0].width, 0, y.data());
@@ -150,9 +154,13 @@ void Network::rows(int head, const float* hidden, const float* self, const int32
   const int32_t* table = weight_table();
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n >= kManyRows)
   for (size_t begin = 0; begin < n; begin += kRows) {
+    thread_local std::vector<float> x, y, z;
+    thread_local std::vector<int32_t> weights;
+    x.resize(kRows * a.inputs);
+    y.resize(kRows * a.width);
+    z.resize(kRows * b.width);
+    weights.resize(symbols);
     const size_t rows = std::min(kRows, n - begin);
-    std::vector<float> x(rows * a.inputs), y(rows * a.width), z(rows * b.width);
-    std::vector<int32_t> weights(symbols);
     for (size_t i = 0; i < rows; ++i) {
       std::copy_n(hidden + (begin + i) * H, H, &x[i * a.inputs]);
       std::copy_n(self + (begin + i) * S, S, &x[i * a.inputs + H]);

@@ -13,7 +13,7 @@
 namespace splat2d {
 
 // Fewer rows are not worth waking threads for.
-constexpr size_t kManyRows = 256;
+constexpr size_t kManyRows = 128;
 
 // y = clamp((W x + b) >> shift): b by a row's index where there are several.
 struct Layer {
@@ -39,7 +39,7 @@ class Network {
             int threads, double* out) const;
 
   // Beta-binomial parameters in 1/256 of cells' splits, from [n, SplitTree::kInputs].
-  void split(const float* inputs, size_t n, int tier, int64_t* alpha, int64_t* beta) const;
+  void split(const float* inputs, size_t n, int tier, int threads, int64_t* alpha, int64_t* beta) const;
 
   int hidden() const { return trunk_.outputs; }
   int heads() const { return static_cast<int>(heads_.size()); }

@@ -100,6 +100,7 @@ class Context:
         counts: _I64,  # [6]
     ) -> None: ...
     def add(self, integers: _I32) -> None: ...  # [N, C + 5]
+    def centers(self) -> _I64: ...  # [N, 2] x, y in Q12 px
     def around(
         self,
         points: _I64,  # [N, 2]
@@ -107,9 +108,14 @@ class Context:
         tier: int,
         threads: int = 1,
     ) -> tuple[_F32, _F32]: ...  # place [N, P], near [N, K, F]
-    def self_inputs(
-        self, integers: _I32, tier: int, known: int
-    ) -> tuple[_F32, _I32]: ...  # [N, S], levels [N]
+    def learn(
+        self,
+        integers: _I32,  # [N, C + 5]
+        tier: int,
+        known: int,  # of each splat's integers, in coding order; the last of them is what is new
+        own: _F32,  # [N, S], written
+        levels: _I32,  # [N], written
+    ) -> None: ...
 
 class Network:
     def __init__(self, data: bytes) -> None: ...
@@ -118,7 +124,7 @@ class Network:
         self,
         head: int,
         hidden: _F32,  # [N, H]
-        self_inputs: _F32,  # [N, S]
+        own: _F32,  # [N, S]
         levels: _I32,  # [N]
         limits: _I64,  # [N] or empty
         threads: int = 1,
@@ -144,7 +150,7 @@ class SplitTree:
     def cell_width(self) -> int: ...
     @property
     def cell_height(self) -> int: ...
-    def next_level(self, network: Network) -> bool: ...
+    def next_level(self, network: Network, threads: int = 1) -> bool: ...
     def inputs(self) -> _F32: ...  # [cells, 17] of this level
     def counts(self) -> _I64: ...  # [cells]
     def cells(self, group: int) -> _I64: ...  # [n]

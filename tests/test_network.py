@@ -261,8 +261,10 @@ def test_inputs_of_splats_themselves_are_the_slow_ones(channels):
     q = random_integers(120, channels, 90, 70, seed=channels)
     context = core().Context(90, 70, channels, CHROMA_STEP, STEP_CODE, np.ones(6, np.int64))
     for tier in (0, 3, 5):
+        own, levels = np.zeros((len(q), core().SELF_INPUTS), np.float32), np.zeros(len(q), np.int32)
         for known in range(2 * channels + 4):
-            own, levels = context.self_inputs(q, tier, known)
+            if known:
+                context.learn(q, tier, known, own, levels)
             for i, row in enumerate(q.tolist()):
                 expected = model.self_inputs(row, tier, channels, CHROMA_STEP, known)
                 assert (own[i].tolist(), levels[i]) == expected

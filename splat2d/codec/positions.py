@@ -62,6 +62,7 @@ def code_positions(
     tier: int,
     earlier: Ints,
     positions: Ints | None,
+    threads: int = 1,
 ) -> tuple[Leaves, Ints]:
     """Code one tier's leaf cells.
 
@@ -71,6 +72,7 @@ def code_positions(
         tier: one with splats; sets the leaves' area.
         earlier: [M, 2] centres of earlier tiers' splats in coding order, Q12 px from the margin's corner.
         positions: [n, 2] centres of this tier's splats likewise, when encoding.
+        threads: of the network.
 
     Returns:
         The leaves in coding order, and (when encoding) the given splats' indices in that order.
@@ -87,7 +89,7 @@ def code_positions(
         earlier,
         NONE if positions is None else positions,
     )
-    while tree.next_level(network()):
+    while tree.next_level(network(), threads):
         for group in range(tree.groups):
             values = None if positions is None else tree.values(group)
             rows = tree.rows(group)

@@ -60,33 +60,35 @@ class Batch:
         self.leaves, self.given, self.threads = leaves, given, threads
         self.q = np.zeros((len(leaves.corners), layout.channels + 5), np.int32)
         middle = leaves.corners + np.array([leaves.width // 2, leaves.height // 2])
+        self.own = np.zeros((len(self.q), core().SELF_INPUTS), np.float32)
+        self.levels = np.zeros(len(self.q), np.int32)
         self.hidden = model.embed(*context.around(middle, surroundings, tier, threads), tier, threads)
 
-    def rows(
-        self, head: str, known: int, limits: Ints = NO_LIMITS, chosen: Ints | None = None
-    ) -> NDArray[np.float64]:
-        """Rows of weights of splats' next symbols, when `known` of their integers are decoded.
+    def learn(self, known: int) -> None:
+        """Keep what the last of `known` decoded integers tells of each splat; all have to be kept in turn."""
+        self.context.learn(self.q, self.tier, known, self.own, self.levels)
+
+    def rows(self, head: str, limits: Ints = NO_LIMITS, chosen: Ints | None = None) -> NDArray[np.float64]:
+        """Rows of weights of splats' next symbols.
 
         Args:
             head: of the network.
-            known: integers, in coding order.
             limits: [n] symbols from which on none can occur, or empty.
             chosen: indices of the splats that have such a symbol; None for all.
         """
-        q, hidden = (self.q, self.hidden) if chosen is None else (self.q[chosen], self.hidden[chosen])
-        own, levels = self.context.self_inputs(q, self.tier, known)
-        return self.model.rows(HEADS.index(head), hidden, own, levels, limits, self.threads)
+        inputs = self.hidden, self.own, self.levels
+        if chosen is not None:
+            inputs = tuple(a[chosen] for a in inputs)
+        return self.model.rows(HEADS.index(head), *inputs, limits, self.threads)
 
     def wanted(self, column: int) -> Ints | None:
         """A column of the given integers, None when decoding."""
         return None if self.given is None else self.given[:, column].astype(np.int64)
 
-    def integers(
-        self, name: str, head: str, known: int, values: Ints | None, limits: Ints = NO_LIMITS
-    ) -> Ints:
+    def integers(self, name: str, head: str, values: Ints | None, limits: Ints = NO_LIMITS) -> Ints:
         """Code integers [n] from 0 to 65535: tokens by the network, raw bits uniform."""
         token, bits, raw = (None, None, None) if values is None else to_token(values)
-        token = self.coder.symbols(name, self.rows(head, known, limits), token)
+        token = self.coder.symbols(name, self.rows(head, limits), token)
         if bits is None:
             bits = token_bits(token)
         if not bits.any():
@@ -109,10 +111,12 @@ class Batch:
         """Colour magnitudes first: all steps follow from them."""
         channels = self.layout.channels
         for c in range(channels):
+            if c:
+                self.learn(c)
             values = self.wanted(c)
             name = "luma" if c == 0 else "alpha" if c == channels - 1 and channels % 2 == 0 else "chroma"
             head = f"chroma{c}" if name == "chroma" else name
-            self.q[:, c] = self.integers(name, head, c, None if values is None else np.abs(values))
+            self.q[:, c] = self.integers(name, head, None if values is None else np.abs(values))
         colors = self.q[:, :channels]
         if (colors > core().MAX_COLOR).any() or not colors.any(1).all():
             raise BitstreamError("the coded splats are damaged: a splat's colour is zero or out of range")
@@ -120,13 +124,13 @@ class Batch:
     def _shapes(self, classes: Int32s) -> None:
         """Area within the tier's range, then aspect."""
         native, channels, q = core(), self.layout.channels, self.q
+        self.learn(channels)
         ranges = native.area_ranges(classes, self.tier).astype(np.int64)
         counts = ranges[:, 1] - ranges[:, 0] + 1
         values = self.wanted(channels)
         area = ranges[:, 0] + self.integers(
             "area",
             "area",
-            channels,
             None if values is None else values - ranges[:, 0],
             # Tokens beyond DIRECT stand for several areas, so they are not ruled out.
             np.where(counts <= DIRECT, counts, 1 << 16),
@@ -134,21 +138,23 @@ class Batch:
         if (area > ranges[:, 1]).any():
             raise BitstreamError("the coded splats are damaged: an area is outside its tier")
         q[:, channels] = area
-        q[:, channels + 1] = self.integers("aspect", "aspect", channels + 1, self.wanted(channels + 1))
+        self.learn(channels + 1)
+        q[:, channels + 1] = self.integers("aspect", "aspect", self.wanted(channels + 1))
         if not native.shapes_in_range(classes, np.ascontiguousarray(q[:, channels:])).all():
             raise BitstreamError("the coded splats are damaged: a shape is out of range")
 
     def _angles(self, classes: Int32s) -> None:
         """Angle indices: directly where there are few, else a sector and its remainder."""
         native, channels = core(), self.layout.channels
+        self.learn(channels + 2)
         n = native.angle_counts(classes, np.ascontiguousarray(self.q[:, channels + 1]))
         values = self.wanted(channels + 2)
         out = self.q[:, channels + 2]
         few, many = np.flatnonzero((n > 1) & (n <= SECTORS)), np.flatnonzero(n > SECTORS)
-        rows = native.fold_angles(self.rows("angle", channels + 2, chosen=few), n[few])
+        rows = native.fold_angles(self.rows("angle", chosen=few), n[few])
         out[few] = self.coder.symbols("angle", rows, None if values is None else values[few])
         m = n[many].astype(np.int64)
-        rows = self.rows("angle", channels + 2, chosen=many)
+        rows = self.rows("angle", chosen=many)
         sector = self.coder.symbols("angle", rows, None if values is None else sector_of(values[many], m))
         # Sector s holds the `size` indices t from start on with round(SECTORS t / n) = s modulo SECTORS.
         start = -((m - 2 * m * sector) // (2 * SECTORS))
@@ -179,11 +185,12 @@ class Batch:
         """Signs, last: neighbours and the components before tell most of them."""
         channels = self.layout.channels
         for c in range(channels):
+            self.learn(channels + 3 + c)
             nonzero = np.flatnonzero(self.q[:, c])
             values = self.wanted(c)
             values = None if values is None else (values[nonzero] < 0).astype(np.int64)
             head = "sign_alpha" if c == channels - 1 and channels % 2 == 0 else f"sign{c}"
-            rows = self.rows(head, channels + 3 + c, chosen=nonzero)
+            rows = self.rows(head, chosen=nonzero)
             negative = self.coder.symbols("sign", rows, values)
             self.q[nonzero, c] *= (1 - 2 * negative).astype(np.int32)
 
@@ -225,7 +232,6 @@ def code_splats(
         layout.width, layout.height, channels, layout.chroma_step, layout.step_code, counts
     )
     coded = [np.zeros((0, channels + 5), np.int32)]
-    centers = [np.zeros((0, 2), np.int64)]
     tier_of = None
     if integers is not None:
         classes = native.energy_classes(np.ascontiguousarray(integers[:, :channels]), layout.chroma_step)
@@ -237,7 +243,7 @@ def code_splats(
         if tier_of is not None and integers is not None:
             given = integers[tier_of == tier]
             positions = _centers(given, layout)
-        leaves, order = code_positions(coder, layout, tier, np.concatenate(centers), positions)
+        leaves, order = code_positions(coder, layout, tier, context.centers(), positions, threads)
         if given is not None:
             given = given[order]
         surroundings = native.surroundings(leaves.corners, tier)
@@ -249,7 +255,6 @@ def code_splats(
             q = Batch(coder, context, layout, tier, corners, near, own, model, threads).code()
             context.add(q)
             coded.append(q)
-            centers.append(_centers(q, layout))
     return np.concatenate(coded)
 
 
