@@ -152,15 +152,6 @@ def record_splats(integers: np.ndarray, layout: Layout) -> Record:
     return Record(*(np.concatenate(a) for a in zip(*parts, strict=True)), np.concatenate(splits))
 
 
-def layout_of(integers: np.ndarray, width: int, height: int, code: int, chroma_step: int) -> Layout:
-    """The layout of a picture's integers [N, C + 5]."""
-    channels = integers.shape[1] - 5
-    classes = core().energy_classes(np.ascontiguousarray(integers[:, :channels]), chroma_step)
-    tiers = core().tiers(classes, np.ascontiguousarray(integers[:, channels]))
-    counts = tuple(int(n) for n in np.bincount(tiers, minlength=core().TIERS))
-    return Layout(width, height, channels, chroma_step, code, counts)
-
-
 # Training
 
 
@@ -345,7 +336,7 @@ def fits(pictures: tuple[Path, ...], chroma_step: int) -> Iterator[tuple[str, np
             code = step_code(STEPS[(i + 2 * j) % len(STEPS)])
             fit = PictureFit(np.ascontiguousarray(planes), config, step_of(code), threads=2)
             q = fit.refined().integers()
-            yield f"{path.stem}-{code}", q, layout_of(q, width, height, code, chroma_step)
+            yield f"{path.stem}-{code}", q, Layout.of(q, width, height, chroma_step, code)
 
 
 def record(pictures: tuple[Path, ...], out: Path = Path("build/records")) -> None:

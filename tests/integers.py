@@ -100,11 +100,7 @@ def random_integers(
 
 def layout_for(q: Ints32, width: int, height: int) -> Layout:
     """Return the layout of integers [N, C + 5]."""
-    channels = q.shape[1] - 5
-    classes = core().energy_classes(np.ascontiguousarray(q[:, :channels]), CHROMA_STEP)
-    tiers = core().tiers(classes, np.ascontiguousarray(q[:, channels]))
-    counts = np.bincount(tiers, minlength=core().TIERS)
-    return Layout(width, height, channels, CHROMA_STEP, STEP_CODE, tuple(int(n) for n in counts))
+    return Layout.of(q, width, height, CHROMA_STEP, STEP_CODE)
 
 
 def coded(q: Ints32, layout: Layout) -> tuple[bytes, float]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splat2d._backend import core
 from splat2d.codec.coder import Coder, Ints
@@ -39,6 +40,23 @@ class Layout:
     chroma_step: int
     step_code: int
     tier_counts: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, integers: NDArray[np.int32], width: int, height: int, chroma_step: int, step_code: int
+    ) -> Layout:
+        """The layout of a picture's integers [N, C + 5]."""
+        channels = integers.shape[1] - 5
+        classes = core().energy_classes(np.ascontiguousarray(integers[:, :channels]), chroma_step)
+        tiers = core().tiers(classes, np.ascontiguousarray(integers[:, channels]))
+        counts = np.bincount(tiers, minlength=core().TIERS)
+        return cls(width, height, channels, chroma_step, step_code, tuple(counts.tolist()))
+
+    def component(self, c: int) -> str:
+        """What component c of a splat's colour is: luma, chroma1, chroma2 or alpha."""
+        if c == self.channels - 1 and self.channels % 2 == 0:
+            return "alpha"
+        return f"chroma{c}" if c else "luma"
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,8 @@ class Batch:
             if c:
                 self.learn(c)
             values = self.wanted(c)
-            name = "luma" if c == 0 else "alpha" if c == channels - 1 and channels % 2 == 0 else "chroma"
-            head = f"chroma{c}" if name == "chroma" else name
+            head = self.layout.component(c)
+            name = "chroma" if head.startswith("chroma") else head
             self.q[:, c] = self.integers(name, head, None if values is None else np.abs(values))
         colors = self.q[:, :channels]
         if (colors > core().MAX_COLOR).any() or not colors.any(1).all():
@@ -189,7 +189,7 @@ class Batch:
             nonzero = np.flatnonzero(self.q[:, c])
             values = self.wanted(c)
             values = None if values is None else (values[nonzero] < 0).astype(np.int64)
-            head = "sign_alpha" if c == channels - 1 and channels % 2 == 0 else f"sign{c}"
+            head = "sign_alpha" if self.layout.component(c) == "alpha" else f"sign{c}"
             rows = self.rows(head, chosen=nonzero)
             negative = self.coder.symbols("sign", rows, values)
             self.q[nonzero, c] *= (1 - 2 * negative).astype(np.int32)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core, thread_count
+from splat2d._backend import thread_count
 from splat2d.codec.coder import Encoder
 from splat2d.codec.container import MAX_SIDE, STEP_BIAS, STEP_SHIFT, Container, Header, step_of, write
 from splat2d.codec.splats import Layout, code_splats
@@ -110,15 +110,12 @@ class _Writer:
     ) -> bytes:
         """The file of integers [N, C + 5]; keeps the code length of each attribute."""
         c, h, w = self.picture.pixels.shape
-        native = core()
-        classes = native.energy_classes(np.ascontiguousarray(integers[:, :c]), self.chroma_step)
-        tiers = native.tiers(classes, np.ascontiguousarray(integers[:, c]))
-        counts = tuple(int(n) for n in np.bincount(tiers, minlength=native.TIERS))
+        layout = Layout.of(integers, w, h, self.chroma_step, step)
         coder = Encoder()
-        code_splats(coder, Layout(w, h, c, self.chroma_step, step, counts), integers, threads=self.threads)
+        code_splats(coder, layout, integers, threads=self.threads)
         self.bits = dict(coder.bits)
         header = Header(w, h, c, step, self.chroma_step, quality or 0, background)
-        return write(Container(header, counts, coder.to_bytes(), self.picture.notes))
+        return write(Container(header, layout.tier_counts, coder.to_bytes(), self.picture.notes))
 
     def measured(self, data: bytes, code: int, splats: int) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
