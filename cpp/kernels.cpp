@@ -12,49 +12,25 @@ constexpr int kSpanRows = 64;
 
 SPLAT2D_INLINE int smaller(int a, int b) { return a < b ? a : b; }
 SPLAT2D_INLINE int larger(int a, int b) { return a > b ? a : b; }
-SPLAT2D_INLINE float clamp(float v, float low, float high) { return v < low ? low : v > high ? high : v; }
-
-struct Spans {
-  int first[kSpanRows];
-  int last[kSpanRows];  // inclusive
-};
-
-// Columns of rows y0 .. y0 + rows - 1 that the ellipse reaches, clipped to [x_begin, x_end); conservative by a
-// fraction of a pixel, because the kernels test q itself.
-SPLAT2D_INLINE void row_spans(const Ellipse& e, int y0, int rows, int x_begin, int x_end, Spans& spans) {
-  const float ka = e.cutoff * e.a, slope = e.b * e.inv_a, low = x_begin - 1.0f, high = static_cast<float>(x_end);
-  for (int r = 0; r < rows; ++r) {
-    const float dy = (static_cast<float>(y0 + r) + 0.5f) - e.my;
-    const float disc = ka - e.det * dy * dy;
-    const float half = __builtin_sqrtf(disc > 0.0f ? disc : 0.0f) * e.inv_a + 0.02f;
-    const float mid = e.mx - 0.5f - slope * dy;
-    // Shifted to be positive, so that truncation rounds down.
-    const int first = static_cast<int>(clamp(mid - half, low, high) - low + 0.999f) + x_begin - 1;
-    const int last = static_cast<int>(clamp(mid + half, low, high) - low) + x_begin - 1;
-    spans.first[r] = larger(first, x_begin);
-    spans.last[r] = smaller(last, x_end - 1);
-  }
-}
 
 // Calls chunk(x, y, g, dx) for each sixteen columns, g zero outside the cut-off, and row_end(dy) after each row.
 template <class Chunk, class RowEnd>
 SPLAT2D_INLINE void visit(const Ellipse& e, Box box, Chunk chunk, RowEnd row_end) {
   const v16 limit = splat(-0.5f * e.cutoff);
-  const v16 qa = splat(-0.5f * e.a);
   const v16 lanes = iota();
-  Spans spans;
+  Span spans[kSpanRows];
   for (int y0 = box.y0; y0 < box.y1; y0 += kSpanRows) {
     const int rows = smaller(kSpanRows, box.y1 - y0);
-    row_spans(e, y0, rows, box.x0, box.x1, spans);
+    for (int r = 0; r < rows; ++r) spans[r] = row_span(e, center_distance(y0 + r, e.my), box.x0, box.x1);
     for (int r = 0; r < rows; ++r) {
-      const int y = y0 + r, last = spans.last[r];
-      const float dy = (static_cast<float>(y) + 0.5f) - e.my;
-      const v16 qb = splat(-e.b * dy);
-      const v16 qc = splat(-0.5f * e.c * dy * dy);
-      for (int x = spans.first[r]; x <= last; x += kLanes) {
+      const int y = y0 + r, last = spans[r].last;
+      const float dy = center_distance(y, e.my);
+      const RowTerms terms = row_terms(e, dy);
+      const v16 a = splat(terms.a), b = splat(terms.b), c = splat(terms.c);
+      for (int x = spans[r].first; x <= last; x += kLanes) {
         const v16 column = lanes + static_cast<float>(x);
         const v16 dx = column + 0.5f - splat(e.mx);
-        const v16 h = dx * (qa * dx + qb) + qc;
+        const v16 h = exponent(a, b, c, dx);
         const v16i inside = where_between(h, limit, column, static_cast<float>(last));
         chunk(x, y, keep_where(inside, exp_negative(keep_where(inside, h))), dx);
       }
@@ -115,12 +91,7 @@ void backward(const Ellipse& e, Box box, Canvas canvas, const float* color, cons
       });
   for (int c = 0; c < C; ++c) v_color[c] = sum(color_sum[c]);
   if (!v_mean) return;
-  const float sx = sum(m_x), sy = sum(m_y);
-  v_mean[0] = e.a * sx + e.b * sy;
-  v_mean[1] = e.b * sx + e.c * sy;
-  v_conic[0] = -0.5f * sum(m_xx);
-  v_conic[1] = -sum(m_xy);
-  v_conic[2] = -0.5f * sum(m_yy);
+  shape_gradients(e, {sum(m_x), sum(m_y), sum(m_xx), sum(m_xy), sum(m_yy)}, v_mean, v_conic);
 }
 
 // Inner products of g with a picture and with itself, each pixel weighed by `weights` where there are any.
@@ -228,15 +199,9 @@ void bytes_row(const float* row, int width, int channels, bool unpremultiply, un
   for (int c = 0; c < channels; ++c) {
     const float* plane = row + c * kTilePlane;
     if (unpremultiply && c + 1 < channels) {
-      for (int x = 0; x < width; ++x) {
-        const float a = clamp(alpha[x], 0.0f, 1.0f);
-        const float v = a > 0.5f / 255.0f ? plane[x] / a : 0.0f;
-        out[x * channels + c] = static_cast<unsigned char>(static_cast<int>(clamp(v, 0.0f, 1.0f) * 255.0f + 0.5f));
-      }
+      for (int x = 0; x < width; ++x) out[x * channels + c] = to_byte(straight(plane[x], alpha[x]));
     } else {
-      for (int x = 0; x < width; ++x)
-        out[x * channels + c] =
-            static_cast<unsigned char>(static_cast<int>(clamp(plane[x], 0.0f, 1.0f) * 255.0f + 0.5f));
+      for (int x = 0; x < width; ++x) out[x * channels + c] = to_byte(plane[x]);
     }
   }
 }

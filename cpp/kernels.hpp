@@ -1,18 +1,12 @@
 // The hot loops, compiled once for each instruction set and picked at load time.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
+#include "gaussian.hpp"
+
 namespace splat2d {
-
-constexpr int kMaxChannels = 4;
-
-struct Canvas {
-  int width;
-  int height;
-};
 
 // N Gaussians: g(x) = exp(-q/2), q = a dx^2 + 2 b dx dy + c dy^2, cut to 0 where q > cutoff.
 struct Splats {
@@ -22,22 +16,6 @@ struct Splats {
   const float* conics;  // [N, 3] a, b, c in px^-2
   const float* colors;  // [N, C]
 };
-
-// A pixel box [x0, x1) x [y0, y1).
-struct Box {
-  int x0, y0, x1, y1;
-  bool empty() const { return x0 >= x1 || y0 >= y1; }
-};
-
-struct Ellipse {
-  float mx, my, a, b, c, inv_a, det, cutoff;
-  bool valid;
-};
-
-Ellipse make_ellipse(const float* mean, const float* conic, float cutoff);
-
-// The pixels a splat can touch; empty for degenerate or non-finite splats.
-Box bounding_box(const float* mean, const float* conic, float cutoff, Canvas canvas);
 
 struct Projection {
   float with[kMaxChannels];  // <picture_c, g>

@@ -8,27 +8,6 @@
 
 namespace splat2d {
 
-Ellipse make_ellipse(const float* mean, const float* conic, float cutoff) {
-  Ellipse e{mean[0], mean[1], conic[0], conic[1], conic[2], 0.0f, 0.0f, cutoff, false};
-  e.det = e.a * e.c - e.b * e.b;
-  e.valid = std::isfinite(e.mx) && std::isfinite(e.my) && std::isfinite(e.b) && e.a > 0.0f && e.c > 0.0f &&
-            e.det > 0.0f && std::isfinite(e.det);
-  if (e.valid) e.inv_a = 1.0f / e.a;
-  return e;
-}
-
-Box bounding_box(const float* mean, const float* conic, float cutoff, Canvas canvas) {
-  const Ellipse e = make_ellipse(mean, conic, cutoff);
-  if (!e.valid) return {0, 0, 0, 0};
-  const double rx = std::sqrt(static_cast<double>(cutoff) * e.c / e.det);
-  const double ry = std::sqrt(static_cast<double>(cutoff) * e.a / e.det);
-  const auto clip = [](double v, int limit) {
-    return static_cast<int>(std::min(std::max(v, 0.0), static_cast<double>(limit)));
-  };
-  return {clip(std::floor(e.mx - 0.5 - rx), canvas.width), clip(std::floor(e.my - 0.5 - ry), canvas.height),
-          clip(std::floor(e.mx - 0.5 + rx) + 2, canvas.width), clip(std::floor(e.my - 0.5 + ry) + 2, canvas.height)};
-}
-
 namespace {
 
 // Pairs of splats and tiles that are listed at a time; more are drawn in several bands of tile rows.
