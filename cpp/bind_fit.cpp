@@ -16,7 +16,8 @@ Canvas canvas_of(const Floats3& image) {
 Refiner make_refiner(const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
   require(integers.shape(1) == static_cast<size_t>(fitter.channels() + 5), "integers must be [N, C + 5]");
   return Refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter.target(),
-                 fitter.distortion(), fitter.canvas(), fitter.channels(), step, chroma_step, cutoff, fitter.threads());
+                 fitter.saturation(), fitter.distortion(), fitter.canvas(), fitter.channels(), step, chroma_step,
+                 cutoff, fitter.threads());
 }
 
 nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
@@ -111,7 +112,7 @@ void bind_fit(nb::module_& m) {
             }
             return nb::make_tuple(r.candidates, r.added);
           },
-          "threshold"_a, "energy"_a, "smallest"_a = 0.7, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
+          "threshold"_a, "energy"_a, "smallest"_a = 0.45, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
           "separation"_a = 1.2, "random"_a = false)
       .def("refresh", &Fitter::refresh, nb::call_guard<nb::gil_scoped_release>())
       .def("step", &Fitter::step, nb::call_guard<nb::gil_scoped_release>())

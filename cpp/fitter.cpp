@@ -15,6 +15,8 @@ constexpr float kInvLn2 = 1.44269504f;
 constexpr float kAreaBits = 0.5f;
 constexpr float kEnergyBits = 2.5f, kColorBits = 1.3f;
 constexpr float kScaleMax = 1000.0f;  // px, standard deviation
+// Centres stay so far outside the canvas at most, px, well inside the margin: rounding must not move them.
+constexpr float kReach = kMargin - 4.0f;
 // Amplitude in D that stands for all splats without natural units; the best of 1, 2, 4 ... 64.
 constexpr double kPlainAmplitude = 16.0;
 
@@ -86,6 +88,7 @@ Fitter::Fitter(const float* image, int channels, Canvas canvas, const float* bac
       canvas_(canvas),
       options_(options),
       background_(background, background + channels),
+      saturation_(image, static_cast<size_t>(canvas.width) * canvas.height * channels),
       distortion_(std::move(distortion)) {
   basis_.assign(color_basis(channels), color_basis(channels) + channels * channels);
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
@@ -138,7 +141,12 @@ double Fitter::evaluate() {
   const Splats s{count(), channels_, means_.data(), conics_.data(), colors_.data()};
   sse_ = render_forward(s, canvas_, static_cast<float>(options_.cutoff), negative_target_.data(), false,
                         residual_.data(), options_.threads);
-  weighed_ = distortion_ ? distortion_->evaluate(residual_.data(), channels_, options_.threads, error_.data()) : sse_;
+  sse_ -= saturation_.clip(&residual_, options_.threads);
+  weighed_ = sse_;
+  if (distortion_) {
+    weighed_ = distortion_->evaluate(residual_.data(), channels_, options_.threads, error_.data());
+    saturation_.clip_gradient(residual_, &error_);
+  }
   bits_ = total_bits();
   return 0.5 * (weighed_ + (options_.rate_term ? options_.lambda * bits_ : 0.0));
 }
@@ -293,8 +301,10 @@ void Fitter::apply(const std::vector<float>& direction, float t, const FitState&
     const auto bounded = [&](int j, float unit, float limit) { return std::clamp(t * z[C + j] * unit, -limit, limit); };
     const float u1 = bounded(0, unit_u_[i], 1.0f), u2 = bounded(1, unit_u_[i], 1.0f);
     const float et = bounded(2, unit_e_[i], 0.7f), ed = bounded(3, unit_e_[i], 0.7f), es = bounded(4, unit_e_[i], 0.7f);
-    means_[2 * static_cast<size_t>(i)] = m[0] + l[0] * u1 + l[1] * u2;
-    means_[2 * static_cast<size_t>(i) + 1] = m[1] + l[2] * u1 + l[3] * u2;
+    means_[2 * static_cast<size_t>(i)] =
+        std::clamp(m[0] + l[0] * u1 + l[1] * u2, -kReach, static_cast<float>(canvas_.width) + kReach);
+    means_[2 * static_cast<size_t>(i) + 1] =
+        std::clamp(m[1] + l[2] * u1 + l[3] * u2, -kReach, static_cast<float>(canvas_.height) + kReach);
     // exp(E / 2) to second order
     const float e11 = 0.5f * (et + ed), e22 = 0.5f * (et - ed), e12 = 0.5f * es;
     const float f11 = 1 + e11 + 0.5f * (e11 * e11 + e12 * e12), f22 = 1 + e22 + 0.5f * (e22 * e22 + e12 * e12);

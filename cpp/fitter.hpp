@@ -11,6 +11,7 @@
 #include "distortion.hpp"
 #include "quantizer.hpp"
 #include "raster.hpp"
+#include "saturation.hpp"
 
 namespace splat2d {
 
@@ -32,7 +33,7 @@ struct FitOptions {
 struct SeedOptions {
   double threshold;         // least SSE a seed must promise
   double energy;            // part of the present SSE that a round's seeds may promise together
-  double smallest = 0.7;    // px
+  double smallest = 0.45;   // px
   double largest = 24.0;    // px
   double ratio = 1.6;       // between scales
   double amplitude = 0.8;   // of the projection
@@ -56,6 +57,7 @@ class Fitter {
   int threads() const { return options_.threads; }
   const std::vector<float>& target() const { return negative_target_; }
   const Distortion* distortion() const { return distortion_.get(); }
+  const Saturation& saturation() const { return saturation_; }
 
   // Changes D and lambda; what has been fitted stays.
   void set_rate(double step, double lambda);
@@ -114,7 +116,8 @@ class Fitter {
   FitOptions options_;
   std::vector<float> background_, basis_, component_steps_;
   std::vector<float> negative_target_;  // background - image
-  std::vector<float> residual_;         // render - image
+  Saturation saturation_;
+  std::vector<float> residual_;  // render - image, zero where the decoder clamps
   std::shared_ptr<const Distortion> distortion_;
   std::vector<float> error_;
 

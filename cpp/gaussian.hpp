@@ -79,7 +79,7 @@ struct RowTerms {
   float a, b, c;
 };
 
-SPLAT2D_HD RowTerms row_terms(const Ellipse& e, float dy) { return {-0.5f * e.a, -e.b * dy, -0.5f * e.c * dy * dy}; }
+SPLAT2D_HD RowTerms row_terms(float a, float b, float c, float dy) { return {-0.5f * a, -b * dy, -0.5f * c * dy * dy}; }
 
 template <class V, class T>
 SPLAT2D_HD V exponent(const T& a, const T& b, const T& c, const V& dx) {

@@ -25,7 +25,7 @@ SPLAT2D_INLINE void visit(const Ellipse& e, Box box, Chunk chunk, RowEnd row_end
     for (int r = 0; r < rows; ++r) {
       const int y = y0 + r, last = spans[r].last;
       const float dy = center_distance(y, e.my);
-      const RowTerms terms = row_terms(e, dy);
+      const RowTerms terms = row_terms(e.a, e.b, e.c, dy);
       const v16 a = splat(terms.a), b = splat(terms.b), c = splat(terms.c);
       for (int x = spans[r].first; x <= last; x += kLanes) {
         const v16 column = lanes + static_cast<float>(x);

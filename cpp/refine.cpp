@@ -84,10 +84,12 @@ struct Refiner::Region {
   Box box;  // pixels that this splat may touch
 };
 
-Refiner::Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, const Distortion* distortion,
-                 Canvas canvas, int channels, double step, int chroma_step, double cutoff, int threads)
+Refiner::Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, const Saturation& saturation,
+                 const Distortion* distortion, Canvas canvas, int channels, double step, int chroma_step, double cutoff,
+                 int threads)
     : integers_(std::move(integers)),
       negative_target_(&negative_target),
+      saturation_(&saturation),
       distortion_(distortion),
       residual_(negative_target.size()),
       canvas_(canvas),
@@ -149,7 +151,8 @@ double Refiner::render() {
     colors.insert(colors.end(), color, color + channels_);
   }
   const Splats s{static_cast<int>(means.size() / 2), channels_, means.data(), conics.data(), colors.data()};
-  const double sse = render_forward(s, canvas_, cutoff_, negative_target_->data(), false, residual_.data(), threads_);
+  double sse = render_forward(s, canvas_, cutoff_, negative_target_->data(), false, residual_.data(), threads_);
+  sse -= saturation_->clip(&residual_, threads_);
   if (distortion_) levels_ = distortion_->pyramid(residual_.data(), channels_, threads_);
   return sse;
 }

@@ -7,6 +7,7 @@
 #include "distortion.hpp"
 #include "quantizer.hpp"
 #include "raster.hpp"
+#include "saturation.hpp"
 
 namespace splat2d {
 
@@ -48,9 +49,10 @@ struct ChangeMap {
 class Refiner {
  public:
   // integers: [N, C + 5] k, area, aspect, angle, iy, ix; removed splats have all k = 0.
-  // negative_target: [C, H, W] background - image; distortion: null for SSE. Both are kept by reference.
-  Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, const Distortion* distortion,
-          Canvas canvas, int channels, double step, int chroma_step, double cutoff, int threads);
+  // negative_target: [C, H, W] background - image; distortion: null for SSE. All are kept by reference.
+  Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, const Saturation& saturation,
+          const Distortion* distortion, Canvas canvas, int channels, double step, int chroma_step, double cutoff,
+          int threads);
 
   // One sweep over all splats in random order. The result is the same for any number of threads. With a negative
   // patience no splat is passed over.
@@ -87,6 +89,7 @@ class Refiner {
 
   std::vector<int32_t> integers_;
   const std::vector<float>* negative_target_;
+  const Saturation* saturation_;
   const Distortion* distortion_;
   std::vector<float> residual_;
   std::vector<std::vector<float>> levels_;  // the residual at the distortion's levels 1 and up

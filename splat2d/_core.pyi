@@ -196,7 +196,7 @@ class Fitter:
         self,
         threshold: float,
         energy: float,
-        smallest: float = 0.7,
+        smallest: float = 0.45,
         largest: float = 24.0,
         ratio: float = 1.6,
         amplitude: float = 0.8,

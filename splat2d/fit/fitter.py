@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from splat2d._core import Fitter, Refiner
 
 SEED_BITS = 34  # what a splat costs, about
+SMALLEST_SEED = {"psnr": 0.45, "ms-ssim": 0.7}  # px, standard deviation
 HALF_MIN = 64  # px; smaller pictures are not fitted at half resolution
 
 
@@ -164,6 +165,7 @@ class PictureFit:
             fitter.seed(
                 config.seed_threshold * SEED_BITS * lmbda,
                 config.seed_energy,
+                smallest=SMALLEST_SEED[config.tune],
                 random=config.seeding == "random",
             )
             fitter.refresh()
