@@ -141,7 +141,7 @@ double Fitter::evaluate() {
   const Splats s{count(), channels_, means_.data(), conics_.data(), colors_.data()};
   sse_ = render_forward(s, canvas_, static_cast<float>(options_.cutoff), negative_target_.data(), false,
                         residual_.data(), options_.threads);
-  sse_ -= saturation_.clip(&residual_, options_.threads);
+  sse_ = saturation_.clip(sse_, &residual_, options_.threads);
   weighed_ = sse_;
   if (distortion_) {
     weighed_ = distortion_->evaluate(residual_.data(), channels_, options_.threads, error_.data());

@@ -151,8 +151,8 @@ double Refiner::render() {
     colors.insert(colors.end(), color, color + channels_);
   }
   const Splats s{static_cast<int>(means.size() / 2), channels_, means.data(), conics.data(), colors.data()};
-  double sse = render_forward(s, canvas_, cutoff_, negative_target_->data(), false, residual_.data(), threads_);
-  sse -= saturation_->clip(&residual_, threads_);
+  const double all = render_forward(s, canvas_, cutoff_, negative_target_->data(), false, residual_.data(), threads_);
+  const double sse = saturation_->clip(all, &residual_, threads_);
   if (distortion_) levels_ = distortion_->pyramid(residual_.data(), channels_, threads_);
   return sse;
 }

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 
+#include "kernels.hpp"
+
 namespace splat2d {
 
 namespace {
 
 constexpr float kHalfLevel = 0.5f / 255.0f;  // what rounds to white or black
 constexpr size_t kChunk = 1 << 14;           // a fixed partition of the sum
+// Farther beyond it costs again, so that no sums grow that a later edit, darkening for one, would bring to light.
+constexpr float kFree = 0.25f;
 
 }  // namespace
 
@@ -20,23 +24,23 @@ Saturation::Saturation(const float* image, size_t size) : signs_(size) {
   if (!any) signs_ = {};
 }
 
-double Saturation::clip(std::vector<float>* residual, int threads) const {
+double Saturation::clip(double squares, std::vector<float>* residual, int threads) const {
+  if (signs_.empty()) return squares;
   const int chunks = static_cast<int>((signs_.size() + kChunk - 1) / kChunk);
-  std::vector<double> squares(chunks);
+  std::vector<double> parts(chunks);
 #pragma omp parallel for num_threads(threads) if (threads > 1)
   for (int k = 0; k < chunks; ++k) {
-    float sum = 0;
-    for (size_t i = k * kChunk; i < std::min((k + 1) * kChunk, signs_.size()); ++i) {
-      float& r = (*residual)[i];
-      const float over = r * static_cast<float>(signs_[i]) > 0 ? r : 0.0f;
-      sum += over * over;
-      r -= over;
+    const size_t begin = k * kChunk, end = std::min(begin + kChunk, signs_.size());
+    float* r = residual->data();
+    for (size_t i = begin; i < end; ++i) {
+      const float sign = static_cast<float>(signs_[i]);
+      r[i] -= sign * std::clamp(sign * r[i], 0.0f, kFree);
     }
-    squares[k] = sum;
+    parts[k] = kernels().dot(r + begin, r + begin, static_cast<int>(end - begin));
   }
-  double total = 0;
-  for (double s : squares) total += s;
-  return total;
+  squares = 0;
+  for (double p : parts) squares += p;
+  return squares;
 }
 
 void Saturation::clip_gradient(const std::vector<float>& residual, std::vector<float>* gradient) const {

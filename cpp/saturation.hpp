@@ -1,4 +1,4 @@
-// Where the picture is white or black a render beyond it costs nothing, because the decoder clamps it.
+// Where the picture is white or black a render somewhat beyond it costs nothing, because the decoder clamps it.
 #pragma once
 
 #include <cstddef>
@@ -12,9 +12,10 @@ class Saturation {
   // image: samples in [0, 1], `size` of them.
   Saturation(const float* image, size_t size);
 
-  // Sets residuals (render - image) to zero where the decoder clamps the render; returns the sum of their squares,
-  // which does not depend on the number of threads. Distances to a convex set, so the gradient stays what is left.
-  double clip(std::vector<float>* residual, int threads) const;
+  // Takes from residuals (render - image) what the decoder clamps away; `squares` is their sum of squares before.
+  // Returns it after, the same for any number of threads. A squared distance to a convex set, whose gradient is what
+  // is left.
+  double clip(double squares, std::vector<float>* residual, int threads) const;
 
   // Sets the gradient to zero where `clip` left no residual.
   void clip_gradient(const std::vector<float>& residual, std::vector<float>* gradient) const;
