@@ -111,6 +111,7 @@ def decode(
     tiers: int | None = None,
     dtype: Literal["uint8", "float32"] = "uint8",
     threads: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "cpu",
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
     """Decode the bytes of a .splat file to pixels.
 
@@ -123,6 +124,7 @@ def decode(
         tiers: decode only this many tiers, a coarser picture.
         dtype: uint8 with straight alpha, or float32 unclamped with premultiplied alpha.
         threads: None uses all cores.
+        device: draws on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
 
     Returns:
         [H, W, C].
@@ -130,6 +132,7 @@ def decode(
     Raises:
         BitstreamError: not a whole, undamaged .splat file.
         ConfigError: settings out of range or in contradiction.
+        BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
     from splat2d.scene import Scene
 
@@ -137,7 +140,7 @@ def decode(
         raise ConfigError(f"dtype is {dtype!r}, expected 'uint8' or 'float32'")
     scene = Scene.from_bytes(data, tiers=tiers, threads=threads)
     render = scene.render if dtype == "uint8" else scene.render_float
-    return render(scale=scale, width=width, height=height, crop=crop, threads=threads)
+    return render(scale=scale, width=width, height=height, crop=crop, threads=threads, device=device)
 
 
 def open(path: str | os.PathLike[str]) -> Scene:

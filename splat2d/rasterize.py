@@ -5,12 +5,16 @@ To turn a finished scene into pixels use `splat2d.render`, which does not need t
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from splat2d import gpu
 from splat2d._backend import core, thread_count
 from splat2d.errors import ShapeError
 from splat2d.render import CUTOFF, MAX_CHANNELS, check_cutoff, check_output_size
@@ -34,9 +38,10 @@ def rasterize(
     flows through which pixels it drops. Splats with a number that is not finite, or whose conic is not
     positive definite in float32, add nothing and have zero gradients.
 
-    The core reads and writes the tensors' own memory, so they must be contiguous float32 on the CPU. The
-    result, and every gradient, is the same bits for any number of threads. Gradients of gradients are an
-    error.
+    The tensors' own memory is read and written, so they must be contiguous float32, all on the CPU or all on
+    one CUDA device, where the work is queued on torch's current stream. The result, and every gradient, is
+    the same bits for any number of threads; the GPU's differ from the CPU's in the last digits. Gradients of
+    gradients are an error.
 
     Args:
         means: Centres [N, 2] (x, y), float32, px.
@@ -46,7 +51,7 @@ def rasterize(
         height: Height of the picture in px.
         background: Colour [C] under all splats, float32; black when None.
         cutoff: Largest q that is drawn, above 0 and at most 128.
-        threads: Number of threads; None uses all cores of this process.
+        threads: Number of threads of the CPU; None uses all cores of this process.
 
     Returns:
         The picture [C, H, W], float32.
@@ -54,18 +59,21 @@ def rasterize(
     Raises:
         ShapeError: If a tensor has another shape, dtype, device or layout, or the picture is too large.
         ConfigError: If `cutoff` or `threads` is out of range.
-        BackendUnavailableError: If the native core does not load.
+        BackendUnavailableError: If the native core does not load, or for CUDA tensors the GPU's kernels.
     """
     check_output_size(width, height)
     check_cutoff(cutoff)
     threads = thread_count(threads)
-    _check(means, "means", ("N", 2))
-    _check(conics, "conics", (means.shape[0], 3))
-    _check(colors, "colors", (means.shape[0], "C"))
+    device = means.device if isinstance(means, Tensor) else torch.device("cpu")
+    if device.type not in ("cpu", "cuda"):
+        raise ShapeError(f"means must be on the CPU or a CUDA device, found {device}; call means.cpu()")
+    _check(means, "means", ("N", 2), device)
+    _check(conics, "conics", (means.shape[0], 3), device)
+    _check(colors, "colors", (means.shape[0], "C"), device)
     if not 1 <= colors.shape[1] <= MAX_CHANNELS:
         raise ShapeError(f"colors must have from 1 to {MAX_CHANNELS} channels, found {colors.shape[1]}")
     if background is not None:
-        _check(background, "background", (colors.shape[1],))
+        _check(background, "background", (colors.shape[1],), device)
     picture: Any = _Rasterize.apply(means, conics, colors, background, width, height, cutoff, threads)
     return picture
 
@@ -99,7 +107,7 @@ def conics_from(
     return torch.stack([a, b, c], 1)
 
 
-def _check(tensor: Any, name: str, shape: tuple[int | str, ...]) -> None:
+def _check(tensor: Any, name: str, shape: tuple[int | str, ...], device: torch.device) -> None:
     """Raise ShapeError unless the core can use the tensor's memory as it is."""
     wanted = f"[{', '.join(map(str, shape))}]"
     if not isinstance(tensor, Tensor):
@@ -111,8 +119,9 @@ def _check(tensor: Any, name: str, shape: tuple[int | str, ...]) -> None:
         raise ShapeError(f"{name} must be {wanted}, found {list(tensor.shape)}")
     if tensor.dtype != torch.float32:
         raise ShapeError(f"{name} must be torch.float32, found {tensor.dtype}; call {name}.float()")
-    if tensor.device.type != "cpu":
-        raise ShapeError(f"{name} must be on the CPU, found {tensor.device}; call {name}.cpu()")
+    if tensor.device != device:
+        where, call = ("the CPU", "cpu()") if device.type == "cpu" else (f"{device}", f'to("{device}")')
+        raise ShapeError(f"{name} must be on {where}, found {tensor.device}; call {name}.{call}")
     if tensor.layout != torch.strided or not tensor.is_contiguous():
         raise ShapeError(f"{name} must be contiguous, found strides of a view; call {name}.contiguous()")
 
@@ -134,11 +143,20 @@ class _Rasterize(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(means, conics, colors)
         ctx.cutoff, ctx.threads = cutoff, threads
-        out = torch.empty(colors.shape[1], height, width, dtype=torch.float32)
+        out = torch.empty(colors.shape[1], height, width, dtype=torch.float32, device=means.device)
+        usable = _finite(colors)
+        if means.is_cuda:
+            shape = (1, colors.shape[0], colors.shape[1])
+            base = 0 if background is None else background.data_ptr()
+            with _session(means.device) as session:
+                session.forward(
+                    _pointers(means, conics, usable), shape, (width, height), cutoff, out.data_ptr(), base
+                )
+            return out
         core().render_into(
             means.detach().numpy(),
             conics.detach().numpy(),
-            _finite(colors).numpy(),
+            usable.numpy(),
             cutoff,
             None if background is None else background.detach().numpy(),
             threads,
@@ -155,18 +173,31 @@ class _Rasterize(torch.autograd.Function):
         if needs_means or needs_conics or needs_colors:
             usable = _finite(colors)
             v_means, v_conics, v_colors = map(torch.empty_like, (means, conics, colors))
-            core().backward_into(
-                means.detach().numpy(),
-                conics.detach().numpy(),
-                usable.numpy(),
-                # Autograd hands over expanded views, of a sum for example.
-                v_out.detach().contiguous().numpy(),
-                ctx.cutoff,
-                ctx.threads,
-                v_means.numpy(),
-                v_conics.numpy(),
-                v_colors.numpy(),
-            )
+            # Autograd hands over expanded views, of a sum for example.
+            v_picture = v_out.detach().contiguous()
+            if means.is_cuda:
+                size = (v_out.shape[2], v_out.shape[1])
+                with _session(means.device) as session:
+                    session.backward(
+                        _pointers(means, conics, usable),
+                        (1, colors.shape[0], colors.shape[1]),
+                        size,
+                        ctx.cutoff,
+                        v_picture.data_ptr(),
+                        _pointers(v_means, v_conics, v_colors),
+                    )
+            else:
+                core().backward_into(
+                    means.detach().numpy(),
+                    conics.detach().numpy(),
+                    usable.numpy(),
+                    v_picture.numpy(),
+                    ctx.cutoff,
+                    ctx.threads,
+                    v_means.numpy(),
+                    v_conics.numpy(),
+                    v_colors.numpy(),
+                )
             if usable is not colors:
                 v_colors.masked_fill_(~torch.isfinite(colors).all(1, keepdim=True), 0.0)
         return (
@@ -179,6 +210,24 @@ class _Rasterize(torch.autograd.Function):
             None,
             None,
         )
+
+
+_sessions: dict[tuple[int, int, int], gpu.Session] = {}
+
+
+@contextmanager
+def _session(device: torch.device) -> Iterator[gpu.Session]:
+    """The calling thread's session on torch's current stream of a GPU."""
+    with torch.cuda.device(device):
+        stream = torch.cuda.current_stream(device).cuda_stream
+        key = (threading.get_ident(), torch.cuda.current_device(), stream)
+        if key not in _sessions:
+            _sessions[key] = gpu.Session(stream)
+        yield _sessions[key]
+
+
+def _pointers(means: Tensor, conics: Tensor, colors: Tensor) -> tuple[int, int, int]:
+    return means.data_ptr(), conics.data_ptr(), colors.data_ptr()
 
 
 def _finite(colors: Tensor) -> Tensor:

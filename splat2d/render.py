@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from splat2d import gpu
 from splat2d._backend import core, thread_count
 from splat2d.errors import ConfigError, ShapeError
 
@@ -255,6 +256,7 @@ def render(
     *,
     background: ArrayLike | None = None,  # [C]
     threads: int | None = 1,
+    device: str = "cpu",
 ) -> Floats:  # [C, H, W]
     """Render a window of the picture, not clamped.
 
@@ -265,18 +267,22 @@ def render(
         view: The window.
         background: Colour [C] under all splats; black when None.
         threads: Number of threads, None for all cores; the result does not depend on it.
+        device: "cpu"; "cuda" for the GPU; "auto" for the GPU where there is one.
 
     Returns:
         The window [C, H, W], float32.
 
     Raises:
         ShapeError: If the arrays do not have these shapes.
-        ConfigError: If `threads` is out of range.
-        BackendUnavailableError: If the native core does not load.
+        ConfigError: If `threads` or `device` is out of range.
+        BackendUnavailableError: If the native core does not load, or there is no GPU for "cuda".
     """
     splats = transform(means, conics, colors, view)
     base, threads = _background(background, splats[2].shape[1]), thread_count(threads)
-    return core().render(*splats, view.width, view.height, CUTOFF, base, threads)
+    drawn = gpu.draw(device, splats, view.width, view.height, CUTOFF, base)
+    if drawn is None:
+        drawn = core().render(*splats, view.width, view.height, CUTOFF, base, threads)
+    return drawn
 
 
 def render_bytes(
@@ -288,6 +294,7 @@ def render_bytes(
     background: ArrayLike | None = None,  # [C]
     threads: int | None = 1,
     unpremultiply: bool = False,
+    device: str = "cpu",
 ) -> NDArray[np.uint8]:  # [H, W, C]
     """Render a window of the picture, clamped to [0, 1] and rounded to bytes.
 
@@ -299,21 +306,27 @@ def render_bytes(
         background: Colour [C] under all splats; black when None.
         threads: Number of threads, None for all cores; the result does not depend on it.
         unpremultiply: Divide the colours by the last channel, which is alpha; C is then 2 or 4.
+        device: "cpu"; "cuda" for the GPU; "auto" for the GPU where there is one. Devices differ by one level
+            here and there.
 
     Returns:
         The window [H, W, C], uint8.
 
     Raises:
         ShapeError: If the arrays do not have these shapes.
-        ConfigError: If `threads` is out of range.
-        BackendUnavailableError: If the native core does not load.
+        ConfigError: If `threads` or `device` is out of range.
+        BackendUnavailableError: If the native core does not load, or there is no GPU for "cuda".
     """
     splats = transform(means, conics, colors, view)
     channels = splats[2].shape[1]
     if unpremultiply and channels not in (2, 4):
         raise ShapeError(f"unpremultiply needs 2 or 4 channels, the last being alpha, found {channels}")
     base, threads = _background(background, channels), thread_count(threads)
-    return core().render_bytes(*splats, view.width, view.height, CUTOFF, base, unpremultiply, threads)
+    size = view.width, view.height
+    drawn = gpu.draw(device, splats, *size, CUTOFF, base, unpremultiply=unpremultiply, as_bytes=True)
+    if drawn is None:
+        drawn = core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads)
+    return drawn
 
 
 def _splats(means: NDArray, conics: NDArray, colors: NDArray) -> tuple[NDArray[np.float64], ...]:

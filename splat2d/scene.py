@@ -16,6 +16,7 @@ from splat2d.codec.splats import Layout, code_splats
 from splat2d.errors import BitstreamError, ConfigError
 
 if TYPE_CHECKING:
+    from splat2d.gpu import Device
     from splat2d.render import View
 
 MODES = {1: "grey", 2: "grey+alpha", 3: "RGB", 4: "RGBA"}
@@ -126,6 +127,7 @@ class Scene:
         crop: Sequence[float] | None = None,
         tiers: int | None = None,
         threads: int | None = None,
+        device: Device = "cpu",
     ) -> NDArray[np.uint8]:
         """Render to bytes.
 
@@ -136,9 +138,14 @@ class Scene:
             crop: x, y, width, height of the window, canvas px.
             tiers: leave out splats of later tiers.
             threads: of the renderer; None uses all cores.
+            device: "cpu"; "cuda" for an NVIDIA GPU; "auto" for the GPU where there is one.
 
         Returns:
             [H, W, C] uint8, alpha straight.
+
+        Raises:
+            ConfigError: settings out of range or in contradiction.
+            BackendUnavailableError: device is "cuda", and there is no GPU to use.
         """
         from splat2d.render import render_bytes
 
@@ -150,6 +157,7 @@ class Scene:
             background=self.background,
             unpremultiply=unpremultiply,
             threads=threads,
+            device=device,
         )
 
     def render_float(
@@ -161,12 +169,15 @@ class Scene:
         crop: Sequence[float] | None = None,
         tiers: int | None = None,
         threads: int | None = None,
+        device: Device = "cpu",
     ) -> NDArray[np.float32]:
         """Render without rounding or clamping: [H, W, C] float32, premultiplied; arguments as of `render`."""
         from splat2d.render import render
 
         view = self._view(scale, width, height, crop)
-        planes = render(*self._splats(tiers), view, background=self.background, threads=threads)
+        planes = render(
+            *self._splats(tiers), view, background=self.background, threads=threads, device=device
+        )
         return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:

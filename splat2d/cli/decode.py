@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Literal, Optional
 
 from tyro.conf import Positional, arg
 
@@ -29,6 +29,10 @@ class Decode:
     ] = None
     tiers: Annotated[Optional[int], arg(metavar="K", help="Only the K coarsest tiers of splats.")] = None
     threads: Annotated[Optional[int], arg(metavar="N", help="Threads; all cores when not given.")] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        arg(help="Draw on the CPU, on an NVIDIA GPU, or with auto on the GPU where there is one."),
+    ] = "cpu"
     force: Annotated[bool, arg(help="Replace an existing OUTPUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print figures as one JSON object.")] = False
 
@@ -57,6 +61,7 @@ class Decode:
             "height": self.height,
             "crop": crop,
             "threads": self.threads,
+            "device": self.device,
         }
         pixels = scene.render_float(**view) if as_float else scene.render(**view)
         seconds = time.perf_counter() - start

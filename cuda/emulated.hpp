@@ -1,0 +1,186 @@
+// The part of CUDA that the kernels use, on one thread of the CPU: the threads of a block are fibers that take turns
+// at every barrier and warp operation. Slow and exact; lets the kernels' own source be tested without a GPU.
+#pragma once
+
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#define __global__
+#define __host__
+#define __device__
+#define __shared__ static
+#define __restrict__ __restrict
+#define __launch_bounds__(...)
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+using cudaStream_t = void*;
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+
+namespace splat2d::gpu::emulated {
+
+constexpr int kWarp = 32;
+// Beyond it allocation fails as on a full device.
+constexpr size_t kMemory = size_t{1} << 30;
+
+class Block {
+ public:
+  // Runs body for threads 0 .. count - 1, each in a fiber of its own.
+  void run(int count, const std::function<void()>& body) {
+    body_ = &body;
+    fibers_.resize(count);
+    words_.assign(count, 0);
+    for (int i = 0; i < count; ++i) {
+      Fiber& f = fibers_[i];
+      if (!f.stack) f.stack.reset(new char[kStack]);
+      f.done = false;
+      getcontext(&f.context);
+      f.context.uc_stack.ss_sp = f.stack.get();
+      f.context.uc_stack.ss_size = kStack;
+      f.context.uc_link = &main_;
+      makecontext(&f.context, &Block::enter, 0);
+    }
+    for (bool running = true; running;) {
+      running = false;
+      for (int i = 0; i < count; ++i) {
+        if (fibers_[i].done) continue;
+        current_ = i;
+        swapcontext(&main_, &fibers_[i].context);
+        running = running || !fibers_[i].done;
+      }
+    }
+  }
+  int thread() const { return current_; }
+  int size() const { return static_cast<int>(fibers_.size()); }
+  // All threads that still run come here before any goes on.
+  void barrier() { swapcontext(&fibers_[current_].context, &main_); }
+  // Publishes a word and waits until all threads have theirs.
+  const std::vector<uint32_t>& exchange(uint32_t word) {
+    words_[current_] = word;
+    barrier();
+    return words_;  // until the next exchange; callers keep a barrier before it
+  }
+
+  static Block& active() {
+    static Block block;
+    return block;
+  }
+
+ private:
+  static constexpr size_t kStack = 64 << 10;
+  struct Fiber {
+    ucontext_t context;
+    std::unique_ptr<char[]> stack;
+    bool done = false;
+  };
+  static void enter() {
+    Block& block = active();
+    (*block.body_)();
+    block.fibers_[block.current_].done = true;
+  }
+
+  ucontext_t main_;
+  std::vector<Fiber> fibers_;
+  std::vector<uint32_t> words_;
+  const std::function<void()>* body_ = nullptr;
+  int current_ = 0;
+};
+
+struct ThreadIndex {
+  struct Coordinate {
+    operator unsigned() const { return static_cast<unsigned>(Block::active().thread()); }
+  } x;
+};
+
+inline dim3 block_index, grid_size, block_size;
+inline const ThreadIndex thread_index;
+
+}  // namespace splat2d::gpu::emulated
+
+#define threadIdx splat2d::gpu::emulated::thread_index
+#define blockIdx splat2d::gpu::emulated::block_index
+#define blockDim splat2d::gpu::emulated::block_size
+#define gridDim splat2d::gpu::emulated::grid_size
+
+inline void __syncthreads() { splat2d::gpu::emulated::Block::active().barrier(); }
+
+inline unsigned __ballot_sync(unsigned, bool predicate) {
+  using namespace splat2d::gpu::emulated;
+  const auto& words = Block::active().exchange(predicate);
+  const int first = Block::active().thread() / kWarp * kWarp;
+  unsigned mask = 0;
+  for (int l = 0; l < kWarp && first + l < Block::active().size(); ++l) mask |= words[first + l] << l;
+  Block::active().barrier();
+  return mask;
+}
+
+inline float __shfl_down_sync(unsigned, float value, unsigned delta) {
+  using namespace splat2d::gpu::emulated;
+  uint32_t word;
+  std::memcpy(&word, &value, 4);
+  const auto& words = Block::active().exchange(word);
+  const unsigned from = Block::active().thread() + delta;
+  const bool inside = Block::active().thread() % kWarp + delta < static_cast<unsigned>(kWarp);
+  if (inside && from < static_cast<unsigned>(Block::active().size())) std::memcpy(&value, &words[from], 4);
+  Block::active().barrier();
+  return value;
+}
+
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline float __expf(float x) { return std::exp(x); }
+
+inline cudaError_t cudaMalloc(void** memory, size_t size) {
+  using namespace splat2d::gpu::emulated;
+  if (size > kMemory) return cudaErrorMemoryAllocation;
+  *memory = std::malloc(size ? size : 1);
+  return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+inline cudaError_t cudaFree(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cudaMemcpyKind, cudaStream_t) {
+  std::memcpy(to, from, size);
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+inline const char* cudaGetErrorString(cudaError_t status) {
+  return status == cudaErrorMemoryAllocation ? "out of memory" : "no device";
+}
+
+namespace splat2d::gpu {
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t, Arguments... arguments) {
+  emulated::grid_size = grid;
+  emulated::block_size = dim3(threads);
+  for (unsigned z = 0; z < grid.z; ++z)
+    for (unsigned y = 0; y < grid.y; ++y)
+      for (unsigned x = 0; x < grid.x; ++x) {
+        emulated::block_index = dim3(x, y, z);
+        emulated::Block::active().run(threads, [&] { kernel(static_cast<Parameters>(arguments)...); });
+      }
+}
+
+}  // namespace splat2d::gpu

@@ -1,0 +1,69 @@
+// CUDA's runtime, or what of it the kernels use on the CPU (emulated.hpp, for tests where there is no GPU).
+#pragma once
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+
+#ifdef SPLAT2D_EMULATED
+#include "emulated.hpp"
+#else
+#include <cuda_runtime.h>
+#endif
+
+namespace splat2d::gpu {
+
+// A call of CUDA's that failed; says which and why. Memory that does not suffice is OutOfMemory.
+struct CudaError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+struct OutOfMemory : CudaError {
+  using CudaError::CudaError;
+};
+
+inline void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // so that the next call does not find this fault again
+  const std::string message = std::string(what) + ": " + cudaGetErrorString(status);
+  if (status == cudaErrorMemoryAllocation) throw OutOfMemory(message);
+  throw CudaError(message);
+}
+
+#ifndef SPLAT2D_EMULATED
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t stream, Arguments... arguments) {
+  kernel<<<grid, threads, 0, stream>>>(static_cast<Parameters>(arguments)...);
+  check(cudaGetLastError(), "starting a kernel");
+}
+#endif
+
+// Memory of the device that only grows.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { cudaFree(data_); }
+
+  // At least `count` elements; what was there is lost when it has to grow.
+  T* reserve(size_t count) {
+    if (count > capacity_) {
+      cudaFree(data_);
+      data_ = nullptr;
+      capacity_ = 0;
+      void* memory = nullptr;
+      check(cudaMalloc(&memory, count * sizeof(T)), "allocating memory of the GPU");
+      data_ = static_cast<T*>(memory);
+      capacity_ = count;
+    }
+    return data_;
+  }
+  T* data() const { return data_; }
+
+ private:
+  T* data_ = nullptr;
+  size_t capacity_ = 0;
+};
+
+}  // namespace splat2d::gpu

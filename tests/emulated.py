@@ -1,0 +1,30 @@
+"""The GPU's kernels on the CPU: their own source, compiled with cuda/emulated.hpp in place of CUDA."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from splat2d.gpu import _Library
+
+SOURCES = Path(__file__).resolve().parent.parent / "cuda"
+
+
+@cache
+def kernels() -> _Library:
+    """Compile and load them; skips where there is no compiler or no source."""
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    if not SOURCES.is_dir():
+        pytest.skip("no sources of the kernels")
+    library = Path(mkdtemp(prefix="splat2d-emulated-")) / "kernels.so"
+    options = ["-std=c++20", "-O1", "-fPIC", "-shared", "-DSPLAT2D_EMULATED", "-Wall", "-Wextra", "-Werror"]
+    sources = [str(SOURCES / name) for name in ("raster.cu", "api.cu")]
+    subprocess.run([compiler, *options, "-x", "c++", *sources, "-o", str(library)], check=True)
+    return _Library(str(library))
