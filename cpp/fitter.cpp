@@ -281,7 +281,43 @@ void Fitter::gradient(std::vector<float>* out) {
     v[C + 3] = (e11 - e22) * unit_e_[i];
     v[C + 4] = 2 * e12 * unit_e_[i];
     if (options_.rate_term) add_rate_gradient(i, v);
+    hold(i, -1.0f, v);
   }
+}
+
+void Fitter::hold(int i, float sign, float* z) const {
+  constexpr float kTouch = 1.001f;
+  const float* l = &frames_[4 * static_cast<size_t>(i)];
+  const float* m = &means_[2 * static_cast<size_t>(i)];
+  const int sides[] = {canvas_.width, canvas_.height};
+  float* u = z + channels_;
+  for (int axis = 0; axis < 2; ++axis) {
+    const float* row = l + 2 * axis;
+    const float outward = sign * (row[0] * u[0] + row[1] * u[1]);
+    const bool low = m[axis] <= -kReach && outward < 0;
+    const bool high = m[axis] >= static_cast<float>(sides[axis]) + kReach && outward > 0;
+    if (!low && !high) continue;
+    const float part = (row[0] * u[0] + row[1] * u[1]) / (row[0] * row[0] + row[1] * row[1]);
+    u[0] -= part * row[0];
+    u[1] -= part * row[1];
+  }
+  // Deviations along the right singular vectors of L: E changes the logarithm of each by a half of t +- (c d + w s).
+  const float xx = l[0] * l[0] + l[2] * l[2], yy = l[1] * l[1] + l[3] * l[3], xy = l[0] * l[1] + l[2] * l[3];
+  const float r = std::sqrt(0.25f * (xx - yy) * (xx - yy) + xy * xy), long_squared = 0.5f * (xx + yy) + r;
+  const float det = l[0] * l[3] - l[1] * l[2];
+  constexpr float kFloor = kScaleFloor * kScaleFloor * kTouch;
+  if (det * det > kFloor * long_squared) return;
+  const float c = r > 0 ? 0.5f * (xx - yy) / r : 1.0f, w = r > 0 ? xy / r : 0.0f;
+  float* e = z + channels_ + 2;
+  const auto keep_from_shrinking = [&](float side) {
+    const float grows = e[0] + side * (c * e[1] + w * e[2]);
+    if (sign * grows >= 0) return;
+    e[0] -= 0.5f * grows;
+    e[1] -= 0.5f * grows * side * c;
+    e[2] -= 0.5f * grows * side * w;
+  };
+  keep_from_shrinking(-1.0f);
+  if (long_squared <= kFloor) keep_from_shrinking(1.0f);
 }
 
 void Fitter::refresh() {
@@ -340,6 +376,7 @@ void Fitter::direction(std::vector<float>* out) {
     const float limit = std::max(0.5f * amplitude_[i], 0.05f);
     for (int j = C; j < P; ++j)
       d[static_cast<size_t>(P) * i + j] = std::clamp(d[static_cast<size_t>(P) * i + j], -limit, limit);
+    hold(i, 1.0f, &d[static_cast<size_t>(P) * i]);
   }
 }
 

@@ -104,6 +104,8 @@ class Fitter {
   // Distortion of a splat's contribution over its squares.
   float density(int i) const;
   void gradient(std::vector<float>* out);
+  // Takes from a splat's step z [C + 5], times `sign`, what leads beyond a limit that the splat has reached.
+  void hold(int i, float sign, float* z) const;
   void update_metric();
   void apply(const std::vector<float>& direction, float t, const struct FitState& from);
   void keep(const std::vector<uint8_t>& mask);
