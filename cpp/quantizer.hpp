@@ -105,10 +105,10 @@ struct Shape {
 
 Shape make_shape(int energy_class, int area, int aspect, int angle);
 
-// Encoder side. Slimmer Gaussians than about a third of a pixel gain nothing at the picture's own size, where they are
-// sampled too coarsely, and are brighter and thinner than anything in the picture when it is enlarged.
-constexpr float kScaleFloor = 0.35f;      // px, while fitting
-constexpr int kLog2ScaleFloor = -218441;  // 0.9 of it in Q17, after rounding
+// Encoder side. Slimmer Gaussians than about two fifths of a pixel gain nothing at the picture's own size, where they
+// are sampled too coarsely, and are brighter and thinner than anything in the picture when it is enlarged.
+constexpr float kScaleFloor = 0.42f;      // px, while fitting
+constexpr int kLog2ScaleFloor = -183965;  // 0.9 of it in Q17, after rounding
 bool worth_coding(int energy_class, int area, int aspect);
 
 // Encoder side: the nearest integers in range; `out` is area, aspect, angle (and iy, ix for the position).
