@@ -90,13 +90,3 @@ def test_the_render_goes_only_a_little_beyond(letters):
     render = render_of(fitter.splats(), 0.5)
     assert render.max() > 1.2
     assert ((render > 1.1 + FREE) | (render < -0.1 - FREE)).mean() < 0.001
-
-
-def test_centres_stay_inside_the_margin():
-    """A ramp is fitted best by splats that walk off the canvas, where rounding would move them."""
-    ramp = np.linspace(0, 1, 130, dtype=np.float32) ** 2
-    picture = np.ascontiguousarray(np.broadcast_to(ramp, (3, 90, 130)))
-    means = fitted(picture, 0.0, steps=30).splats()[0]
-    assert means.min() >= -60
-    assert (means.max(0) <= [190, 150]).all()
-    assert means.min() == -60 or means.max() >= 150, "some would go on"

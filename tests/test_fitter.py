@@ -1,0 +1,51 @@
+"""Steps of the fit at the limits that splats reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from splat2d._backend import core
+
+STEP = 0.1
+LAMBDA = 0.107 * STEP**2
+
+
+def fit(picture: np.ndarray, background: float, rounds: int, steps: int) -> tuple[Any, int]:
+    """A fit of a picture [3, H, W], and how many of its steps found no way down."""
+    fitter = core().Fitter(picture, np.full(3, background, np.float32), STEP, LAMBDA)
+    failed = 0
+    for _ in range(rounds):
+        fitter.seed(30 * LAMBDA, 0.3)
+        fitter.refresh()
+        failed += sum(not fitter.step() for _ in range(steps))
+    return fitter, failed
+
+
+def deviations(fitter) -> np.ndarray:
+    """Standard deviations of the splats, [N, 2] px."""
+    a, b, c = fitter.splats()[1].astype(np.float64).T
+    matrices = np.stack([np.stack([a, b], 1), np.stack([b, c], 1)], 1)
+    return 1 / np.sqrt(np.linalg.eigvalsh(matrices))
+
+
+def test_splats_as_slim_as_may_be_do_not_stop_the_others():
+    """Pixels of noise pull splats to the least deviation; descent must go on along it."""
+    noise = np.random.default_rng(0).integers(0, 2, (1, 60, 80)).repeat(3, 0)
+    fitter, failed = fit((0.2 + 0.6 * noise).astype(np.float32), 0.5, rounds=8, steps=15)
+    slim = deviations(fitter).min(1)
+    assert slim.min() > 0.419
+    assert (slim < 0.4205).mean() > 0.1, "many splats are at the limit"
+    assert failed == 0
+    assert fitter.sse < 3.4
+
+
+def test_centres_stay_inside_the_margin():
+    """A ramp is fitted best by splats that walk off the canvas, where rounding would move them."""
+    ramp = np.linspace(0, 1, 130, dtype=np.float32) ** 2
+    fitter, _ = fit(np.ascontiguousarray(np.broadcast_to(ramp, (3, 90, 130))), 0.0, rounds=8, steps=30)
+    means = fitter.splats()[0]
+    assert means.min() >= -60
+    assert (means.max(0) <= [190, 150]).all()
+    assert means.min() == -60 or means.max() >= 150, "some would go on"
