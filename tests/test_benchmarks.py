@@ -78,3 +78,55 @@ def test_check_fails_on_a_stale_readme(tmp_path: Path, capsys: pytest.CaptureFix
     assert "2026-01-02 at 0123456789ab on 2 cores of a CPU" in readme.read_text()
     assert run(Options(check=True, readme=readme, results=tmp_path)) == []
     assert "no results" in capsys.readouterr().err
+
+
+def test_graphics_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    import graphics
+    from PIL import Image
+
+    monkeypatch.setattr(sys, "argv", ["graphics.py", str(tmp_path), "--data", str(tmp_path)])
+    graphics.main()
+    made = sorted(tmp_path.glob("*.png"))
+    assert [path.stem for path in made] == sorted(graphics.DRAWN)
+    for path in made:
+        with Image.open(path) as image:
+            assert (image.size, image.mode) == ((graphics.WIDTH, graphics.HEIGHT), "RGB")
+            assert len(image.getcolors(1 << 20)) > 20
+
+
+def test_gpu_check_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    import gpu_check
+
+    from splat2d import gpu
+
+    monkeypatch.setattr(gpu, "unavailable", lambda: "there is no NVIDIA driver on this machine")
+    monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--no-build"])
+    assert gpu_check.main() == 1
+    assert capsys.readouterr().err == "gpu_check: error: there is no NVIDIA driver on this machine\n"
+
+
+def test_gpu_check_measures_with_emulated_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scene, its bounds and its timing, on the CPU in place of the GPU."""
+    import gpu_check
+    import torch
+
+    from splat2d import gpu
+    from tests import emulated
+
+    class Stream:
+        cuda_stream = 0
+
+    kernels = emulated.kernels()
+    monkeypatch.setattr(gpu, "library", lambda: kernels)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(gpu_check, "BATCH", 1)
+    monkeypatch.setattr(gpu_check, "BATCHES", 2)
+    splats = gpu_check.random_splats(40, 48, 32, "cpu")
+    times = gpu_check.time_ours(splats, 48, 32, lambda: None)
+    assert set(times) == {"forward", "backward"}
+    assert all(times[name]["median_s"] > 0 for name in times)
+    work = gpu_check.bounds(splats, 48, 32)
+    assert 48 * 32 < work["pairs"] < 48 * 32 * 40
+    assert work["forward_flops"] == 16 * work["pairs"]
+    assert gpu_check.check(splats, 48, 32) == {"pixels": 0.0, "gradients": 0.0}
