@@ -9,14 +9,6 @@ namespace splat2d {
 
 namespace {
 
-constexpr float kPi = 3.14159265f;
-constexpr float kInvLn2 = 1.44269504f;
-// Bits that a doubling of the area saves: wide splats have coarser positions, but rarer shapes.
-constexpr float kAreaBits = 0.5f;
-constexpr float kEnergyBits = 2.5f, kColorBits = 1.3f;
-constexpr float kScaleMax = 1000.0f;  // px, standard deviation
-// Centres stay so far outside the canvas at most, px, well inside the margin: rounding must not move them.
-constexpr float kReach = kMargin - 4.0f;
 // Amplitude in D that stands for all splats without natural units; the best of 1, 2, 4 ... 64.
 constexpr double kPlainAmplitude = 16.0;
 
@@ -25,36 +17,6 @@ constexpr int kSerial = 2048;
 
 // A fixed partition of a sum, so that it does not depend on the number of threads.
 constexpr int kSumChunk = 1 << 14;
-
-struct Eigen {
-  float s1, s2, angle;  // standard deviations, s1 >= s2
-};
-
-Eigen eigen(const float* l) {
-  const float xx = l[0] * l[0] + l[1] * l[1], yy = l[2] * l[2] + l[3] * l[3], xy = l[0] * l[2] + l[1] * l[3];
-  const float half = 0.5f * (xx + yy), r = std::hypot(0.5f * (xx - yy), xy);
-  const float det = std::fabs(l[0] * l[3] - l[1] * l[2]);
-  const float l1 = half + r;
-  return {std::sqrt(l1), det / std::sqrt(l1), 0.5f * std::atan2(2 * xy, xx - yy)};
-}
-
-// Brings both standard deviations of L L^T into [kScaleFloor, kScaleMax], keeping the axes.
-void clamp_scales(float* l) {
-  const float xx = l[0] * l[0] + l[1] * l[1], yy = l[2] * l[2] + l[3] * l[3], xy = l[0] * l[2] + l[1] * l[3];
-  const float det = l[0] * l[3] - l[1] * l[2], difference = 0.5f * (xx - yy);
-  const float s1_squared = 0.5f * (xx + yy) + std::sqrt(difference * difference + xy * xy);
-  if (s1_squared <= kScaleMax * kScaleMax && det * det >= kScaleFloor * kScaleFloor * s1_squared) return;
-  const Eigen e = eigen(l);
-  const float f1 = std::clamp(e.s1, kScaleFloor, kScaleMax) / e.s1;
-  const float f2 = std::clamp(e.s2, kScaleFloor, kScaleMax) / std::max(e.s2, 1e-12f);
-  const float c = std::cos(e.angle), s = std::sin(e.angle);
-  const float a = c * c * f1 + s * s * f2, b = c * s * (f1 - f2), d = s * s * f1 + c * c * f2;
-  const float m[4] = {l[0], l[1], l[2], l[3]};
-  l[0] = a * m[0] + b * m[2];
-  l[1] = a * m[1] + b * m[3];
-  l[2] = b * m[0] + d * m[2];
-  l[3] = b * m[1] + d * m[3];
-}
 
 double dot(const std::vector<float>& a, const std::vector<float>& b, int threads) {
   const int chunks = static_cast<int>((a.size() + kSumChunk - 1) / kSumChunk);
@@ -90,7 +52,12 @@ Fitter::Fitter(const float* image, int channels, Canvas canvas, const float* bac
       background_(background, background + channels),
       saturation_(image, static_cast<size_t>(canvas.width) * canvas.height * channels),
       distortion_(std::move(distortion)) {
-  basis_.assign(color_basis(channels), color_basis(channels) + channels * channels);
+  model_.channels = channels;
+  model_.canvas = canvas;
+  std::copy_n(color_basis(channels), channels * channels, model_.basis);
+  model_.least_energy = static_cast<float>(options.amplitude_floor * options.amplitude_floor);
+  model_.natural_units = options.natural_units;
+  model_.rate_term = options.rate_term;
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   negative_target_.resize(plane * channels);
   for (int c = 0; c < channels; ++c)
@@ -104,8 +71,10 @@ Fitter::Fitter(const float* image, int channels, Canvas canvas, const float* bac
 void Fitter::set_rate(double step, double lambda) {
   options_.step = step;
   options_.lambda = lambda;
-  component_steps_.assign(channels_, static_cast<float>(step));
-  if (channels_ >= 3) component_steps_[1] = component_steps_[2] = static_cast<float>(step * options_.chroma_step);
+  std::fill_n(model_.steps, kMaxChannels, static_cast<float>(step));
+  if (channels_ >= 3) model_.steps[1] = model_.steps[2] = static_cast<float>(step * options_.chroma_step);
+  model_.lambda = static_cast<float>(lambda);
+  model_.plain_amplitude = static_cast<float>(kPlainAmplitude * step);
 }
 
 void Fitter::update_geometry() {
@@ -115,18 +84,8 @@ void Fitter::update_geometry() {
   norms_.resize(n);
 #pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
-    const float* l = &frames_[4 * static_cast<size_t>(i)];
-    const float det = l[0] * l[3] - l[1] * l[2], inverse = 1.0f / (det * det);
-    float* q = &conics_[3 * static_cast<size_t>(i)];
-    q[0] = (l[2] * l[2] + l[3] * l[3]) * inverse;
-    q[1] = -(l[0] * l[2] + l[1] * l[3]) * inverse;
-    q[2] = (l[0] * l[0] + l[1] * l[1]) * inverse;
-    norms_[i] = std::sqrt(kPi * std::fabs(det));
-    for (int c = 0; c < C; ++c) {
-      float v = 0;
-      for (int j = 0; j < C; ++j) v += k_[static_cast<size_t>(C) * i + j] * basis_[C * j + c];
-      colors_[static_cast<size_t>(C) * i + c] = v / norms_[i];
-    }
+    fit::geometry(model_, frame(i), amplitudes(i), &conics_[3 * static_cast<size_t>(i)],
+                  &colors_[static_cast<size_t>(C) * i], &norms_[i]);
   }
 }
 
@@ -151,69 +110,16 @@ double Fitter::evaluate() {
   return 0.5 * (weighed_ + (options_.rate_term ? options_.lambda * bits_ : 0.0));
 }
 
-// What the rate of a splat follows from.
-struct Fitter::RateTerms {
-  float r2;           // 1 + A^2 / D^2
-  float det;          // s1 s2
-  float cosh, sinh2;  // of log(s1 / s2)
-  float x;            // 1 + sinh^2 r2
-};
-
-Fitter::RateTerms Fitter::rate_terms(int i) const {
-  const float* k = &k_[static_cast<size_t>(channels_) * i];
-  const float* l = &frames_[4 * static_cast<size_t>(i)];
-  RateTerms t;
-  float energy = 0, squares = 0;
-  for (int c = 0; c < channels_; ++c) energy += k[c] * k[c];
-  for (int j = 0; j < 4; ++j) squares += l[j] * l[j];
-  t.r2 = 1 + energy / (component_steps_[0] * component_steps_[0]);
-  t.det = std::fabs(l[0] * l[3] - l[1] * l[2]);
-  t.cosh = squares / (2 * t.det);
-  t.sinh2 = std::max(t.cosh * t.cosh - 1, 0.0f);
-  t.x = 1 + t.sinh2 * t.r2;
-  return t;
-}
-
-// Bits of one splat without the constant.
-float Fitter::splat_bits(int i) const {
-  const RateTerms t = rate_terms(i);
-  float colors = 1;
-  for (int c = 0; c < channels_; ++c)
-    colors *= 1 + std::fabs(k_[static_cast<size_t>(channels_) * i + c]) / component_steps_[c];
-  static_assert(kAreaBits == 0.5f, "the area shares a logarithm with the angle's half bit");
-  return kEnergyBits * std::log2(t.r2) + 0.5f * std::log2(t.x / t.det) + kColorBits * std::log2(colors);
-}
-
 double Fitter::total_bits() const {
   const int n = count();
   std::vector<double> bits((n + 1023) / 1024, 0.0);
 #pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int block = 0; block < static_cast<int>(bits.size()); ++block)
-    for (int i = block * 1024; i < std::min(n, (block + 1) * 1024); ++i) bits[block] += splat_bits(i);
+    for (int i = block * 1024; i < std::min(n, (block + 1) * 1024); ++i)
+      bits[block] += fit::bits(model_, frame(i), amplitudes(i));
   double total = 0;
   for (double b : bits) total += b;
   return total;
-}
-
-// Adds lambda / 2 times the natural-unit gradient of a splat's bits to v [C + 5].
-void Fitter::add_rate_gradient(int i, float* v) const {
-  const int C = channels_;
-  const float* k = &k_[static_cast<size_t>(C) * i];
-  const float* l = &frames_[4 * static_cast<size_t>(i)];
-  const RateTerms t = rate_terms(i);
-  const float D2 = component_steps_[0] * component_steps_[0];
-  const float scale = static_cast<float>(0.5 * options_.lambda) * kInvLn2;
-  const float from_energy = (2 * kEnergyBits / t.r2 + t.sinh2 / t.x) / D2;
-  for (int c = 0; c < C; ++c) {
-    const float d = component_steps_[c], s = 4 * k[c] / d;
-    // A smooth sign rounds the corner of |k| at 0.
-    v[c] += scale * unit_k_[i] * (from_energy * k[c] + kColorBits * s / std::sqrt(1 + s * s) / (d + std::fabs(k[c])));
-  }
-  const float g11 = l[0] * l[0] + l[2] * l[2], g22 = l[1] * l[1] + l[3] * l[3], g12 = l[0] * l[1] + l[2] * l[3];
-  const float from_aspect = 0.5f * t.r2 / t.x * t.cosh / t.det;
-  v[C + 2] -= kAreaBits * scale * unit_e_[i];
-  v[C + 3] += scale * from_aspect * (g11 - g22) * unit_e_[i];
-  v[C + 4] += scale * from_aspect * 2 * g12 * unit_e_[i];
 }
 
 float Fitter::density(int i) const {
@@ -224,23 +130,11 @@ float Fitter::density(int i) const {
 }
 
 void Fitter::update_metric() {
-  const int n = count(), C = channels_;
-  unit_k_.resize(n);
-  unit_u_.resize(n);
-  unit_e_.resize(n);
-  amplitude_.resize(n);
-  const float floor2 = static_cast<float>(options_.amplitude_floor * options_.amplitude_floor);
-  const float plain = static_cast<float>(kPlainAmplitude * options_.step);
+  const int n = count();
+  units_.resize(n);
 #pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
-    float energy = floor2;
-    const float weight = density(i);
-    for (int c = 0; c < C; ++c)
-      energy += weight * k_[static_cast<size_t>(C) * i + c] * k_[static_cast<size_t>(C) * i + c];
-    unit_k_[i] = options_.natural_units ? 1 / std::sqrt(weight) : 1;
-    amplitude_[i] = options_.natural_units ? std::sqrt(energy) : plain;
-    unit_u_[i] = 1.41421356f / amplitude_[i];
-    unit_e_[i] = 2.0f / amplitude_[i];
+    units_[i] = fit::units_of(model_, amplitudes(i), density(i));
   }
 }
 
@@ -256,68 +150,13 @@ void Fitter::gradient(std::vector<float>* out) {
                   v_colors_.data(), options_.threads);
 #pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
-    const float* l = &frames_[4 * static_cast<size_t>(i)];
-    const float* vc = &v_colors_[static_cast<size_t>(C) * i];
-    float* v = out->data() + static_cast<size_t>(P) * i;
-    float color_dot = 0;
-    for (int c = 0; c < C; ++c) color_dot += vc[c] * colors_[static_cast<size_t>(C) * i + c];
-    for (int j = 0; j < C; ++j) {
-      float sum = 0;
-      for (int c = 0; c < C; ++c) sum += basis_[C * j + c] * vc[c];
-      v[j] = sum / norms_[i] * unit_k_[i];
-    }
-    const float* vm = &v_means[2 * static_cast<size_t>(i)];
-    v[C] = (l[0] * vm[0] + l[2] * vm[1]) * unit_u_[i];
-    v[C + 1] = (l[1] * vm[0] + l[3] * vm[1]) * unit_u_[i];
-    // d q = -p^T E p with p = L^-1 dx; v_conics holds the moments of dx, so transform them by L^-1.
-    const float det = l[0] * l[3] - l[1] * l[2];
-    const float w1 = l[3] / det, w2 = -l[1] / det, w3 = -l[2] / det, w4 = l[0] / det;
-    const float* vq = &v_conics[3 * static_cast<size_t>(i)];
-    const float a = vq[0], b = 0.5f * vq[1], c = vq[2];
-    const float e11 = -(w1 * w1 * a + 2 * w1 * w2 * b + w2 * w2 * c);
-    const float e22 = -(w3 * w3 * a + 2 * w3 * w4 * b + w4 * w4 * c);
-    const float e12 = -(w1 * w3 * a + (w1 * w4 + w2 * w3) * b + w2 * w4 * c);
-    v[C + 2] = (e11 + e22 - 0.5f * color_dot) * unit_e_[i];
-    v[C + 3] = (e11 - e22) * unit_e_[i];
-    v[C + 4] = 2 * e12 * unit_e_[i];
-    if (options_.rate_term) add_rate_gradient(i, v);
-    hold(i, -1.0f, v);
+    const size_t j = i;
+    float* v = out->data() + P * j;
+    fit::natural_gradient(model_, units_[i], frame(i), &colors_[C * j], norms_[i], &v_means[2 * j], &v_conics[3 * j],
+                          &v_colors_[C * j], v);
+    if (model_.rate_term) fit::add_rate_gradient(model_, units_[i], frame(i), amplitudes(i), v);
+    fit::hold(model_, mean(i), frame(i), -1.0f, v);
   }
-}
-
-void Fitter::hold(int i, float sign, float* z) const {
-  constexpr float kTouch = 1.001f;
-  const float* l = &frames_[4 * static_cast<size_t>(i)];
-  const float* m = &means_[2 * static_cast<size_t>(i)];
-  const int sides[] = {canvas_.width, canvas_.height};
-  float* u = z + channels_;
-  for (int axis = 0; axis < 2; ++axis) {
-    const float* row = l + 2 * axis;
-    const float outward = sign * (row[0] * u[0] + row[1] * u[1]);
-    const bool low = m[axis] <= -kReach && outward < 0;
-    const bool high = m[axis] >= static_cast<float>(sides[axis]) + kReach && outward > 0;
-    if (!low && !high) continue;
-    const float part = (row[0] * u[0] + row[1] * u[1]) / (row[0] * row[0] + row[1] * row[1]);
-    u[0] -= part * row[0];
-    u[1] -= part * row[1];
-  }
-  // Deviations along the right singular vectors of L: E changes the logarithm of each by a half of t +- (c d + w s).
-  const float xx = l[0] * l[0] + l[2] * l[2], yy = l[1] * l[1] + l[3] * l[3], xy = l[0] * l[1] + l[2] * l[3];
-  const float r = std::sqrt(0.25f * (xx - yy) * (xx - yy) + xy * xy), long_squared = 0.5f * (xx + yy) + r;
-  const float det = l[0] * l[3] - l[1] * l[2];
-  constexpr float kFloor = kScaleFloor * kScaleFloor * kTouch;
-  if (det * det > kFloor * long_squared) return;
-  const float c = r > 0 ? 0.5f * (xx - yy) / r : 1.0f, w = r > 0 ? xy / r : 0.0f;
-  float* e = z + channels_ + 2;
-  const auto keep_from_shrinking = [&](float side) {
-    const float grows = e[0] + side * (c * e[1] + w * e[2]);
-    if (sign * grows >= 0) return;
-    e[0] -= 0.5f * grows;
-    e[1] -= 0.5f * grows * side * c;
-    e[2] -= 0.5f * grows * side * w;
-  };
-  keep_from_shrinking(-1.0f);
-  if (long_squared <= kFloor) keep_from_shrinking(1.0f);
 }
 
 void Fitter::refresh() {
@@ -329,28 +168,9 @@ void Fitter::apply(const std::vector<float>& direction, float t, const FitState&
   const int n = count(), C = channels_, P = parameters();
 #pragma omp parallel for num_threads(options_.threads) if (options_.threads > 1 && n > kSerial)
   for (int i = 0; i < n; ++i) {
-    const float* z = &direction[static_cast<size_t>(P) * i];
-    const float* m = &from.means[2 * static_cast<size_t>(i)];
-    const float* l = &from.frames[4 * static_cast<size_t>(i)];
-    for (int c = 0; c < C; ++c)
-      k_[static_cast<size_t>(C) * i + c] = from.k[static_cast<size_t>(C) * i + c] + t * z[c] * unit_k_[i];
-    const auto bounded = [&](int j, float unit, float limit) { return std::clamp(t * z[C + j] * unit, -limit, limit); };
-    const float u1 = bounded(0, unit_u_[i], 1.0f), u2 = bounded(1, unit_u_[i], 1.0f);
-    const float et = bounded(2, unit_e_[i], 0.7f), ed = bounded(3, unit_e_[i], 0.7f), es = bounded(4, unit_e_[i], 0.7f);
-    means_[2 * static_cast<size_t>(i)] =
-        std::clamp(m[0] + l[0] * u1 + l[1] * u2, -kReach, static_cast<float>(canvas_.width) + kReach);
-    means_[2 * static_cast<size_t>(i) + 1] =
-        std::clamp(m[1] + l[2] * u1 + l[3] * u2, -kReach, static_cast<float>(canvas_.height) + kReach);
-    // exp(E / 2) to second order
-    const float e11 = 0.5f * (et + ed), e22 = 0.5f * (et - ed), e12 = 0.5f * es;
-    const float f11 = 1 + e11 + 0.5f * (e11 * e11 + e12 * e12), f22 = 1 + e22 + 0.5f * (e22 * e22 + e12 * e12);
-    const float f12 = e12 * (1 + 0.5f * (e11 + e22));
-    float* f = &frames_[4 * static_cast<size_t>(i)];
-    f[0] = l[0] * f11 + l[1] * f12;
-    f[1] = l[0] * f12 + l[1] * f22;
-    f[2] = l[2] * f11 + l[3] * f12;
-    f[3] = l[2] * f12 + l[3] * f22;
-    clamp_scales(f);
+    const size_t j = i;
+    fit::move(model_, units_[i], &direction[P * j], t, &from.means[2 * j], &from.frames[4 * j], &from.k[C * j],
+              &means_[2 * j], &frames_[4 * j], &k_[C * j]);
   }
 }
 
@@ -373,10 +193,10 @@ void Fitter::direction(std::vector<float>* out) {
   for (size_t i = 0; i < pairs_.size(); ++i)
     add_scaled(d, pairs_[i].s, alpha[i] - rho[i] * dot(pairs_[i].y, d, threads), threads);
   for (int i = 0; i < count(); ++i) {
-    const float limit = std::max(0.5f * amplitude_[i], 0.05f);
+    const float limit = std::max(0.5f * units_[i].amplitude, 0.05f);
     for (int j = C; j < P; ++j)
       d[static_cast<size_t>(P) * i + j] = std::clamp(d[static_cast<size_t>(P) * i + j], -limit, limit);
-    hold(i, 1.0f, &d[static_cast<size_t>(P) * i]);
+    fit::hold(model_, mean(i), frame(i), 1.0f, &d[static_cast<size_t>(P) * i]);
   }
 }
 
@@ -453,7 +273,7 @@ int Fitter::prune(double factor) {
       energy += k_[j] * k_[j];
       cross += colors_[j] * v_colors_[j];
     }
-    const double bits = constant_bits() + splat_bits(i);
+    const double bits = constant_bits() + fit::bits(model_, frame(i), amplitudes(i));
     // Distortion without the splat minus distortion with it
     if (density(i) * energy - 2 * cross <= factor * options_.lambda * std::max(bits, 8.0)) {
       mask[i] = 0;
@@ -497,13 +317,13 @@ std::vector<int32_t> Fitter::quantize() const {
     int32_t* q = &out[static_cast<size_t>(width) * i];
     bool any = false;
     for (int c = 0; c < C; ++c) {
-      const float v = k_[static_cast<size_t>(C) * i + c] / component_steps_[c];
+      const float v = k_[static_cast<size_t>(C) * i + c] / model_.steps[c];
       q[c] = static_cast<int>(
           std::clamp(std::nearbyint(v), -static_cast<float>(kMaxColor), static_cast<float>(kMaxColor)));
       any = any || q[c] != 0;
     }
     if (!any) continue;
-    const Eigen e = eigen(&frames_[4 * static_cast<size_t>(i)]);
+    const fit::Eigen e = fit::eigen(frame(i));
     quantize_shape(energy_class(q, steps), std::log(e.s1), std::log(e.s2), e.angle, q + C);
     quantize_position(energy_class(q, steps), canvas_, means_[2 * static_cast<size_t>(i)],
                       means_[2 * static_cast<size_t>(i) + 1], q + C);

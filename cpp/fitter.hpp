@@ -1,7 +1,4 @@
 // Fits Gaussians to a picture under J = SSE + lambda * bits, in natural units.
-//
-// Source: the project's design notes, section 2. A splat's centre moves by L u and its factor by L exp(E / 2),
-// with u = z sqrt(2) / A and E = 2 z / A, so that the diagonal of J^T J is one for every parameter z.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +6,11 @@
 #include <vector>
 
 #include "distortion.hpp"
-#include "quantizer.hpp"
 #include "raster.hpp"
 #include "saturation.hpp"
+#include "splat_step.hpp"
 
 namespace splat2d {
-
-// Parameters of one splat in z: C colour amplitudes, then u1, u2, t, d, s.
-constexpr int kShapeParameters = 5;
 
 struct FitOptions {
   double step = 0.3;             // D, the colour step, in [0, 1] units times px
@@ -92,20 +86,17 @@ class Fitter {
 
  private:
   int parameters() const { return channels_ + kShapeParameters; }
+  const float* mean(int i) const { return &means_[2 * static_cast<size_t>(i)]; }
+  const float* frame(int i) const { return &frames_[4 * static_cast<size_t>(i)]; }
+  const float* amplitudes(int i) const { return &k_[static_cast<size_t>(channels_) * i]; }
   void update_geometry();
   double evaluate();  // renders, returns J / 2
-  struct RateTerms;
-  RateTerms rate_terms(int i) const;
-  float splat_bits(int i) const;
   double total_bits() const;
-  void add_rate_gradient(int i, float* v) const;
   // Half of the distortion's gradient, [C, H, W]; the residual itself for SSE.
   const std::vector<float>& error() const { return distortion_ ? error_ : residual_; }
   // Distortion of a splat's contribution over its squares.
   float density(int i) const;
   void gradient(std::vector<float>* out);
-  // Takes from a splat's step z [C + 5], times `sign`, what leads beyond a limit that the splat has reached.
-  void hold(int i, float sign, float* z) const;
   void update_metric();
   void apply(const std::vector<float>& direction, float t, const struct FitState& from);
   void keep(const std::vector<uint8_t>& mask);
@@ -116,7 +107,8 @@ class Fitter {
   int channels_;
   Canvas canvas_;
   FitOptions options_;
-  std::vector<float> background_, basis_, component_steps_;
+  FitModel model_;
+  std::vector<float> background_;
   std::vector<float> negative_target_;  // background - image
   Saturation saturation_;
   std::vector<float> residual_;  // render - image, zero where the decoder clamps
@@ -127,9 +119,9 @@ class Fitter {
   std::vector<float> frames_;  // [N, 4] row-major L
   std::vector<float> k_;       // [N, C] amplitudes in the colour basis, times sqrt(pi det L)
 
-  std::vector<float> conics_, colors_, norms_;               // derived
-  std::vector<float> unit_k_, unit_u_, unit_e_, amplitude_;  // metric
-  std::vector<float> v_colors_;                              // of the last gradient, for pruning
+  std::vector<float> conics_, colors_, norms_;  // derived
+  std::vector<Units> units_;
+  std::vector<float> v_colors_;  // of the last gradient, for pruning
   std::vector<float> gradient_;
   std::vector<Pair> pairs_;
   double sse_ = 0, weighed_ = 0, bits_ = 0, value_ = 0;  // weighed_: the distortion

@@ -237,7 +237,7 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
     const float scale = 2 * std::sqrt(kPi * s1 * s2) * static_cast<float>(options.amplitude) / s.density;
     for (int j = 0; j < C; ++j) {
       float v = 0;
-      for (int i = 0; i < C; ++i) v += basis_[C * j + i] * s.blurred[i];
+      for (int i = 0; i < C; ++i) v += model_.basis[C * j + i] * s.blurred[i];
       ks.push_back(v * scale);
     }
   }
