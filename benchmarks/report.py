@@ -18,7 +18,7 @@ import tyro
 from _paths import DATA, RESULTS, ROOT
 
 from splat2d.bench.plots import draw_curves
-from splat2d.bench.report import bd_rate_table, beside_table, markdown, origin
+from splat2d.bench.report import bd_rate_table, beside_table, markdown, origin, percent
 from splat2d.bench.results import read_json, read_published
 from splat2d.errors import OutputError, Splat2dError
 from splat2d.fit.config import PRESETS
@@ -73,19 +73,73 @@ def kodak_tables(result: dict[str, Any]) -> str:
     return "\n\n".join(text)
 
 
+METRIC_LABELS = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA2"}
+
+
 def preset_table(result: dict[str, Any]) -> str:
-    """Return the mean BD-rates of each of our presets, in PSNR and in MS-SSIM."""
+    """Return the mean BD-rates of each of our presets in each metric."""
     rates = {name: found for name, found in result["summary"]["bd_rate"].items() if found}
     anchors = list(next(iter(rates.values())))
-    columns = [(anchor, metric) for metric in ("psnr", "ms_ssim") for anchor in anchors]
-    heads = [f"{result['codecs'][a]['label']}{', MS-SSIM' if m == 'ms_ssim' else ''}" for a, m in columns]
+    heads = [result["codecs"][anchor]["label"] for anchor in anchors]
     rows = []
-    for name in sorted(rates, key=lambda name: PRESETS.index(name.removeprefix("splat2d-"))):
-        found = [rates[name][anchor].get(metric, {}) for anchor, metric in columns]
-        means = [f"{f['mean']:+.1f}%" if f.get("mean") is not None else "" for f in found]
-        count = max(f.get("of", 0) for f in found)
-        rows.append((name.removeprefix("splat2d-"), str(count), *means))
-    return markdown(("preset", "pictures", *heads), rows)
+    for metric, label in METRIC_LABELS.items():
+        for name in sorted(rates, key=_preset_order):
+            found = [rates[name][anchor].get(metric, {}) for anchor in anchors]
+            if any(f.get("mean") is not None for f in found):
+                count = max(f.get("of", 0) for f in found)
+                means = [percent(f.get("mean")) for f in found]
+                rows.append((label, name.removeprefix("splat2d-"), count, *means))
+    return markdown(("metric", "preset", "pictures", *heads), rows)
+
+
+def _preset_order(name: str) -> tuple[int, str]:
+    preset = name.removeprefix("splat2d-")
+    return (PRESETS.index(preset) if preset in PRESETS else len(PRESETS)), preset
+
+
+def photos_tables(result: dict[str, Any]) -> str:
+    """Return the BD-rates of our presets on other photographs."""
+    sizes = sorted({f"{p['width']}x{p['height']}" for p in result["pictures"].values()})
+    return "\n\n".join(
+        [
+            f"{len(result['pictures'])} photographs of {', '.join(sizes)}:",
+            preset_table(result),
+            origin(result, result["runs"]),
+        ]
+    )
+
+
+def graphics_tables(result: dict[str, Any]) -> str:
+    """Return each picture's BD-rates, since such pictures have little in common."""
+    rates = result["summary"]["bd_rate"][OURS]
+    heads = [result["codecs"][anchor]["label"] for anchor in rates]
+    names = sorted(picture["name"] for picture in result["pictures"].values())
+    pictures = {anchor: found["psnr"].get("pictures", {}) for anchor, found in rates.items()}
+    rows = [(name, *(percent(pictures[anchor].get(name)) for anchor in rates)) for name in names]
+    return "\n\n".join(
+        [
+            "BD-rate of the preset default by picture, where the curves overlap:",
+            markdown(("picture", *heads), rows),
+            origin(result, result["runs"]),
+        ]
+    )
+
+
+def ablation_tables(result: dict[str, Any]) -> str:
+    """Return what the codec loses without each idea."""
+    rows = []
+    for name, idea in result["summary"]["ideas"].items():
+        found, how = idea["bd_rate"], result["codecs"][name]
+        kind = "counted" if how["counted"] else "files"
+        rows.append((how["label"], percent(found["mean"]), kind))
+    names = ", ".join(sorted(picture["name"] for picture in result["pictures"].values()))
+    return "\n\n".join(
+        [
+            f"BD-rate without an idea against the whole codec, preset {result['preset']}, {names}:",
+            markdown(("without", "BD-rate", "from"), rows),
+            origin(result, result["runs"]),
+        ]
+    )
 
 
 def speed_tables(result: dict[str, Any]) -> str:
@@ -172,11 +226,17 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "kodak": kodak_tables,
     "speed": speed_tables,
     "entropy": entropy_tables,
+    "photos": photos_tables,
+    "graphics": graphics_tables,
+    "ablation": ablation_tables,
 }
 MAKERS = {
     "kodak": "splat2d bench images",
     "speed": "python benchmarks/speed.py",
     "entropy": "python benchmarks/entropy.py",
+    "photos": "splat2d bench images",
+    "graphics": "splat2d bench images",
+    "ablation": "splat2d bench ablation",
 }
 
 
