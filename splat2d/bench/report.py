@@ -25,11 +25,12 @@ def origin(result: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
         measured: the stamps of its parts.
     """
     machine = result["machine"]
-    commits = sorted({f"{m['commit']}{' with changes' if m['modified'] else ''}" for m in measured})
+    known = [m for m in measured if m["commit"]]  # an installed package knows none
+    commits = sorted({f"{m['commit']}{' with changes' if m['modified'] else ''}" for m in known})
     dates = sorted({m["date"][:10] for m in measured})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     versions = result["versions"]
-    at = "" if commits == ["None"] else f" at {', '.join(commits)}"
+    at = f" at {', '.join(commits)}" if len(known) == len(measured) else ""
     return (
         f"*Measured {when}{at} on {machine['cores']} cores of {machine['cpu']} "
         f"({machine['vectors']}), {machine['memory_gib']} GiB, {machine['os']}; "
