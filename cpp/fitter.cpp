@@ -57,7 +57,6 @@ Fitter::Fitter(const float* image, int channels, Canvas canvas, const float* bac
   std::copy_n(color_basis(channels), channels * channels, model_.basis);
   model_.least_energy = static_cast<float>(options.amplitude_floor * options.amplitude_floor);
   model_.natural_units = options.natural_units;
-  model_.rate_term = options.rate_term;
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   negative_target_.resize(plane * channels);
   for (int c = 0; c < channels; ++c)
@@ -154,7 +153,7 @@ void Fitter::gradient(std::vector<float>* out) {
     float* v = out->data() + P * j;
     fit::natural_gradient(model_, units_[i], frame(i), &colors_[C * j], norms_[i], &v_means[2 * j], &v_conics[3 * j],
                           &v_colors_[C * j], v);
-    if (model_.rate_term) fit::add_rate_gradient(model_, units_[i], frame(i), amplitudes(i), v);
+    if (options_.rate_term) fit::add_rate_gradient(model_, units_[i], frame(i), amplitudes(i), v);
     fit::hold(model_, mean(i), frame(i), -1.0f, v);
   }
 }

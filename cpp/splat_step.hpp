@@ -22,7 +22,7 @@ struct FitModel {
   float lambda;                              // SSE per bit
   float least_energy;                        // A^2 is at least this, so that new splats stay well scaled
   float plain_amplitude;                     // A of all splats without natural units
-  bool natural_units, rate_term;
+  bool natural_units;
 };
 
 // Change of a splat's numbers for a change of z by one.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 
-__all__ = ["DEVICES", "Device", "Session", "choose", "draw", "library", "unavailable"]
+__all__ = ["DEVICES", "Device", "Session", "choose", "draw", "library", "session", "unavailable"]
 
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
@@ -200,14 +200,22 @@ class Session:
         return out
 
 
-_threads = threading.local()
+class _Sessions(threading.local):
+    """The calling thread's, by device and stream; freed with the thread."""
+
+    def __init__(self) -> None:
+        self.by_stream: dict[tuple[int, int], Session] = {}
 
 
-def _session() -> Session:
-    """The calling thread's session on the default stream."""
-    if not hasattr(_threads, "session"):
-        _threads.session = Session()
-    return _threads.session
+_sessions = _Sessions()
+
+
+def session(device: int = 0, stream: int = 0) -> Session:
+    """The calling thread's session on a stream of a device, which must be CUDA's current one."""
+    key = device, stream
+    if key not in _sessions.by_stream:
+        _sessions.by_stream[key] = Session(stream)
+    return _sessions.by_stream[key]
 
 
 def draw(
@@ -230,7 +238,7 @@ def draw(
     if not choose(device):
         return None
     try:
-        return _session().render(
+        return session().render(
             *splats, width, height, cutoff, background, unpremultiply=unpremultiply, as_bytes=as_bytes
         )
     except BackendUnavailableError:

@@ -5,7 +5,6 @@ To turn a finished scene into pixels use `splat2d.render`, which does not need t
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -212,18 +211,12 @@ class _Rasterize(torch.autograd.Function):
         )
 
 
-_sessions: dict[tuple[int, int, int], gpu.Session] = {}
-
-
 @contextmanager
 def _session(device: torch.device) -> Iterator[gpu.Session]:
     """The calling thread's session on torch's current stream of a GPU."""
     with torch.cuda.device(device):
         stream = torch.cuda.current_stream(device).cuda_stream
-        key = (threading.get_ident(), torch.cuda.current_device(), stream)
-        if key not in _sessions:
-            _sessions[key] = gpu.Session(stream)
-        yield _sessions[key]
+        yield gpu.session(torch.cuda.current_device(), stream)
 
 
 def _pointers(means: Tensor, conics: Tensor, colors: Tensor) -> tuple[int, int, int]:

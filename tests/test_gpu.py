@@ -180,7 +180,7 @@ def test_a_gpu_that_fails_is_left_to_the_cpu_with_auto_only(monkeypatch):
             raise BackendUnavailableError("the GPU cannot be used: it fell off the bus")
 
     monkeypatch.setattr(gpu, "unavailable", lambda: None)
-    monkeypatch.setattr(gpu, "_session", Broken)
+    monkeypatch.setattr(gpu, "session", Broken)
     splats = tuple(scene(3, 3, 9, 9))
     assert gpu.draw("auto", splats, 9, 9, CUTOFF, None) is None
     with pytest.raises(BackendUnavailableError, match="fell off the bus"):
@@ -199,7 +199,7 @@ def test_scenes_are_drawn_by_the_device_they_ask_for(monkeypatch, samples):
     expected = splat2d.decode(data, scale=1.5), splat2d.decode(data, dtype="float32")
     session = gpu.Session(kernels=emulated.kernels())
     monkeypatch.setattr(gpu, "unavailable", lambda: None)
-    monkeypatch.setattr(gpu, "_session", lambda: session)
+    monkeypatch.setattr(gpu, "session", lambda: session)
     drawn = splat2d.decode(data, scale=1.5, device="cuda")
     assert np.abs(drawn.astype(int) - expected[0]).max() <= 1
     floats = splat2d.decode(data, dtype="float32", device="auto")
