@@ -155,7 +155,7 @@ def rest_of(data: bytes) -> bytes:
     raise AssertionError("no header found")
 
 
-@pytest.mark.parametrize("kind", [0x00, 0x02, 0x7F])
+@pytest.mark.parametrize("kind", [0x00, 0x03, 0x7F])
 def test_unknown_mandatory_sections_are_an_error(kind):
     with pytest.raises(BitstreamError, match=f"unknown mandatory section 0x{kind:02x}.*newer") as caught:
         splat2d.decode(header_bytes() + NO_SPLATS + section(kind, b"x"))

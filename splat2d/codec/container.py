@@ -6,23 +6,31 @@ docs/FORMAT.md, sections 2 and 3, is this file in words.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from splat2d.errors import BitstreamError
+from splat2d.errors import BitstreamError, ConfigError
 
 MAGIC = b"\xc2SPL"
 VERSION = 1
 MAX_PIXELS = 268_435_456
 MAX_SIDE = 65_535
 MAX_SPLATS = (1 << 24) - 1  # so that a count's uniform split still fits the coder's precision
-MAX_SECTIONS = 64
+MAX_SECTIONS = 64  # besides those of layers
+MAX_LAYERS = 255
+MAX_NAME = 64  # bytes of a layer's name
 MAX_NOTES = 1 << 16  # bytes, inflated
 STEP_SHIFT = 64  # D = 2^((code - STEP_BIAS) / STEP_SHIFT)
 STEP_BIAS = 640
 
 SPLATS = 0x01  # section types; bit 7 marks an optional one
+LAYER = 0x02
+EDITS = 0x04
 NOTE = 0x81
 OPTIONAL = 0x80
+
+PICTURE = "picture"
+"""Name of the layer in section 0x01."""
 
 _OTHER_FORMATS = (
     (b"ply\n", "a PLY point cloud (3D Gaussian splats from another program)"),
@@ -63,21 +71,55 @@ class Header:
         return step_of(self.step_code)
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, width and height, px of a layer's own canvas."""
+
+
+@dataclass(frozen=True)
+class CodedLayer:
+    """A layer as a file holds it: coded splats, and what they are relative to.
+
+    Args:
+        name: 1 to 64 bytes of UTF-8.
+        header: its own canvas, whose corner lies on that of the file's, its channels, steps and base colour.
+        tier_counts: splats in each tier, coarse first.
+        splats: the range coder's bytes.
+        box: where it can be seen; None where the file does not say (section 0x01).
+    """
+
+    name: str
+    header: Header
+    tier_counts: tuple[int, ...]
+    splats: bytes
+    box: Box | None = None
+
+
 @dataclass(frozen=True)
 class Container:
     """A parsed file.
 
     Args:
         header: canvas, steps and background.
-        tier_counts: splats in each tier, coarse first.
-        splats: the range coder's bytes.
+        tier_counts: splats in each tier of section 0x01, coarse first; empty in a file without that section.
+        splats: the range coder's bytes of section 0x01.
         notes: what was done to the picture on the way in.
+        layers: those of sections 0x02, back to front.
+        edits: payload of the section of edits.
     """
 
     header: Header
-    tier_counts: tuple[int, ...]
-    splats: bytes
+    tier_counts: tuple[int, ...] = ()
+    splats: bytes = b""
     notes: tuple[str, ...] = field(default=())
+    layers: tuple[CodedLayer, ...] = field(default=())
+    edits: bytes = b""
+
+    @property
+    def stack(self) -> tuple[CodedLayer, ...]:
+        """All coded layers, back to front; that of section 0x01 is the backmost."""
+        if not self.tier_counts:
+            return self.layers
+        return (CodedLayer(PICTURE, self.header, self.tier_counts, self.splats), *self.layers)
 
 
 def step_of(code: int) -> float:
@@ -95,7 +137,7 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-class _Reader:
+class Reader:
     """Takes bytes from the front and says what is missing."""
 
     def __init__(self, data: bytes) -> None:
@@ -134,18 +176,61 @@ def _section(kind: int, payload: bytes) -> bytes:
 
 def write(container: Container) -> bytes:
     """The bytes of a file."""
-    h = container.header
-    fields = bytes([VERSION, h.channels]) + varint(h.width) + varint(h.height) + varint(h.step_code)
-    fields += bytes([h.chroma_step, h.quality, *h.background])
-    head = MAGIC + fields
-    counts = b"".join(varint(n) for n in container.tier_counts)
-    # A reader demands a bit a splat at least, so the zero bytes that the coder leaves off may have to return.
-    splats = container.splats.ljust((sum(container.tier_counts) + 7) // 8, b"\0")
-    out = head + _crc(head)[:2] + _section(SPLATS, counts + splats)
+    head = MAGIC + bytes([VERSION]) + _fields(container.header)
+    out = head + _crc(head)[:2]
+    if container.tier_counts:
+        out += _section(SPLATS, _splats(container.tier_counts, container.splats))
+    out += layer_sections(container.layers)
+    if container.edits:
+        out += _section(EDITS, container.edits)
     if container.notes:
         text = "\n".join(container.notes).encode()[:MAX_NOTES].decode(errors="ignore").encode()
         out += _section(NOTE, zlib.compress(text, 9))
     return out
+
+
+def layer_sections(layers: tuple[CodedLayer, ...]) -> bytes:
+    """The sections of layers, which may also be put behind the last section of a file.
+
+    Raises:
+        ValueError: a layer without a box.
+    """
+    out = b""
+    for layer in layers:
+        if layer.box is None:
+            raise ValueError(f"layer {layer.name!r} has no box")
+        name = layer.name.encode()
+        payload = varint(len(name)) + name + b"".join(map(varint, layer.box)) + _fields(layer.header)
+        out += _section(LAYER, payload + _splats(layer.tier_counts, layer.splats))
+    return out
+
+
+def with_edits(data: bytes, edits: bytes) -> bytes:
+    """A file with another section of edits, or with none when it is empty; all else keeps its bytes.
+
+    Raises:
+        BitstreamError: a damaged file.
+    """
+    r = Reader(data)
+    _read_header(r)
+    out = data[: r.at]
+    for kind, _, section in _sections(r):
+        if kind != EDITS:
+            out += section
+    return out + (_section(EDITS, edits) if edits else b"")
+
+
+def _fields(h: Header) -> bytes:
+    """What the header and a layer's section tell alike."""
+    sides = varint(h.width) + varint(h.height)
+    steps = varint(h.step_code) + bytes([h.chroma_step, h.quality])
+    return bytes([h.channels]) + sides + steps + bytes(h.background)
+
+
+def _splats(tier_counts: tuple[int, ...], splats: bytes) -> bytes:
+    """Counts and coded words."""
+    # A reader demands a bit a splat at least, so the zero bytes that the coder leaves off may have to return.
+    return b"".join(map(varint, tier_counts)) + splats.ljust((sum(tier_counts) + 7) // 8, b"\0")
 
 
 def _check_magic(data: bytes) -> None:
@@ -176,70 +261,135 @@ def read(data: bytes, tiers: int) -> Container:
     Raises:
         BitstreamError: anything that is not a whole, undamaged file within the limits.
     """
-    _check_magic(data)
-    r = _Reader(data)
-    r.take(len(MAGIC), "the magic")
-    version = r.take(1, "the header")[0]
-    if version != VERSION:
-        raise BitstreamError(f"format version {version}; this reader knows version {VERSION}")
-    channels = r.take(1, "the header")[0]
-    if not 1 <= channels <= 4:
-        raise BitstreamError(f"channels is {channels}, expected 1 to 4")
-    width = r.varint("the width", MAX_SIDE)
-    height = r.varint("the height", MAX_SIDE)
-    step_code = r.varint("the step", 2047)
-    chroma_step, quality = r.take(2, "the header")
-    background = tuple(r.take(channels, "the background"))
-    check = _crc(data[: r.at])[:2]
-    if r.take(2, "the header's checksum") != check:
-        raise BitstreamError("the header's checksum does not match: the file is damaged")
-    if width == 0 or height == 0:
-        raise BitstreamError(f"the canvas is {width} x {height}: both sides must be positive")
-    if width * height > MAX_PIXELS:
-        raise BitstreamError(f"the canvas has {width * height} pixels, over the limit of {MAX_PIXELS}")
-    if not 4 <= chroma_step <= 16:
-        raise BitstreamError(f"the chroma step is {chroma_step}, expected 4 to 16")
-    if quality > 100:
-        raise BitstreamError(f"the quality is {quality}, expected 0 to 100")
-    header = Header(width, height, channels, step_code, chroma_step, quality, background)
-    payload, notes = _read_sections(r)
-    p = _Reader(payload)
-    counts = tuple(p.varint(f"the count of tier {t}", MAX_SPLATS) for t in range(tiers))
-    splats = payload[p.at :]
-    # A splat takes more than a bit, so a count far beyond the data is a lie; checked before any allocation.
-    if sum(counts) > min(MAX_SPLATS, 8 * len(splats)):
-        raise BitstreamError(f"the file claims {sum(counts)} splats in {len(splats)} bytes")
-    return Container(header, counts, splats, notes)
-
-
-def _read_sections(r: _Reader) -> tuple[bytes, tuple[str, ...]]:
-    splats: bytes | None = None
-    notes: tuple[str, ...] = ()
-    sections = 0
-    while r.at < len(r.data):
-        sections += 1
-        if sections > MAX_SECTIONS:
-            raise BitstreamError(f"more than {MAX_SECTIONS} sections")
-        start = r.at
-        kind = r.take(1, "a section's type")[0]
-        length = r.varint("a section's length", 1 << 31)
-        payload = r.take(length, f"section 0x{kind:02x}")
-        check = _crc(r.data[start : r.at])
-        if r.take(4, f"the checksum of section 0x{kind:02x}") != check:
-            raise BitstreamError(f"the checksum of section 0x{kind:02x} does not match: the file is damaged")
+    r = Reader(data)
+    header = _read_header(r)
+    counts, splats, notes, edits = (), b"", (), b""
+    layers: list[CodedLayer] = []
+    seen: set[int] = set()
+    for kind, payload, _ in _sections(r):
+        if kind in seen and kind in (SPLATS, EDITS):
+            raise BitstreamError(f"two sections of {'splats' if kind == SPLATS else 'edits'}, expected one")
+        seen.add(kind)
         if kind == SPLATS:
-            if splats is not None:
-                raise BitstreamError("two sections of splats, expected one")
-            splats = payload
+            counts, splats = _read_splats(Reader(payload), tiers)
+        elif kind == LAYER:
+            layers.append(_read_layer(Reader(payload), tiers))
+        elif kind == EDITS:
+            edits = payload
         elif kind == NOTE:
             notes = _read_notes(payload)
         elif not kind & OPTIONAL:
             raise BitstreamError(
                 f"unknown mandatory section 0x{kind:02x}: a newer version of splat2d is needed"
             )
-    if splats is None:
+    container = Container(header, counts, splats, notes, tuple(layers), edits)
+    if not container.stack:
         raise BitstreamError("truncated: no section of splats")
-    return splats, notes
+    if len(container.stack) > MAX_LAYERS:
+        raise BitstreamError(f"more than {MAX_LAYERS} layers")
+    if (total := sum(sum(layer.tier_counts) for layer in container.stack)) > MAX_SPLATS:
+        raise BitstreamError(f"the layers have {total} splats, over the limit of {MAX_SPLATS}")
+    return container
+
+
+def _read_header(r: Reader) -> Header:
+    """The header, checked."""
+    _check_magic(r.data)
+    r.take(len(MAGIC), "the magic")
+    version = r.take(1, "the header")[0]
+    if version != VERSION:
+        raise BitstreamError(f"format version {version}; this reader knows version {VERSION}")
+    header = _read_fields(r, "the header")
+    check = _crc(r.data[: r.at])[:2]
+    if r.take(2, "the header's checksum") != check:
+        raise BitstreamError("the header's checksum does not match: the file is damaged")
+    _check_fields(header)
+    return header
+
+
+def _read_fields(r: Reader, where: str) -> Header:
+    channels = r.take(1, where)[0]
+    if not 1 <= channels <= 4:
+        raise BitstreamError(f"channels is {channels}, expected 1 to 4")
+    width = r.varint("the width", MAX_SIDE)
+    height = r.varint("the height", MAX_SIDE)
+    step_code = r.varint("the step", 2047)
+    chroma_step, quality = r.take(2, where)
+    background = tuple(r.take(channels, "the background"))
+    return Header(width, height, channels, step_code, chroma_step, quality, background)
+
+
+def _check_fields(h: Header) -> None:
+    if h.width == 0 or h.height == 0:
+        raise BitstreamError(f"the canvas is {h.width} x {h.height}: both sides must be positive")
+    if h.width * h.height > MAX_PIXELS:
+        raise BitstreamError(f"the canvas has {h.width * h.height} pixels, over the limit of {MAX_PIXELS}")
+    if not 4 <= h.chroma_step <= 16:
+        raise BitstreamError(f"the chroma step is {h.chroma_step}, expected 4 to 16")
+    if h.quality > 100:
+        raise BitstreamError(f"the quality is {h.quality}, expected 0 to 100")
+
+
+def _sections(r: Reader) -> Iterator[tuple[int, bytes, bytes]]:
+    """Type, payload and all bytes of each section, its checksum and the number of sections checked."""
+    others = 0
+    while r.at < len(r.data):
+        start = r.at
+        kind = r.take(1, "a section's type")[0]
+        others += kind != LAYER
+        if others > MAX_SECTIONS:
+            raise BitstreamError(f"more than {MAX_SECTIONS} sections")
+        length = r.varint("a section's length", 1 << 31)
+        payload = r.take(length, f"section 0x{kind:02x}")
+        check = _crc(r.data[start : r.at])
+        if r.take(4, f"the checksum of section 0x{kind:02x}") != check:
+            raise BitstreamError(f"the checksum of section 0x{kind:02x} does not match: the file is damaged")
+        yield kind, payload, r.data[start : r.at]
+
+
+def _read_splats(r: Reader, tiers: int) -> tuple[tuple[int, ...], bytes]:
+    """Tier counts and coded words, to the end of a payload."""
+    counts = tuple(r.varint(f"the count of tier {t}", MAX_SPLATS) for t in range(tiers))
+    splats = r.data[r.at :]
+    # A splat takes more than a bit, so a count far beyond the data is a lie; checked before any allocation.
+    if sum(counts) > min(MAX_SPLATS, 8 * len(splats)):
+        raise BitstreamError(f"the file claims {sum(counts)} splats in {len(splats)} bytes")
+    return counts, splats
+
+
+def read_name(r: Reader) -> str:
+    """A layer's name.
+
+    Raises:
+        BitstreamError: no name that `check_name` accepts.
+    """
+    length = r.varint("the length of a layer's name", MAX_NAME)
+    try:
+        name = r.take(length, "a layer's name").decode()
+        check_name(name)
+    except (UnicodeDecodeError, ConfigError) as error:
+        raise BitstreamError(f"a layer's name is damaged: {error}") from None
+    return name
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no layer can have.
+
+    Raises:
+        ConfigError: empty, longer than 64 bytes of UTF-8, or with characters that do not print.
+    """
+    if not (name and name.isprintable() and len(name.encode()) <= MAX_NAME):
+        raise ConfigError(f"{name!r} is no name for a layer; expected 1 to {MAX_NAME} bytes of printable text")
+
+
+def _read_layer(r: Reader, tiers: int) -> CodedLayer:
+    name = read_name(r)
+    x, y, w, h = box = tuple(r.varint("a layer's box", MAX_SIDE) for _ in range(4))
+    header = _read_fields(r, "a layer")
+    _check_fields(header)
+    if x + w > header.width or y + h > header.height:
+        raise BitstreamError(f"the box {box} of layer {name!r} is not inside its canvas")
+    return CodedLayer(name, header, *_read_splats(r, tiers), box)
 
 
 def _read_notes(payload: bytes) -> tuple[str, ...]:
