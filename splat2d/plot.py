@@ -71,6 +71,44 @@ def plot_ellipses(scene: Scene, *, sigma: float = 1.0, by: str = "sign", scale: 
     return np.asarray(image)
 
 
+def plot_layers(scene: Scene, *, scale: float = 2.0) -> np.ndarray:
+    """Return the scene's picture, dimmed, with the outline and the name of every visible layer.
+
+    An outline runs where a layer's coverage passes one half; a layer without alpha has none.
+
+    Args:
+        scene: What to draw.
+        scale: Size of the drawing over the picture's, at most 2; less where the longest side would
+            exceed 4096 px.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    from PIL import Image, ImageDraw
+
+    scale = min(scale, _LONGEST / max(scene.width, scene.height))
+    under = _opaque(scene.render(scale=scale))
+    pixels = (under * np.float32(_DIM)).astype(np.uint8)
+    labels = []
+    for number, layer in enumerate(scene.layers):
+        coverage = layer.coverage(scale=scale)
+        if not layer.visible or coverage is None:
+            continue
+        inside = np.pad(coverage >= 0.5, 1)
+        # Inside, with a neighbour outside.
+        core = inside[1:-1, 1:-1]
+        edge = core & ~(inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:])
+        color = _TIER_COLORS[number % len(_TIER_COLORS)]
+        pixels[edge] = color
+        if edge.any():
+            labels.append((layer.name, color, np.argwhere(edge)[0][::-1] - [0, 12]))
+    image = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(image)
+    for name, color, (x, y) in labels:
+        draw.text((max(int(x), 0), max(int(y), 0)), name, fill=color)
+    return np.asarray(image)
+
+
 def outlines(means: np.ndarray, conics: np.ndarray, sigma: float = 1.0) -> np.ndarray:
     """Return closed outlines of Gaussians at a given number of standard deviations.
 

@@ -9,50 +9,52 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core, thread_count
-from splat2d.codec.coder import Decoder
-from splat2d.codec.container import Container, read
-from splat2d.codec.splats import Layout, code_splats
-from splat2d.errors import BitstreamError, ConfigError
+from splat2d._backend import core
+from splat2d.codec.container import Header
+from splat2d.errors import ConfigError
+from splat2d.layers.coded import decode_layer, layout_of
+from splat2d.layers.compose import Layers, Splats, compose, draw, output_channels, to_bytes
+from splat2d.layers.document import Document
+from splat2d.layers.handle import Layer
+from splat2d.layers.script import Entry, edited, entries_of
+from splat2d.render import View, render, render_bytes
 
 if TYPE_CHECKING:
     from splat2d.gpu import Device
-    from splat2d.render import View
+
+__all__ = ["MODES", "Scene", "layout_of"]
 
 MODES = {1: "grey", 2: "grey+alpha", 3: "RGB", 4: "RGBA"}
 
 
-def layout_of(container: Container) -> Layout:
-    """What the splats' coder needs of a file."""
-    h = container.header
-    return Layout(h.width, h.height, h.channels, h.chroma_step, h.step_code, container.tier_counts)
-
-
 class Scene:
-    """A picture as splats.
+    """A picture as splats, in one layer or several. A value: an edit gives a new scene.
+
+    Most pictures are one layer, called "picture". `scene.layers` are all layers, `scene["bike"]` is one, with
+    every edit as a method.
 
     Attributes:
+        document: the file behind it: coded layers and edits.
         header: the file's header.
-        means: [N, 2] centres, px.
-        conics: [N, 3] upper triangle of the inverse covariance, px^-2.
-        colors: [N, C] amplitudes, premultiplied when there is alpha.
-        tier: [N] tier of each splat, 0 the coarsest.
-        tier_counts: splats that the file holds in each tier.
+        means: [N, 2] centres of the first layer, px.
+        conics: [N, 3] upper triangle of the inverse covariance of the first layer, px^-2.
+        colors: [N, C] amplitudes of the first layer, premultiplied when there is alpha.
+        tier: [N] tier of each of these splats, 0 the coarsest.
+        tier_counts: splats that the file holds in each tier, of all layers.
         notes: what the encoder did to the picture on the way in.
     """
 
-    def __init__(
-        self, data: bytes, container: Container, integers: NDArray[np.int32], bits: dict[str, float]
-    ) -> None:
-        self._data = data
+    def __init__(self, document: Document, decoded: Sequence[Splats], bits: dict[str, float]) -> None:
+        self.document = document
+        self._decoded = tuple(decoded)
         self._bits = bits
-        self.header = container.header
-        self.notes = container.notes
-        self.means, self.conics, self.colors = core().dequantize(
-            integers, self.header.step, self.header.chroma_step
-        )
-        counts = self.tier_counts = container.tier_counts
-        self.tier = np.repeat(np.arange(len(counts)), counts)[: len(integers)]
+        self.header: Header = document.container.header
+        self.notes = document.container.notes
+        first = self._decoded[0]
+        self.means, self.conics, self.colors = first.means, first.conics, first.colors
+        self.tier = np.repeat(np.arange(len(first.tier_counts)), first.tier_counts)[: len(first.means)]
+        counts = [layer.tier_counts for layer in document.container.stack]
+        self.tier_counts = tuple(map(sum, zip(*counts, strict=True)))
 
     @classmethod
     def from_bytes(
@@ -75,18 +77,26 @@ class Scene:
             BitstreamError: not a whole, undamaged .splat file.
             ConfigError: tiers out of range.
         """
-        limit = core().TIERS
-        if tiers is not None and not 1 <= tiers <= limit:
-            raise ConfigError(f"tiers is {tiers}, expected 1 to {limit}")
-        container = read(bytes(data), limit)
-        coder = Decoder(container.splats, count_bits=count_bits)
-        try:
-            integers = code_splats(
-                coder, layout_of(container), None, tiers=tiers, threads=thread_count(threads)
-            )
-        except ValueError as error:
-            raise BitstreamError(f"the coded splats are damaged: {error}") from error
-        return cls(data, container, integers, coder.bits)
+        _check_tiers(tiers)
+        return cls.of(Document.from_bytes(bytes(data)), tiers=tiers, count_bits=count_bits, threads=threads)
+
+    @classmethod
+    def of(
+        cls,
+        document: Document,
+        *,
+        tiers: int | None = None,
+        count_bits: bool = False,
+        threads: int | None = None,
+    ) -> Scene:
+        """Decode a parsed file; arguments as of `from_bytes`."""
+        decoded, bits = [], {}
+        for layer in document.container.stack:
+            splats, layer_bits = decode_layer(layer, tiers=tiers, count_bits=count_bits, threads=threads)
+            decoded.append(splats)
+            for name, length in layer_bits.items():
+                bits[name] = bits.get(name, 0.0) + length
+        return cls(document, decoded, bits)
 
     @property
     def width(self) -> int:
@@ -100,13 +110,17 @@ class Scene:
 
     @property
     def channels(self) -> int:
-        """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
-        return self.header.channels
+        """Of the picture: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
+
+        Of several layers colour is what has a coloured layer, and alpha what no visible layer covers whole.
+        """
+        flat = self._flat
+        return flat.channels if flat else output_channels(self._stack)
 
     @property
     def count(self) -> int:
-        """Number of decoded splats."""
-        return len(self.means)
+        """Number of decoded splats, of all layers."""
+        return sum(len(splats.means) for splats in self._decoded)
 
     @property
     def tiers(self) -> int:
@@ -115,8 +129,98 @@ class Scene:
 
     @property
     def background(self) -> NDArray[np.float32]:
-        """[C] the colour under all splats."""
-        return (np.array(self.header.background, np.float32) / 255).astype(np.float32)
+        """[C] the colour under all splats of the first layer."""
+        return self._decoded[0].background
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, back to front."""
+        return tuple(Layer(self, state, splats) for state, splats in self._stack)
+
+    def __getitem__(self, name: str) -> Layer:
+        """The layer of this name.
+
+        Raises:
+            ConfigError: no layer has it; lists those that there are and the nearest.
+        """
+        state = self.document.stack.find(name)
+        return Layer(self, state, self._decoded[state.source])
+
+    def pick(self, x: float, y: float) -> Layer | None:
+        """The frontmost visible layer that covers a point of the canvas by half or more, or None.
+
+        Args:
+            x: px from the canvas's left edge.
+            y: px from its upper edge.
+
+        Raises:
+            ShapeError: a point that is not finite.
+        """
+        view = View(x - 0.5, y - 0.5, 1.0, 1.0, 1, 1)
+        for layer, (state, splats) in zip(reversed(self.layers), reversed(self._stack), strict=True):
+            if state.visible and (not splats.has_alpha or draw(state, splats, view)[-1, 0, 0] >= 0.5):
+                return layer
+        return None
+
+    def edited(self, script: Sequence[Entry | dict[str, Any]]) -> Scene:
+        """The scene after one more step of edits.
+
+        Args:
+            script: what is done, in order: entries, or mappings as in an edit script:
+                `[{"group": "bike", "move": [40, 0], "rotate": 15}]`.
+
+        Raises:
+            ConfigError: an unknown layer or key, values out of range, or a transform without an inverse.
+        """
+        entries = [e for part in script for e in ([part] if isinstance(part, Entry) else entries_of(part))]
+        return self._with(edited(self.document, entries))
+
+    def undo(self, count: int = 1) -> Scene:
+        """The scene without its last steps of edits.
+
+        Raises:
+            ConfigError: there are not that many.
+        """
+        return self._with(self.document.undone(count))
+
+    def reset(self) -> Scene:
+        """The scene without edits, as it was encoded or put together."""
+        return self._with(self.document.reset())
+
+    def extract(self, name: str) -> Scene:
+        """A scene of one layer alone, on the same canvas, transparent around.
+
+        Raises:
+            ConfigError: no layer has this name.
+        """
+        document = self.document.extracted(name)
+        return Scene(document, [self._decoded[self.document.stack.find(name).source]], {})
+
+    def merge(
+        self,
+        other: Scene,
+        *,
+        at: tuple[float, float] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Scene:
+        """This scene with the layers of another in front.
+
+        Args:
+            other: whose layers are added, as they are edited there.
+            at: x, y where the middle of what is seen of them comes to stand, px of this canvas; None leaves
+                them where they are on their own.
+            names: of the added layers, back to front; a name that is taken is followed by a number.
+
+        Raises:
+            ConfigError: more than 255 layers, or too many edits.
+        """
+        document = self.document.merged(other.document, at=at, names=names)
+        added = [other._decoded[state.source] for state in other.document.stack.layers]
+        return Scene(document, [*self._decoded, *added], {})
+
+    def to_bytes(self) -> bytes:
+        """The .splat file; nothing is encoded again."""
+        return self.document.to_bytes()
 
     def render(
         self,
@@ -147,18 +251,19 @@ class Scene:
             ConfigError: settings out of range or in contradiction.
             BackendUnavailableError: device is "cuda", and there is no GPU to use.
         """
-        from splat2d.render import render_bytes
-
         view = self._view(scale, width, height, crop)
-        unpremultiply = self.channels in (2, 4)
-        return render_bytes(
-            *self._splats(tiers),
-            view,
-            background=self.background,
-            unpremultiply=unpremultiply,
-            threads=threads,
-            device=device,
-        )
+        flat = self._flat
+        if flat:
+            first = flat.first(_check_tiers(tiers))
+            return render_bytes(
+                *(first.means, first.conics, first.colors),
+                view,
+                background=flat.background,
+                unpremultiply=flat.has_alpha,
+                threads=threads,
+                device=device,
+            )
+        return to_bytes(compose(self._first(tiers), view, threads=threads, device=device))
 
     def render_float(
         self,
@@ -171,13 +276,23 @@ class Scene:
         threads: int | None = None,
         device: Device = "cpu",
     ) -> NDArray[np.float32]:
-        """Render without rounding or clamping: [H, W, C] float32, premultiplied; arguments as of `render`."""
-        from splat2d.render import render
+        """Render without rounding: [H, W, C] float32, premultiplied; arguments as of `render`.
 
+        A single layer without edits is not clamped either.
+        """
         view = self._view(scale, width, height, crop)
-        planes = render(
-            *self._splats(tiers), view, background=self.background, threads=threads, device=device
-        )
+        flat = self._flat
+        if flat:
+            first = flat.first(_check_tiers(tiers))
+            planes = render(
+                *(first.means, first.conics, first.colors),
+                view,
+                background=flat.background,
+                threads=threads,
+                device=device,
+            )
+        else:
+            planes = compose(self._first(tiers), view, threads=threads, device=device)
         return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -185,20 +300,23 @@ class Scene:
         from splat2d.files import write_atomic
 
         with write_atomic(path, force=force) as file:
-            file.write(self._data)
+            file.write(self.to_bytes())
 
     def info(self) -> dict[str, Any]:
         """Size, rate, splats and bits of each attribute for JSON; the bits need `count_bits` at decoding."""
         h = self.header
         pixels = h.width * h.height
+        size = len(self.to_bytes())
         count = max(self.count, 1)
         return {
-            "size": len(self._data),
-            "bpp": 8 * len(self._data) / pixels,
+            "size": size,
+            "bpp": 8 * size / pixels,
             "width": h.width,
             "height": h.height,
-            "channels": h.channels,
-            "mode": MODES[h.channels],
+            "channels": self.channels,
+            "mode": MODES[self.channels],
+            "layers": list(self.document.stack.names),
+            "edits": sum(map(len, self.document.steps)),
             "splats": self.count,
             "tiers": list(self.tier_counts),
             "bits_per_splat": {name: bits / count for name, bits in sorted(self._bits.items())},
@@ -209,21 +327,31 @@ class Scene:
             "notes": list(self.notes),
         }
 
-    def _splats(
-        self, tiers: int | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        if tiers is None:
-            return self.means, self.conics, self.colors
-        if not 1 <= tiers <= core().TIERS:
-            raise ConfigError(f"tiers is {tiers}, expected 1 to {core().TIERS}")
-        n = sum(self.tier_counts[:tiers])
-        return self.means[:n], self.conics[:n], self.colors[:n]
+    @property
+    def _stack(self) -> Layers:
+        """All layers with their splats, back to front."""
+        return [(state, self._decoded[state.source]) for state in self.document.stack.layers]
+
+    @property
+    def _flat(self) -> Splats | None:
+        """The only visible layer's splats, if its edits leave it as it was coded; else None."""
+        shown = [(state, splats) for state, splats in self._stack if state.visible]
+        if len(shown) != 1:
+            return None
+        state, splats = shown[0]
+        return None if state.is_placed or state.is_recolored or state.opacity != 1 else splats
+
+    def _first(self, tiers: int | None) -> Layers:
+        _check_tiers(tiers)
+        return [(state, splats.first(tiers)) for state, splats in self._stack]
+
+    def _with(self, document: Document) -> Scene:
+        """The same splats under other edits."""
+        return Scene(document, self._decoded, self._bits)
 
     def _view(
         self, scale: float | None, width: int | None, height: int | None, crop: Sequence[float] | None
     ) -> View:
-        from splat2d.render import View
-
         if scale is not None and (width is not None or height is not None):
             raise ConfigError("scale contradicts width and height: give one of them")
         x, y, w, h = (0, 0, self.width, self.height) if crop is None else crop
@@ -237,3 +365,10 @@ class Scene:
             high = height if height is not None else max(round(wide * h / w), 1)
             return View.resized(x, y, w, h, wide, high)
         return View.crop(x, y, w, h, 1.0 if scale is None else scale)
+
+
+def _check_tiers(tiers: int | None) -> int | None:
+    """A number of tiers that there can be, or None for all."""
+    if tiers is not None and not 1 <= tiers <= core().TIERS:
+        raise ConfigError(f"tiers is {tiers}, expected 1 to {core().TIERS}")
+    return tiers

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from splat2d.cli._terminal import say
 from splat2d.errors import Splat2dError
 
-VERBS = {"encode": "Encode", "decode": "Decode", "info": "Info", "bench": "Bench"}
+VERBS = {
+    "encode": "Encode",
+    "decode": "Decode",
+    "info": "Info",
+    "edit": "Edit",
+    "layers": "Layers",
+    "extract": "Extract",
+    "merge": "Merge",
+    "bench": "Bench",
+}
 """Each verb's module in this package, and the command class in it."""
 
 SHELLS = ("bash", "zsh")

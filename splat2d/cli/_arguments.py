@@ -55,7 +55,9 @@ def parse(argv: list[str], verbs: Mapping[str, str]) -> Command | None:
             if argv and argv[0] in verbs:
                 # One verb alone, so that a decode does not wait for the others' parsers.
                 verb = argv[0]
-                return tyro.cli(load(verb), prog=f"splat2d {verb}", args=argv[1:], config=config)
+                command = tyro.cli(load(verb), prog=f"splat2d {verb}", args=argv[1:], config=config)
+                # tyro sorts what was given by option; a verb that cares for the order sees it here.
+                return command.in_order(argv[1:]) if hasattr(command, "in_order") else command
             return tyro.extras.subcommand_cli_from_dict(
                 {verb: load(verb) for verb in verbs},
                 prog="splat2d",
@@ -141,6 +143,29 @@ def parse_bytes(text: str) -> int:
     if size < 1:
         raise UsageError(f"--size {text!r} is no size; expected bytes such as 20000, 20k, 1.5M or 64KiB")
     return size
+
+
+def parse_numbers(option: str, text: str, expected: str) -> list[float]:
+    """Return numbers that were written with commas between them.
+
+    Args:
+        option: Name of the option without dashes.
+        text: What the user wrote.
+        expected: What stands there, as `X,Y`; it tells the number of numbers by its commas.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        UsageError: If these are no numbers, or another number of them than `expected` has in capitals.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or (expected.isupper() and len(numbers) != expected.count(",") + 1):
+        raise UsageError(f"--{option} {text!r} is not understood; expected {expected}")
+    return numbers
 
 
 def parse_integers(option: str, text: str, names: Iterable[str]) -> tuple[int, ...]:

@@ -1,10 +1,11 @@
-"""The verbs' way from a path to a scene."""
+"""The verbs' way from a path to a scene, a document or an edit script."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from splat2d.layers.document import Document
     from splat2d.scene import Scene
 
 
@@ -35,3 +36,49 @@ def open_scene(
         return Scene.from_bytes(data, tiers=tiers, count_bits=count_bits, threads=threads)
     except BitstreamError as fault:
         raise BitstreamError(f"{shown(path)}: {fault}") from None
+
+
+def open_document(path: str) -> Document:
+    """Return a .splat file's layers and edits, no splat decoded.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The document.
+
+    Raises:
+        BitstreamError: If the file cannot be read or is no undamaged .splat file; names the file.
+    """
+    from splat2d.errors import BitstreamError
+    from splat2d.files import read_bytes, shown
+    from splat2d.layers.document import Document
+
+    data = read_bytes(path, error=BitstreamError)
+    try:
+        return Document.from_bytes(data)
+    except BitstreamError as fault:
+        raise BitstreamError(f"{shown(path)}: {fault}") from None
+
+
+def read_script(path: str) -> Any:
+    """Return what a YAML or JSON file holds.
+
+    Args:
+        path: The file; JSON is YAML, too.
+
+    Returns:
+        Lists, mappings, texts and numbers.
+
+    Raises:
+        ConfigError: If the file cannot be read, or is neither; names the file.
+    """
+    import yaml
+
+    from splat2d.errors import ConfigError
+    from splat2d.files import read_bytes, shown
+
+    try:
+        return yaml.safe_load(read_bytes(path, error=ConfigError))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as fault:
+        raise ConfigError(f"{shown(path)}: no YAML or JSON ({' '.join(str(fault).split())})") from None

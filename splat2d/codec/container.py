@@ -145,6 +145,7 @@ class Reader:
         self.at = 0
 
     def take(self, count: int, what: str) -> bytes:
+        """The next bytes; BitstreamError if there are not that many."""
         have = len(self.data) - self.at
         if count > have:
             raise BitstreamError(f"truncated in {what}: need {count} bytes at offset {self.at}, have {have}")
@@ -152,6 +153,7 @@ class Reader:
         return self.data[self.at - count : self.at]
 
     def varint(self, what: str, limit: int) -> int:
+        """The next varint; BitstreamError if it does not end or is over the limit."""
         value = 0
         for shift in range(0, 35, 7):
             byte = self.take(1, what)[0]
@@ -379,17 +381,19 @@ def check_name(name: str) -> None:
         ConfigError: empty, longer than 64 bytes of UTF-8, or with characters that do not print.
     """
     if not (name and name.isprintable() and len(name.encode()) <= MAX_NAME):
-        raise ConfigError(f"{name!r} is no name for a layer; expected 1 to {MAX_NAME} bytes of printable text")
+        raise ConfigError(
+            f"{name!r} is no name for a layer; expected 1 to {MAX_NAME} bytes of printable text"
+        )
 
 
 def _read_layer(r: Reader, tiers: int) -> CodedLayer:
     name = read_name(r)
-    x, y, w, h = box = tuple(r.varint("a layer's box", MAX_SIDE) for _ in range(4))
+    x, y, w, h = (r.varint("a layer's box", MAX_SIDE) for _ in range(4))
     header = _read_fields(r, "a layer")
     _check_fields(header)
     if x + w > header.width or y + h > header.height:
-        raise BitstreamError(f"the box {box} of layer {name!r} is not inside its canvas")
-    return CodedLayer(name, header, *_read_splats(r, tiers), box)
+        raise BitstreamError(f"the box {x},{y},{w},{h} of layer {name!r} is not inside its canvas")
+    return CodedLayer(name, header, *_read_splats(r, tiers), (x, y, w, h))
 
 
 def _read_notes(payload: bytes) -> tuple[str, ...]:

@@ -1,0 +1,136 @@
+"""Coded layers: from integers to bytes with a name and a box, and back to splats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d._backend import core, thread_count
+from splat2d.codec.coder import Decoder, Encoder
+from splat2d.codec.container import PICTURE, Box, CodedLayer, Container, Header
+from splat2d.codec.splats import Layout, code_splats
+from splat2d.errors import BitstreamError
+from splat2d.layers.compose import Splats
+from splat2d.render import View, render
+
+VISIBLE = 1 / 16
+"""Least coverage that counts as visible."""
+
+_BOX_SIDE = 1024  # px; boxes of larger layers are found in a smaller drawing
+
+
+def layout_of(coded: Container | CodedLayer) -> Layout:
+    """What the splats' coder needs of a file or a layer."""
+    h = coded.header
+    return Layout(h.width, h.height, h.channels, h.chroma_step, h.step_code, coded.tier_counts)
+
+
+def decode_layer(
+    layer: CodedLayer, *, tiers: int | None = None, count_bits: bool = False, threads: int | None = None
+) -> tuple[Splats, dict[str, float]]:
+    """A layer's splats, and the code length of each attribute in bits if asked for.
+
+    Raises:
+        BitstreamError: damaged data.
+    """
+    coder = Decoder(layer.splats, count_bits=count_bits)
+    try:
+        integers = code_splats(coder, layout_of(layer), None, tiers=tiers, threads=thread_count(threads))
+    except ValueError as error:
+        raise BitstreamError(f"the coded splats are damaged: {error}") from error
+    return splats_of(integers, layer.header, layer.tier_counts), coder.bits
+
+
+def splats_of(integers: NDArray[np.int32], header: Header, tier_counts: tuple[int, ...]) -> Splats:
+    """The splats that integers [N, C + 5] stand for."""
+    background = (np.array(header.background, np.float32) / 255).astype(np.float32)
+    return Splats(
+        *core().dequantize(integers, header.step, header.chroma_step),
+        background,
+        tier_counts,
+        (header.width, header.height),
+    )
+
+
+def code_layer(
+    name: str, header: Header, integers: NDArray[np.int32], *, threads: int | None = None
+) -> CodedLayer:
+    """Code a layer, for example one of several fits.
+
+    Args:
+        name: as `check_name` accepts it.
+        header: the layer's canvas, channels, steps and base colour.
+        integers: [N, C + 5], in any order.
+        threads: of the native core; None uses all cores.
+
+    Returns:
+        The layer, to be put into a file with `container_of` and `write`.
+    """
+    layout = Layout.of(integers, header.width, header.height, header.chroma_step, header.step_code)
+    coder = Encoder()
+    code_splats(coder, layout, integers, threads=thread_count(threads))
+    box = visible_box(splats_of(integers, header, layout.tier_counts), header, threads=threads)
+    return CodedLayer(name, header, layout.tier_counts, coder.to_bytes(), box)
+
+
+def container_of(
+    width: int, height: int, layers: Sequence[CodedLayer], notes: tuple[str, ...] = ()
+) -> Container:
+    """A file of layers.
+
+    Args:
+        width: of the file's canvas, px.
+        height: of the file's canvas, px.
+        layers: back to front, at least one, with boxes. A backmost one called "picture" on this very canvas
+            is stored as that of a file without layers.
+        notes: what was done to the picture on the way in.
+    """
+    first = layers[0]
+    h = Header(
+        width,
+        height,
+        first.header.channels,
+        first.header.step_code,
+        first.header.chroma_step,
+        first.header.quality,
+        first.header.background,
+    )
+    if first.name == PICTURE and h == first.header:
+        return Container(h, first.tier_counts, first.splats, notes, tuple(layers[1:]))
+    return Container(h, notes=notes, layers=tuple(layers))
+
+
+def visible_box(splats: Splats, header: Header, *, threads: int | None = None) -> Box:
+    """Where a layer's coverage is at least VISIBLE, in whole px of its canvas.
+
+    Returns:
+        Left, top, width and height; the whole canvas without alpha, four zeros if it is nowhere visible.
+    """
+    width, height = header.width, header.height
+    if not splats.has_alpha:
+        return 0, 0, width, height
+    has_alpha = splats.colors[:, -1] != 0
+    view = View.whole(width, height, min(1.0, _BOX_SIDE / max(width, height)))
+    coverage = render(
+        splats.means[has_alpha],
+        splats.conics[has_alpha],
+        splats.colors[has_alpha, -1:],
+        view,
+        background=splats.background[-1:],
+        threads=threads,
+    )[0]
+    seen = coverage >= VISIBLE
+    if not seen.any():
+        return 0, 0, 0, 0
+    left, right = _span(seen.any(0), view.scale_x, width)
+    top, bottom = _span(seen.any(1), view.scale_y, height)
+    return left, top, right - left, bottom - top
+
+
+def _span(seen: NDArray[np.bool_], scale: float, side: int) -> tuple[int, int]:
+    """From the first to behind the last that is seen, in whole px of the canvas."""
+    found = np.flatnonzero(seen)
+    return math.floor(found[0] / scale), min(math.ceil((found[-1] + 1) / scale), side)

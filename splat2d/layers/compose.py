@@ -1,0 +1,234 @@
+"""Layers drawn over each other: coverage, colours and opacity, pixel by pixel.
+
+docs/FORMAT.md, section 6.6, is this file in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.layers.stack import State
+from splat2d.render import View, render
+
+_BAND = 1 << 22  # px that are composited at a time
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Splats:
+    """A coded layer, decoded.
+
+    Attributes:
+        means: [N, 2] centres, px.
+        conics: [N, 3] upper triangle of the inverse covariance, px^-2.
+        colors: [N, C] amplitudes, premultiplied when there is alpha.
+        background: [C] the colour under all splats.
+        tier_counts: splats that the file holds in each tier.
+        size: width and height of the layer's canvas, px.
+    """
+
+    means: Floats
+    conics: Floats
+    colors: Floats
+    background: Floats
+    tier_counts: tuple[int, ...]
+    size: tuple[int, int]
+
+    @property
+    def channels(self) -> int:
+        """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+        return self.colors.shape[1]
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the layer has a coverage of its own; else it covers everything."""
+        return self.channels in (2, 4)
+
+    def first(self, tiers: int | None) -> Splats:
+        """Those of the first tiers."""
+        if tiers is None:
+            return self
+        n = sum(self.tier_counts[:tiers])
+        return replace(self, means=self.means[:n], conics=self.conics[:n], colors=self.colors[:n])
+
+
+Layers = Sequence[tuple[State, Splats]]
+"""Layers to draw, back to front."""
+
+
+def output_channels(layers: Layers) -> int:
+    """Channels of a picture of these layers: colour where one shows colour, alpha unless one covers all."""
+    shown = [(state, splats) for state, splats in layers if state.visible]
+    colored = any(splats.channels >= 3 or _colors_grey(state) for state, splats in shown)
+    return (3 if colored else 1) + (not any(_covers_all(*layer) for layer in shown))
+
+
+def compose(
+    layers: Layers, view: View, *, threads: int | None = None, device: str = "cpu"
+) -> Floats:  # [C, H, W]
+    """Draw layers over each other.
+
+    Args:
+        layers: with their edits; those that are not visible are left out.
+        view: the window.
+        threads: of the renderer; None uses all cores.
+        device: "cpu", "cuda" or "auto", as of `render`.
+
+    Returns:
+        The window [C, H, W] in [0, 1], premultiplied, with `output_channels` channels.
+
+    Raises:
+        BackendUnavailableError: device is "cuda", and there is no GPU to use.
+    """
+    channels = output_channels(layers)
+    shown = [layer for layer in layers if layer[0].visible]
+    # What lies under a layer that covers all need not be drawn.
+    bottom = max((i for i, layer in enumerate(shown) if _covers_all(*layer)), default=0)
+    out = np.zeros((channels, view.height, view.width), np.float32)
+    rows = max(_BAND // view.width, 1)
+    for top in range(0, view.height, rows):
+        height = min(rows, view.height - top)
+        window = view if height == view.height else view.window(0, top, view.width, height)
+        band = out[:, top : top + height]
+        for state, splats in shown[bottom:]:
+            planes = draw(state, splats, window, threads=threads, device=device)
+            color, coverage = _developed(state, planes, splats.has_alpha, 3 if channels >= 3 else 1)
+            band *= 1 - coverage
+            band[: len(color)] += color
+            if channels in (2, 4):
+                band[-1] += coverage
+    return out
+
+
+def to_bytes(planes: Floats) -> NDArray[np.uint8]:  # [H, W, C]
+    """Bytes [H, W, C] of a composited picture [C, H, W], alpha straight."""
+    if len(planes) in (2, 4):
+        alpha = planes[-1]
+        seen = alpha > 0.5 / 255
+        color = np.divide(planes[:-1], alpha, out=np.zeros_like(planes[:-1]), where=seen)
+        planes = np.concatenate([np.minimum(color, 1), alpha[None]])
+    return np.ascontiguousarray((planes * 255 + np.float32(0.5)).astype(np.uint8).transpose(1, 2, 0))
+
+
+def draw(
+    state: State, splats: Splats, view: View, *, threads: int | None = None, device: str = "cpu"
+) -> Floats:  # [C, H, W]
+    """Draw one layer where its edits put it: its sum, not clamped, in the colours of the file.
+
+    Args:
+        state: its edits; those of colours and opacity are not looked at.
+        splats: of the layer.
+        view: the window.
+        threads: of the renderer; None uses all cores.
+        device: "cpu", "cuda" or "auto", as of `render`.
+    """
+    placed, window = (splats.means, splats.conics, splats.colors), view
+    if state.is_placed:
+        placed, window = place(state, splats, view), View(0.0, 0.0, 1.0, 1.0, view.width, view.height)
+    base = splats.background
+    if not (splats.has_alpha and base.any()):
+        return render(*placed, window, background=base, threads=threads, device=device)
+    # A base colour that covers ends where the layer's canvas does, or it would lie on all that is around.
+    planes = render(*placed, window, threads=threads, device=device)
+    planes += base[:, None, None] * _canvas(state, splats.size, view)
+    return planes
+
+
+def place(
+    state: State, splats: Splats, view: View
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """A layer's splats in target px: moved and blurred by its edits, then seen through the view.
+
+    A coded px that becomes smaller than a target px is blurred by the footprint that it lacks, so that
+    shrinking does not alias; blurred splats keep their integral.
+
+    Returns:
+        Means [N, 2], conics [N, 3] and colours [N, C], float64.
+    """
+    scale = np.array([view.scale_x, view.scale_y])
+    matrix = scale[:, None] * state.matrix
+    means = splats.means @ matrix.T + (state.offset - [view.x, view.y]) * scale
+    a, b, c = splats.conics.astype(np.float64).T
+    # As in `render`, splats that are not finite are dropped when they are drawn.
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore", under="ignore"):
+        det = 1 / (a * c - b * b)
+        covariance = np.stack([c * det, -b * det, -b * det, a * det], 1).reshape(-1, 2, 2)
+        covariance = matrix @ covariance @ matrix.T
+        xx, xy, yy = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
+        det = det * np.linalg.det(matrix) ** 2
+        (bxx, bxy), (_, byy) = scale[:, None] * state.blur * scale + _footprint(matrix)
+        # Each term is exact for thin splats, where xx * yy - xy * xy would cancel.
+        after = det + bxx * yy + byy * xx - 2 * bxy * xy + bxx * byy - bxy * bxy
+        conics = np.stack([(yy + byy) / after, -(xy + bxy) / after, (xx + bxx) / after], 1)
+        colors = splats.colors * np.sqrt(det / after)[:, None]
+    return means, conics, colors
+
+
+def _footprint(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance [2, 2] that a px of the layer's canvas, mapped by a matrix, lacks of that of a target px."""
+    values, vectors = np.linalg.eigh(np.eye(2) - matrix @ matrix.T)
+    return (vectors * np.maximum(values, 0)) @ vectors.T / 12
+
+
+def _canvas(state: State, size: tuple[int, int], view: View) -> Floats:
+    """How much of each target px [H, W] a layer's canvas covers, its edges blurred as the layer is.
+
+    Exact unless a rotated canvas is stretched: each pair of edges counts for itself.
+    """
+    scale = np.array([view.scale_x, view.scale_y])
+    inverse = np.linalg.inv(scale[:, None] * state.matrix)
+    origin = inverse @ ((state.offset - [view.x, view.y]) * scale)
+    blur = scale[:, None] * state.blur * scale
+    x, y = np.arange(view.width) + 0.5, np.arange(view.height)[:, None] + 0.5
+    out = np.ones((view.height, view.width))
+    for (a, b), start, side in zip(inverse, origin, size, strict=True):
+        length = math.hypot(a, b)  # px of the layer's canvas for one target px across the edge
+        sigma = math.sqrt(max((a * a * blur[0, 0] + 2 * a * b * blur[0, 1] + b * b * blur[1, 1]), 0)) / length
+        distance = (a * x + b * y - start) / length
+        out *= _edge(distance, sigma) - _edge(distance - side / length, sigma)
+    return out.astype(np.float32)
+
+
+def _edge(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """A step at 0, averaged over one px and blurred, at distances in target px."""
+    reach = 0.5 + 6 * sigma
+    knots = np.linspace(-reach, reach, 4097 if sigma else 2)
+    if not sigma:
+        return np.interp(distance, knots, [0.0, 1.0])
+
+    def integral(z: float) -> float:
+        normal = math.exp(-0.5 * (z / sigma) ** 2) / math.sqrt(2 * math.pi)
+        return 0.5 * z * math.erfc(-z / (sigma * math.sqrt(2))) + sigma * normal
+
+    return np.interp(distance, knots, [integral(z + 0.5) - integral(z - 0.5) for z in knots.tolist()])
+
+
+def _developed(state: State, planes: Floats, has_alpha: bool, colors: int) -> tuple[Floats, Floats]:
+    """Colour [`colors`, H, W] and coverage [H, W] of a drawn layer: clamped, then its edits of colour."""
+    # Fits make use of the clamping, so colours are what they should be only after it.
+    coverage = np.clip(planes[-1], 0, 1) if has_alpha else np.ones(planes.shape[1:], np.float32)
+    color = np.clip(planes[:-1] if has_alpha else planes, 0, coverage)
+    if state.is_recolored:
+        matrix = state.color.astype(np.float32)
+        color = np.broadcast_to(color, (3, *coverage.shape))
+        color = np.einsum("ij,jhw->ihw", matrix[:, :3], color) + matrix[:, 3, None, None] * coverage
+        color = np.clip(color, 0, coverage)[:colors]
+    if state.opacity != 1:
+        color, coverage = color * np.float32(state.opacity), coverage * np.float32(state.opacity)
+    return np.broadcast_to(color, (colors, *coverage.shape)), coverage
+
+
+def _covers_all(state: State, splats: Splats) -> bool:
+    return state.visible and state.opacity == 1 and not splats.has_alpha
+
+
+def _colors_grey(state: State) -> bool:
+    """Whether a grey layer is coloured by its edits."""
+    rows = state.color[:, :3].sum(1)
+    return bool(np.ptp(rows) > 1e-9)
