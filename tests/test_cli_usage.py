@@ -60,7 +60,20 @@ def test_a_wrong_command_line_in_any_terminal(monkeypatch, run_python, encoding:
 
 
 @pytest.mark.parametrize(
-    "verb", [[], ["encode"], ["decode"], ["info"], ["bench"], ["bench", "images"], ["bench", "compare"]]
+    "verb",
+    [
+        [],
+        ["encode"],
+        ["decode"],
+        ["info"],
+        ["edit"],
+        ["layers"],
+        ["extract"],
+        ["merge"],
+        ["bench"],
+        ["bench", "images"],
+        ["bench", "compare"],
+    ],
 )
 def test_help(capsys, verb: list[str]):
     status, out, err = run(capsys, *verb, "--help")
@@ -72,7 +85,9 @@ def test_help(capsys, verb: list[str]):
 def test_completion(capsys, shell: str):
     status, out, _ = run(capsys, "--completion", shell)
     assert status == 0
-    assert all(word in out for word in ("encode", "decode", "info", "bench", "--scale", "--preset"))
+    assert all(
+        word in out for word in ("encode", "decode", "info", "edit", "merge", "bench", "--scale", "--preset")
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
-from tyro.conf import Positional, Suppress, UseAppendAction, UseCounterAction, arg
+from tyro.conf import Positional, UseCounterAction, arg
 
 from splat2d.cli._arguments import UsageError, parse_numbers
 from splat2d.cli._terminal import print_json
@@ -16,19 +16,17 @@ if TYPE_CHECKING:
     from splat2d.layers.document import Document
     from splat2d.layers.script import Entry
 
-Texts = UseAppendAction[tuple[str, ...]]
-
 _NUMBERS = ("move", "rotate", "scale", "brightness", "contrast", "saturation", "hue", "opacity", "blur")
 _FLAGS = ("hide", "show", "raise", "lower", "to-front", "to-back", "delete")
 _NAMED = ("tint", "duplicate", "rename")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Edit:
     """Edit the layers of a .splat file: a few bytes are added, nothing is encoded again.
 
-    Operations are done in the order in which they are written, and may be repeated. Distances are px of the
-    canvas, y down; angles are degrees, counter-clockwise as seen. One call is one step for --undo.
+    Operations are done in the order in which they are written, and all may be repeated. Distances are px of
+    the canvas, y down; angles are degrees, counter-clockwise as seen. One call is one step for --undo.
     """
 
     input: Annotated[Positional[str], arg(metavar="IN", help="The .splat file.")]
@@ -36,32 +34,38 @@ class Edit:
         Positional[str], arg(metavar="OUT", help="The .splat file to write; with --force it may be IN.")
     ]
     group: Annotated[
-        Texts, arg(metavar="NAME", help="The layer to edit; of several groups each concerns what follows it.")
-    ] = ()
-    move: Annotated[Texts, arg(metavar="DX,DY", help="Move to the right and down, px.")] = ()
-    rotate: Annotated[Texts, arg(metavar="DEG", help="Rotate counter-clockwise.")] = ()
-    scale: Annotated[Texts, arg(metavar="S|SX,SY", help="Scale; a negative factor mirrors.")] = ()
+        Optional[str],
+        arg(metavar="NAME", help="The layer to edit; of several groups each concerns what follows it."),
+    ] = None
+    move: Annotated[Optional[str], arg(metavar="DX,DY", help="Move to the right and down, px.")] = None
+    rotate: Annotated[Optional[str], arg(metavar="DEG", help="Rotate counter-clockwise.")] = None
+    scale: Annotated[Optional[str], arg(metavar="S|SX,SY", help="Scale; a negative factor mirrors.")] = None
     about: Annotated[
         Optional[str],
         arg(metavar="X,Y", help="Fixed point of --rotate and --scale; else the middle of what is seen."),
     ] = None
     tint: Annotated[
-        Texts, arg(metavar="#RRGGBB[,S]", help="Mix with the luminance in this colour; strength 0 to 1.")
-    ] = ()
-    brightness: Annotated[Texts, arg(metavar="F", help="Multiply the colours.")] = ()
-    contrast: Annotated[Texts, arg(metavar="F", help="Multiply the distance from middle grey.")] = ()
-    saturation: Annotated[Texts, arg(metavar="F", help="0 is grey, 1 no change.")] = ()
-    hue: Annotated[Texts, arg(metavar="DEG", help="Turn the hue.")] = ()
-    opacity: Annotated[Texts, arg(metavar="F", help="Multiply the coverage by 0 to 1.")] = ()
-    blur: Annotated[Texts, arg(metavar="SIGMA", help="Convolve with a Gaussian, px.")] = ()
+        Optional[str],
+        arg(metavar="#RRGGBB[,S]", help="Mix with the luminance in this colour; strength 0 to 1."),
+    ] = None
+    brightness: Annotated[Optional[str], arg(metavar="F", help="Multiply the colours.")] = None
+    contrast: Annotated[Optional[str], arg(metavar="F", help="Multiply the distance from middle grey.")] = (
+        None
+    )
+    saturation: Annotated[Optional[str], arg(metavar="F", help="0 is grey, 1 no change.")] = None
+    hue: Annotated[Optional[str], arg(metavar="DEG", help="Turn the hue.")] = None
+    opacity: Annotated[Optional[str], arg(metavar="F", help="Multiply the coverage by 0 to 1.")] = None
+    blur: Annotated[Optional[str], arg(metavar="SIGMA", help="Convolve with a Gaussian, px.")] = None
     hide: Annotated[UseCounterAction[int], arg(help="Leave the layer out of the picture.")] = 0
     show: Annotated[UseCounterAction[int], arg(help="Undo --hide.")] = 0
     raise_: Annotated[UseCounterAction[int], arg(name="raise", help="In front of the next layer.")] = 0
     lower: Annotated[UseCounterAction[int], arg(help="Behind the layer before.")] = 0
     to_front: Annotated[UseCounterAction[int], arg(help="In front of all layers.")] = 0
     to_back: Annotated[UseCounterAction[int], arg(help="Behind all layers.")] = 0
-    duplicate: Annotated[Texts, arg(metavar="NEW", help="A copy of this name in front of the layer.")] = ()
-    rename: Annotated[Texts, arg(metavar="NEW", help="Another name.")] = ()
+    duplicate: Annotated[
+        Optional[str], arg(metavar="NEW", help="A copy of this name in front of the layer.")
+    ] = None
+    rename: Annotated[Optional[str], arg(metavar="NEW", help="Another name.")] = None
     delete: Annotated[UseCounterAction[int], arg(help="Take the layer out; --undo brings it back.")] = 0
     script: Annotated[
         Optional[str],
@@ -71,10 +75,13 @@ class Edit:
     reset: Annotated[bool, arg(help="Before all else, take all edits back.")] = False
     force: Annotated[bool, arg(help="Replace an existing OUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print figures as one JSON object.")] = False
-    given: Suppress[tuple[tuple[str, str], ...]] = field(default=(), init=False)
+    given: tuple[tuple[str, str], ...] = field(default=(), init=False)
 
     def in_order(self, argv: Sequence[str]) -> Edit:
-        """The command with `given`: each operation's option and text, in the order of these arguments."""
+        """The command with `given`: each operation's option and text, in the order of these arguments.
+
+        The fields of operations are there for help and checks: of a repeated option they hold the last text.
+        """
         options = {f"--{name}": name for name in ("group", *_NUMBERS, *_FLAGS, *_NAMED)}
         given, tokens = [], iter(argv)
         for token in tokens:
@@ -82,7 +89,7 @@ class Edit:
             name = options.get(option.replace("_", "-"))
             if name is not None:
                 given.append((name, "" if name in _FLAGS else text if equals else next(tokens, "")))
-        object.__setattr__(self, "given", tuple(given))
+        self.given = tuple(given)
         return self
 
     def run(self) -> None:
