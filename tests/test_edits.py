@@ -399,9 +399,9 @@ def test_scene_stays_as_it_was(layered):
 
 def test_too_many_edits(layered):
     entry = {"group": "cat", "move": [0, 0]}
-    many = layered.edited([entry] * (4096 - 2))  # two placed the objects
+    many = layered.edited([entry] * (2048 - 2))  # two placed the objects
     assert Scene.from_bytes(many.to_bytes()).to_bytes() == many.to_bytes()
-    with pytest.raises(ConfigError, match="more than 4096 edits"):
+    with pytest.raises(ConfigError, match="more than 2048 edits"):
         many.edited([entry])
     with pytest.raises(ConfigError, match="beyond all bounds"):
         layered.edited([{"group": "cat", "scale": [1e3, 1e-3], "about": [0, 0]}] * 4)

@@ -167,7 +167,7 @@ class Reader:
         return value
 
 
-def _crc(data: bytes) -> bytes:
+def _crc(data: bytes | memoryview) -> bytes:
     return zlib.crc32(data).to_bytes(4, "little")
 
 
@@ -184,7 +184,7 @@ def write(container: Container) -> bytes:
         out += _section(SPLATS, _splats(container.tier_counts, container.splats))
     out += layer_sections(container.layers)
     if container.edits:
-        out += _section(EDITS, container.edits)
+        out += edits_section(container.edits)
     if container.notes:
         text = "\n".join(container.notes).encode()[:MAX_NOTES].decode(errors="ignore").encode()
         out += _section(NOTE, zlib.compress(text, 9))
@@ -207,19 +207,26 @@ def layer_sections(layers: tuple[CodedLayer, ...]) -> bytes:
     return out
 
 
-def with_edits(data: bytes, edits: bytes) -> bytes:
-    """A file with another section of edits, or with none when it is empty; all else keeps its bytes.
+def edits_section(edits: bytes) -> bytes:
+    """A section of edits, to be put behind the last section of a file that has none."""
+    return _section(EDITS, edits)
+
+
+def without_edits(data: bytes) -> bytes:
+    """A file without its section of edits; all else keeps its bytes.
 
     Raises:
         BitstreamError: a damaged file.
     """
     r = Reader(data)
     _read_header(r)
-    out = data[: r.at]
-    for kind, _, section in _sections(r):
+    kept = [data[: r.at]]
+    start = r.at
+    for kind, _ in _sections(r):
         if kind != EDITS:
-            out += section
-    return out + (_section(EDITS, edits) if edits else b"")
+            kept.append(data[start : r.at])
+        start = r.at
+    return b"".join(kept)
 
 
 def _fields(h: Header) -> bytes:
@@ -268,7 +275,7 @@ def read(data: bytes, tiers: int) -> Container:
     counts, splats, notes, edits = (), b"", (), b""
     layers: list[CodedLayer] = []
     seen: set[int] = set()
-    for kind, payload, _ in _sections(r):
+    for kind, payload in _sections(r):
         if kind in seen and kind in (SPLATS, EDITS):
             raise BitstreamError(f"two sections of {'splats' if kind == SPLATS else 'edits'}, expected one")
         seen.add(kind)
@@ -277,6 +284,8 @@ def read(data: bytes, tiers: int) -> Container:
         elif kind == LAYER:
             layers.append(_read_layer(Reader(payload), tiers))
         elif kind == EDITS:
+            if not payload:
+                raise BitstreamError("the section of edits is empty")
             edits = payload
         elif kind == NOTE:
             notes = _read_notes(payload)
@@ -332,8 +341,8 @@ def _check_fields(h: Header) -> None:
         raise BitstreamError(f"the quality is {h.quality}, expected 0 to 100")
 
 
-def _sections(r: Reader) -> Iterator[tuple[int, bytes, bytes]]:
-    """Type, payload and all bytes of each section, its checksum and the number of sections checked."""
+def _sections(r: Reader) -> Iterator[tuple[int, bytes]]:
+    """Type and payload of each section; checksums and the number of sections are checked."""
     others = 0
     while r.at < len(r.data):
         start = r.at
@@ -343,10 +352,10 @@ def _sections(r: Reader) -> Iterator[tuple[int, bytes, bytes]]:
             raise BitstreamError(f"more than {MAX_SECTIONS} sections")
         length = r.varint("a section's length", 1 << 31)
         payload = r.take(length, f"section 0x{kind:02x}")
-        check = _crc(r.data[start : r.at])
+        check = _crc(memoryview(r.data)[start : r.at])
         if r.take(4, f"the checksum of section 0x{kind:02x}") != check:
             raise BitstreamError(f"the checksum of section 0x{kind:02x} does not match: the file is damaged")
-        yield kind, payload, r.data[start : r.at]
+        yield kind, payload
 
 
 def _read_splats(r: Reader, tiers: int) -> tuple[tuple[int, ...], bytes]:

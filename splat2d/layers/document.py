@@ -15,9 +15,10 @@ from splat2d.codec.container import (
     MAX_NAME,
     CodedLayer,
     Container,
+    edits_section,
     layer_sections,
     read,
-    with_edits,
+    without_edits,
     write,
 )
 from splat2d.errors import BitstreamError, ConfigError
@@ -77,7 +78,7 @@ class Document:
             BitstreamError: not a whole, undamaged .splat file.
         """
         container = read(data, core().TIERS)
-        base = with_edits(data, b"") if container.edits else data
+        base = without_edits(data) if container.edits else data
         try:
             return cls(base, replace(container, edits=b""), unpack(container.edits))
         except ConfigError as fault:
@@ -91,7 +92,7 @@ class Document:
     def to_bytes(self) -> bytes:
         """The file: bit for bit what was read, and behind it the section of edits, if there are any."""
         edits = pack(self.steps)
-        return with_edits(self._base, edits) if edits else self._base
+        return self._base + edits_section(edits) if edits else self._base
 
     def coded(self, state: State) -> CodedLayer:
         """What a layer was decoded from."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from splat2d.codec.container import Reader, check_name, read_name, varint
 from splat2d.errors import BitstreamError, ConfigError
 
-MAX_OPERATIONS = 4096
+MAX_OPERATIONS = 2048
 """Most operations of a file."""
 
 _FIRST = 0x80  # set in the code of the first operation of a step

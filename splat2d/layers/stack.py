@@ -123,8 +123,8 @@ class State:
             raise ConfigError(
                 f"{operation} leaves layer {self.name!r} without a size that can be drawn; scale it by less"
             )
-        numbers = (self.matrix, self.offset, self.blur, self.color)
-        if max(float(np.abs(array).max()) for array in numbers) > _LARGEST:
+        numbers = [*self.offset, *self.matrix.flat, *self.blur.flat, *self.color.flat]
+        if max(numbers) > _LARGEST or min(numbers) < -_LARGEST:
             raise ConfigError(f"{operation} takes layer {self.name!r} beyond all bounds")
 
 
