@@ -71,7 +71,8 @@ def parse(data):  # 2 and 3
         require(sections <= 64, "more than 64 sections")
         payload = r.take(r.varint(1 << 31))
         r.check(start, 4, f"section 0x{kind:02x}")
-        require(kind == 1 or kind >= 0x80, f"unknown mandatory section 0x{kind:02x}")
+        what = {2: "layers", 4: "edits"}.get(kind, "unknown")
+        require(kind == 1 or kind >= 0x80, f"mandatory section 0x{kind:02x} ({what}): not for this decoder")
         splats += [payload] if kind == 1 else []
         require(len(splats) < 2, "two sections of splats, expected one")
     require(splats, "truncated: no section of splats")

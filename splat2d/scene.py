@@ -334,12 +334,13 @@ class Scene:
 
     @property
     def _flat(self) -> Splats | None:
-        """The only visible layer's splats, if its edits leave it as it was coded; else None."""
+        """The only visible layer's splats, if it fills the canvas and is as it was coded; else None."""
         shown = [(state, splats) for state, splats in self._stack if state.visible]
         if len(shown) != 1:
             return None
         state, splats = shown[0]
-        return None if state.is_placed or state.is_recolored or state.opacity != 1 else splats
+        changed = state.is_placed or state.is_recolored or state.opacity != 1
+        return None if changed or splats.size != (self.width, self.height) else splats
 
     def _first(self, tiers: int | None) -> Layers:
         _check_tiers(tiers)

@@ -28,6 +28,7 @@ from splat2d.codec.coder import Decoder, Encoder
 from splat2d.codec.container import Container, Header, read, write
 from splat2d.codec.splats import code_splats
 from splat2d.errors import BitstreamError
+from splat2d.layers import edits
 from splat2d.scene import Scene, layout_of
 
 from . import model
@@ -38,7 +39,7 @@ GOLDEN = ROOT / "tests" / "golden"
 TINY = ROOT / "examples" / "tiny_decoder.py"
 FORMAT = (ROOT / "docs" / "FORMAT.md").read_text()
 MANIFEST = json.loads((GOLDEN / "manifest.json").read_text())
-GOOD, BROKEN = MANIFEST["good"], MANIFEST["broken"]
+GOOD, LAYERED, BROKEN = MANIFEST["good"], MANIFEST["layered"], MANIFEST["broken"]
 # Pixels are the same bits on all of x86-64; elsewhere exp, sin and cos may differ in a last bit.
 EXACT = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -63,8 +64,9 @@ def integers_sha256(integers: np.ndarray) -> str:
 
 
 def integers_of(data: bytes) -> np.ndarray:
-    parsed = read(data, core().TIERS)
-    return code_splats(Decoder(parsed.splats), layout_of(parsed), None)
+    layers = read(data, core().TIERS).stack
+    integers = [code_splats(Decoder(layer.splats), layout_of(layer), None) for layer in layers]
+    return integers[0] if len(integers) == 1 else np.concatenate([rows.ravel() for rows in integers])
 
 
 def in_leaf_order(integers: np.ndarray, tier_counts: tuple[int, ...]) -> np.ndarray:
@@ -87,8 +89,8 @@ def within_one_level(a: np.ndarray, b: np.ndarray) -> bool:
 
 def test_the_manifest_lists_all_files():
     found = {p.relative_to(GOLDEN).as_posix() for p in GOLDEN.rglob("*") if p.suffix in (".splat", ".bad")}
-    assert found == {*GOOD, *BROKEN}
-    for name, entry in {**GOOD, **BROKEN}.items():
+    assert found == {*GOOD, *LAYERED, *BROKEN}
+    for name, entry in {**GOOD, **LAYERED, **BROKEN}.items():
         data = (GOLDEN / name).read_bytes()
         assert (len(data), sha256(data)) == (entry["bytes"], entry["sha256"]), name
 
@@ -102,22 +104,24 @@ def test_they_cover_what_they_should():
     assert Scene.from_bytes((GOLDEN / "note.splat").read_bytes()).notes[1].startswith('ICC profile "Größe"')
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", [*GOOD, *LAYERED])
 def test_integers_are_the_manifests(name):
-    integers = integers_of((GOLDEN / name).read_bytes())
-    assert len(integers) == GOOD[name]["splats"]
-    assert integers_sha256(integers) == GOOD[name]["integers_sha256"]
+    entry = {**GOOD, **LAYERED}[name]
+    data = (GOLDEN / name).read_bytes()
+    assert Scene.from_bytes(data).count == entry["splats"]
+    assert integers_sha256(integers_of(data)) == entry["integers_sha256"]
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", [*GOOD, *LAYERED])
 @pytest.mark.parametrize(("scale", "key"), [(1, "pixels_sha256"), (0.5, "half_size_sha256")])
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.skipif(not EXACT, reason="the manifest's pixels are those of x86-64")
 def test_pixels_are_the_manifests(name, scale, key, threads):
+    entry = {**GOOD, **LAYERED}[name]
     pixels = splat2d.decode((GOLDEN / name).read_bytes(), scale=scale, threads=threads)
     if scale == 1:
-        assert pixels.shape == (GOOD[name]["height"], GOOD[name]["width"], GOOD[name]["channels"])
-    assert sha256(pixels.tobytes()) == GOOD[name][key]
+        assert pixels.shape == (entry["height"], entry["width"], entry["channels"])
+    assert sha256(pixels.tobytes()) == entry[key]
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -129,6 +133,13 @@ def test_integers_are_coded_as_the_same_bytes(name):
     assert encoder.to_bytes() == parsed.splats
     if name not in ("note.splat", "optional-section.splat"):  # zlib may compress differently
         assert write(parsed) == data
+
+
+@pytest.mark.parametrize("name", LAYERED)
+def test_layered_files_are_written_as_the_same_bytes(name):
+    data = (GOLDEN / name).read_bytes()
+    scene = Scene.from_bytes(data)
+    assert scene.to_bytes() == write(read(data, core().TIERS)) == data
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -185,8 +196,8 @@ def test_both_decoders_agree_on_damaged_splats(seed, tiny):
         assert np.array_equal(tiny.decode_splats(tiny.parse(data))[0], expected)
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_tiny_decoder_refuses_broken_files(name, tiny):
+@pytest.mark.parametrize("name", [*LAYERED, *BROKEN])
+def test_tiny_decoder_refuses_broken_and_layered_files(name, tiny):
     with pytest.raises(ValueError, match=r"\w") as caught:
         tiny.parse((GOLDEN / name).read_bytes())
     assert "\n" not in str(caught.value)
@@ -236,7 +247,7 @@ def test_constants_of_the_document_are_those_of_the_code():
     for name, value in listed.items():
         found = {
             getattr(module, name)
-            for module in (container, coder, tokens, splats, render, core())
+            for module in (container, coder, edits, tokens, splats, render, core())
             if hasattr(module, name)
         }
         assert found == {float(value)}, name
@@ -259,7 +270,7 @@ def test_tier_table_of_the_document_is_that_of_the_code():
 
 
 def test_golden_table_of_the_document_is_the_manifests():
-    for name, entry in GOOD.items():
+    for name, entry in {**GOOD, **LAYERED}.items():
         row = f"| `{name}` | {entry['what']} | {entry['bytes']} | {entry['splats']} | {entry['channels']} |"
         assert row in FORMAT
     for name, entry in BROKEN.items():

@@ -184,6 +184,8 @@ def test_what_is_pasted_is_transparent_beyond_its_canvas(layered):
     turned = pasted["flat"].rotate(90).scene.render_float()[..., 3]
     assert turned[10:30, 35:45] == pytest.approx(128 / 255)
     assert turned.sum() == pytest.approx(200 * 128 / 255)
+    cut = scene("photo").merge(alone, names=["flat"]).extract("flat")
+    assert np.count_nonzero(cut.render()[..., 3]) == 200
 
 
 def test_a_layer_without_alpha_covers_everything(layered):

@@ -215,10 +215,12 @@ def _developed(state: State, planes: Floats, has_alpha: bool, colors: int) -> tu
     coverage = np.clip(planes[-1], 0, 1) if has_alpha else np.ones(planes.shape[1:], np.float32)
     color = np.clip(planes[:-1] if has_alpha else planes, 0, coverage)
     if state.is_recolored:
-        matrix = state.color.astype(np.float32)
-        color = np.broadcast_to(color, (3, *coverage.shape))
-        color = np.einsum("ij,jhw->ihw", matrix[:, :3], color) + matrix[:, 3, None, None] * coverage
-        color = np.clip(color, 0, coverage)[:colors]
+        planes = (*np.broadcast_to(color, (3, *coverage.shape)), coverage)
+        # One after another, so that bytes are the same on every machine.
+        color = np.zeros((colors, *coverage.shape), np.float32)
+        for column, plane in zip(state.color[:colors].T.astype(np.float32), planes, strict=True):
+            color += column[:, None, None] * plane
+        color = np.clip(color, 0, coverage)
     if state.opacity != 1:
         color, coverage = color * np.float32(state.opacity), coverage * np.float32(state.opacity)
     return np.broadcast_to(color, (colors, *coverage.shape)), coverage

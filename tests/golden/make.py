@@ -1,7 +1,7 @@
 """Make the golden files and their manifest: once for each version of the format, never to make a test pass.
 
-Run: python tests/golden/make.py [--force]. It also puts the sizes and digests of these files and of the
-network into docs/FORMAT.md.
+Run: python tests/golden/make.py [--force | --only NAME...]. It also puts the sizes and digests of these files
+and of the network into docs/FORMAT.md.
 """
 
 from __future__ import annotations
@@ -119,6 +119,27 @@ def good_files() -> dict[str, tuple[str, bytes]]:
     }
 
 
+def layered_files(good: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
+    """Return what each file of several layers shows and its bytes, by name, made of files of one layer."""
+    picture, disc, grey = (Scene.from_bytes(good[name]) for name in ("rgb", "rgba", "grey-alpha"))
+    layers = picture.merge(disc, names=["disc"]).merge(grey, names=["grau, größer"]).reset()
+    edited = layers.edited(
+        [
+            {"group": "disc", "move": [20.5, -8], "rotate": 30, "scale": [0.75, -0.5], "blur": 1.25},
+            {"group": "grau, größer", "tint": ["#3060ff", 0.5], "opacity": 0.6, "lower": True},
+            {"group": "picture", "contrast": 1.3, "saturation": 0.4, "hue": -25, "brightness": 0.9},
+        ]
+    ).edited([{"group": "disc", "duplicate": "copy", "scale": 1.5}, {"group": "copy", "move": [-30, 12]}])
+    return {
+        "layers": ("an opaque layer below two with alpha, one of them grey", layers.to_bytes()),
+        "edits": ("the same after two steps of edits, with a copy", edited.to_bytes()),
+        "cut-out": (
+            "one of its layers, with its edits, on a transparent canvas",
+            edited.extract("disc").to_bytes(),
+        ),
+    }
+
+
 def broken_files(rgb: bytes) -> dict[str, tuple[str, bytes]]:
     """Return what is wrong with each file and its bytes, by name."""
     container = read(rgb, core().TIERS)
@@ -145,8 +166,8 @@ def broken_files(rgb: bytes) -> dict[str, tuple[str, bytes]]:
 def describe(what: str, data: bytes) -> dict[str, str | int]:
     """Return what a file must decode to."""
     scene = Scene.from_bytes(data)
-    container = read(data, core().TIERS)
-    integers = code_splats(Decoder(container.splats), layout_of(container), None)
+    layers = read(data, core().TIERS).stack
+    integers = [code_splats(Decoder(layer.splats), layout_of(layer), None) for layer in layers]
     return {
         "what": what,
         "bytes": len(data),
@@ -154,8 +175,8 @@ def describe(what: str, data: bytes) -> dict[str, str | int]:
         "width": scene.width,
         "height": scene.height,
         "channels": scene.channels,
-        "splats": len(integers),
-        "integers_sha256": sha256(little_endian(integers)),
+        "splats": sum(map(len, integers)),
+        "integers_sha256": sha256(b"".join(map(little_endian, integers))),
         "pixels_sha256": sha256(scene.render().tobytes()),
         "half_size_sha256": sha256(scene.render(scale=0.5).tobytes()),
     }
@@ -182,43 +203,68 @@ def network_sentence() -> str:
     )
 
 
-def golden_rows(manifest: dict[str, dict[str, dict[str, str | int]]]) -> tuple[str, str]:
-    """Return the rows of the document's tables of good and of broken files."""
+def golden_rows(manifest: dict[str, dict[str, dict[str, str | int]]]) -> tuple[str, ...]:
+    """Return the rows of the document's tables of good, of layered and of broken files."""
     good = ("what", "bytes", "splats", "channels")
     return tuple(
         "".join(
             f"| `{name}` | " + " | ".join(str(entry[key]) for key in keys) + " |\n"
             for name, entry in manifest[kind].items()
         )
-        for kind, keys in (("good", good), ("broken", ("what", "error")))
+        for kind, keys in (("good", good), ("layered", good), ("broken", ("what", "error")))
     )
 
 
 def refresh_document(manifest: dict[str, dict[str, dict[str, str | int]]]) -> None:
     """Put the network's and the golden files' present sizes and digests into the document."""
     text = FORMAT.read_text()
-    good, broken = golden_rows(manifest)
-    for pattern, present in (
-        (r"`splat2d/codec/network\.bin` \*\*is[^.]*\.\n", network_sentence()),
-        (r"(?:\| `[\w-]+\.splat` \|.*\n)+", good),
-        (r"(?:\| `broken/[\w-]+\.bad` \|.*\n)+", broken),
-    ):
-        text, count = re.subn(pattern, lambda _, present=present: present, text)
-        assert count == 1, pattern
+    rows = golden_rows(manifest)
+    flat, bad = r"(?:\| `[\w-]+\.splat` \|.*\n)+", r"(?:\| `broken/[\w-]+\.bad` \|.*\n)+"
+    sentence = r"`splat2d/codec/network\.bin` \*\*is[^.]*\.\n"
+    for pattern, presents in ((sentence, [network_sentence()]), (flat, rows[:2]), (bad, rows[2:])):
+        present = iter(presents)
+        text, count = re.subn(pattern, lambda _, present=present: next(present), text)
+        assert count == len(presents), pattern
     FORMAT.write_text(text)
+
+
+def add_layered(names: list[str]) -> None:
+    """Write layered files that are not there yet, and put them into manifest and document."""
+    manifest = json.loads(MANIFEST.read_text())
+    made = layered_files({Path(name).stem: (HERE / name).read_bytes() for name in manifest["good"]})
+    entries = manifest.setdefault("layered", {})
+    for name in names:
+        if f"{name}.splat" in entries:
+            sys.exit(f"error: {name}.splat is there; a change of the format needs --force and a good reason")
+        what, data = made[name]
+        (HERE / f"{name}.splat").write_bytes(data)
+        entries[f"{name}.splat"] = describe(what, data)
+    ordered = {kind: manifest[kind] for kind in ("good", "layered", "broken")}
+    MANIFEST.write_text(json.dumps(ordered, indent=1) + "\n")
+    refresh_document(ordered)
 
 
 def main() -> None:
     """Write all files and the manifest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="replace the files that are there")
-    if MANIFEST.exists() and not parser.parse_args().force:
+    parser.add_argument(
+        "--only", nargs="+", default=(), help="layered files to add, made of those that are there"
+    )
+    options = parser.parse_args()
+    if options.only:
+        add_layered(options.only)
+        return
+    if MANIFEST.exists() and not options.force:
         sys.exit("error: the golden files are there; a change of the format needs --force and a good reason")
     good = good_files()
-    manifest: dict[str, dict[str, dict[str, str | int]]] = {"good": {}, "broken": {}}
+    manifest: dict[str, dict[str, dict[str, str | int]]] = {"good": {}, "layered": {}, "broken": {}}
     for name, (what, data) in good.items():
         (HERE / f"{name}.splat").write_bytes(data)
         manifest["good"][f"{name}.splat"] = describe(what, data)
+    for name, (what, data) in layered_files({name: data for name, (_, data) in good.items()}).items():
+        (HERE / f"{name}.splat").write_bytes(data)
+        manifest["layered"][f"{name}.splat"] = describe(what, data)
     (HERE / "broken").mkdir(exist_ok=True)
     for name, (what, data) in broken_files(good["rgb"][1]).items():
         # Not .splat, so that whoever tries all golden files finds the good ones.
