@@ -87,16 +87,18 @@ class Fitter {
   // Integers nearest to the present state, [N, C + 5]: k, area, aspect, angle, iy, ix.
   std::vector<int32_t> quantize() const;
 
- private:
-  int parameters() const { return channels_ + kShapeParameters; }
+  // Parts of a step. Public, because loops for a GPU may not stand in private functions.
   void update_geometry();
-  double evaluate();  // renders, returns J / 2
   double total_bits() const;
-  // Half of the distortion's gradient, [C, H, W]; the residual itself for SSE.
-  const Array<float>& error() const { return distortion_ ? error_ : residual_; }
   void gradient(Array<float>* out);
   void direction(Array<float>* out) const;
   void move(const Array<float>& direction, float t, const FitState& from);
+
+ private:
+  int parameters() const { return channels_ + kShapeParameters; }
+  double evaluate();  // renders, returns J / 2
+  // Half of the distortion's gradient, [C, H, W]; the residual itself for SSE.
+  const Array<float>& error() const { return distortion_ ? error_ : residual_; }
   void scatter(std::vector<struct Candidate>* seeds) const;
   void add(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k);
 

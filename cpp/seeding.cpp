@@ -19,7 +19,6 @@ struct Candidate {
 
 namespace {
 
-constexpr float kPi = 3.14159265f;
 constexpr size_t kLeastSeeds = 32;  // a round, whatever they promise
 constexpr int kCoarsest = 8;        // pixels of the coarsest grid that large scales are searched on
 constexpr float kGridScale = 3.2f;  // a scale moves to a coarser grid beyond this many of its pixels
@@ -98,7 +97,7 @@ void find_peaks(const Device& device, const Planes& blurred, int channels, float
   float* energy = scratch->data();
   device.for_rows(h, w, [=] SPLAT2D_LOOP(int y, int x0, int x1) {
     float* row = energy + static_cast<size_t>(y) * w;
-    energy_row(b + static_cast<size_t>(y) * w + x0, plane, channels, 4 * kPi * scale * scale, x1 - x0, row + x0);
+    energy_row(b + static_cast<size_t>(y) * w + x0, plane, channels, 4 * fit::kPi * scale * scale, x1 - x0, row + x0);
     if (density.levels)
       for (int x = x0; x < x1; ++x) row[x] /= density.at((x + 0.5f) * cell, (y + 0.5f) * cell, scale);
   });
@@ -239,7 +238,7 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
     const float c = std::cos(angle), n = std::sin(angle);
     means.insert(means.end(), {s.x, s.y});
     frames.insert(frames.end(), {c * s1, -n * s2, n * s1, c * s2});
-    const float scale = 2 * std::sqrt(kPi * s1 * s2) * static_cast<float>(options.amplitude) / s.density;
+    const float scale = 2 * std::sqrt(fit::kPi * s1 * s2) * static_cast<float>(options.amplitude) / s.density;
     for (int j = 0; j < C; ++j) {
       float v = 0;
       for (int i = 0; i < C; ++i) v += model_.basis[C * j + i] * s.blurred[i];
