@@ -225,13 +225,14 @@ class Device {
   template <class F>
   void for_each(int64_t count, F f) const {
     if (count)
-      gpu::launch(gpu::run_each<F>, gpu::blocks_of(count, gpu::kLoopThreads), gpu::kLoopThreads, nullptr, count, f);
+      gpu::launch_loop(gpu::run_each<F>, gpu::blocks_of(count, gpu::kLoopThreads), gpu::kLoopThreads, nullptr, count,
+                       f);
   }
 
   // f(row, x0, x1) for pieces [x0, x1) that together are all columns of all rows.
   template <class F>
   void for_rows(int rows, int width, F f) const {
-    gpu::launch(gpu::run_rows<F>, grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f);
+    gpu::launch_loop(gpu::run_rows<F>, grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f);
   }
 
   // The sum of f(i) for i from 0 to count - 1.
@@ -282,8 +283,8 @@ class Device {
     while (true) {
       Array<gpu::Found<T>> found(capacity);
       Array<int> counter(1);
-      gpu::launch(gpu::find_items<T, F>, grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f, found.data(),
-                  capacity, counter.data());
+      gpu::launch_loop(gpu::find_items<T, F>, grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f,
+                       found.data(), capacity, counter.data());
       const int count = counter.host()[0];
       if (count > capacity) {
         capacity = count;
