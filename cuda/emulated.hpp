@@ -2,6 +2,7 @@
 // at every barrier and warp operation. Slow and exact; lets the kernels' own source be tested without a GPU.
 #pragma once
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <ucontext.h>
 
@@ -36,7 +37,8 @@ namespace splat2d::gpu::emulated {
 
 constexpr int kWarp = 32;
 // Beyond it allocation fails as on a full device.
-constexpr size_t kMemory = size_t{1} << 30;
+constexpr size_t kMemory = size_t{1} << 27;
+inline size_t memory_used = 0;
 
 class Block {
  public:
@@ -169,11 +171,14 @@ inline float __expf(float x) { return std::exp(x); }
 
 inline cudaError_t cudaMalloc(void** memory, size_t size) {
   using namespace splat2d::gpu::emulated;
-  if (size > kMemory) return cudaErrorMemoryAllocation;
+  if (size > kMemory - memory_used) return cudaErrorMemoryAllocation;
   *memory = std::malloc(size ? size : 1);
-  return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+  if (!*memory) return cudaErrorMemoryAllocation;
+  memory_used += malloc_usable_size(*memory);
+  return cudaSuccess;
 }
 inline cudaError_t cudaFree(void* memory) {
+  splat2d::gpu::emulated::memory_used -= malloc_usable_size(memory);
   std::free(memory);
   return cudaSuccess;
 }

@@ -117,7 +117,14 @@ def test_encode_writes_the_file_and_one_line(capsys, fitter, photo: Path, tmp_pa
 def test_encode_passes_its_options_on(capsys, fitter, photo: Path, tmp_path: Path, arguments, expected):
     assert run(capsys, "encode", photo, tmp_path / "o.splat", *arguments)[0] == 0
     plain = {"quality": None, "psnr": None, "bpp": None, "size": None, "tune": None}
-    assert fitter["options"] == {**plain, "preset": "default", "seed": 0, "threads": None, "device": "cpu", **expected}
+    assert fitter["options"] == {
+        **plain,
+        "preset": "default",
+        "seed": 0,
+        "threads": None,
+        "device": "cpu",
+        **expected,
+    }
 
 
 def test_encode_json_has_all_figures(capsys, fitter, photo: Path, tmp_path: Path):
