@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 
 #if defined(__CUDACC__)
 #define SPLAT2D_HD __host__ __device__ __forceinline__
@@ -17,6 +18,7 @@ constexpr int kMaxChannels = 4;
 struct Canvas {
   int width;
   int height;
+  SPLAT2D_HD size_t area() const { return static_cast<size_t>(width) * height; }
 };
 
 // A pixel box [x0, x1) x [y0, y1).

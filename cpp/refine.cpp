@@ -84,13 +84,14 @@ struct Refiner::Region {
   Box box;  // pixels that this splat may touch
 };
 
-Refiner::Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, const Saturation& saturation,
-                 const Distortion* distortion, Canvas canvas, int channels, double step, int chroma_step, double cutoff,
-                 int threads)
+Refiner::Refiner(std::vector<int32_t> integers, const Array<float>& negative_target, const Saturation& saturation,
+                 const Distortion* distortion, const Device& device, Canvas canvas, int channels, double step,
+                 int chroma_step, double cutoff)
     : integers_(std::move(integers)),
       negative_target_(&negative_target),
       saturation_(&saturation),
       distortion_(distortion),
+      device_(device),
       residual_(negative_target.size()),
       canvas_(canvas),
       channels_(channels),
@@ -98,7 +99,6 @@ Refiner::Refiner(std::vector<int32_t> integers, const std::vector<float>& negati
       steps_(color_steps(channels, chroma_step)),
       basis_(color_basis(channels)),
       cutoff_(static_cast<float>(cutoff)),
-      threads_(threads),
       changes_(canvas),
       seen_(integers_.size() / width_, kUnseen) {
   for (int c = 0; c < channels; ++c) component_steps_[c] = static_cast<float>(step * steps_.weight[c] / 8.0);
@@ -151,9 +151,9 @@ double Refiner::render() {
     colors.insert(colors.end(), color, color + channels_);
   }
   const Splats s{static_cast<int>(means.size() / 2), channels_, means.data(), conics.data(), colors.data()};
-  const double all = render_forward(s, canvas_, cutoff_, negative_target_->data(), false, residual_.data(), threads_);
-  const double sse = saturation_->clip(all, &residual_, threads_);
-  if (distortion_) levels_ = distortion_->pyramid(residual_.data(), channels_, threads_);
+  const double all = device_.render(s, canvas_, cutoff_, negative_target_->data(), residual_.data());
+  const double sse = saturation_->clip(device_, all, &residual_);
+  if (distortion_) levels_ = distortion_->pyramid(device_, residual_, channels_);
   return sse;
 }
 
@@ -210,7 +210,7 @@ bool Refiner::inside(const Geometry& g, const Box& box) const {
 
 std::vector<float> Refiner::savings() {
   std::vector<float> out(count(), 0.0f);
-#pragma omp parallel for schedule(dynamic, 16) num_threads(threads_) if (threads_ > 1)
+#pragma omp parallel for schedule(dynamic, 16) num_threads(device_.threads()) if (device_.threads() > 1)
   for (int i = 0; i < count(); ++i) {
     const int32_t* q = &integers_[static_cast<size_t>(width_) * i];
     Geometry g;
@@ -452,13 +452,14 @@ RefineResult Refiner::sweep(const SweepPlan& plan, const RateTables& rates) {
   RefineResult total{0, 0};
   std::sort(wide.begin(), wide.end());
   const Region everywhere{{-(1 << 20), -(1 << 20), 1 << 20, 1 << 20}};
-  for (const auto& [key, n] : wide) refine_one(n, plan, rates, everywhere, threads_, &total);
+  for (const auto& [key, n] : wide) refine_one(n, plan, rates, everywhere, device_.threads(), &total);
   for (int color = 0; color < 4; ++color) {
     std::vector<int> list;
     for (int cell = 0; cell < across * down; ++cell)
       if ((cell % across & 1) + 2 * (cell / across & 1) == color && !cells[cell].empty()) list.push_back(cell);
     int changed = 0, removed = 0;
-#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (threads_ > 1) reduction(+ : changed, removed)
+#pragma omp parallel for schedule(dynamic) num_threads(device_.threads()) if (device_.threads() > 1) \
+    reduction(+ : changed, removed)
     for (int i = 0; i < static_cast<int>(list.size()); ++i) {
       auto& entries = cells[list[i]];
       std::sort(entries.begin(), entries.end());

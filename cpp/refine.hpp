@@ -6,7 +6,6 @@
 
 #include "distortion.hpp"
 #include "quantizer.hpp"
-#include "raster.hpp"
 #include "saturation.hpp"
 
 namespace splat2d {
@@ -50,9 +49,9 @@ class Refiner {
  public:
   // integers: [N, C + 5] k, area, aspect, angle, iy, ix; removed splats have all k = 0.
   // negative_target: [C, H, W] background - image; distortion: null for SSE. All are kept by reference.
-  Refiner(std::vector<int32_t> integers, const std::vector<float>& negative_target, const Saturation& saturation,
-          const Distortion* distortion, Canvas canvas, int channels, double step, int chroma_step, double cutoff,
-          int threads);
+  Refiner(std::vector<int32_t> integers, const Array<float>& negative_target, const Saturation& saturation,
+          const Distortion* distortion, const Device& device, Canvas canvas, int channels, double step, int chroma_step,
+          double cutoff);
 
   // One sweep over all splats in random order. The result is the same for any number of threads. With a negative
   // patience no splat is passed over.
@@ -88,18 +87,18 @@ class Refiner {
                   RefineResult* result);
 
   std::vector<int32_t> integers_;
-  const std::vector<float>* negative_target_;
+  const Array<float>* negative_target_;
   const Saturation* saturation_;
   const Distortion* distortion_;
-  std::vector<float> residual_;
-  std::vector<std::vector<float>> levels_;  // the residual at the distortion's levels 1 and up
+  Device device_;
+  Array<float> residual_;
+  std::vector<Array<float>> levels_;  // the residual at the distortion's levels 1 and up
   Canvas canvas_;
   int channels_, width_;
   ColorSteps steps_;
   float component_steps_[kMaxChannels];
   const float* basis_;
   float cutoff_;
-  int threads_;
   ChangeMap changes_;
   std::vector<double> seen_;  // the mean of the changes around each splat when it was visited last
 };

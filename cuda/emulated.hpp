@@ -2,6 +2,8 @@
 // at every barrier and warp operation. Slow and exact; lets the kernels' own source be tested without a GPU.
 #pragma once
 
+#include <malloc.h>
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
@@ -27,13 +29,16 @@ struct dim3 {
 
 using cudaStream_t = void*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+using cudaMemPool_t = void*;
+enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold };
 
 namespace splat2d::gpu::emulated {
 
 constexpr int kWarp = 32;
 // Beyond it allocation fails as on a full device.
-constexpr size_t kMemory = size_t{1} << 30;
+constexpr size_t kMemory = size_t{1} << 27;
+inline size_t memory_used = 0;
 
 class Block {
  public:
@@ -45,27 +50,31 @@ class Block {
     for (int i = 0; i < count; ++i) {
       Fiber& f = fibers_[i];
       if (!f.stack) f.stack.reset(new char[kStack]);
-      f.done = false;
+      f.done = f.started = false;
       getcontext(&f.context);
       f.context.uc_stack.ss_sp = f.stack.get();
       f.context.uc_stack.ss_size = kStack;
-      f.context.uc_link = &main_;
+      f.context.uc_link = nullptr;
       makecontext(&f.context, &Block::enter, 0);
     }
     for (bool running = true; running;) {
       running = false;
       for (int i = 0; i < count; ++i) {
         if (fibers_[i].done) continue;
-        current_ = i;
-        swapcontext(&main_, &fibers_[i].context);
+        give_turn(i);
         running = running || !fibers_[i].done;
       }
     }
   }
+  void run_alone(int count, const std::function<void()>& body) {
+    for (current_ = 0; current_ < count; ++current_) body();
+  }
   int thread() const { return current_; }
   int size() const { return static_cast<int>(fibers_.size()); }
   // All threads that still run come here before any goes on.
-  void barrier() { swapcontext(&fibers_[current_].context, &main_); }
+  void barrier() {
+    if (_setjmp(fibers_[current_].place) == 0) _longjmp(main_, 1);
+  }
   // Publishes a word and waits until all threads have theirs.
   const std::vector<uint32_t>& exchange(uint32_t word) {
     words_[current_] = word;
@@ -81,17 +90,29 @@ class Block {
  private:
   static constexpr size_t kStack = 64 << 10;
   struct Fiber {
-    ucontext_t context;
+    ucontext_t context;  // where it starts
+    jmp_buf place;       // where it waits; jumps are quicker than contexts, which ask the kernel for signal masks
     std::unique_ptr<char[]> stack;
-    bool done = false;
+    bool started, done;
   };
+  // Lets a fiber run up to its next barrier or its end. Not inlined: jumps return into this frame.
+  __attribute__((noinline)) void give_turn(int fiber) {
+    current_ = fiber;
+    if (_setjmp(main_) == 0) resume(&fibers_[fiber]);
+  }
+  static void resume(Fiber* f) {
+    if (f->started) _longjmp(f->place, 1);
+    f->started = true;
+    setcontext(&f->context);
+  }
   static void enter() {
     Block& block = active();
     (*block.body_)();
     block.fibers_[block.current_].done = true;
+    _longjmp(block.main_, 1);
   }
 
-  ucontext_t main_;
+  jmp_buf main_;
   std::vector<Fiber> fibers_;
   std::vector<uint32_t> words_;
   const std::function<void()>* body_ = nullptr;
@@ -138,16 +159,26 @@ inline float __shfl_down_sync(unsigned, float value, unsigned delta) {
   return value;
 }
 
+// One thread runs at a time.
+inline int atomicAdd(int* address, int value) {
+  const int before = *address;
+  *address += value;
+  return before;
+}
+
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline float __expf(float x) { return std::exp(x); }
 
 inline cudaError_t cudaMalloc(void** memory, size_t size) {
   using namespace splat2d::gpu::emulated;
-  if (size > kMemory) return cudaErrorMemoryAllocation;
+  if (size > kMemory - memory_used) return cudaErrorMemoryAllocation;
   *memory = std::malloc(size ? size : 1);
-  return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+  if (!*memory) return cudaErrorMemoryAllocation;
+  memory_used += malloc_usable_size(*memory);
+  return cudaSuccess;
 }
 inline cudaError_t cudaFree(void* memory) {
+  splat2d::gpu::emulated::memory_used -= malloc_usable_size(memory);
   std::free(memory);
   return cudaSuccess;
 }
@@ -155,6 +186,26 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t size, cuda
   std::memcpy(to, from, size);
   return cudaSuccess;
 }
+inline cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind kind) {
+  return cudaMemcpyAsync(to, from, size, kind, nullptr);
+}
+inline cudaError_t cudaMemsetAsync(void* to, int value, size_t size, cudaStream_t) {
+  std::memset(to, value, size);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMallocAsync(void** memory, size_t size, cudaStream_t) { return cudaMalloc(memory, size); }
+inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return cudaFree(memory); }
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
+  *pool = nullptr;
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+inline cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) { return cudaSuccess; }
+inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaDriverGetVersion(int* version) {
@@ -171,16 +222,34 @@ inline const char* cudaGetErrorString(cudaError_t status) {
 
 namespace splat2d::gpu {
 
-template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t, Arguments... arguments) {
-  emulated::grid_size = grid;
-  emulated::block_size = dim3(threads);
+namespace emulated {
+
+inline void for_blocks(dim3 grid, int threads, const std::function<void()>& run) {
+  grid_size = grid;
+  block_size = dim3(threads);
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
-        emulated::block_index = dim3(x, y, z);
-        emulated::Block::active().run(threads, [&] { kernel(static_cast<Parameters>(arguments)...); });
+        block_index = dim3(x, y, z);
+        run();
       }
+}
+
+}  // namespace emulated
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t, Arguments... arguments) {
+  emulated::for_blocks(grid, threads, [&] {
+    emulated::Block::active().run(threads, [&] { kernel(static_cast<Parameters>(arguments)...); });
+  });
+}
+
+// For kernels whose threads neither wait for nor hear from each other: one after another, without fibers.
+template <class... Parameters, class... Arguments>
+void launch_loop(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t, Arguments... arguments) {
+  emulated::for_blocks(grid, threads, [&] {
+    emulated::Block::active().run_alone(threads, [&] { kernel(static_cast<Parameters>(arguments)...); });
+  });
 }
 
 }  // namespace splat2d::gpu
