@@ -215,11 +215,11 @@ def _developed(state: State, planes: Floats, has_alpha: bool, colors: int) -> tu
     coverage = np.clip(planes[-1], 0, 1) if has_alpha else np.ones(planes.shape[1:], np.float32)
     color = np.clip(planes[:-1] if has_alpha else planes, 0, coverage)
     if state.is_recolored:
-        planes = (*np.broadcast_to(color, (3, *coverage.shape)), coverage)
+        sources = (*np.broadcast_to(color, (3, *coverage.shape)), coverage)
         # One after another, so that bytes are the same on every machine.
         color = np.zeros((colors, *coverage.shape), np.float32)
-        for column, plane in zip(state.color[:colors].T.astype(np.float32), planes, strict=True):
-            color += column[:, None, None] * plane
+        for column, source in zip(state.color[:colors].T.astype(np.float32), sources, strict=True):
+            color += column[:, None, None] * source
         color = np.clip(color, 0, coverage)
     if state.opacity != 1:
         color, coverage = color * np.float32(state.opacity), coverage * np.float32(state.opacity)
