@@ -45,7 +45,7 @@ class Layer:
 
     def __repr__(self) -> str:
         """Name, size and edits."""
-        return f"<Layer {self.name!r}: {self.count} splats, edits: {', '.join(self.edits) or 'none'}>"
+        return f"<Layer {self.name!r}: {self.count} splats, edits: {'; '.join(self.edits) or 'none'}>"
 
     @property
     def count(self) -> int:
