@@ -437,8 +437,10 @@ def test_newer_files_are_refused_by_every_edit():
 
 
 def test_plot_of_layers(layered):
-    from splat2d.plot import plot_layers
+    from splat2d.plot import plot_ellipses, plot_layers
 
+    splats = plot_ellipses(layered["cat"].rotate(10).scene, by="tier")
+    assert not np.array_equal(splats, plot_ellipses(layered, by="tier"))
     drawing = plot_layers(layered["cat"].rotate(10).scene)
     assert drawing.shape == (2 * HEIGHT, 2 * WIDTH, 3)
     assert len(np.unique(drawing.reshape(-1, 3), axis=0)) > 100

@@ -47,6 +47,11 @@ class Splats:
         return self.colors.shape[1]
 
     @property
+    def tier(self) -> NDArray[np.intp]:
+        """[N] tier of each splat, 0 the coarsest."""
+        return np.repeat(np.arange(len(self.tier_counts)), self.tier_counts)[: len(self.means)]
+
+    @property
     def has_alpha(self) -> bool:
         """Whether the layer has a coverage of its own; else it covers everything."""
         return self.channels in (2, 4)
