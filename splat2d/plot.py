@@ -27,7 +27,7 @@ _TIER_COLORS = (
 
 
 def plot_ellipses(scene: Scene, *, sigma: float = 1.0, by: str = "sign", scale: float = 2.0) -> np.ndarray:
-    """Return the scene's picture, dimmed, with the outline of every splat.
+    """Return the scene's picture, dimmed, with the outline of every splat of its visible layers.
 
     Args:
         scene: What to draw.
@@ -60,8 +60,14 @@ def plot_ellipses(scene: Scene, *, sigma: float = 1.0, by: str = "sign", scale: 
     # The drawing's size is a whole number of px, so its scale along each axis is known only now;
     # Pillow's coordinates name the centres of px, ours their corners.
     factor = np.array([width / scene.width, height / scene.height])
-    corners = outlines(scene.means, scene.conics, sigma) * factor - 0.5
-    colors = _sign_colors(scene.colors) if by == "sign" else _tier_colors(scene.tier)
+    shown = [layer for layer in scene.layers if layer.visible]
+    shapes = [outlines(*layer.placed(), sigma) for layer in shown]
+    corners = np.concatenate([np.zeros((0, _POINTS + 1, 2)), *shapes]) * factor - 0.5
+    colors = [
+        color
+        for layer in shown
+        for color in (_sign_colors(layer.splats.colors) if by == "sign" else _tier_colors(layer.splats.tier))
+    ]
     low, high = corners.min(axis=1), corners.max(axis=1)
     visible = np.all(np.isfinite(low) & (high >= 0) & (low <= [width, height]), axis=1)
     # The widest first, so that no small outline disappears below a large one.

@@ -52,7 +52,7 @@ class Scene:
         self.notes = document.container.notes
         first = self._decoded[0]
         self.means, self.conics, self.colors = first.means, first.conics, first.colors
-        self.tier = np.repeat(np.arange(len(first.tier_counts)), first.tier_counts)[: len(first.means)]
+        self.tier = first.tier
         counts = [layer.tier_counts for layer in document.container.stack]
         self.tier_counts = tuple(map(sum, zip(*counts, strict=True)))
 

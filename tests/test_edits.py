@@ -349,6 +349,8 @@ def test_composed_state_is_the_product_of_its_edits():
     expected = (expected - 1) * [2, 0.5] + 1 + [3, 4]
     assert state.apply(point) == pytest.approx(expected)
     assert state.blur == pytest.approx(4 * np.eye(2))
+    turned = Stack.of(["a"], [*steps, (Operation.of("scale", 0, (3, 0.5, 9, 9)),)]).layers[0]
+    assert turned.blur == pytest.approx(np.diag([36, 1]))  # what was blurred is stretched with its blur
 
 
 # Bad input.

@@ -194,6 +194,32 @@ def test_a_layer_without_alpha_covers_everything(layered):
     assert np.abs(moved.render().astype(int) - moved.header.background).max() <= 1
 
 
+@pytest.mark.parametrize("scale", [3, 0.25])
+def test_layers_of_any_splats_are_drawn_where_they_can_be_seen(scale, monkeypatch):
+    """Needles, giants and specks, also far away; only a part of the picture is drawn for each layer."""
+    random = layer("any", 300, width=60, height=50)
+    photo = scene("photo")
+    together = photo.merge(Scene.from_bytes(write(container_of(60, 50, [random]))))
+    for edit in ({"rotate": 33}, {"scale": 0.01}, {"scale": 900}, {"move": [1e6, 0]}, {"blur": 1e4}):
+        edited = together.edited([{"group": "any", **edit}])
+        fast = edited.render_float(scale=scale)
+        whole = (0, 0, fast.shape[1], fast.shape[0])
+        with monkeypatch.context() as patch:
+            patch.setattr("splat2d.layers.compose._block", lambda *_, whole=whole: whole)
+            slow = edited.render_float(scale=scale)
+        assert np.isfinite(fast).all()
+        assert np.abs(fast - slow).max() < 1e-3
+    gone = together["any"].move(1e6, 0).scene
+    assert np.array_equal(gone.render(), photo.render())
+
+
+def test_all_layers_are_drawn_by_the_device(layered, monkeypatch):
+    devices = []
+    monkeypatch.setattr("splat2d.gpu.draw", lambda device, *_, **__: devices.append(device))
+    assert np.array_equal(layered.render(device="cuda"), layered.render())
+    assert devices == ["cuda"] * 3 + ["cpu"] * 3
+
+
 # Taking apart and together.
 
 
@@ -411,8 +437,10 @@ def test_newer_files_are_refused_by_every_edit():
 
 
 def test_plot_of_layers(layered):
-    from splat2d.plot import plot_layers
+    from splat2d.plot import plot_ellipses, plot_layers
 
+    splats = plot_ellipses(layered["cat"].rotate(10).scene, by="tier")
+    assert not np.array_equal(splats, plot_ellipses(layered, by="tier"))
     drawing = plot_layers(layered["cat"].rotate(10).scene)
     assert drawing.shape == (2 * HEIGHT, 2 * WIDTH, 3)
     assert len(np.unique(drawing.reshape(-1, 3), axis=0)) > 100

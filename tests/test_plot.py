@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from splat2d.plot import outlines, plot_ellipses
 
 @dataclass
 class TwoSplats:
-    """A grey canvas with a bright splat on the left and a dark one on the right."""
+    """A grey canvas with a bright splat on the left and a dark one on the right, in one layer."""
 
     width: int = 40
     height: int = 20
@@ -22,6 +23,15 @@ class TwoSplats:
     conics: np.ndarray = field(default_factory=lambda: np.array([[1 / 25, 0, 1 / 25]] * 2, np.float32))
     colors: np.ndarray = field(default_factory=lambda: np.array([[0.5] * 3, [-0.5] * 3], np.float32))
     tier: np.ndarray = field(default_factory=lambda: np.array([0, 3]))
+
+    @property
+    def layers(self) -> list[SimpleNamespace]:
+        splats = SimpleNamespace(colors=self.colors, tier=self.tier)
+        hidden = SimpleNamespace(visible=False)
+        return [
+            hidden,
+            SimpleNamespace(visible=True, splats=splats, placed=lambda: (self.means, self.conics)),
+        ]
 
     def render(self, *, scale: float | None = None) -> np.ndarray:
         side = scale or 1

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.layers.stack import State
-from splat2d.render import View, render
+from splat2d.render import CUTOFF, View, render
 
 _BAND = 1 << 22  # px that are composited at a time
+_EDGE = 6  # standard deviations beyond which a blurred edge is flat
 
 Floats = NDArray[np.float32]
 
@@ -44,6 +45,11 @@ class Splats:
     def channels(self) -> int:
         """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
         return self.colors.shape[1]
+
+    @property
+    def tier(self) -> NDArray[np.intp]:
+        """[N] tier of each splat, 0 the coarsest."""
+        return np.repeat(np.arange(len(self.tier_counts)), self.tier_counts)[: len(self.means)]
 
     @property
     def has_alpha(self) -> bool:
@@ -95,14 +101,17 @@ def compose(
     for top in range(0, view.height, rows):
         height = min(rows, view.height - top)
         window = view if height == view.height else view.window(0, top, view.width, height)
-        band = out[:, top : top + height]
         for state, splats in shown[bottom:]:
-            planes = draw(state, splats, window, threads=threads, device=device)
+            x, y, w, h = _block(state, splats, window)
+            if not w * h:
+                continue
+            planes = draw(state, splats, window.window(x, y, w, h), threads=threads, device=device)
             color, coverage = _developed(state, planes, splats.has_alpha, 3 if channels >= 3 else 1)
-            band *= 1 - coverage
-            band[: len(color)] += color
+            block = out[:, top + y : top + y + h, x : x + w]
+            block *= 1 - coverage
+            block[: len(color)] += color
             if channels in (2, 4):
-                band[-1] += coverage
+                block[-1] += coverage
     return out
 
 
@@ -176,6 +185,29 @@ def _footprint(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return (vectors * np.maximum(values, 0)) @ vectors.T / 12
 
 
+def _block(state: State, splats: Splats, view: View) -> tuple[int, int, int, int]:
+    """Left, top, width and height, target px, of the part of a view that a layer can cover."""
+    if not splats.has_alpha:
+        return 0, 0, view.width, view.height
+    means, conics, colors = place(state, splats, view)
+    # Neither do splats cover that `render` drops, since float32 cannot hold their shape.
+    det = conics[:, 0] * conics[:, 2] - conics[:, 1] ** 2
+    covering = (colors[:, -1] > 0) & (det > 0) & np.isfinite(det)
+    reach = np.sqrt(CUTOFF * conics[covering][:, [2, 0]] / det[covering, None])
+    low, high = [means[covering] - reach], [means[covering] + reach]
+    if splats.background[-1]:
+        scale = np.array([view.scale_x, view.scale_y])
+        corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * splats.size
+        corners = (corners @ state.matrix.T + state.offset - [view.x, view.y]) * scale
+        reach = 1 + _EDGE * np.sqrt(np.diag(state.blur)) * scale
+        low, high = [*low, corners - reach], [*high, corners + reach]
+    size = (view.width, view.height)
+    # A beginning above all and an end below all, for layers that cover nothing.
+    left, top = np.clip(np.floor(np.vstack([*low, [size]]).min(0)), 0, size).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(np.vstack([*high, [(0, 0)]]).max(0)), 0, size).astype(int).tolist()
+    return left, top, max(right - left, 0), max(bottom - top, 0)
+
+
 def _canvas(state: State, size: tuple[int, int], view: View) -> Floats:
     """How much of each target px [H, W] a layer's canvas covers, its edges blurred as the layer is.
 
@@ -197,7 +229,7 @@ def _canvas(state: State, size: tuple[int, int], view: View) -> Floats:
 
 def _edge(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """A step at 0, averaged over one px and blurred, at distances in target px."""
-    reach = 0.5 + 6 * sigma
+    reach = 0.5 + _EDGE * sigma
     knots = np.linspace(-reach, reach, 4097 if sigma else 2)
     if not sigma:
         return np.interp(distance, knots, [0.0, 1.0])
@@ -215,11 +247,11 @@ def _developed(state: State, planes: Floats, has_alpha: bool, colors: int) -> tu
     coverage = np.clip(planes[-1], 0, 1) if has_alpha else np.ones(planes.shape[1:], np.float32)
     color = np.clip(planes[:-1] if has_alpha else planes, 0, coverage)
     if state.is_recolored:
-        planes = (*np.broadcast_to(color, (3, *coverage.shape)), coverage)
+        sources = (*np.broadcast_to(color, (3, *coverage.shape)), coverage)
         # One after another, so that bytes are the same on every machine.
         color = np.zeros((colors, *coverage.shape), np.float32)
-        for column, plane in zip(state.color[:colors].T.astype(np.float32), planes, strict=True):
-            color += column[:, None, None] * plane
+        for column, source in zip(state.color[:colors].T.astype(np.float32), sources, strict=True):
+            color += column[:, None, None] * source
         color = np.clip(color, 0, coverage)
     if state.opacity != 1:
         color, coverage = color * np.float32(state.opacity), coverage * np.float32(state.opacity)

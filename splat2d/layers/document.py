@@ -145,7 +145,8 @@ class Document:
         if not w * h:
             return 0.0, 0.0, 0.0, 0.0
         corners = np.array([(x, y), (x + w, y), (x, y + h), (x + w, y + h)]) @ state.matrix.T + state.offset
-        reach = np.sqrt(np.diag(state.blur))
+        has_alpha = self.coded(state).header.channels in (2, 4)
+        reach = np.sqrt(np.diag(state.blur)) * has_alpha
         low, high = corners.min(0) - reach, corners.max(0) + reach
         return tuple(np.concatenate([low, high - low]).tolist())
 

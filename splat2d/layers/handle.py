@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.layers.compose import Splats, draw
+from splat2d.layers.compose import Splats, draw, place
 from splat2d.layers.document import Bounds
 from splat2d.layers.script import Entry
 from splat2d.layers.stack import State
@@ -45,7 +45,7 @@ class Layer:
 
     def __repr__(self) -> str:
         """Name, size and edits."""
-        return f"<Layer {self.name!r}: {self.count} splats, edits: {', '.join(self.edits) or 'none'}>"
+        return f"<Layer {self.name!r}: {self.count} splats, edits: {'; '.join(self.edits) or 'none'}>"
 
     @property
     def count(self) -> int:
@@ -56,6 +56,12 @@ class Layer:
     def splats(self) -> Splats:
         """Its splats as they are coded: means, conics, colors, background and tier_counts, without edits."""
         return self._splats
+
+    def placed(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Means [N, 2] in px and conics [N, 3] in px^-2 as edited, on the scene's canvas."""
+        if not self._state.is_placed:
+            return self._splats.means, self._splats.conics
+        return place(self._state, self._splats, View.whole(self.scene.width, self.scene.height))[:2]
 
     @property
     def visible(self) -> bool:
