@@ -32,8 +32,9 @@ struct Density {
   int levels = 0;                       // 0: the distortion is SSE
   Plane planes[kMaxLevels][kAverages];  // of level l, averaged over 2^m of its pixels
 
-  // Of a round Gaussian-like splat of this standard deviation (px) at (x, y), about.
-  SPLAT2D_HD float at(float x, float y, float deviation) const;
+  // Of a round Gaussian-like splat of this standard deviation (px) at (x, y), about; `finest`, when not null, is the
+  // mean of the finest level's weights under it.
+  SPLAT2D_HD float at(float x, float y, float deviation, const float* finest = nullptr) const;
   // Of a splat's mean [2] and factor [4].
   SPLAT2D_HD float at(const float* mean, const float* l) const {
     return levels ? at(mean[0], mean[1], sqrtf(fabsf(l[0] * l[3] - l[1] * l[2]))) : 1.0f;
@@ -51,6 +52,7 @@ class Distortion {
   int levels() const { return density_.levels; }
   Canvas canvas(int level) const { return density_.planes[level][0].canvas; }
   const float* weights(int level) const { return density_.planes[level][0].weights; }
+  const Array<float>& finest() const { return planes_[0]; }
   const Density& density() const { return density_; }
 
   // The error [C, H, W] at levels 1 and up.
@@ -67,7 +69,7 @@ class Distortion {
 // That of SSE for null.
 inline Density density_of(const Distortion* distortion) { return distortion ? distortion->density() : Density{}; }
 
-SPLAT2D_HD float Density::at(float x, float y, float deviation) const {
+SPLAT2D_HD float Density::at(float x, float y, float deviation, const float* finest) const {
   constexpr float kLeastPart = 0.2f, kLeastDensity = 1e-4f;
   if (!levels) return 1.0f;
   const float variance = deviation * deviation;
@@ -80,8 +82,8 @@ SPLAT2D_HD float Density::at(float x, float y, float deviation) const {
     const float scale = 1.0f / static_cast<float>(1 << (l + average));
     const int ix = within(static_cast<int>(x * scale), 0, plane.canvas.width - 1);
     const int iy = within(static_cast<int>(y * scale), 0, plane.canvas.height - 1);
-    const float part =
-        plane.weights[static_cast<size_t>(iy) * plane.canvas.width + ix] * variance / (variance + level_variance(l));
+    const float mean = l == 0 && finest ? *finest : plane.weights[static_cast<size_t>(iy) * plane.canvas.width + ix];
+    const float part = mean * variance / (variance + level_variance(l));
     sum += part;
     positive += part > 0 ? part : 0.0f;
   }

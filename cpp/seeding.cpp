@@ -65,7 +65,7 @@ void blur(const Device& device, const Planes& in, int channels, float sigma, Arr
   const Canvas size = in.size;
   out->size = size;
   out->data.resize(in.data.size());
-  scratch->resize(in.data.size());
+  scratch->resize(std::max(scratch->size(), in.data.size()));
   const int w = size.width, h = size.height;
   const float *from = in.data.data(), *weight = weights.data() + radius;
   float *columns = scratch->data(), *to = out->data.data();
@@ -87,9 +87,10 @@ void blur(const Device& device, const Planes& in, int channels, float sigma, Arr
   });
 }
 
-// The peaks of one scale, row by row; `scratch` has room for a plane.
+// The peaks of one scale, row by row; `loads` [H, W]: the mean of the finest weights under a splat at each pixel, null
+// for SSE; `scratch` has room for a plane.
 void find_peaks(const Device& device, const Planes& blurred, int channels, float scale, float cell, float threshold,
-                const Density& density, Array<float>* scratch, std::vector<Candidate>* found) {
+                const Density& density, const float* loads, Array<float>* scratch, std::vector<Candidate>* found) {
   const int w = blurred.size.width, h = blurred.size.height;
   const int radius = std::max(1, static_cast<int>(std::lround(0.8f * scale / cell)));
   const size_t plane = blurred.size.area();
@@ -99,7 +100,8 @@ void find_peaks(const Device& device, const Planes& blurred, int channels, float
     float* row = energy + static_cast<size_t>(y) * w;
     energy_row(b + static_cast<size_t>(y) * w + x0, plane, channels, 4 * fit::kPi * scale * scale, x1 - x0, row + x0);
     if (density.levels)
-      for (int x = x0; x < x1; ++x) row[x] /= density.at((x + 0.5f) * cell, (y + 0.5f) * cell, scale);
+      for (int x = x0; x < x1; ++x)
+        row[x] /= density.at((x + 0.5f) * cell, (y + 0.5f) * cell, scale, loads + static_cast<size_t>(y) * w + x);
   });
   const auto peaks = device.collect<Candidate>(h, w, [=] SPLAT2D_LOOP(int y, int x, Candidate* out) {
     const size_t at = static_cast<size_t>(y) * w + x;
@@ -113,7 +115,7 @@ void find_peaks(const Device& device, const Planes& blurred, int channels, float
     k.x = (x + 0.5f) * cell;
     k.y = (y + 0.5f) * cell;
     k.scale = scale;
-    k.density = density.at(k.x, k.y, scale);
+    k.density = density.at(k.x, k.y, scale, loads ? loads + at : nullptr);
     float length = 0;
     for (int c = 0; c < channels; ++c) {
       k.blurred[c] = b[c * plane + at];
@@ -199,20 +201,25 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
   const int C = channels_;
   const Density density = density_of(distortion_.get());
   Planes grid = negated(device_, canvas_, error()), blurred;
+  // Weights may change from pixel to pixel: blurred as the error is, they turn it into a mean, which no seed exceeds.
+  Planes weights{canvas_, {}}, loads;
+  if (density.levels) weights.data = distortion_->finest().copy();
   Array<float> scratch;
   std::vector<Candidate> found;
   float cell = 1;
   for (double scale = options.smallest; scale <= options.largest; scale *= options.ratio) {
     while (scale / cell > kGridScale && cell < kCoarsest && std::min(grid.size.width, grid.size.height) >= 8) {
       grid = halve(device_, grid, C);
+      if (density.levels) weights = halve(device_, weights, 1);
       cell *= 2;
     }
     const double on_grid = scale / cell;
     // Averaging has already blurred a coarser grid by a pixel's variance.
     const double sigma = std::sqrt(std::max(on_grid * on_grid - (cell == 1 ? 0.0 : 1.0 / 12), 0.2));
     blur(device_, grid, C, static_cast<float>(sigma), &scratch, &blurred);
+    if (density.levels) blur(device_, weights, 1, static_cast<float>(sigma), &scratch, &loads);
     find_peaks(device_, blurred, C, static_cast<float>(scale), cell, static_cast<float>(options.threshold), density,
-               &scratch, &found);
+               loads.data.data(), &scratch, &found);
   }
   std::vector<Candidate> seeds = suppress(std::move(found), canvas_, static_cast<float>(options.separation));
   const int candidates = static_cast<int>(seeds.size());

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from splat2d import gpu
 from splat2d._backend import thread_count
-from splat2d.codec.coder import Encoder
-from splat2d.codec.container import MAX_SIDE, STEP_BIAS, STEP_SHIFT, Container, Header, step_of, write
-from splat2d.codec.splats import Layout, code_splats
+from splat2d.codec.container import MAX_SIDE, PICTURE, STEP_BIAS, STEP_SHIFT, Header, step_of, write
 from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError, TargetError
 from splat2d.fit.config import FitConfig, load_config
-from splat2d.fit.fitter import OnProgress, PictureFit, Refined, background_of, psnr_of
+from splat2d.fit.fitter import OnProgress, background_of, psnr_of
+from splat2d.fit.layers import FittedLayer, LayersFit, RefinedLayers
+from splat2d.fit.objects import LayerTarget, cut
+from splat2d.layers.coded import code_layer, container_of
 from splat2d.pictures import Picture
 from splat2d.scene import Scene
 
@@ -51,6 +52,7 @@ class Encoded:
         quality: as asked, or None when another target was given.
         bits: ideal code length of each attribute, in bits.
         device: that fitted it, "cpu" or "cuda".
+        warnings: about the masks.
     """
 
     data: bytes
@@ -61,6 +63,7 @@ class Encoded:
     quality: int | None
     bits: dict[str, float]
     device: str
+    warnings: tuple[str, ...] = ()
 
 
 def step_code(step: float) -> int:
@@ -110,20 +113,20 @@ class _Writer:
         self.threads = threads
         self.bits: dict[str, float] = {}
 
-    def write(
-        self, integers: NDArray[np.int32], step: int, background: tuple[int, ...], quality: int | None
-    ) -> bytes:
-        """The file of integers [N, C + 5]; keeps the code length of each attribute."""
-        c, h, w = self.picture.pixels.shape
-        layout = Layout.of(integers, w, h, self.chroma_step, step)
-        coder = Encoder()
-        code_splats(coder, layout, integers, threads=self.threads)
-        self.bits = dict(coder.bits)
-        header = Header(w, h, c, step, self.chroma_step, quality or 0, background)
-        return write(Container(header, layout.tier_counts, coder.to_bytes(), self.picture.notes))
+    def write(self, layers: Sequence[FittedLayer], step: int, quality: int | None) -> bytes:
+        """The file of layers, back to front; keeps the code length of each attribute."""
+        _, height, width = self.picture.pixels.shape
+        self.bits = {}
+        coded = []
+        for layer in layers:
+            channels = len(layer.background)
+            header = Header(width, height, channels, step, self.chroma_step, quality or 0, layer.background)
+            coded.append(code_layer(layer.name, header, layer.integers, threads=self.threads, bits=self.bits))
+        return write(container_of(width, height, coded, self.picture.notes))
 
-    def measured(self, data: bytes, code: int, splats: int) -> _File:
+    def measured(self, data: bytes, code: int, layers: Sequence[FittedLayer]) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
+        splats = sum(len(layer.integers) for layer in layers)
         rendered = Scene.from_bytes(data, threads=self.threads).render(threads=self.threads)
         return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits)
 
@@ -184,6 +187,7 @@ def encode_picture(
     threads: int | None = None,
     progress: OnProgress | None = None,
     device: str = "cpu",
+    masks: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Encoded:
     """Encode a picture.
 
@@ -201,6 +205,8 @@ def encode_picture(
         progress: called after each step of the optimiser.
         device: "cpu"; "cuda" to fit on an NVIDIA GPU; "auto" for the GPU where there is one. Devices round
             otherwise, so their files differ a little.
+        masks: coverage [H, W] in [0, 1] of objects, back to front, by name; each becomes a layer in front of
+            the background, which is called "picture". A mask of two levels is softened by a pixel.
 
     Raises:
         BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
@@ -229,6 +235,9 @@ def encode_picture(
         raise ConfigError(f"size is {size} bytes, expected at least 1")
     if psnr is not None and not 1 <= psnr <= 90:
         raise ConfigError(f"psnr is {psnr} dB, expected 1 to 90")
+    targets, warnings = [LayerTarget(PICTURE, picture.pixels)], []
+    if masks is not None:
+        targets, warnings = cut(picture.pixels, masks)
     target = None if size is None and psnr is None else _Target(size, psnr)
     if target is None:
         quality = DEFAULT_QUALITY if quality is None else quality
@@ -236,10 +245,8 @@ def encode_picture(
             raise ConfigError(f"quality is {quality}, expected 1 to 100")
 
     def fitted(cuda: bool) -> _File:
-        fit = partial(
-            PictureFit, picture.pixels, config, threads=workers, seed=seed, on_progress=progress, cuda=cuda
-        )
-        return _reach(target, writer, fit) if target else _at_quality(quality or 0, writer, fit)
+        fit = partial(LayersFit, targets, config, threads=workers, seed=seed, on_progress=progress, cuda=cuda)
+        return _reach(target, writer, targets, fit) if target else _at_quality(quality or 0, writer, fit)
 
     cuda = gpu.choose(device)
     try:
@@ -259,22 +266,24 @@ def encode_picture(
         quality,
         file.bits,
         "cuda" if cuda else "cpu",
+        tuple(warnings),
     )
 
 
-def _at_quality(quality: int, writer: _Writer, fit: Callable[..., PictureFit]) -> _File:
+def _at_quality(quality: int, writer: _Writer, fit: Callable[..., LayersFit]) -> _File:
     """Fit at the step of a quality."""
     code = step_code(quality_step(quality))
-    fitted = fit(step=step_of(code))
-    integers = fitted.refined().integers()
-    return writer.measured(writer.write(integers, code, fitted.background, quality), code, len(integers))
+    layers = fit(step=step_of(code)).refined().layers()
+    return writer.measured(writer.write(layers, code, quality), code, layers)
 
 
-def _reach(target: _Target, writer: _Writer, start: Callable[..., PictureFit]) -> _File:
+def _reach(
+    target: _Target, writer: _Writer, targets: Sequence[LayerTarget], start: Callable[..., LayersFit]
+) -> _File:
     """Fit with D under control, then correct D until the file lies in the target's window."""
     picture = writer.picture
     samples = picture.pixels.size
-    background_only = _background_only(writer)
+    background_only = _background_only(writer, targets)
     if target.size is not None and target.size < len(background_only):
         raise TargetError(
             f"{target.size} bytes cannot be reached: the smallest file of this picture has "
@@ -293,10 +302,10 @@ def _reach(target: _Target, writer: _Writer, start: Callable[..., PictureFit]) -
         code = step_code(fit.step)
         fit.set_step(step_of(code))
         refined = fit.refined()
-        data = writer.write(refined.integers(), code, fit.background, None)
+        data = writer.write(refined.layers(), code, None)
         if target.size is not None and target.size < len(data) <= 1.12 * target.size:
             data = _trim(data, refined, writer, fit, code, target.size)
-        file = writer.measured(data, code, len(refined.integers()))
+        file = writer.measured(data, code, refined.layers())
         tried.append(file)
         if target.met(len(data), file.psnr) or attempt == CORRECTIONS:
             break
@@ -345,24 +354,28 @@ def _first_step(target: _Target, picture: Picture) -> float:
     return min(max(step, step_of(STEP_CODES[0])), step_of(STEP_CODES[1]))
 
 
-def _background_only(writer: _Writer) -> bytes:
+def _background_only(writer: _Writer, targets: Sequence[LayerTarget]) -> bytes:
     """The smallest file: no splats at all."""
-    pixels = writer.picture.pixels
-    none = np.zeros((0, len(pixels) + 5), np.int32)
-    return writer.write(none, STEP_BIAS, background_of(pixels), None)
+    layers = []
+    for target in targets:
+        none = np.zeros((0, len(target.pixels) + 5), np.int32)
+        layers.append(FittedLayer(target.name, target.background or background_of(target.pixels), none))
+    return writer.write(layers, STEP_BIAS, None)
 
 
-def _trim(data: bytes, refined: Refined, writer: _Writer, fit: PictureFit, code: int, size: int) -> bytes:
+def _trim(
+    data: bytes, refined: RefinedLayers, writer: _Writer, fit: LayersFit, code: int, size: int
+) -> bytes:
     """Bring a slightly too large file under `size`: dearer bits first, then the least useful splats go."""
     for number in range(2):
         if len(data) <= size:
             break
         refined.sweep(fit.lmbda * (len(data) / (AIM * size)) ** 2, 100 + number, patience=-1)
-        data = writer.write(refined.integers(), code, fit.background, None)
+        data = writer.write(refined.layers(), code, None)
     for _ in range(8):
         if len(data) <= size:
             break
-        bits = 8 * len(data) / max(len(refined.integers()), 1)
+        bits = 8 * len(data) / max(sum(len(layer.integers) for layer in refined.layers()), 1)
         refined.drop(math.ceil(8 * (len(data) - size * 0.998) / bits))
-        data = writer.write(refined.integers(), code, fit.background, None)
+        data = writer.write(refined.layers(), code, None)
     return data

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from splat2d._backend import core
 from splat2d.fit.config import FitConfig
-from splat2d.fit.perceptual import half_weights, ms_ssim_weights
+from splat2d.fit.perceptual import half_weights, ms_ssim_weights, weighed
 from splat2d.fit.rates import rate_tables
 from splat2d.render import CUTOFF
 
@@ -86,6 +86,8 @@ class PictureFit:
         pixels: [C, H, W] float32 in [0, 1], premultiplied.
         config: effort.
         step: D.
+        weights: [H, W] of squared errors; None for one everywhere.
+        background: base colour in bytes, one a channel; None for the mean colour.
         threads: of the native core; the result does not depend on it.
         seed: of the refinement's order.
         on_progress: called a few times a second.
@@ -103,6 +105,8 @@ class PictureFit:
         config: FitConfig,
         step: float,
         *,
+        weights: NDArray[np.float32] | None = None,
+        background: tuple[int, ...] | None = None,
         threads: int = 1,
         seed: int = 0,
         on_progress: OnProgress | None = None,
@@ -116,8 +120,10 @@ class PictureFit:
         self.step = step
         self.threads = threads
         self.seed = seed
-        self.background = background_of(pixels)
+        self.background = background_of(pixels) if background is None else background
         self._weights = ms_ssim_weights(pixels) if config.tune == "ms-ssim" else None
+        if weights is not None:
+            self._weights = [weights] if self._weights is None else weighed(self._weights, weights)
         self._on_progress = on_progress
         self._work = share_of_work
         self._control = control

@@ -136,6 +136,18 @@ def ms_ssim_weights(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     return [np.ascontiguousarray(w * factor, np.float32) for w in bounded(weights)]
 
 
+def weighed(
+    weights: list[NDArray[np.float32]],
+    plane: NDArray[np.float32],  # [H, W]
+) -> list[NDArray[np.float32]]:
+    """Weights of all levels times those of each pixel."""
+    out = []
+    for level in weights:
+        out.append(np.ascontiguousarray(level * plane))
+        plane = halved(plane)
+    return out
+
+
 def half_weights(weights: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """The weights for the picture at half its size (an odd last row or column left out)."""
     height, width = (n // 2 for n in weights[0].shape)

@@ -56,7 +56,12 @@ def splats_of(integers: NDArray[np.int32], header: Header, tier_counts: tuple[in
 
 
 def code_layer(
-    name: str, header: Header, integers: NDArray[np.int32], *, threads: int | None = None
+    name: str,
+    header: Header,
+    integers: NDArray[np.int32],
+    *,
+    threads: int | None = None,
+    bits: dict[str, float] | None = None,
 ) -> CodedLayer:
     """Code a layer, for example one of several fits.
 
@@ -65,6 +70,7 @@ def code_layer(
         header: the layer's canvas, channels, steps and base colour.
         integers: [N, C + 5], in any order.
         threads: of the native core; None uses all cores.
+        bits: the code length of each attribute is added here.
 
     Returns:
         The layer, to be put into a file with `container_of` and `write`.
@@ -72,6 +78,9 @@ def code_layer(
     layout = Layout.of(integers, header.width, header.height, header.chroma_step, header.step_code)
     coder = Encoder()
     code_splats(coder, layout, integers, threads=thread_count(threads))
+    if bits is not None:
+        for attribute, length in coder.bits.items():
+            bits[attribute] = bits.get(attribute, 0.0) + length
     box = visible_box(splats_of(integers, header, layout.tier_counts), header, threads=threads)
     return CodedLayer(name, header, layout.tier_counts, coder.to_bytes(), box)
 
