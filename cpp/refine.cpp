@@ -114,7 +114,7 @@ bool Refiner::build(const int32_t* q, Geometry* g) const {
   constexpr double kOne = 1.0 / (1 << kPositionBits);
   g->mean[0] = static_cast<float>(static_cast<double>(g->lattice.x(q[C + 4], q[C + 3])) * kOne - kMargin);
   g->mean[1] = static_cast<float>(static_cast<double>(g->lattice.y(q[C + 3])) * kOne - kMargin);
-  const double leaf = std::exp2(kLeafLog2[tier_of(r, q[C])]);
+  const double leaf = std::exp2(leaf_log2(tier_of(r, q[C])));
   g->rate_area = static_cast<float>(std::min(g->lattice.area(), leaf));
   return true;
 }
