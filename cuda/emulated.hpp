@@ -271,6 +271,11 @@ inline const char* cudaGetErrorString(cudaError_t status) {
 
 namespace splat2d::gpu {
 
+// For tests: the blocks of a launch run from the last to the first, which must change nothing.
+extern "C" {
+__attribute__((visibility("default"))) inline bool splat2d_emulated_backwards = false;
+}
+
 namespace emulated {
 
 inline void for_blocks(dim3 grid, int threads, const std::function<void()>& run) {
@@ -279,7 +284,7 @@ inline void for_blocks(dim3 grid, int threads, const std::function<void()>& run)
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
-        block_index = dim3(x, y, z);
+        block_index = splat2d_emulated_backwards ? dim3(grid.x - 1 - x, grid.y - 1 - y, grid.z - 1 - z) : dim3(x, y, z);
         run();
       }
 }

@@ -174,7 +174,9 @@ class Refiner:
         self._shape = integers.shape
         integers = np.ascontiguousarray(integers, np.int32)
         options = len(integers), step, chroma_step, cutoff
-        self._library.call("refiner_open", fitter._handle, _address(integers), *options, ctypes.byref(self._handle))
+        self._library.call(
+            "refiner_open", fitter._handle, _address(integers), *options, ctypes.byref(self._handle)
+        )
 
     def __del__(self) -> None:
         """Free the memory."""
@@ -199,7 +201,9 @@ class Refiner:
         changed, removed = ctypes.c_int(), ctypes.c_int()
         tables = [np.ascontiguousarray(a, np.float32) for a in (color, area, aspect)]
         options = position, seed, patience, pairs
-        self._call("sweep", lmbda, *map(_address, tables), *options, ctypes.byref(changed), ctypes.byref(removed))
+        self._call(
+            "sweep", lmbda, *map(_address, tables), *options, ctypes.byref(changed), ctypes.byref(removed)
+        )
         return changed.value, removed.value
 
     def integers(self) -> NDArray[np.int32]:
