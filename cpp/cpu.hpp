@@ -71,10 +71,10 @@ class Team {
   void share(int count, F f) const {
     for (int i = 0; i < count; ++i) f(i);
   }
-  // f(lanes, i) for i from 0 to count - 1, in any order.
+  // f(lanes, i) for i from 0 to count - 1, in any order; each looks at about so many pixels.
   template <class F>
-  void each(int count, F f) const {
-#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (threads_ > 1)
+  void each(int count, size_t pixels, F f) const {
+#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (threads_ > 1 && pixels > kSerial)
     for (int i = 0; i < count; ++i) f(Lanes(), i);
   }
   // picture += color g
@@ -83,6 +83,8 @@ class Team {
   }
 
  private:
+  static constexpr size_t kSerial = 4096;  // smaller things are not worth a second thread
+
   int threads_;
 };
 

@@ -90,7 +90,7 @@ std::vector<float> Refiner::savings() {
   const int32_t* rows = integers_.data();
   float* to = out.data();
   device_.for_teams<int>(count(), [=] SPLAT2D_LOOP(const Team& team, int64_t i, int*) {
-    team.each(1, [&](const Lanes& lanes, int) {
+    team.each(1, 0, [&](const Lanes& lanes, int) {
       const float saved = refine::saving(lanes, m, rows + i * m.width());
       if (lanes.first()) to[i] = saved;
     });

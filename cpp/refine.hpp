@@ -21,6 +21,7 @@ class Refiner {
   Refiner(std::vector<int32_t> integers, const Array<float>& negative_target, const Saturation& saturation,
           const Distortion* distortion, const Device& device, Canvas canvas, int channels, double step, int chroma_step,
           double cutoff);
+  Refiner(const Refiner&) = delete;
 
   // One sweep over all splats in random order. The result is the same for any number of threads. With a negative
   // patience no splat is passed over. The tables are of this machine's memory.

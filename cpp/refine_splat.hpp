@@ -462,9 +462,11 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
   team.once([&] { begin(m, q, notes); });
   if (!notes->there) return;
   add(team, m, notes->start, notes->color);
+  const Box box = bounding_box(notes->start.mean, notes->start.shape.conic, m.cutoff, m.level[0].canvas);
+  const size_t pixels = static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
   const auto try_moves = [&](int first, int end) {
     team.share(end - first, [&](int i) { propose_move(m, *notes, reach, first + i, &notes->moves[first + i]); });
-    team.each(end - first, [&](const Lanes& lanes, int i) {
+    team.each(end - first, pixels, [&](const Lanes& lanes, int i) {
       weigh(lanes, m, plan, rates, q, &notes->moves[first + i], first + i == 0 ? notes->free : nullptr);
     });
   };

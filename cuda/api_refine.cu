@@ -22,7 +22,8 @@ void copy_out(const std::vector<T>& values, T* out) {
 
 }  // namespace
 
-// integers [count, C + 5] of this machine's memory are copied; the fitter, whose picture this refers to, must outlive it.
+// integers [count, C + 5] of this machine's memory are copied; the fitter, whose picture this refers to, must outlive
+// it.
 SPLAT2D_EXPORT int splat2d_cuda_refiner_open(void* fitter, const int32_t* integers, int count, double step,
                                              int chroma_step, double cutoff, void** refiner) {
   return guarded([&] {

@@ -88,9 +88,9 @@ class Team {
     for (int i = threadIdx.x; i < count; i += kThreads) f(i);
     __syncthreads();
   }
-  // f(lanes, i) for i from 0 to count - 1, in any order.
+  // f(lanes, i) for i from 0 to count - 1, in any order; each looks at about so many pixels.
   template <class F>
-  __device__ void each(int count, F f) const {
+  __device__ void each(int count, size_t, F f) const {
     for (int i = threadIdx.x / gpu::kWarp; i < count; i += kThreads / gpu::kWarp) f(Lanes(), i);
     __syncthreads();
   }
