@@ -158,8 +158,9 @@ def test_weighed_sweeps_lower_the_distortion_as_the_cores_do(as_the_gpu, chelsea
     assert results[1][-1] < 0.97 * results[1][0]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_splat_alone_becomes_what_the_core_makes_of_it(as_the_gpu, chelsea, channels):
+@pytest.mark.parametrize("channels", [1, 4])
+@pytest.mark.parametrize("lmbda", [LAMBDA, 8 * LAMBDA])
+def test_a_splat_alone_becomes_what_the_core_makes_of_it(as_the_gpu, chelsea, channels, lmbda):
     """And every change lowers J as drawn and counted from scratch."""
     picture = picture_of(chelsea, channels)
     integers, background = fitted(picture), background_of(picture)
@@ -174,10 +175,10 @@ def test_a_splat_alone_becomes_what_the_core_makes_of_it(as_the_gpu, chelsea, ch
         results = []
         for module in (core(), cuda):
             refiner = module.Refiner(alone, fitter_of(module, picture - rest, background), STEP)
-            before = refiner.render() + LAMBDA * bits_of(alone, tables)
-            changed = sum(refiner.sweep(LAMBDA, *tables, 0))
+            before = refiner.render() + lmbda * bits_of(alone, tables)
+            changed = sum(refiner.sweep(lmbda, *tables, 0))
             results.append(refiner.integers())
-            after = refiner.render() + LAMBDA * bits_of(results[-1], tables)
+            after = refiner.render() + lmbda * bits_of(results[-1], tables)
             assert after < before if changed else after == before
             changes += changed
         same += np.array_equal(*results)
