@@ -126,7 +126,7 @@ RefineResult Refiner::sweep(const SweepPlan& plan, const RateTables& rates) {
     to[i].splat = due ? static_cast<int>(i) : kNotDue;
     if (!due) return;
     to[i].key = hash(plan.seed * 0x100000001ull + static_cast<uint64_t>(i));
-    to[i].reach = Device::kManyTeams ? refine::reach_of(m, g, plan.pairs) : refine::likely_reach_of(m, g);
+    to[i].reach = Device::kManyTeams ? refine::reach_of(m, g, plan.pairs) : refine::rough_reach_of(m, g);
     for (int j = 0; j < 2; ++j) to[i].mean[j] = g.mean[j];
   });
   std::vector<Waiting> waiting = candidates.host();

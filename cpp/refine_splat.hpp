@@ -169,44 +169,51 @@ SPLAT2D_LOOP inline Box core(const RefineModel& m, const Geometry& g) {
   return bounding_box(g.mean, g.shape.conic, m.cutoff < kCore ? m.cutoff : kCore, m.level[0].canvas);
 }
 
-// Whether a splat stays within a box at every level.
-SPLAT2D_LOOP inline bool inside(const RefineModel& m, const Geometry& g, const Box& box) {
-  for (int l = 0; l < m.levels; ++l) {
-    const LevelSplat s = seen_at(g, l);
-    const Box b = bounding_box(s.mean, s.conic, m.cutoff, m.level[l].canvas);
-    const int size = 1 << l;
-    if (!b.empty() && (b.x0 * size < box.x0 || b.y0 * size < box.y0 || b.x1 * size > box.x1 || b.y1 * size > box.y1))
-      return false;
-  }
-  return true;
+// The pixels of a level that a splat touches.
+SPLAT2D_LOOP inline Box box_at(const RefineModel& m, const Geometry& g, int level) {
+  const LevelSplat s = seen_at(g, level);
+  return bounding_box(s.mean, s.conic, m.cutoff, m.level[level].canvas);
 }
 
-// The pixels that a splat's moves touch, but for a few that widen it most.
-SPLAT2D_LOOP inline Box reach_of(const RefineModel& m, const Geometry& g, bool pairs) {
-  // A step of the area or the aspect multiplies a variance by up to 2^shape_step; so much a change of place or angle
-  // adds about, too.
-  constexpr float kMost = 3.0f;
-  const float step = static_cast<float>(shape_step(g.energy_class)) / 65536.0f, grown = pairs ? 2 * step : step;
-  const float growth = exp2f(grown < kMost ? grown : kMost);
-  float conic[3];
-  for (int i = 0; i < 3; ++i) conic[i] = g.shape.conic[i] / growth;
-  Box reach{0, 0, 0, 0};
+// Grows a box by what a splat touches at any level.
+SPLAT2D_LOOP inline void grow(const RefineModel& m, const Geometry& g, Box* box) {
   for (int l = 0; l < m.levels; ++l) {
-    const LevelSplat s = level_splat(g.mean, conic, l);
-    const Box b = bounding_box(s.mean, s.conic, m.cutoff, m.level[l].canvas);
+    const Box b = box_at(m, g, l);
     if (b.empty()) continue;
-    const int size = 1 << l;
-    const Box wide{b.x0 * size, b.y0 * size, b.x1 * size, b.y1 * size};
-    reach = reach.empty() ? wide
-                          : Box{wide.x0 < reach.x0 ? wide.x0 : reach.x0, wide.y0 < reach.y0 ? wide.y0 : reach.y0,
-                                wide.x1 > reach.x1 ? wide.x1 : reach.x1, wide.y1 > reach.y1 ? wide.y1 : reach.y1};
+    const Box at{b.x0 << l, b.y0 << l, b.x1 << l, b.y1 << l};
+    const bool first = box->empty();
+    if (first || at.x0 < box->x0) box->x0 = at.x0;
+    if (first || at.y0 < box->y0) box->y0 = at.y0;
+    if (first || at.x1 > box->x1) box->x1 = at.x1;
+    if (first || at.y1 > box->y1) box->y1 = at.y1;
   }
+}
+
+// Whether a splat stays within a box at every level.
+SPLAT2D_LOOP inline bool inside(const RefineModel& m, const Geometry& g, const Box& box) {
+  Box own{0, 0, 0, 0};
+  grow(m, g, &own);
+  return own.empty() || (own.x0 >= box.x0 && own.y0 >= box.y0 && own.x1 <= box.x1 && own.y1 <= box.y1);
+}
+
+// The pixels that a splat and its moves touch at any level, but for a few moves that widen it most.
+SPLAT2D_LOOP inline Box reach_of(const RefineModel& m, const Geometry& g, bool pairs) {
+  // A step of the area or the aspect multiplies a variance by up to 2^shape_step; steps of the place or the angle need
+  // no more room than that.
+  constexpr float kMost = 3.0f;  // log2
+  const float step = static_cast<float>(shape_step(g.energy_class)) / 65536.0f, log = pairs ? 2 * step : step;
+  const float growth = exp2f(log < kMost ? log : kMost);
+  Geometry widest = g;
+  for (float& v : widest.shape.conic) v /= growth;
+  Box reach{0, 0, 0, 0};
+  grow(m, g, &reach);
+  grow(m, widest, &reach);
   return reach;
 }
 
-// The same without a limit at the canvas's edges, for a map of splats that are few to share a place: a step up in area
-// or aspect may widen the footprint by a factor of two.
-SPLAT2D_LOOP inline Box likely_reach_of(const RefineModel& m, const Geometry& g) {
+// The same about, for regions so large that few splats miss them: a step up in area or aspect may widen the footprint
+// by a factor of two.
+SPLAT2D_LOOP inline Box rough_reach_of(const RefineModel& m, const Geometry& g) {
   return bounding_box(g.mean, g.shape.conic, 2.0f * m.cutoff, {1 << 20, 1 << 20});
 }
 
@@ -217,8 +224,7 @@ SPLAT2D_LOOP inline void add(const Team& team, const RefineModel& m, const Geome
     const LevelSplat s = seen_at(g, l);
     float shade[kMaxChannels];
     for (int c = 0; c < m.channels; ++c) shade[c] = color[c] * s.height;
-    team.add(make_ellipse(s.mean, s.conic, m.cutoff), bounding_box(s.mean, s.conic, m.cutoff, level.canvas),
-             level.canvas, m.channels, shade, level.residual);
+    team.add(make_ellipse(s.mean, s.conic, m.cutoff), box_at(m, g, l), level.canvas, m.channels, shade, level.residual);
   }
 }
 
@@ -226,8 +232,9 @@ SPLAT2D_LOOP inline void add(const Team& team, const RefineModel& m, const Geome
 SPLAT2D_LOOP inline Projection project(const Lanes& lanes, const RefineModel& m, const Geometry& g) {
   const auto at = [&](const float* mean, const float* conic, int l) {
     const RefineModel::Level& level = m.level[l];
-    return lanes.project(make_ellipse(mean, conic, m.cutoff), bounding_box(mean, conic, m.cutoff, level.canvas),
-                         level.canvas, m.channels, level.residual, level.weights);
+    // In the box that `inside` knows: what others write at the same time must not be read.
+    return lanes.project(make_ellipse(mean, conic, m.cutoff), box_at(m, g, l), level.canvas, m.channels, level.residual,
+                         level.weights);
   };
   if (!m.level[0].weights) return at(g.mean, g.shape.conic, 0);
   Projection out = {};
@@ -462,7 +469,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
   team.once([&] { begin(m, q, notes); });
   if (!notes->there) return;
   add(team, m, notes->start, notes->color);
-  const Box box = bounding_box(notes->start.mean, notes->start.shape.conic, m.cutoff, m.level[0].canvas);
+  const Box box = box_at(m, notes->start, 0);
   const size_t pixels = static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
   const auto try_moves = [&](int first, int end) {
     team.share(end - first, [&](int i) { propose_move(m, *notes, reach, first + i, &notes->moves[first + i]); });

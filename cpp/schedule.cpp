@@ -2,15 +2,16 @@
 
 #include <algorithm>
 
-#include "quantizer.hpp"
+#include "refine_splat.hpp"
 
 namespace splat2d {
 
 namespace {
 
 constexpr int kSquare = 128;  // px
-// Px of a cell that one visit at a time may touch: the change map's, which visits write too.
-constexpr int kShared = 16;
+// Of the canvas, a cell is what one visit at a time may touch; visits write to the cells of the change map, too.
+constexpr int kShared = ChangeMap::kCell;
+static_assert(kSquare % kShared == 0 && kMargin % kShared == 0);
 
 }  // namespace
 

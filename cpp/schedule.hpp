@@ -13,7 +13,7 @@ struct Waiting {
   uint64_t key;
   int splat;
   float mean[2];
-  Box reach;  // px that its moves may touch, all but a few of them
+  Box reach;  // px that its moves touch, but for a few that widen it most
 };
 
 struct Visit {
@@ -37,7 +37,7 @@ Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas);
 
 // For many workers: lines of one visit. A splat goes as soon as all that share a pixel with it and go before it are
 // done, so the result is that of going one by one. Source: A parallel graph coloring heuristic (Jones and Plassmann
-// 1993); here the cells of the change map stand for the edges of the graph.
+// 1993); here small cells of the canvas, each for one visit at a time, stand for the graph's edges.
 Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas);
 
 }  // namespace splat2d
