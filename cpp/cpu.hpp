@@ -35,8 +35,63 @@ class Array {
   std::vector<T> values_;
 };
 
+// Who sees to the pixels of one thing in a team: a thread, whose lanes are those of the kernels.
+class Lanes {
+ public:
+  static constexpr int kCount = 1;  // that share out plain loops
+
+  int lane() const { return 0; }
+  bool first() const { return true; }
+  // The lowest cost of all lanes, and the lowest index that has it.
+  void least(float*, int*) const {}
+  // Inner products of a Gaussian with a picture and with itself, weighed by a plane where there is one.
+  Projection project(const Ellipse& e, Box box, Canvas canvas, int channels, const float* picture,
+                     const float* weights) const {
+    Projection out;
+    if (weights)
+      kernels().project_weighted[channels - 1](e, box, canvas, picture, weights, &out);
+    else
+      kernels().project[channels - 1](e, box, canvas, picture, &out);
+    return out;
+  }
+};
+
+// Who works on one thing together: some threads of the CPU.
+class Team {
+ public:
+  explicit Team(int threads) : threads_(threads) {}
+
+  // f(), by one of them.
+  template <class F>
+  void once(F f) const {
+    f();
+  }
+  // f(i) for i from 0 to count - 1, in any order.
+  template <class F>
+  void share(int count, F f) const {
+    for (int i = 0; i < count; ++i) f(i);
+  }
+  // f(lanes, i) for i from 0 to count - 1, in any order; each looks at about so many pixels.
+  template <class F>
+  void each(int count, size_t pixels, F f) const {
+#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (threads_ > 1 && pixels > kSerial)
+    for (int i = 0; i < count; ++i) f(Lanes(), i);
+  }
+  // picture += color g
+  void add(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, float* picture) const {
+    kernels().add[channels - 1](e, box, canvas, color, picture);
+  }
+
+ private:
+  static constexpr size_t kSerial = 4096;  // smaller things are not worth a second thread
+
+  int threads_;
+};
+
 class Device {
  public:
+  static constexpr bool kManyTeams = false;  // at a time
+
   explicit Device(int threads) : threads_(threads) {}
 
   int threads() const { return threads_; }
@@ -53,6 +108,19 @@ class Device {
   void for_rows(int rows, int width, F f) const {
 #pragma omp parallel for num_threads(threads_) if (threads_ > 1 && static_cast<int64_t>(rows) * width > kSerial)
     for (int row = 0; row < rows; ++row) f(row, 0, width);
+  }
+
+  // f(team, i, &notes) for i from 0 to count - 1, in any order, each by a team of its own with room for notes. All
+  // threads are one team where there is one thing to do.
+  template <class Notes, class F>
+  void for_teams(int64_t count, F f) const {
+#pragma omp parallel num_threads(threads_) if (threads_ > 1 && count > 1)
+    {
+      const Team team(count > 1 ? 1 : threads_);
+      Notes notes;
+#pragma omp for schedule(dynamic)
+      for (int64_t i = 0; i < count; ++i) f(team, i, &notes);
+    }
   }
 
   // The sum of f(i) for i from 0 to count - 1.

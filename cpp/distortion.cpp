@@ -76,16 +76,6 @@ void expand(const Device& device, const float* in, Canvas to, int channels, floa
 
 }  // namespace
 
-LevelSplat level_splat(const float* mean, const float* conic, int level) {
-  const float det = conic[0] * conic[2] - conic[1] * conic[1], added = level_variance(level);
-  const float scale = 1.0f / static_cast<float>(1 << level);
-  // Covariance is (c, -b, a) / det.
-  const float xx = conic[2] / det + added, yy = conic[0] / det + added, xy = -conic[1] / det;
-  const float wide = xx * yy - xy * xy, inverse = 1.0f / (wide * scale * scale);
-  return {
-      {mean[0] * scale, mean[1] * scale}, {yy * inverse, -xy * inverse, xx * inverse}, 1.0f / std::sqrt(wide * det)};
-}
-
 Distortion::Distortion(Canvas canvas, std::vector<std::vector<float>> weights) {
   const Device device(1);
   density_.levels = static_cast<int>(weights.size());

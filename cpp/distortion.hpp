@@ -20,7 +20,14 @@ struct LevelSplat {
   float height;    // of the Gaussian, over its height in the picture
 };
 
-LevelSplat level_splat(const float* mean, const float* conic, int level);
+SPLAT2D_HD LevelSplat level_splat(const float* mean, const float* conic, int level) {
+  const float det = conic[0] * conic[2] - conic[1] * conic[1], added = level_variance(level);
+  const float scale = 1.0f / static_cast<float>(1 << level);
+  // Covariance is (c, -b, a) / det.
+  const float xx = conic[2] / det + added, yy = conic[0] / det + added, xy = -conic[1] / det;
+  const float wide = xx * yy - xy * xy, inverse = 1.0f / (wide * scale * scale);
+  return {{mean[0] * scale, mean[1] * scale}, {yy * inverse, -xy * inverse, xx * inverse}, 1.0f / sqrtf(wide * det)};
+}
 
 // D over SSE of splats, looked up in averages of the weights.
 struct Density {

@@ -32,7 +32,10 @@ struct Ellipse {
   bool valid;
 };
 
-SPLAT2D_HD float clamp(float v, float low, float high) { return v < low ? low : v > high ? high : v; }
+template <class T>
+SPLAT2D_HD T clamp(T v, T low, T high) {
+  return v < low ? low : v > high ? high : v;
+}
 
 SPLAT2D_HD bool is_finite(float v) { return v - v == 0.0f; }
 

@@ -10,6 +10,7 @@
 
 #include "../cpp/kernels.hpp"
 #include "raster.hpp"
+#include "team.hpp"
 
 // Before the parameters of a lambda that the device runs.
 #define SPLAT2D_LOOP __device__
@@ -218,6 +219,8 @@ class Pool {
 
 class Device {
  public:
+  static constexpr bool kManyTeams = true;  // at a time
+
   explicit Device(int = 1)
       : pool_(std::make_shared<gpu::Pool>()), raster_(std::make_shared<gpu::Rasterizer>(nullptr)) {}
 
@@ -233,6 +236,12 @@ class Device {
   template <class F>
   void for_rows(int rows, int width, F f) const {
     gpu::launch_loop(gpu::run_rows<F>, grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f);
+  }
+
+  // f(team, i, &notes) for i from 0 to count - 1, in any order, each by a team of its own with room for notes.
+  template <class Notes, class F>
+  void for_teams(int64_t count, F f) const {
+    if (count) gpu::launch(gpu::run_team<Notes, F>, static_cast<unsigned>(count), Team::kThreads, nullptr, f);
   }
 
   // The sum of f(i) for i from 0 to count - 1.

@@ -40,17 +40,33 @@ constexpr int kWarp = 32;
 constexpr size_t kMemory = size_t{1} << 27;
 inline size_t memory_used = 0;
 
+// Where threads wait for one another.
+struct Meeting {
+  int expected = 0, arrived = 0;
+  unsigned round = 0;
+  // Those who are here, once all are.
+  void go_on_if_complete() {
+    if (arrived < expected) return;
+    arrived = 0;
+    ++round;
+  }
+};
+
 class Block {
  public:
   // Runs body for threads 0 .. count - 1, each in a fiber of its own.
   void run(int count, const std::function<void()>& body) {
     body_ = &body;
     fibers_.resize(count);
-    words_.assign(count, 0);
+    for (auto& words : words_) words.assign(count, 0);
+    all_ = {count};
+    warps_.assign((count + kWarp - 1) / kWarp, {kWarp});
+    if (count % kWarp) warps_.back().expected = count % kWarp;
     for (int i = 0; i < count; ++i) {
       Fiber& f = fibers_[i];
       if (!f.stack) f.stack.reset(new char[kStack]);
       f.done = f.started = false;
+      f.waits = nullptr;
       getcontext(&f.context);
       f.context.uc_stack.ss_sp = f.stack.get();
       f.context.uc_stack.ss_size = kStack;
@@ -60,9 +76,10 @@ class Block {
     for (bool running = true; running;) {
       running = false;
       for (int i = 0; i < count; ++i) {
-        if (fibers_[i].done) continue;
-        give_turn(i);
-        running = running || !fibers_[i].done;
+        const Fiber& f = fibers_[i];
+        if (f.done) continue;
+        running = true;
+        if (!f.waits || f.waits->round != f.round) give_turn(i);
       }
     }
   }
@@ -72,14 +89,15 @@ class Block {
   int thread() const { return current_; }
   int size() const { return static_cast<int>(fibers_.size()); }
   // All threads that still run come here before any goes on.
-  void barrier() {
-    if (_setjmp(fibers_[current_].place) == 0) _longjmp(main_, 1);
-  }
-  // Publishes a word and waits until all threads have theirs.
+  void barrier() { meet(&all_); }
+  // Publishes a word; returns those of all threads once those of the same warp are there.
   const std::vector<uint32_t>& exchange(uint32_t word) {
-    words_[current_] = word;
-    barrier();
-    return words_;  // until the next exchange; callers keep a barrier before it
+    Meeting& warp = warps_[current_ / kWarp];
+    // Two in turn, so that who goes on first leaves what the others have yet to read.
+    std::vector<uint32_t>& words = words_[warp.round % 2];
+    words[current_] = word;
+    meet(&warp);
+    return words;
   }
 
   static Block& active() {
@@ -94,7 +112,17 @@ class Block {
     jmp_buf place;       // where it waits; jumps are quicker than contexts, which ask the kernel for signal masks
     std::unique_ptr<char[]> stack;
     bool started, done;
+    const Meeting* waits;
+    unsigned round;  // of the meeting, when it began to wait
   };
+  void meet(Meeting* meeting) {
+    Fiber& f = fibers_[current_];
+    f.waits = meeting;
+    f.round = meeting->round;
+    ++meeting->arrived;
+    meeting->go_on_if_complete();
+    if (meeting->round == f.round && _setjmp(f.place) == 0) _longjmp(main_, 1);
+  }
   // Lets a fiber run up to its next barrier or its end. Not inlined: jumps return into this frame.
   __attribute__((noinline)) void give_turn(int fiber) {
     current_ = fiber;
@@ -109,12 +137,18 @@ class Block {
     Block& block = active();
     (*block.body_)();
     block.fibers_[block.current_].done = true;
+    for (Meeting* m : {&block.all_, &block.warps_[block.current_ / kWarp]}) {
+      --m->expected;
+      m->go_on_if_complete();
+    }
     _longjmp(block.main_, 1);
   }
 
   jmp_buf main_;
   std::vector<Fiber> fibers_;
-  std::vector<uint32_t> words_;
+  std::vector<uint32_t> words_[2];
+  Meeting all_;
+  std::vector<Meeting> warps_;
   const std::function<void()>* body_ = nullptr;
   int current_ = 0;
 };
@@ -143,20 +177,35 @@ inline unsigned __ballot_sync(unsigned, bool predicate) {
   const int first = Block::active().thread() / kWarp * kWarp;
   unsigned mask = 0;
   for (int l = 0; l < kWarp && first + l < Block::active().size(); ++l) mask |= words[first + l] << l;
-  Block::active().barrier();
   return mask;
 }
 
-inline float __shfl_down_sync(unsigned, float value, unsigned delta) {
-  using namespace splat2d::gpu::emulated;
+namespace splat2d::gpu::emulated {
+
+// What thread `from` of the block publishes, or the own value where there is no such thread in the warp.
+template <class T>
+T shuffle(T value, unsigned from) {
+  static_assert(sizeof(T) == 4);
   uint32_t word;
   std::memcpy(&word, &value, 4);
   const auto& words = Block::active().exchange(word);
-  const unsigned from = Block::active().thread() + delta;
-  const bool inside = Block::active().thread() % kWarp + delta < static_cast<unsigned>(kWarp);
-  if (inside && from < static_cast<unsigned>(Block::active().size())) std::memcpy(&value, &words[from], 4);
-  Block::active().barrier();
+  const bool there = from / kWarp == Block::active().thread() / unsigned{kWarp} && from < words.size();
+  if (there) std::memcpy(&value, &words[from], 4);
   return value;
+}
+
+}  // namespace splat2d::gpu::emulated
+
+template <class T>
+T __shfl_down_sync(unsigned, T value, unsigned delta) {
+  using namespace splat2d::gpu::emulated;
+  return shuffle(value, Block::active().thread() + delta);
+}
+
+template <class T>
+T __shfl_xor_sync(unsigned, T value, unsigned mask) {
+  using namespace splat2d::gpu::emulated;
+  return shuffle(value, Block::active().thread() ^ mask);
 }
 
 // One thread runs at a time.
@@ -222,6 +271,11 @@ inline const char* cudaGetErrorString(cudaError_t status) {
 
 namespace splat2d::gpu {
 
+// For tests: the blocks of a launch run from the last to the first, which must change nothing.
+extern "C" {
+__attribute__((visibility("default"))) inline bool splat2d_emulated_backwards = false;
+}
+
 namespace emulated {
 
 inline void for_blocks(dim3 grid, int threads, const std::function<void()>& run) {
@@ -230,7 +284,7 @@ inline void for_blocks(dim3 grid, int threads, const std::function<void()>& run)
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
-        block_index = dim3(x, y, z);
+        block_index = splat2d_emulated_backwards ? dim3(grid.x - 1 - x, grid.y - 1 - y, grid.z - 1 - z) : dim3(x, y, z);
         run();
       }
 }

@@ -4,5 +4,7 @@
 #include "../cpp/fitter.cpp"
 #include "../cpp/lbfgs.cpp"
 #include "../cpp/quantizer.cpp"
+#include "../cpp/refine.cpp"
 #include "../cpp/saturation.cpp"
+#include "../cpp/schedule.cpp"
 #include "../cpp/seeding.cpp"

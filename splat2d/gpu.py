@@ -42,8 +42,19 @@ _ARGUMENTS = {
     "fitter_resample_from": [_POINTER, _POINTER, _DOUBLE],
     "fitter_splats": [*[_POINTER] * 4],
     "fitter_quantize": [_POINTER, _POINTER],
+    "refiner_open": [_POINTER, _POINTER, _INT, _DOUBLE, _INT, _DOUBLE, _POINTER],
+    "refiner_close": [_POINTER],
+    "refiner_sweep": [
+        *[_POINTER, _DOUBLE, *[_POINTER] * 3, _DOUBLE],
+        *[ctypes.c_uint64, _DOUBLE, _INT, _POINTER, _POINTER],
+    ],
+    "refiner_integers": [_POINTER, _POINTER],
+    "refiner_classes": [_POINTER, _POINTER],
+    "refiner_savings": [_POINTER, _POINTER],
+    "refiner_remove": [_POINTER, _POINTER, _INT],
+    "refiner_render": [_POINTER, _POINTER],
 }
-_WITHOUT_FAULTS = ("close", "fitter_close", "fitter_numbers")
+_WITHOUT_FAULTS = ("close", "fitter_close", "fitter_numbers", "refiner_close")
 
 
 class _Library:

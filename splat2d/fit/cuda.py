@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from splat2d.gpu import _Library, library
 
-__all__ = ["Distortion", "Fitter"]
+__all__ = ["Distortion", "Fitter", "Refiner"]
 
 
 def _address(array: NDArray[Any]) -> int:
@@ -150,3 +150,87 @@ class Fitter:
         integers = np.empty((self.count, self._channels + 5), np.int32)
         self._call("quantize", _address(integers))
         return integers
+
+
+class Refiner:
+    """Integers under exact refinement in the GPU's memory; see cpp/refine.hpp.
+
+    Raises:
+        BackendUnavailableError: by any method, when the GPU fails or its memory does not suffice.
+        ShapeError: by `remove`, when an index is not a splat's.
+    """
+
+    def __init__(
+        self,
+        integers: NDArray[np.int32],  # [N, C + 5]
+        fitter: Fitter,
+        step: float,
+        chroma_step: int = 10,
+        cutoff: float = 12.25,
+    ) -> None:
+        self._library = fitter._library
+        self._fitter = fitter  # its picture is the refiner's
+        self._handle = ctypes.c_void_p()
+        self._shape = integers.shape
+        integers = np.ascontiguousarray(integers, np.int32)
+        options = len(integers), step, chroma_step, cutoff
+        self._library.call(
+            "refiner_open", fitter._handle, _address(integers), *options, ctypes.byref(self._handle)
+        )
+
+    def __del__(self) -> None:
+        """Free the memory."""
+        if getattr(self, "_handle", None):
+            self._library.call("refiner_close", self._handle)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        self._library.call(f"refiner_{name}", self._handle, *arguments)
+
+    def sweep(
+        self,
+        lmbda: float,
+        color: NDArray[np.float32],  # [C, 3, 256]
+        area: NDArray[np.float32],  # [36, 512]
+        aspect: NDArray[np.float32],  # [36, 96]
+        position: float,
+        seed: int,
+        patience: float = -1.0,
+        pairs: bool = True,
+    ) -> tuple[int, int]:
+        """One sweep over all splats; returns how many changed and how many went."""
+        changed, removed = ctypes.c_int(), ctypes.c_int()
+        tables = [np.ascontiguousarray(a, np.float32) for a in (color, area, aspect)]
+        options = position, seed, patience, pairs
+        self._call(
+            "sweep", lmbda, *map(_address, tables), *options, ctypes.byref(changed), ctypes.byref(removed)
+        )
+        return changed.value, removed.value
+
+    def integers(self) -> NDArray[np.int32]:
+        """[N, C + 5]; the colours of removed splats are zero."""
+        integers = np.empty(self._shape, np.int32)
+        self._call("integers", _address(integers))
+        return integers
+
+    def classes(self) -> NDArray[np.int32]:
+        """Energy classes, [N]."""
+        classes = np.empty(self._shape[0], np.int32)
+        self._call("classes", _address(classes))
+        return classes
+
+    def savings(self) -> NDArray[np.float32]:
+        """Distortion saved by each splat's presence, [N]."""
+        savings = np.empty(self._shape[0], np.float32)
+        self._call("savings", _address(savings))
+        return savings
+
+    def remove(self, indices: NDArray[np.int32]) -> None:
+        """Remove splats without touching the others."""
+        indices = np.ascontiguousarray(indices, np.int32)
+        self._call("remove", _address(indices), len(indices))
+
+    def render(self) -> float:
+        """Draw the integers afresh; returns the sum of squared errors."""
+        sse = ctypes.c_double()
+        self._call("render", ctypes.byref(sse))
+        return sse.value
