@@ -69,8 +69,8 @@ def test_a_mask_is_turned_upright(tmp_path: Path):
     ("image", "part"),
     [
         (Image.fromarray(RAMP[:, 1:]), "is 11 x 8 px; expected a mask of the picture's size, 12 x 8 px"),
-        (Image.fromarray(RAMP * 0), "covers nothing (no more than 0.0%)"),
-        (Image.fromarray(INSIDE.astype(np.uint8)), "covers nothing (no more than 0.4%)"),
+        (Image.fromarray(RAMP * 0), "covers nothing (no px by more than 0.0%)"),
+        (Image.fromarray(INSIDE.astype(np.uint8)), "covers nothing (no px by more than 0.4%)"),
         (Image.fromarray(RAMP * 0 + 255), "covers everything"),
         (Image.fromarray(np.dstack([RAMP, FLAT, FLAT])), "is in colour"),
     ],

@@ -11,7 +11,6 @@ from PIL import Image
 from splat2d.codec.container import MAX_LAYERS
 from splat2d.errors import InputImageError
 from splat2d.files import shown
-from splat2d.layers.coded import VISIBLE
 from splat2d.pictures import load_image, load_picture
 
 Coverage = NDArray[np.float32]
@@ -35,7 +34,7 @@ def load_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> Coverage:
 
     Raises:
         InputImageError: a file that is no picture, is in colour or has another size, or a mask that covers
-            nothing or everything.
+            nothing or everything by half.
     """
     name = shown(path)
     image = load_image(path)
@@ -50,10 +49,10 @@ def load_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> Coverage:
             )
         # The last plane is the alpha; of grey that is stored as RGB any will do.
         coverage = planes[-1]
-    low, high = float(coverage.min()), float(coverage.max())
-    if high < VISIBLE:
-        raise InputImageError(f"{name}: covers nothing (no more than {high:.1%}); white marks the object")
-    if low > 1 - VISIBLE:
+    if coverage.max() < 0.5:
+        most = f"no px by more than {float(coverage.max()):.1%}"
+        raise InputImageError(f"{name}: covers nothing ({most}); white marks the object")
+    if coverage.min() >= 0.5:
         raise InputImageError(f"{name}: covers everything; black marks what is not the object")
     return coverage
 
