@@ -3,7 +3,7 @@
 Usage: python benchmarks/gpu_check.py [--no-build] [--out FILE]
 
 Needs nvcc, an NVIDIA GPU and a torch with CUDA; gsplat, where it is installed, is timed beside. Exits with 1
-and one line where something is missing or wrong. Fitting on a GPU is not built yet and has no row.
+and one line where something is missing or wrong. The fit's figures are gpu_fit.py's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import gpu_fit
 import numpy as np
 import torch
 import tyro
@@ -200,6 +201,7 @@ def measure(say: Callable[[str], None]) -> dict[str, Any]:
         say(f"{width}x{height}, {count:,} splats: {frames:,.0f} frames/s (aim {goal:,}); {differences}")
     result["eight_k"] = eight_k()
     say(f"8K, {EIGHT_K[2]:,} splats: {result['eight_k']['gib']:.2f} GiB")
+    result["fit"] = gpu_fit.measure(say)
     return result
 
 
@@ -214,7 +216,7 @@ def run(options: Options, say: Callable[[str], None]) -> None:
     gpu.choose("cuda")
     if not torch.cuda.is_available():
         raise Splat2dError(f"this torch ({torch.__version__}) has no CUDA; install one that has")
-    tests = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", str(ROOT / "tests" / "test_gpu.py")]
+    tests = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", str(ROOT / "tests")]
     if subprocess.run(tests, cwd=ROOT).returncode:
         raise Splat2dError("the GPU's tests failed; see above")
     write_json(options.out, measure(say))

@@ -174,7 +174,7 @@ void bind_coding(nb::module_& m) {
   m.def("lattice_centers", &lattice_centers, "classes"_a.noconvert(), "shapes"_a.noconvert());
   m.attr("TIERS") = kTiers;
   m.attr("LEAF_LOG2") =
-      nb::make_tuple(kLeafLog2[0], kLeafLog2[1], kLeafLog2[2], kLeafLog2[3], kLeafLog2[4], kLeafLog2[5]);
+      nb::make_tuple(leaf_log2(0), leaf_log2(1), leaf_log2(2), leaf_log2(3), leaf_log2(4), leaf_log2(5));
   m.attr("MARGIN") = kMargin;
   m.attr("MAX_COLOR") = kMaxColor;
   m.attr("MAX_ANGLES") = kMaxAngles;

@@ -16,8 +16,8 @@ Canvas canvas_of(const Floats3& image) {
 Refiner make_refiner(const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
   require(integers.shape(1) == static_cast<size_t>(fitter.channels() + 5), "integers must be [N, C + 5]");
   return Refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter.target(),
-                 fitter.saturation(), fitter.distortion(), fitter.canvas(), fitter.channels(), step, chroma_step,
-                 cutoff, fitter.threads());
+                 fitter.saturation(), fitter.distortion(), fitter.device(), fitter.canvas(), fitter.channels(), step,
+                 chroma_step, cutoff);
 }
 
 nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
@@ -63,9 +63,10 @@ void bind_fit(nb::module_& m) {
             const Canvas canvas = canvas_of(error);
             require(canvas.width == self.canvas(0).width && canvas.height == self.canvas(0).height,
                     "error must have the weights' size");
-            std::vector<float> gradient(error.size());
-            const double total = self.evaluate(error.data(), static_cast<int>(channels), threads, gradient.data());
-            return nb::make_tuple(total, numpy(std::move(gradient), {channels, height, width}));
+            const Array<float> errors(std::vector<float>(error.data(), error.data() + error.size()));
+            Array<float> gradient(error.size());
+            const double total = self.evaluate(Device(threads), errors, static_cast<int>(channels), &gradient);
+            return nb::make_tuple(total, numpy(gradient.host(), {channels, height, width}));
           },
           "error"_a.noconvert(), "threads"_a = 1);
 

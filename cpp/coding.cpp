@@ -25,7 +25,7 @@ int64_t root_size(int side) { return static_cast<int64_t>(std::bit_ceil(static_c
 
 SplitTree::SplitTree(const Layout& layout, const int64_t* earlier, size_t earlier_count, const int64_t* positions)
     : layout_(layout),
-      leaf_area_(static_cast<int64_t>(1) << (kLeafLog2[layout.tier] + 2 * kPositionBits)),
+      leaf_area_(static_cast<int64_t>(1) << (leaf_log2(layout.tier) + 2 * kPositionBits)),
       cell_width_(root_size(layout.canvas.width) << kPositionBits),
       cell_height_(root_size(layout.canvas.height) << kPositionBits),
       encoding_(positions != nullptr),

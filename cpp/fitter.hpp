@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "distortion.hpp"
-#include "raster.hpp"
+#include "lbfgs.hpp"
 #include "saturation.hpp"
 #include "splat_step.hpp"
 
@@ -21,7 +21,7 @@ struct FitOptions {
   int memory = 12;               // L-BFGS pairs
   bool natural_units = true;     // false: units of every splat as if its amplitude were 16 D
   bool rate_term = true;         // false: only pruning and refinement weigh bits
-  int threads = 1;
+  int threads = 1;               // on the CPU
 };
 
 struct SeedOptions {
@@ -35,21 +35,24 @@ struct SeedOptions {
   bool random = false;      // round seeds at places drawn by the squared residual, as many and as wide
 };
 
-struct Pair {  // one L-BFGS pair
-  std::vector<float> s, y;
+// A splat's numbers, one row a splat.
+struct FitState {
+  Array<float> means;   // [N, 2]
+  Array<float> frames;  // [N, 4] row-major L
+  Array<float> k;       // [N, C] amplitudes in the colour basis, times sqrt(pi det L)
 };
 
 class Fitter {
  public:
-  // image: [C, H, W] float32 in [0, 1]; background: [C]; distortion: null for SSE.
+  // image: [C, H, W] float32 in [0, 1] and background: [C], both of this machine's memory; distortion: null for SSE.
   Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options,
          std::shared_ptr<const Distortion> distortion = nullptr);
 
-  int count() const { return static_cast<int>(means_.size() / 2); }
+  int count() const { return static_cast<int>(state_.means.size() / 2); }
   int channels() const { return channels_; }
   Canvas canvas() const { return canvas_; }
-  int threads() const { return options_.threads; }
-  const std::vector<float>& target() const { return negative_target_; }
+  const Device& device() const { return device_; }
+  const Array<float>& target() const { return negative_target_; }
   const Distortion* distortion() const { return distortion_.get(); }
   const Saturation& saturation() const { return saturation_; }
 
@@ -84,51 +87,39 @@ class Fitter {
   // Integers nearest to the present state, [N, C + 5]: k, area, aspect, angle, iy, ix.
   std::vector<int32_t> quantize() const;
 
+  // Parts of a step. Public, because loops for a GPU may not stand in private functions.
+  void update_geometry();
+  double total_bits() const;
+  void gradient(Array<float>* out);
+  void direction(Array<float>* out) const;
+  void move(const Array<float>& direction, float t, const FitState& from);
+
  private:
   int parameters() const { return channels_ + kShapeParameters; }
-  const float* mean(int i) const { return &means_[2 * static_cast<size_t>(i)]; }
-  const float* frame(int i) const { return &frames_[4 * static_cast<size_t>(i)]; }
-  const float* amplitudes(int i) const { return &k_[static_cast<size_t>(channels_) * i]; }
-  void update_geometry();
   double evaluate();  // renders, returns J / 2
-  double total_bits() const;
   // Half of the distortion's gradient, [C, H, W]; the residual itself for SSE.
-  const std::vector<float>& error() const { return distortion_ ? error_ : residual_; }
-  // Distortion of a splat's contribution over its squares.
-  float density(int i) const;
-  void gradient(std::vector<float>* out);
-  void update_metric();
-  void apply(const std::vector<float>& direction, float t, const struct FitState& from);
-  void keep(const std::vector<uint8_t>& mask);
-  void direction(std::vector<float>* out);
+  const Array<float>& error() const { return distortion_ ? error_ : residual_; }
   void scatter(std::vector<struct Candidate>* seeds) const;
-  void add(const std::vector<float>& mean, const std::vector<float>& frame, const std::vector<float>& k);
+  void add(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k);
 
   int channels_;
   Canvas canvas_;
   FitOptions options_;
+  Device device_;
   FitModel model_;
-  std::vector<float> background_;
-  std::vector<float> negative_target_;  // background - image
+  Array<float> negative_target_;  // background - image
   Saturation saturation_;
-  std::vector<float> residual_;  // render - image, zero where the decoder clamps
+  Array<float> residual_;  // render - image, zero where the decoder clamps
   std::shared_ptr<const Distortion> distortion_;
-  std::vector<float> error_;
+  Array<float> error_;
 
-  std::vector<float> means_;   // [N, 2]
-  std::vector<float> frames_;  // [N, 4] row-major L
-  std::vector<float> k_;       // [N, C] amplitudes in the colour basis, times sqrt(pi det L)
-
-  std::vector<float> conics_, colors_, norms_;  // derived
-  std::vector<Units> units_;
-  std::vector<float> v_colors_;  // of the last gradient, for pruning
-  std::vector<float> gradient_;
-  std::vector<Pair> pairs_;
+  FitState state_, from_;                       // from_: before the present step
+  Array<float> conics_, colors_, norms_;        // derived
+  Array<Units> units_;                          // of the last gradient
+  Array<float> v_means_, v_conics_, v_colors_;  // of the last gradient
+  Array<float> gradient_;
+  Lbfgs memory_;
   double sse_ = 0, weighed_ = 0, bits_ = 0, value_ = 0;  // weighed_: the distortion
-};
-
-struct FitState {
-  std::vector<float> means, frames, k;
 };
 
 }  // namespace splat2d

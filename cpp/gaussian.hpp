@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 
 #if defined(__CUDACC__)
 #define SPLAT2D_HD __host__ __device__ __forceinline__
@@ -17,6 +18,7 @@ constexpr int kMaxChannels = 4;
 struct Canvas {
   int width;
   int height;
+  SPLAT2D_HD size_t area() const { return static_cast<size_t>(width) * height; }
 };
 
 // A pixel box [x0, x1) x [y0, y1).
@@ -30,7 +32,10 @@ struct Ellipse {
   bool valid;
 };
 
-SPLAT2D_HD float clamp(float v, float low, float high) { return v < low ? low : v > high ? high : v; }
+template <class T>
+SPLAT2D_HD T clamp(T v, T low, T high) {
+  return v < low ? low : v > high ? high : v;
+}
 
 SPLAT2D_HD bool is_finite(float v) { return v - v == 0.0f; }
 

@@ -2,50 +2,40 @@
 
 #include <algorithm>
 
-#include "kernels.hpp"
-
 namespace splat2d {
 
 namespace {
 
 constexpr float kHalfLevel = 0.5f / 255.0f;  // what rounds to white or black
-constexpr size_t kChunk = 1 << 14;           // a fixed partition of the sum
 // Farther beyond it costs again, so that no sums grow that a later edit, darkening for one, would bring to light.
 constexpr float kFree = 0.25f;
 
 }  // namespace
 
-Saturation::Saturation(const float* image, size_t size) : signs_(size) {
-  bool any = false;
-  for (size_t i = 0; i < size; ++i) {
-    signs_[i] = static_cast<int8_t>((image[i] >= 1.0f - kHalfLevel) - (image[i] <= kHalfLevel));
-    any = any || signs_[i];
-  }
-  if (!any) signs_ = {};
+Saturation::Saturation(const float* image, size_t size) {
+  std::vector<int8_t> signs(size);
+  for (size_t i = 0; i < size; ++i)
+    signs[i] = static_cast<int8_t>((image[i] >= 1.0f - kHalfLevel) - (image[i] <= kHalfLevel));
+  if (std::any_of(signs.begin(), signs.end(), [](int8_t sign) { return sign != 0; })) signs_ = Array(std::move(signs));
 }
 
-double Saturation::clip(double squares, std::vector<float>* residual, int threads) const {
+double Saturation::clip(const Device& device, double squares, Array<float>* residual) const {
   if (signs_.empty()) return squares;
-  const int chunks = static_cast<int>((signs_.size() + kChunk - 1) / kChunk);
-  std::vector<double> parts(chunks);
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int k = 0; k < chunks; ++k) {
-    const size_t begin = k * kChunk, end = std::min(begin + kChunk, signs_.size());
-    float* r = residual->data();
-    for (size_t i = begin; i < end; ++i) {
-      const float sign = static_cast<float>(signs_[i]);
-      r[i] -= sign * std::clamp(sign * r[i], 0.0f, kFree);
-    }
-    parts[k] = kernels().dot(r + begin, r + begin, static_cast<int>(end - begin));
-  }
-  squares = 0;
-  for (double p : parts) squares += p;
-  return squares;
+  const int8_t* signs = signs_.data();
+  return device.squares(residual->data(), signs_.size(), [=] SPLAT2D_LOOP(int64_t i, float r) {
+    const float sign = static_cast<float>(signs[i]);
+    return r - sign * clamp(sign * r, 0.0f, kFree);
+  });
 }
 
-void Saturation::clip_gradient(const std::vector<float>& residual, std::vector<float>* gradient) const {
-  for (size_t i = 0; i < signs_.size(); ++i)
-    if (signs_[i] && residual[i] == 0) (*gradient)[i] = 0;
+void Saturation::clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const {
+  if (signs_.empty()) return;
+  const int8_t* signs = signs_.data();
+  const float* r = residual.data();
+  float* g = gradient->data();
+  device.for_each(static_cast<int64_t>(signs_.size()), [=] SPLAT2D_LOOP(int64_t i) {
+    if (signs[i] && r[i] == 0) g[i] = 0;
+  });
 }
 
 }  // namespace splat2d

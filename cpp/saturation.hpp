@@ -3,25 +3,25 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+#include "device.hpp"
 
 namespace splat2d {
 
 class Saturation {
  public:
-  // image: samples in [0, 1], `size` of them.
+  // image: samples in [0, 1] of this machine's memory, `size` of them.
   Saturation(const float* image, size_t size);
 
   // Takes from residuals (render - image) what the decoder clamps away; `squares` is their sum of squares before.
-  // Returns it after, the same for any number of threads. A squared distance to a convex set, whose gradient is what
-  // is left.
-  double clip(double squares, std::vector<float>* residual, int threads) const;
+  // Returns it after. A squared distance to a convex set, whose gradient is what is left.
+  double clip(const Device& device, double squares, Array<float>* residual) const;
 
   // Sets the gradient to zero where `clip` left no residual.
-  void clip_gradient(const std::vector<float>& residual, std::vector<float>* gradient) const;
+  void clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const;
 
  private:
-  std::vector<int8_t> signs_;  // 1 where the picture is white, -1 where it is black; empty when it is nowhere
+  Array<int8_t> signs_;  // 1 where the picture is white, -1 where it is black; empty when it is nowhere
 };
 
 }  // namespace splat2d

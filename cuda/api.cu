@@ -1,37 +1,13 @@
-// The library's C interface: plain pointers and a stream, so that any program can load it. Every function returns 0,
-// or a kind of fault whose text splat2d_cuda_error() gives.
-#include <algorithm>
-#include <cstring>
-#include <new>
-#include <string>
+// The library's C interface for drawing: plain pointers and a stream, so that any program can load it.
+#include <stdexcept>
 
+#include "api.hpp"
 #include "raster.hpp"
 
 namespace {
 
 using namespace splat2d;
 using namespace splat2d::gpu;
-
-enum Fault { kNone = 0, kCuda = 1, kMemory = 2, kArgument = 3 };
-
-thread_local std::string last_error;
-
-template <class F>
-int guarded(F f) {
-  try {
-    f();
-    return kNone;
-  } catch (const OutOfMemory& error) {
-    last_error = error.what();
-    return kMemory;
-  } catch (const CudaError& error) {
-    last_error = error.what();
-    return kCuda;
-  } catch (const std::exception& error) {
-    last_error = error.what();
-    return kArgument;
-  }
-}
 
 // What the kernels' indices and grids hold.
 void require_sizes(const Splats& s, Canvas canvas) {
@@ -55,10 +31,6 @@ struct Session {
 };
 
 }  // namespace
-
-#define SPLAT2D_EXPORT __attribute__((visibility("default")))
-
-extern "C" {
 
 SPLAT2D_EXPORT const char* splat2d_cuda_error() { return last_error.c_str(); }
 
@@ -137,5 +109,3 @@ SPLAT2D_EXPORT int splat2d_cuda_render(void* session, const float* means, const 
     check(cudaStreamSynchronize(stream), "drawing");
   });
 }
-
-}  // extern "C"

@@ -250,7 +250,8 @@ void Rasterizer::bin(const Splats& s, Canvas canvas, float cutoff) {
   const int64_t lists = static_cast<int64_t>(s.frames) * bins;
   PixelBox* boxes = boxes_.reserve(total);
   int64_t* offsets = offsets_.reserve(lists + 1);
-  if (total) launch(find_boxes, dim3(parts(total, 256)), 256, stream_, s.means, s.conics, total, canvas, cutoff, boxes);
+  if (total)
+    launch_loop(find_boxes, dim3(parts(total, 256)), 256, stream_, s.means, s.conics, total, canvas, cutoff, boxes);
   const dim3 grid(bins, s.frames);
   launch(bin_splats<false>, grid, kBinThreads, stream_, boxes, s.count, across, offsets, nullptr);
   launch(scan_counts, dim3(1), kScanThreads, stream_, offsets, lists);
@@ -282,7 +283,7 @@ void Rasterizer::backward(const Splats& s, Canvas canvas, float cutoff, const fl
 
 void Rasterizer::to_bytes(const float* planes, int channels, Canvas canvas, bool unpremultiply, unsigned char* out) {
   const int64_t pixels = static_cast<int64_t>(canvas.width) * canvas.height;
-  launch(pack_bytes, dim3(parts(pixels, 256)), 256, stream_, planes, channels, pixels, unpremultiply, out);
+  launch_loop(pack_bytes, dim3(parts(pixels, 256)), 256, stream_, planes, channels, pixels, unpremultiply, out);
 }
 
 }  // namespace splat2d::gpu

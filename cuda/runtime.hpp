@@ -35,6 +35,12 @@ void launch(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t 
   kernel<<<grid, threads, 0, stream>>>(static_cast<Parameters>(arguments)...);
   check(cudaGetLastError(), "starting a kernel");
 }
+
+// The same for kernels whose threads neither wait for nor hear from each other.
+template <class... Parameters, class... Arguments>
+void launch_loop(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t stream, Arguments... arguments) {
+  launch(kernel, grid, threads, stream, arguments...);
+}
 #endif
 
 // Memory of the device that only grows.

@@ -60,6 +60,7 @@ def encode(
     seed: int = 0,
     threads: int | None = None,
     progress: Any = None,
+    device: Literal["auto", "cpu", "cuda"] = "cpu",
 ) -> bytes:
     """Encode a picture as the bytes of a .splat file.
 
@@ -75,6 +76,7 @@ def encode(
         seed: of the encoder's random order; the same input, settings and seed give the same file.
         threads: None uses all cores; the file does not depend on it.
         progress: called with a `Progress` now and then.
+        device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
 
     Returns:
         The file's bytes.
@@ -84,6 +86,7 @@ def encode(
         ShapeError: an array that is not a picture.
         ConfigError: settings out of range or in contradiction.
         TargetError: a target that the picture cannot reach.
+        BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
     from splat2d.fit.encode import encode_picture
     from splat2d.pictures import load_picture
@@ -99,6 +102,7 @@ def encode(
         seed=seed,
         threads=threads,
         progress=progress,
+        device=device,
     ).data
 
 

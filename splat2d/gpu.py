@@ -23,7 +23,7 @@ Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
 _MEMORY, _ARGUMENT = 2, 3  # kinds of fault; see cuda/api.cu
-_POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
+_POINTER, _INT, _FLOAT, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_float, ctypes.c_double
 _ARGUMENTS = {
     "devices": [ctypes.POINTER(_INT)],
     "open": [_POINTER, ctypes.POINTER(_POINTER)],
@@ -31,7 +31,30 @@ _ARGUMENTS = {
     "forward": [*[_POINTER] * 4, *[_INT] * 5, _FLOAT, _POINTER, _INT, _POINTER],
     "backward": [*[_POINTER] * 4, *[_INT] * 5, _FLOAT, *[_POINTER] * 4],
     "render": [*[_POINTER] * 4, *[_INT] * 4, _FLOAT, _POINTER, _INT, _POINTER, _POINTER],
+    "fitter_open": [_POINTER, *[_INT] * 3, _POINTER, *[_DOUBLE] * 4, *[_INT] * 3, _POINTER, _INT, _POINTER],
+    "fitter_close": [_POINTER],
+    "fitter_numbers": [*[_POINTER] * 4],
+    "fitter_set_rate": [_POINTER, _DOUBLE, _DOUBLE],
+    "fitter_prune": [_POINTER, _DOUBLE, _POINTER],
+    "fitter_seed": [_POINTER, *[_DOUBLE] * 7, _INT, _POINTER, _POINTER],
+    "fitter_refresh": [_POINTER],
+    "fitter_step": [_POINTER, _POINTER],
+    "fitter_resample_from": [_POINTER, _POINTER, _DOUBLE],
+    "fitter_splats": [*[_POINTER] * 4],
+    "fitter_quantize": [_POINTER, _POINTER],
+    "refiner_open": [_POINTER, _POINTER, _INT, _DOUBLE, _INT, _DOUBLE, _POINTER],
+    "refiner_close": [_POINTER],
+    "refiner_sweep": [
+        *[_POINTER, _DOUBLE, *[_POINTER] * 3, _DOUBLE],
+        *[ctypes.c_uint64, _DOUBLE, _INT, _POINTER, _POINTER],
+    ],
+    "refiner_integers": [_POINTER, _POINTER],
+    "refiner_classes": [_POINTER, _POINTER],
+    "refiner_savings": [_POINTER, _POINTER],
+    "refiner_remove": [_POINTER, _POINTER, _INT],
+    "refiner_render": [_POINTER, _POINTER],
 }
+_WITHOUT_FAULTS = ("close", "fitter_close", "fitter_numbers", "refiner_close")
 
 
 class _Library:
@@ -42,11 +65,11 @@ class _Library:
         for name, arguments in _ARGUMENTS.items():
             function = getattr(self._handle, f"splat2d_cuda_{name}")
             function.argtypes = arguments
-            function.restype = None if name == "close" else _INT
+            function.restype = None if name in _WITHOUT_FAULTS else _INT
         self._handle.splat2d_cuda_error.restype = ctypes.c_char_p
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Call a function; raise what it reports."""
+        """Call a function; raise the fault it reports."""
         fault = getattr(self._handle, f"splat2d_cuda_{name}")(*arguments)
         if not fault:
             return
@@ -56,10 +79,6 @@ class _Library:
         if fault == _MEMORY:
             raise BackendUnavailableError(f"the GPU's memory does not suffice ({message}); use the CPU")
         raise BackendUnavailableError(f"the GPU cannot be used: {message}")
-
-    def close(self, session: ctypes.c_void_p) -> None:
-        """Free a session."""
-        self._handle.splat2d_cuda_close(session)
 
 
 @cache
@@ -137,7 +156,7 @@ class Session:
         """Free the memory."""
         session = getattr(self, "_session", None)
         if session:
-            self._library.close(session)
+            self._library.call("close", session)
 
     def forward(
         self,

@@ -130,3 +130,29 @@ def test_gpu_check_measures_with_emulated_kernels(monkeypatch: pytest.MonkeyPatc
     assert 48 * 32 < work["pairs"] < 48 * 32 * 40
     assert work["forward_flops"] == 16 * work["pairs"]
     assert gpu_check.check(splats, 48, 32) == {"pixels": 0.0, "gradients": 0.0}
+
+
+def test_gpu_check_measures_the_fit_with_emulated_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gpu_fit
+
+    from splat2d import gpu
+    from splat2d.fit import cuda
+    from tests import emulated
+
+    kernels = emulated.kernels()
+    monkeypatch.setattr(cuda, "library", lambda: kernels)
+    monkeypatch.setattr(gpu, "unavailable", lambda: None)
+    monkeypatch.setattr(gpu_fit, "FIT", (64, 48, 30, 1.0))
+    monkeypatch.setattr(gpu_fit, "STEPS", 2)
+    step = gpu_fit.time_steps(cuda)
+    assert step["splats"] >= 30
+    assert step["median_s"] > 0
+    small = gpu_fit._as_picture(gpu_fit.drawn_picture(48, 40))
+    monkeypatch.setattr(gpu_fit, "pictures", lambda: {"drawn": small})
+    monkeypatch.setattr(gpu_fit, "large_picture", lambda: ("drawn", small))
+    monkeypatch.setattr(gpu_fit, "QUALITIES", (20, 45, 70))
+    said: list[str] = []
+    figures = gpu_fit.compare_encodes(said.append)
+    assert abs(figures["bd_rate"]) < 6
+    assert figures["large"]["psnr"] > 20
+    assert len(said) == 2

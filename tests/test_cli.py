@@ -39,6 +39,7 @@ class FakeEncoded:
     splats: int = 1234
     step: float = 0.25
     quality: int | None = None
+    device: str = "cpu"
 
 
 @dataclass
@@ -110,12 +111,20 @@ def test_encode_writes_the_file_and_one_line(capsys, fitter, photo: Path, tmp_pa
             ["--preset", "best", "--tune", "ms-ssim", "--seed", "7", "--threads", "2"],
             {"preset": "best", "tune": "ms-ssim", "seed": 7, "threads": 2},
         ),
+        (["--device", "auto"], {"device": "auto"}),
     ],
 )
 def test_encode_passes_its_options_on(capsys, fitter, photo: Path, tmp_path: Path, arguments, expected):
     assert run(capsys, "encode", photo, tmp_path / "o.splat", *arguments)[0] == 0
     plain = {"quality": None, "psnr": None, "bpp": None, "size": None, "tune": None}
-    assert fitter["options"] == {**plain, "preset": "default", "seed": 0, "threads": None, **expected}
+    assert fitter["options"] == {
+        **plain,
+        "preset": "default",
+        "seed": 0,
+        "threads": None,
+        "device": "cpu",
+        **expected,
+    }
 
 
 def test_encode_json_has_all_figures(capsys, fitter, photo: Path, tmp_path: Path):

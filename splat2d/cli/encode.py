@@ -34,6 +34,10 @@ class Encode:
     threads: Annotated[
         Optional[int], arg(metavar="N", help="Threads; all cores when not given. The file is the same.")
     ] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        arg(help="Fit on the CPU, on an NVIDIA GPU, or with auto on the GPU where there is one."),
+    ] = "cpu"
     force: Annotated[bool, arg(help="Replace an existing OUTPUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
 
@@ -68,6 +72,7 @@ class Encode:
                 seed=self.seed,
                 threads=self.threads,
                 progress=progress,
+                device=self.device,
             )
         with write_atomic(self.output, force=self.force) as file:
             file.write(encoded.data)
@@ -91,6 +96,7 @@ class Encode:
                 "preset": self.preset,
                 "tune": self.tune,
                 "seed": self.seed,
+                "device": encoded.device,
                 "notes": picture.notes,
                 "warnings": picture.warnings,
             }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d import gpu
 from splat2d._backend import thread_count
 from splat2d.codec.coder import Encoder
 from splat2d.codec.container import MAX_SIDE, STEP_BIAS, STEP_SHIFT, Container, Header, step_of, write
 from splat2d.codec.splats import Layout, code_splats
-from splat2d.errors import ConfigError, InputImageError, TargetError
+from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError, TargetError
 from splat2d.fit.config import FitConfig, load_config
 from splat2d.fit.fitter import OnProgress, PictureFit, Refined, background_of, psnr_of
 from splat2d.pictures import Picture
@@ -47,6 +50,7 @@ class Encoded:
         step: the global step D.
         quality: as asked, or None when another target was given.
         bits: ideal code length of each attribute, in bits.
+        device: that fitted it, "cpu" or "cuda".
     """
 
     data: bytes
@@ -56,6 +60,7 @@ class Encoded:
     step: float
     quality: int | None
     bits: dict[str, float]
+    device: str
 
 
 def step_code(step: float) -> int:
@@ -178,6 +183,7 @@ def encode_picture(
     seed: int = 0,
     threads: int | None = None,
     progress: OnProgress | None = None,
+    device: str = "cpu",
 ) -> Encoded:
     """Encode a picture.
 
@@ -193,8 +199,11 @@ def encode_picture(
         seed: of the refinement's random order.
         threads: of the native core (all cores when None); the file does not depend on it.
         progress: called after each step of the optimiser.
+        device: "cpu"; "cuda" to fit on an NVIDIA GPU; "auto" for the GPU where there is one. Devices round
+            otherwise, so their files differ a little.
 
     Raises:
+        BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
         ConfigError: targets out of range, or more than one.
         InputImageError: a side longer than a file can hold.
         TargetError: a target that this picture cannot reach.
@@ -220,30 +229,48 @@ def encode_picture(
         raise ConfigError(f"size is {size} bytes, expected at least 1")
     if psnr is not None and not 1 <= psnr <= 90:
         raise ConfigError(f"psnr is {psnr} dB, expected 1 to 90")
-    if size is None and psnr is None:
+    target = None if size is None and psnr is None else _Target(size, psnr)
+    if target is None:
         quality = DEFAULT_QUALITY if quality is None else quality
         if not 1 <= quality <= 100:
             raise ConfigError(f"quality is {quality}, expected 1 to 100")
-        code = step_code(quality_step(quality))
-        fit = PictureFit(
-            picture.pixels, config, step_of(code), threads=workers, seed=seed, on_progress=progress
+
+    def fitted(cuda: bool) -> _File:
+        fit = partial(
+            PictureFit, picture.pixels, config, threads=workers, seed=seed, on_progress=progress, cuda=cuda
         )
-        integers = fit.refined().integers()
-        file = writer.measured(writer.write(integers, code, fit.background, quality), code, len(integers))
-    else:
-        file = _reach(_Target(size, psnr), writer, config, workers, seed, progress)
+        return _reach(target, writer, fit) if target else _at_quality(quality or 0, writer, fit)
+
+    cuda = gpu.choose(device)
+    try:
+        file = fitted(cuda)
+    except BackendUnavailableError:
+        if device != "auto" or not cuda:
+            raise
+        cuda = False
+        file = fitted(cuda)
     seconds = time.perf_counter() - start
-    return Encoded(file.data, file.psnr, seconds, file.splats, step_of(file.code), quality, file.bits)
+    return Encoded(
+        file.data,
+        file.psnr,
+        seconds,
+        file.splats,
+        step_of(file.code),
+        quality,
+        file.bits,
+        "cuda" if cuda else "cpu",
+    )
 
 
-def _reach(
-    target: _Target,
-    writer: _Writer,
-    config: FitConfig,
-    threads: int,
-    seed: int,
-    progress: OnProgress | None,
-) -> _File:
+def _at_quality(quality: int, writer: _Writer, fit: Callable[..., PictureFit]) -> _File:
+    """Fit at the step of a quality."""
+    code = step_code(quality_step(quality))
+    fitted = fit(step=step_of(code))
+    integers = fitted.refined().integers()
+    return writer.measured(writer.write(integers, code, fitted.background, quality), code, len(integers))
+
+
+def _reach(target: _Target, writer: _Writer, start: Callable[..., PictureFit]) -> _File:
     """Fit with D under control, then correct D until the file lies in the target's window."""
     picture = writer.picture
     samples = picture.pixels.size
@@ -260,16 +287,7 @@ def _reach(
         return min(max(step * 2 ** max(min(octaves, 0.5), -0.5), low), high)
 
     first = _first_step(target, picture)
-    fit = PictureFit(
-        picture.pixels,
-        config,
-        first,
-        threads=threads,
-        seed=seed,
-        on_progress=progress,
-        share_of_work=(0.0, 0.7),
-        control=control,
-    )
+    fit = start(step=first, share_of_work=(0.0, 0.7), control=control)
     tried: list[_File] = []
     for attempt in range(CORRECTIONS + 1):
         code = step_code(fit.step)

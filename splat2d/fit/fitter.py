@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,15 @@ def half(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(even.mean((2, 4), dtype=np.float32))
 
 
+def _native(cuda: bool) -> Any:
+    """The module of the native classes; the GPU's have the same methods."""
+    if not cuda:
+        return core()
+    from splat2d.fit import cuda as module
+
+    return module
+
+
 class PictureFit:
     """A picture being fitted at one step D; may be continued at another.
 
@@ -82,6 +91,10 @@ class PictureFit:
         on_progress: called a few times a second.
         share_of_work: part of the whole progress that this fit is, as (from, to).
         control: called with D, SSE and bits before each round of the second half; returns the next D.
+        cuda: fit on the GPU.
+
+    Raises:
+        BackendUnavailableError: the GPU fails, or its memory does not suffice.
     """
 
     def __init__(
@@ -95,7 +108,9 @@ class PictureFit:
         on_progress: OnProgress | None = None,
         share_of_work: tuple[float, float] = (0.0, 1.0),
         control: Control | None = None,
+        cuda: bool = False,
     ) -> None:
+        self.native = _native(cuda)
         self.pixels = pixels
         self.config = config
         self.step = step
@@ -115,13 +130,12 @@ class PictureFit:
         """SSE that one bit is worth."""
         return self.config.lagrangian * self.step**2
 
-    def _native(self, pixels: NDArray[np.float32], scale: float) -> Fitter:
+    def _fitter_of(self, pixels: NDArray[np.float32], scale: float) -> Fitter:
         """A native fitter for the picture shrunk by `scale`; areas, D^2 and lambda shrink by its square."""
-        native = core()
         weights = self._weights
         if weights is not None and scale == 2:
             weights = half_weights(weights)
-        return native.Fitter(
+        return self.native.Fitter(
             pixels,
             background_floats(self.background),
             self.step / scale,
@@ -130,7 +144,7 @@ class PictureFit:
             self.config.fit_cutoff,
             self.config.memory,
             self.threads,
-            None if weights is None else native.Distortion(weights),
+            None if weights is None else self.native.Distortion(weights),
             self.config.natural_units,
             self.config.rate_term,
         )
@@ -143,9 +157,9 @@ class PictureFit:
         self._steps_all += 4 * config.sweeps
         fitter = None
         if half_rounds:
-            fitter = self._native(half(self.pixels), 2)
+            fitter = self._fitter_of(half(self.pixels), 2)
             self._rounds(fitter, half_rounds, config.half_steps, 2)
-        full = self._native(self.pixels, 1)
+        full = self._fitter_of(self.pixels, 1)
         if fitter is not None:
             full.resample_from(fitter, 2.0)
         self._rounds(full, config.rounds, config.steps, 1)
@@ -196,7 +210,7 @@ class PictureFit:
 
     def refined(self) -> Refined:
         """The integers of the present state after exact refinement."""
-        native = core().Refiner(
+        native = self.native.Refiner(
             self._fitter.quantize(), self._fitter, self.step, round(8 * self.config.chroma_step), CUTOFF
         )
         refined = Refined(native, self)

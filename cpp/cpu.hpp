@@ -1,0 +1,226 @@
+// Arrays, loops and sums on the CPU's cores. Results do not depend on the number of threads.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "raster.hpp"
+
+namespace splat2d {
+
+// Memory of the device.
+template <class T>
+class Array {
+ public:
+  Array() = default;
+  explicit Array(size_t size) : values_(size) {}
+  explicit Array(std::vector<T> values) : values_(std::move(values)) {}
+
+  T* data() { return values_.data(); }
+  const T* data() const { return values_.data(); }
+  size_t size() const { return values_.size(); }
+  bool empty() const { return values_.empty(); }
+  // What is there stays; new elements are zero.
+  void resize(size_t size) { values_.resize(size); }
+  void append(const std::vector<T>& more) { values_.insert(values_.end(), more.begin(), more.end()); }
+  Array copy() const { return Array(values_); }
+  std::vector<T> host() const { return values_; }
+
+ private:
+  std::vector<T> values_;
+};
+
+// Who sees to the pixels of one thing in a team: a thread, whose lanes are those of the kernels.
+class Lanes {
+ public:
+  static constexpr int kCount = 1;  // that share out plain loops
+
+  int lane() const { return 0; }
+  bool first() const { return true; }
+  // The lowest cost of all lanes, and the lowest index that has it.
+  void least(float*, int*) const {}
+  // Inner products of a Gaussian with a picture and with itself, weighed by a plane where there is one.
+  Projection project(const Ellipse& e, Box box, Canvas canvas, int channels, const float* picture,
+                     const float* weights) const {
+    Projection out;
+    if (weights)
+      kernels().project_weighted[channels - 1](e, box, canvas, picture, weights, &out);
+    else
+      kernels().project[channels - 1](e, box, canvas, picture, &out);
+    return out;
+  }
+};
+
+// Who works on one thing together: some threads of the CPU.
+class Team {
+ public:
+  explicit Team(int threads) : threads_(threads) {}
+
+  // f(), by one of them.
+  template <class F>
+  void once(F f) const {
+    f();
+  }
+  // f(i) for i from 0 to count - 1, in any order.
+  template <class F>
+  void share(int count, F f) const {
+    for (int i = 0; i < count; ++i) f(i);
+  }
+  // f(lanes, i) for i from 0 to count - 1, in any order; each looks at about so many pixels.
+  template <class F>
+  void each(int count, size_t pixels, F f) const {
+#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (threads_ > 1 && pixels > kSerial)
+    for (int i = 0; i < count; ++i) f(Lanes(), i);
+  }
+  // picture += color g
+  void add(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, float* picture) const {
+    kernels().add[channels - 1](e, box, canvas, color, picture);
+  }
+
+ private:
+  static constexpr size_t kSerial = 4096;  // smaller things are not worth a second thread
+
+  int threads_;
+};
+
+class Device {
+ public:
+  static constexpr bool kManyTeams = false;  // at a time
+
+  explicit Device(int threads) : threads_(threads) {}
+
+  int threads() const { return threads_; }
+
+  // f(i) for i from 0 to count - 1, in any order.
+  template <class F>
+  void for_each(int64_t count, F f) const {
+#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && count > kSerial)
+    for (int64_t i = 0; i < count; ++i) f(i);
+  }
+
+  // f(row, x0, x1) for pieces [x0, x1) that together are all columns of all rows.
+  template <class F>
+  void for_rows(int rows, int width, F f) const {
+#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && static_cast<int64_t>(rows) * width > kSerial)
+    for (int row = 0; row < rows; ++row) f(row, 0, width);
+  }
+
+  // f(team, i, &notes) for i from 0 to count - 1, in any order, each by a team of its own with room for notes. All
+  // threads are one team where there is one thing to do.
+  template <class Notes, class F>
+  void for_teams(int64_t count, F f) const {
+#pragma omp parallel num_threads(threads_) if (threads_ > 1 && count > 1)
+    {
+      const Team team(count > 1 ? 1 : threads_);
+      Notes notes;
+#pragma omp for schedule(dynamic)
+      for (int64_t i = 0; i < count; ++i) f(team, i, &notes);
+    }
+  }
+
+  // The sum of f(i) for i from 0 to count - 1.
+  template <class F>
+  double sum(int64_t count, F f) const {
+    std::vector<double> blocks((count + kSumBlock - 1) / kSumBlock, 0.0);
+#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && count > kSerial)
+    for (size_t block = 0; block < blocks.size(); ++block)
+      for (int64_t i = block * kSumBlock, end = std::min<int64_t>(count, i + kSumBlock); i < end; ++i)
+        blocks[block] += f(i);
+    double total = 0;
+    for (double b : blocks) total += b;
+    return total;
+  }
+
+  // values[i] = f(i, values[i]); returns the sum of their squares.
+  template <class F>
+  double squares(float* values, size_t count, F f) const {
+    return chunks(count, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) values[i] = f(i, values[i]);
+      return kernels().dot(values + begin, values + begin, static_cast<int>(end - begin));
+    });
+  }
+
+  using Vectors = std::vector<std::pair<const float*, const float*>>;
+
+  // Inner products of pairs of vectors of `count` elements.
+  std::vector<double> dots(const Vectors& pairs, size_t count) const {
+    std::vector<double> out;
+    for (const auto& [a, b] : pairs)
+      out.push_back(chunks(count, [a = a, b = b](size_t begin, size_t end) {
+        return kernels().dot(a + begin, b + begin, static_cast<int>(end - begin));
+      }));
+    return out;
+  }
+
+  // out = sum_i factors[i] * vectors[i], none of which is out.
+  void combine(const std::vector<const float*>& vectors, const std::vector<float>& factors, size_t count,
+               float* out) const {
+    chunks(count, [&](size_t begin, size_t end) {
+      std::fill(out + begin, out + end, 0.0f);
+      for (size_t i = 0; i < vectors.size(); ++i)
+        kernels().add_scaled(out + begin, vectors[i] + begin, factors[i], static_cast<int>(end - begin));
+      return 0.0;
+    });
+  }
+
+  // Those that f(row, x, &item) finds, for all columns of all rows, in order.
+  template <class T, class F>
+  std::vector<T> collect(int rows, int width, F f) const {
+    std::vector<std::vector<T>> found(rows);
+#pragma omp parallel for schedule(dynamic, 16) num_threads(threads_) if (threads_ > 1)
+    for (int row = 0; row < rows; ++row)
+      for (int x = 0; x < width; ++x) {
+        T item;
+        if (f(row, x, &item)) found[row].push_back(item);
+      }
+    std::vector<T> out;
+    for (const auto& row : found) out.insert(out.end(), row.begin(), row.end());
+    return out;
+  }
+
+  // out [C, H, W] = base [C, H, W] + sum of splats; returns the sum of squares of out.
+  double render(const Splats& splats, Canvas canvas, float cutoff, const float* base, float* out) const {
+    return render_forward(splats, canvas, cutoff, base, false, out, threads_);
+  }
+
+  // Gradients, in the splats' shapes, of a scalar with cotangent v_out [C, H, W].
+  void backward(const Splats& splats, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
+                float* v_colors) const {
+    render_backward(splats, canvas, cutoff, v_out, v_means, v_conics, v_colors, threads_);
+  }
+
+ private:
+  static constexpr int64_t kSerial = 2048;    // shorter loops are not worth a second thread
+  static constexpr int64_t kSumBlock = 1024;  // fixed partitions of sums
+  static constexpr size_t kChunk = size_t{1} << 14;
+
+  // The sum of f(begin, end) over a fixed partition.
+  template <class F>
+  double chunks(size_t count, F f) const {
+    std::vector<double> parts((count + kChunk - 1) / kChunk);
+#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && parts.size() > 3)
+    for (size_t i = 0; i < parts.size(); ++i) parts[i] = f(i * kChunk, std::min((i + 1) * kChunk, count));
+    double total = 0;
+    for (double p : parts) total += p;
+    return total;
+  }
+
+  int threads_;
+};
+
+// Before the parameters of a lambda that the device runs.
+#define SPLAT2D_LOOP
+
+// What loops over rows are made of, by the instruction set of this machine.
+inline void add_scaled(float* a, const float* b, float factor, int count) { kernels().add_scaled(a, b, factor, count); }
+
+inline void energy_row(const float* picture, size_t plane, int channels, float factor, int width, float* out) {
+  kernels().energy_row(picture, plane, channels, factor, width, out);
+}
+
+}  // namespace splat2d

@@ -1,0 +1,43 @@
+// Which splats are refined at the same time: those whose visits cannot touch the same pixels.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "gaussian.hpp"
+
+namespace splat2d {
+
+// A splat that waits for its visit; the lowest key goes first.
+struct Waiting {
+  uint64_t key;
+  int splat;
+  float mean[2];
+  Box reach;  // px that its moves touch, but for a few that widen it most
+};
+
+struct Visit {
+  int splat;
+  Box reach;  // moves that would go farther are not tried
+};
+
+// Visits of a line go one after another, lines of a stage at the same time, stages one after another.
+struct Schedule {
+  std::vector<Visit> visits;
+  std::vector<int> lines{0};   // where each begins in `visits`, and the end
+  std::vector<int> stages{0};  // where each begins in `lines`, and the end
+
+  void end_line();
+  void end_stage();
+};
+
+// For a few workers: long lines. Wide splats first, one after another; then square cells of the canvas in four
+// colours, a line each: splats of cells of one colour cannot touch the same pixels.
+Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas);
+
+// For many workers: lines of one visit. A splat goes as soon as all that share a pixel with it and go before it are
+// done, so the result is that of going one by one. Source: A parallel graph coloring heuristic (Jones and Plassmann
+// 1993); here small cells of the canvas, each for one visit at a time, stand for the graph's edges.
+Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas);
+
+}  // namespace splat2d

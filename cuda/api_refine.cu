@@ -1,0 +1,78 @@
+// The library's C interface for refining: cpp/refine.hpp's class, as the CPU's bindings have it.
+#define SPLAT2D_GPU
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
+#include "../cpp/fitter.hpp"
+#include "../cpp/refine.hpp"
+#include "api.hpp"
+
+namespace {
+
+using namespace splat2d;
+using splat2d::gpu::guarded;
+
+Refiner& refiner_of(void* handle) { return *static_cast<Refiner*>(handle); }
+
+template <class T>
+void copy_out(const std::vector<T>& values, T* out) {
+  std::copy(values.begin(), values.end(), out);
+}
+
+}  // namespace
+
+// integers [count, C + 5] of this machine's memory are copied; the fitter, whose picture this refers to, must outlive
+// it.
+SPLAT2D_EXPORT int splat2d_cuda_refiner_open(void* fitter, const int32_t* integers, int count, double step,
+                                             int chroma_step, double cutoff, void** refiner) {
+  return guarded([&] {
+    const Fitter& f = *static_cast<const Fitter*>(fitter);
+    const size_t size = static_cast<size_t>(count) * (f.channels() + 5);
+    *refiner = new Refiner(std::vector(integers, integers + size), f.target(), f.saturation(), f.distortion(),
+                           f.device(), f.canvas(), f.channels(), step, chroma_step, cutoff);
+  });
+}
+
+SPLAT2D_EXPORT void splat2d_cuda_refiner_close(void* refiner) { delete static_cast<Refiner*>(refiner); }
+
+// Tables of this machine's memory: color [C, 3, 256], area [36, 512], aspect [36, 96].
+SPLAT2D_EXPORT int splat2d_cuda_refiner_sweep(void* refiner, double lambda, const float* color, const float* area,
+                                              const float* aspect, double position, uint64_t seed, double patience,
+                                              int pairs, int* changed, int* removed) {
+  return guarded([&] {
+    const RefineResult r =
+        refiner_of(refiner).sweep({lambda, seed, patience, pairs != 0}, {color, area, aspect, position});
+    *changed = r.changed;
+    *removed = r.removed;
+  });
+}
+
+// [count, C + 5]
+SPLAT2D_EXPORT int splat2d_cuda_refiner_integers(void* refiner, int32_t* integers) {
+  return guarded([&] { copy_out(refiner_of(refiner).integers(), integers); });
+}
+
+// [count]
+SPLAT2D_EXPORT int splat2d_cuda_refiner_classes(void* refiner, int32_t* classes) {
+  return guarded([&] { copy_out(refiner_of(refiner).classes(), classes); });
+}
+
+// [count]
+SPLAT2D_EXPORT int splat2d_cuda_refiner_savings(void* refiner, float* savings) {
+  return guarded([&] { copy_out(refiner_of(refiner).savings(), savings); });
+}
+
+SPLAT2D_EXPORT int splat2d_cuda_refiner_remove(void* refiner, const int32_t* indices, int count) {
+  return guarded([&] {
+    Refiner& self = refiner_of(refiner);
+    const std::vector chosen(indices, indices + count);
+    if (std::any_of(chosen.begin(), chosen.end(), [&](int32_t i) { return i < 0 || i >= self.count(); }))
+      throw std::invalid_argument("indices must be those of splats");
+    self.remove(chosen);
+  });
+}
+
+SPLAT2D_EXPORT int splat2d_cuda_refiner_render(void* refiner, double* sse) {
+  return guarded([&] { *sse = refiner_of(refiner).render(); });
+}

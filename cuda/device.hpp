@@ -1,0 +1,361 @@
+// Arrays, loops and sums on a GPU: cpp/cpu.hpp's interface. All work is queued on the default stream; what returns a
+// number waits for it. Sums have a fixed order, so the same input gives the same bits.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "../cpp/kernels.hpp"
+#include "raster.hpp"
+#include "team.hpp"
+
+// Before the parameters of a lambda that the device runs.
+#define SPLAT2D_LOOP __device__
+
+namespace splat2d {
+
+// Memory of the device.
+template <class T>
+class Array {
+ public:
+  Array() = default;
+  explicit Array(size_t size) { resize(size); }
+  explicit Array(const std::vector<T>& values) { append(values); }
+  Array(Array&& other) noexcept { swap(other); }
+  Array& operator=(Array&& other) noexcept {
+    Array old;
+    old.swap(*this);
+    swap(other);
+    return *this;
+  }
+  ~Array() {
+    if (data_) cudaFreeAsync(data_, nullptr);
+  }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+  // What is there stays; new elements are zero.
+  void resize(size_t size) {
+    const size_t before = size_;
+    reserve(size);
+    size_ = size;
+    if (size > before)
+      gpu::check(cudaMemsetAsync(data_ + before, 0, (size - before) * sizeof(T), nullptr), "clearing memory");
+  }
+  void append(const std::vector<T>& more) {
+    if (more.empty()) return;
+    reserve(size_ + more.size());
+    gpu::check(cudaMemcpy(data_ + size_, more.data(), more.size() * sizeof(T), cudaMemcpyHostToDevice),
+               "copying to the GPU");
+    size_ += more.size();
+  }
+  Array copy() const {
+    Array out;
+    out.reserve(size_);
+    out.size_ = size_;
+    if (size_) move_to(out.data_);
+    return out;
+  }
+  std::vector<T> host() const {
+    std::vector<T> out(size_);
+    if (size_)
+      gpu::check(cudaMemcpy(out.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost), "copying from the GPU");
+    return out;
+  }
+
+ private:
+  void swap(Array& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(capacity_, other.capacity_);
+  }
+  void move_to(T* to) const {
+    gpu::check(cudaMemcpyAsync(to, data_, size_ * sizeof(T), cudaMemcpyDeviceToDevice, nullptr), "copying on the GPU");
+  }
+  void reserve(size_t capacity) {
+    if (capacity <= capacity_) return;
+    void* memory = nullptr;
+    gpu::check(cudaMallocAsync(&memory, capacity * sizeof(T), nullptr), "allocating memory of the GPU");
+    if (size_) move_to(static_cast<T*>(memory));
+    if (data_) cudaFreeAsync(data_, nullptr);
+    data_ = static_cast<T*>(memory);
+    capacity_ = capacity;
+  }
+
+  T* data_ = nullptr;
+  size_t size_ = 0, capacity_ = 0;
+};
+
+namespace gpu {
+
+constexpr int kLoopThreads = 256;
+constexpr int kSumChunk = 1 << 14;  // elements of a sum that a block adds up
+constexpr int kMostRows = 65535;    // of a grid
+constexpr int kMostTerms = 120;     // of a launch, so that its parameters fit
+
+inline int blocks_of(int64_t count, int64_t each) { return static_cast<int>((count + each - 1) / each); }
+
+template <class F>
+__global__ void run_each(int64_t count, F f) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < count) f(i);
+}
+
+template <class F>
+__global__ void run_rows(int rows, int width, F f) {
+  const int x = blockIdx.x * blockDim.x + threadIdx.x;
+  if (x >= width) return;
+  for (int row = blockIdx.y; row < rows; row += gridDim.y) f(row, x, x + 1);
+}
+
+// Of all threads of a block, in all of them.
+__device__ inline double block_total(double v) {
+  __shared__ double parts[kLoopThreads];
+  parts[threadIdx.x] = v;
+  __syncthreads();
+  for (int step = kLoopThreads / 2; step > 0; step /= 2) {
+    if (static_cast<int>(threadIdx.x) < step) parts[threadIdx.x] += parts[threadIdx.x + step];
+    __syncthreads();
+  }
+  const double total = parts[0];
+  __syncthreads();
+  return total;
+}
+
+// parts[y, x] = the sum of f(y, i) over the elements of chunk x.
+template <class F>
+__global__ void sum_chunks(int64_t count, F f, double* parts) {
+  const int64_t begin = static_cast<int64_t>(blockIdx.x) * kSumChunk;
+  const int64_t end = begin + kSumChunk < count ? begin + kSumChunk : count;
+  double sum = 0;
+  for (int64_t i = begin + threadIdx.x; i < end; i += kLoopThreads) sum += f(static_cast<int>(blockIdx.y), i);
+  sum = block_total(sum);
+  if (threadIdx.x == 0) parts[static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = sum;
+}
+
+template <class F>
+struct OneSum {
+  F f;
+  __device__ double operator()(int, int64_t i) const { return f(i); }
+};
+
+template <class F>
+struct Squares {
+  float* values;
+  F f;
+  __device__ double operator()(int, int64_t i) const {
+    const float v = values[i] = f(i, values[i]);
+    return static_cast<double>(v) * v;
+  }
+};
+
+struct Unchanged {
+  __device__ float operator()(int64_t, float v) const { return v; }
+};
+
+struct Products {
+  const float *a[kMostTerms], *b[kMostTerms];
+  __device__ double operator()(int pair, int64_t i) const { return static_cast<double>(a[pair][i]) * b[pair][i]; }
+};
+
+struct Terms {
+  const float* vectors[kMostTerms];
+  float factors[kMostTerms];
+  int count;
+  bool add;
+  float* out;
+  __device__ void operator()(int64_t i) const {
+    float sum = add ? out[i] : 0.0f;
+    for (int t = 0; t < count; ++t) sum += factors[t] * vectors[t][i];
+    out[i] = sum;
+  }
+};
+
+template <class T>
+struct Found {
+  int64_t place;
+  T item;
+};
+
+template <class T, class F>
+__global__ void find_items(int rows, int width, F f, Found<T>* out, int capacity, int* count) {
+  const int x = blockIdx.x * blockDim.x + threadIdx.x;
+  if (x >= width) return;
+  for (int row = blockIdx.y; row < rows; row += gridDim.y) {
+    T item;
+    if (!f(row, x, &item)) continue;
+    const int at = atomicAdd(count, 1);
+    if (at < capacity) out[at] = {static_cast<int64_t>(row) * width + x, item};
+  }
+}
+
+// Keeps freed memory for the next array as long as a fit lives.
+class Pool {
+ public:
+  Pool() {
+    int device = 0;
+    check(cudaGetDevice(&device), "choosing a GPU");
+    check(cudaDeviceGetDefaultMemPool(&pool_, device), "allocating memory of the GPU");
+    uint64_t all = UINT64_MAX;
+    check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &all), "allocating memory of the GPU");
+  }
+  Pool(const Pool&) = delete;
+  ~Pool() {
+    cudaDeviceSynchronize();
+    cudaMemPoolTrimTo(pool_, 0);
+  }
+
+ private:
+  cudaMemPool_t pool_;
+};
+
+}  // namespace gpu
+
+class Device {
+ public:
+  static constexpr bool kManyTeams = true;  // at a time
+
+  explicit Device(int = 1)
+      : pool_(std::make_shared<gpu::Pool>()), raster_(std::make_shared<gpu::Rasterizer>(nullptr)) {}
+
+  // f(i) for i from 0 to count - 1, in any order.
+  template <class F>
+  void for_each(int64_t count, F f) const {
+    if (count)
+      gpu::launch_loop(gpu::run_each<F>, gpu::blocks_of(count, gpu::kLoopThreads), gpu::kLoopThreads, nullptr, count,
+                       f);
+  }
+
+  // f(row, x0, x1) for pieces [x0, x1) that together are all columns of all rows.
+  template <class F>
+  void for_rows(int rows, int width, F f) const {
+    gpu::launch_loop(gpu::run_rows<F>, grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f);
+  }
+
+  // f(team, i, &notes) for i from 0 to count - 1, in any order, each by a team of its own with room for notes.
+  template <class Notes, class F>
+  void for_teams(int64_t count, F f) const {
+    if (count) gpu::launch(gpu::run_team<Notes, F>, static_cast<unsigned>(count), Team::kThreads, nullptr, f);
+  }
+
+  // The sum of f(i) for i from 0 to count - 1.
+  template <class F>
+  double sum(int64_t count, F f) const {
+    return sums(1, count, gpu::OneSum<F>{f})[0];
+  }
+
+  // values[i] = f(i, values[i]); returns the sum of their squares.
+  template <class F>
+  double squares(float* values, size_t count, F f) const {
+    return sums(1, static_cast<int64_t>(count), gpu::Squares<F>{values, f})[0];
+  }
+
+  using Vectors = std::vector<std::pair<const float*, const float*>>;
+
+  // Inner products of pairs of vectors of `count` elements.
+  std::vector<double> dots(const Vectors& pairs, size_t count) const {
+    std::vector<double> out;
+    for (size_t first = 0; first < pairs.size(); first += gpu::kMostTerms) {
+      gpu::Products products{};
+      const int some = static_cast<int>(std::min<size_t>(gpu::kMostTerms, pairs.size() - first));
+      for (int i = 0; i < some; ++i) std::tie(products.a[i], products.b[i]) = pairs[first + i];
+      const std::vector<double> found = sums(some, static_cast<int64_t>(count), products);
+      out.insert(out.end(), found.begin(), found.end());
+    }
+    return out;
+  }
+
+  // out = sum_i factors[i] * vectors[i], none of which is out.
+  void combine(const std::vector<const float*>& vectors, const std::vector<float>& factors, size_t count,
+               float* out) const {
+    for (size_t first = 0; first < vectors.size(); first += gpu::kMostTerms) {
+      gpu::Terms terms{};
+      terms.count = static_cast<int>(std::min<size_t>(gpu::kMostTerms, vectors.size() - first));
+      std::copy_n(vectors.begin() + static_cast<std::ptrdiff_t>(first), terms.count, terms.vectors);
+      std::copy_n(factors.begin() + static_cast<std::ptrdiff_t>(first), terms.count, terms.factors);
+      terms.add = first > 0;
+      terms.out = out;
+      for_each(static_cast<int64_t>(count), terms);
+    }
+  }
+
+  // Those that f(row, x, &item) finds, for all columns of all rows, in order.
+  template <class T, class F>
+  std::vector<T> collect(int rows, int width, F f) const {
+    int capacity = 1 << 14;
+    while (true) {
+      Array<gpu::Found<T>> found(capacity);
+      Array<int> counter(1);
+      gpu::launch_loop(gpu::find_items<T, F>, grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f,
+                       found.data(), capacity, counter.data());
+      const int count = counter.host()[0];
+      if (count > capacity) {
+        capacity = count;
+        continue;
+      }
+      found.resize(count);
+      std::vector<gpu::Found<T>> items = found.host();
+      std::sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
+      std::vector<T> out;
+      for (const auto& item : items) out.push_back(item.item);
+      return out;
+    }
+  }
+
+  // out [C, H, W] = base [C, H, W] + sum of splats; returns the sum of squares of out.
+  double render(const Splats& s, Canvas canvas, float cutoff, const float* base, float* out) const {
+    raster_->forward({1, s.count, s.channels, s.means, s.conics, s.colors}, canvas, cutoff, base, false, out);
+    return squares(out, canvas.area() * s.channels, gpu::Unchanged{});
+  }
+
+  // Gradients, in the splats' shapes, of a scalar with cotangent v_out [C, H, W].
+  void backward(const Splats& s, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
+                float* v_colors) const {
+    raster_->backward({1, s.count, s.channels, s.means, s.conics, s.colors}, canvas, cutoff, v_out, v_means, v_conics,
+                      v_colors);
+  }
+
+ private:
+  static dim3 grid_of(int rows, int width) {
+    return dim3(gpu::blocks_of(width, gpu::kLoopThreads), std::clamp(rows, 1, gpu::kMostRows));
+  }
+
+  // Of f(y, i) for i from 0 to count - 1, for each y.
+  template <class F>
+  std::vector<double> sums(int rows, int64_t count, F f) const {
+    std::vector<double> out(rows, 0.0);
+    const int chunks = gpu::blocks_of(count, gpu::kSumChunk);
+    if (!rows || !chunks) return out;
+    Array<double> parts(static_cast<size_t>(rows) * chunks);
+    gpu::launch(gpu::sum_chunks<F>, dim3(chunks, rows), gpu::kLoopThreads, nullptr, count, f, parts.data());
+    const std::vector<double> values = parts.host();
+    for (int y = 0; y < rows; ++y)
+      for (int x = 0; x < chunks; ++x) out[y] += values[static_cast<size_t>(y) * chunks + x];
+    return out;
+  }
+
+  std::shared_ptr<gpu::Pool> pool_;
+  std::shared_ptr<gpu::Rasterizer> raster_;
+};
+
+// What loops over rows are made of.
+__device__ inline void add_scaled(float* a, const float* b, float factor, int count) {
+  for (int i = 0; i < count; ++i) a[i] += factor * b[i];
+}
+
+__device__ inline void energy_row(const float* picture, size_t plane, int channels, float factor, int width,
+                                  float* out) {
+  for (int x = 0; x < width; ++x) {
+    float sum = 0;
+    for (int c = 0; c < channels; ++c) sum += picture[c * plane + x] * picture[c * plane + x];
+    out[x] = factor * sum;
+  }
+}
+
+}  // namespace splat2d

@@ -1,0 +1,236 @@
+"""The fit on a GPU: the native core's classes again, with the same methods, in the GPU's library."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.gpu import _Library, library
+
+__all__ = ["Distortion", "Fitter", "Refiner"]
+
+
+def _address(array: NDArray[Any]) -> int:
+    return array.ctypes.data
+
+
+class Distortion:
+    """Weights of a distortion that weighs errors by place and by scale; see cpp/distortion.hpp.
+
+    Args:
+        weights: one plane [H, W] a level, each half of the one before, rounded up.
+    """
+
+    def __init__(self, weights: Sequence[NDArray[np.float32]]) -> None:
+        self.levels = len(weights)
+        self.planes = np.concatenate([np.ascontiguousarray(plane, np.float32).ravel() for plane in weights])
+
+
+class Fitter:
+    """Gaussians being fitted to a picture in the GPU's memory; see cpp/fitter.hpp. `threads` are the core's.
+
+    Raises:
+        BackendUnavailableError: by any method, when the GPU fails or its memory does not suffice.
+    """
+
+    def __init__(
+        self,
+        image: NDArray[np.float32],  # [C, H, W]
+        background: NDArray[np.float32],  # [C]
+        step: float,
+        lmbda: float,
+        chroma_step: float = 1.25,
+        cutoff: float = 9.5,
+        memory: int = 12,
+        threads: int = 1,
+        distortion: Distortion | None = None,
+        natural_units: bool = True,
+        rate_term: bool = True,
+        *,
+        kernels: _Library | None = None,
+    ) -> None:
+        self._library = library() if kernels is None else kernels
+        self._handle = ctypes.c_void_p()
+        self._channels, height, width = image.shape
+        image, background = (np.ascontiguousarray(a, np.float32) for a in (image, background))
+        self._library.call(
+            "fitter_open",
+            _address(image),
+            *(self._channels, width, height),
+            _address(background),
+            *(step, lmbda, chroma_step, cutoff),
+            *(memory, natural_units, rate_term),
+            None if distortion is None else _address(distortion.planes),
+            0 if distortion is None else distortion.levels,
+            ctypes.byref(self._handle),
+        )
+
+    def __del__(self) -> None:
+        """Free the memory."""
+        if getattr(self, "_handle", None):
+            self._library.call("fitter_close", self._handle)
+
+    def _numbers(self) -> tuple[int, float, float]:
+        count, sse, bits = ctypes.c_int(), ctypes.c_double(), ctypes.c_double()
+        self._call("numbers", ctypes.byref(count), ctypes.byref(sse), ctypes.byref(bits))
+        return count.value, sse.value, bits.value
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        self._library.call(f"fitter_{name}", self._handle, *arguments)
+
+    @property
+    def count(self) -> int:
+        """Number of splats."""
+        return self._numbers()[0]
+
+    @property
+    def sse(self) -> float:
+        """Sum of squared errors of the present state."""
+        return self._numbers()[1]
+
+    @property
+    def bits(self) -> float:
+        """Estimated bits of the present state."""
+        return self._numbers()[2]
+
+    def set_rate(self, step: float, lmbda: float) -> None:
+        """Change D and lambda; what has been fitted stays."""
+        self._call("set_rate", step, lmbda)
+
+    def prune(self, factor: float) -> int:
+        """Remove splats that do not pay their bits times `factor`; returns how many went."""
+        removed = ctypes.c_int()
+        self._call("prune", factor, ctypes.byref(removed))
+        return removed.value
+
+    def seed(
+        self,
+        threshold: float,
+        energy: float,
+        smallest: float = 0.45,
+        largest: float = 24.0,
+        ratio: float = 1.6,
+        amplitude: float = 0.8,
+        separation: float = 1.2,
+        random: bool = False,
+    ) -> tuple[int, int]:
+        """Add splats at the residual's peaks; returns candidates found and added."""
+        candidates, added = ctypes.c_int(), ctypes.c_int()
+        options = threshold, energy, smallest, largest, ratio, amplitude, separation, random
+        self._call("seed", *options, ctypes.byref(candidates), ctypes.byref(added))
+        return candidates.value, added.value
+
+    def refresh(self) -> None:
+        """Evaluate at the present state."""
+        self._call("refresh")
+
+    def step(self) -> bool:
+        """One step of the optimiser; False when none was found."""
+        stepped = ctypes.c_int()
+        self._call("step", ctypes.byref(stepped))
+        return bool(stepped.value)
+
+    def resample_from(self, other: Fitter, factor: float) -> None:
+        """Take another fitter's splats, all lengths times `factor`."""
+        self._call("resample_from", other._handle, factor)
+
+    def splats(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Means [N, 2], conics [N, 3] and colours [N, C] of the present state."""
+        count = self.count
+        means, conics, colors = (np.empty((count, n), np.float32) for n in (2, 3, self._channels))
+        self._call("splats", _address(means), _address(conics), _address(colors))
+        return means, conics, colors
+
+    def quantize(self) -> NDArray[np.int32]:
+        """Integers [N, C + 5] nearest to the present state."""
+        integers = np.empty((self.count, self._channels + 5), np.int32)
+        self._call("quantize", _address(integers))
+        return integers
+
+
+class Refiner:
+    """Integers under exact refinement in the GPU's memory; see cpp/refine.hpp.
+
+    Raises:
+        BackendUnavailableError: by any method, when the GPU fails or its memory does not suffice.
+        ShapeError: by `remove`, when an index is not a splat's.
+    """
+
+    def __init__(
+        self,
+        integers: NDArray[np.int32],  # [N, C + 5]
+        fitter: Fitter,
+        step: float,
+        chroma_step: int = 10,
+        cutoff: float = 12.25,
+    ) -> None:
+        self._library = fitter._library
+        self._fitter = fitter  # its picture is the refiner's
+        self._handle = ctypes.c_void_p()
+        self._shape = integers.shape
+        integers = np.ascontiguousarray(integers, np.int32)
+        options = len(integers), step, chroma_step, cutoff
+        self._library.call(
+            "refiner_open", fitter._handle, _address(integers), *options, ctypes.byref(self._handle)
+        )
+
+    def __del__(self) -> None:
+        """Free the memory."""
+        if getattr(self, "_handle", None):
+            self._library.call("refiner_close", self._handle)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        self._library.call(f"refiner_{name}", self._handle, *arguments)
+
+    def sweep(
+        self,
+        lmbda: float,
+        color: NDArray[np.float32],  # [C, 3, 256]
+        area: NDArray[np.float32],  # [36, 512]
+        aspect: NDArray[np.float32],  # [36, 96]
+        position: float,
+        seed: int,
+        patience: float = -1.0,
+        pairs: bool = True,
+    ) -> tuple[int, int]:
+        """One sweep over all splats; returns how many changed and how many went."""
+        changed, removed = ctypes.c_int(), ctypes.c_int()
+        tables = [np.ascontiguousarray(a, np.float32) for a in (color, area, aspect)]
+        options = position, seed, patience, pairs
+        self._call(
+            "sweep", lmbda, *map(_address, tables), *options, ctypes.byref(changed), ctypes.byref(removed)
+        )
+        return changed.value, removed.value
+
+    def integers(self) -> NDArray[np.int32]:
+        """[N, C + 5]; the colours of removed splats are zero."""
+        integers = np.empty(self._shape, np.int32)
+        self._call("integers", _address(integers))
+        return integers
+
+    def classes(self) -> NDArray[np.int32]:
+        """Energy classes, [N]."""
+        classes = np.empty(self._shape[0], np.int32)
+        self._call("classes", _address(classes))
+        return classes
+
+    def savings(self) -> NDArray[np.float32]:
+        """Distortion saved by each splat's presence, [N]."""
+        savings = np.empty(self._shape[0], np.float32)
+        self._call("savings", _address(savings))
+        return savings
+
+    def remove(self, indices: NDArray[np.int32]) -> None:
+        """Remove splats without touching the others."""
+        indices = np.ascontiguousarray(indices, np.int32)
+        self._call("remove", _address(indices), len(indices))
+
+    def render(self) -> float:
+        """Draw the integers afresh; returns the sum of squared errors."""
+        sse = ctypes.c_double()
+        self._call("render", ctypes.byref(sse))
+        return sse.value
