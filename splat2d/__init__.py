@@ -161,6 +161,7 @@ def group(
     preset: str = "default",
     threads: int | None = None,
     progress: Any = None,
+    device: Literal["auto", "cpu", "cuda"] = "cpu",
 ) -> Scene:
     """Cut an object out of a picture of one layer, at the quality that it was encoded at.
 
@@ -180,6 +181,7 @@ def group(
         preset: fast, default or best, or the path of a YAML file.
         threads: None uses all cores.
         progress: called with a `Progress` now and then.
+        device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
 
     Returns:
         A scene of two layers; the one given stays as it was.
@@ -188,7 +190,7 @@ def group(
         ConfigError: several layers, a name that is none or taken, or settings that do not fit.
         ShapeError: an array that is no mask of this picture.
         InputImageError: a mask that cannot be read.
-        BackendUnavailableError: a box without OpenCV installed.
+        BackendUnavailableError: a box without OpenCV, or device is "cuda", and there is no GPU to use.
     """
     from splat2d.fit.group import group
     from splat2d.scene import Scene
@@ -205,6 +207,7 @@ def group(
         preset=preset,
         threads=threads,
         progress=progress,
+        device=device,
     )
     return Scene.from_bytes(encoded.data, threads=threads)
 

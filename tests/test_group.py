@@ -35,7 +35,7 @@ def encoder(monkeypatch) -> dict[str, Any]:
         calls.update(picture=picture, masks=masks, options=options)
         names = list(masks)
         data = scene("photo").merge(scene("cat"), names=names).to_bytes()
-        return Encoded(data, 40.0, 1.5, 123, 0.2, options["quality"], {})
+        return Encoded(data, 40.0, 1.5, 123, 0.2, options["quality"], {}, options["device"])
 
     monkeypatch.setattr(module, "encode_picture", encode_picture)
     return calls
@@ -60,7 +60,7 @@ def test_the_encoder_gets_the_decoded_picture_and_the_mask(encoder):
     )
     assert list(encoder["masks"]) == ["cup"]
     np.testing.assert_array_equal(encoder["masks"]["cup"], INSIDE)
-    expected = {"quality": 70, "preset": "fast", "threads": 1, "progress": None}
+    expected = {"quality": 70, "preset": "fast", "threads": 1, "progress": None, "device": "cpu"}
     assert encoder["options"] == expected
 
 
@@ -133,6 +133,7 @@ def test_group_for_programs(capsys, encoder, folder: Path):
         "splats": 123,
         "quality": 70,
         "preset": "fast",
+        "device": "cpu",
         "seconds": 1.5,
     }
 

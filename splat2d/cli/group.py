@@ -41,6 +41,10 @@ class Group:
     ] = None
     preset: Annotated[Literal["fast", "default", "best"], arg(help="How long to search.")] = "default"
     threads: Annotated[Optional[int], arg(metavar="N", help="Threads; all cores when not given.")] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        arg(help="Fit on the CPU, on an NVIDIA GPU, or with auto on the GPU where there is one."),
+    ] = "cpu"
     force: Annotated[bool, arg(help="Replace an existing OUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print figures as one JSON object.")] = False
 
@@ -72,6 +76,7 @@ class Group:
                 preset=self.preset,
                 threads=self.threads,
                 progress=progress,
+                device=self.device,
             )
         with write_atomic(self.output, force=self.force) as file:
             file.write(encoded.data)
@@ -88,6 +93,7 @@ class Group:
                 "splats": encoded.splats,
                 "quality": encoded.quality,
                 "preset": self.preset,
+                "device": encoded.device,
                 "seconds": encoded.seconds,
             }
             print_json(figures)

@@ -15,6 +15,7 @@ from splat2d.fit.encode import Encoded, encode_picture, quality_step
 from splat2d.fit.fitter import OnProgress
 from splat2d.fit.masks import Coverage
 from splat2d.fit.select import select
+from splat2d.gpu import Device
 from splat2d.pictures import load_picture
 from splat2d.scene import Scene
 
@@ -32,6 +33,7 @@ def group(
     preset: str = "default",
     threads: int | None = None,
     progress: OnProgress | None = None,
+    device: Device = "cpu",
 ) -> tuple[Encoded, Coverage]:
     """Fit an object and what is around it as layers, at the quality that the scene was encoded at.
 
@@ -47,6 +49,7 @@ def group(
         preset: fast, default or best, or the path of a YAML file.
         threads: of the native core; None uses all cores.
         progress: called after each step of the optimiser.
+        device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
 
     Returns:
         The new file, its PSNR measured against what the scene decodes to; and the object's mask [H, W].
@@ -55,7 +58,7 @@ def group(
         ConfigError: several layers, a name that is none or taken, or settings that do not fit.
         ShapeError: an array that is no mask of this picture.
         InputImageError: a file that is none.
-        BackendUnavailableError: a box without OpenCV installed.
+        BackendUnavailableError: a box without OpenCV, or device is "cuda", and there is no GPU to use.
     """
     names = [layer.name for layer in scene.layers]
     if len(names) != 1:
@@ -77,6 +80,7 @@ def group(
         preset=preset,
         threads=threads,
         progress=progress,
+        device=device,
     )
     return encoded, coverage
 
