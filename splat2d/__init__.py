@@ -43,6 +43,7 @@ __all__ = [
     "__version__",
     "decode",
     "encode",
+    "group",
     "open",
 ]
 
@@ -145,6 +146,70 @@ def decode(
     scene = Scene.from_bytes(data, tiers=tiers, threads=threads)
     render = scene.render if dtype == "uint8" else scene.render_float
     return render(scale=scale, width=width, height=height, crop=crop, threads=threads, device=device)
+
+
+def group(
+    scene: Scene,
+    name: str,
+    *,
+    box: Sequence[float] | None = None,
+    polygon: Sequence[Sequence[float]] | None = None,
+    point: Sequence[float] | None = None,
+    color: str | None = None,
+    mask: Any = None,
+    tolerance: float | None = None,
+    preset: str = "default",
+    threads: int | None = None,
+    progress: Any = None,
+    device: Literal["auto", "cpu", "cuda"] = "cpu",
+) -> Scene:
+    """Cut an object out of a picture of one layer, at the quality that it was encoded at.
+
+    Both sides are fitted anew to what the scene decodes to. Exactly one argument says where the object is.
+
+    Args:
+        scene: of one layer; its edits become part of the picture.
+        name: of the object's layer; the other one is called "picture".
+        box: x, y, width and height around the object, px; GrabCut finds it in there, which needs the extra
+            `segment`.
+        polygon: [N, 2] its corners, px.
+        point: x, y of a point in it, px: the connected region of similar colour.
+        color: all that is about of this colour, as "#rrggbb".
+        mask: the path of a picture that is white, has a palette's index above 0, or alpha where the object
+            is; or an array [H, W] of bool, uint8, uint16 or floats in [0, 1].
+        tolerance: of point and color: largest difference in any channel, 8-bit levels; 24 when None.
+        preset: fast, default or best, or the path of a YAML file.
+        threads: None uses all cores.
+        progress: called with a `Progress` now and then.
+        device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
+
+    Returns:
+        A scene of two layers; the one given stays as it was.
+
+    Raises:
+        ConfigError: several layers, a name that is none or taken, or settings that do not fit.
+        ShapeError: an array that is no mask of this picture.
+        InputImageError: a mask that cannot be read.
+        BackendUnavailableError: a box without OpenCV, or device is "cuda", and there is no GPU to use.
+    """
+    from splat2d.fit.group import group
+    from splat2d.scene import Scene
+
+    encoded, _ = group(
+        scene,
+        name,
+        box=box,
+        polygon=polygon,
+        point=point,
+        color=color,
+        mask=mask,
+        tolerance=tolerance,
+        preset=preset,
+        threads=threads,
+        progress=progress,
+        device=device,
+    )
+    return Scene.from_bytes(encoded.data, threads=threads)
 
 
 def open(path: str | os.PathLike[str]) -> Scene:

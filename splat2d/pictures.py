@@ -119,6 +119,24 @@ def load_picture(source: str | os.PathLike[str] | Image.Image | np.ndarray) -> P
         return _read(_open(stream, name), stream, name)
 
 
+def load_image(path: str | os.PathLike[str]) -> Image.Image:
+    """Return a file's picture as Pillow reads it, upright but not converted: a palette stays a palette.
+
+    Raises:
+        InputImageError: As `load_picture`.
+    """
+    from PIL import ImageOps
+
+    name = shown(path)
+    with open_input(path) as file:
+        stream = file if file.seekable() else io.BytesIO(read_bytes(path))
+        image = _open(stream, name)
+        _check_pixels(image, name)
+        with _strict(name):
+            image.load()
+            return ImageOps.exif_transpose(image)
+
+
 def picture_from_array(array: np.ndarray) -> Picture:
     """Return an array of pixels as a Picture.
 
@@ -309,12 +327,7 @@ def _open(stream: BinaryIO, name: str) -> Image.Image:
 
 def _read(image: Image.Image, stream: BinaryIO | None, name: str) -> Picture:
     """Return an opened picture as a Picture; `stream` is where it comes from, None if unknown."""
-    if image.width * image.height > MAX_PIXELS:
-        raise InputImageError(_too_large(name, image.width * image.height))
-    if image.width * image.height == 0:
-        raise InputImageError(f"{name}: has no pixels ({image.width}x{image.height})")
-    if image.format == "EPS":  # Pillow would start Ghostscript on it
-        raise InputImageError(f"{name}: is a PostScript program, not a picture; convert it to PNG first")
+    _check_pixels(image, name)
     notes: list[str] = []
     alerts: list[str] = []
     with _strict(name):
@@ -343,6 +356,16 @@ def _read(image: Image.Image, stream: BinaryIO | None, name: str) -> Picture:
     image = eight_bit_colour(image, notes, grey=grey, to_srgb=to_srgb)
     samples = np.asarray(image)
     return _picture(samples.reshape(*samples.shape[:2], -1), 255.0, notes, alerts, orientation)
+
+
+def _check_pixels(image: Image.Image, name: str) -> None:
+    """Raise InputImageError for a picture whose pixels must not be loaded."""
+    if image.width * image.height > MAX_PIXELS:
+        raise InputImageError(_too_large(name, image.width * image.height))
+    if image.width * image.height == 0:
+        raise InputImageError(f"{name}: has no pixels ({image.width}x{image.height})")
+    if image.format == "EPS":  # Pillow would start Ghostscript on it
+        raise InputImageError(f"{name}: is a PostScript program, not a picture; convert it to PNG first")
 
 
 def _count_frames(image: Image.Image, notes: list[str], alerts: list[str]) -> None:

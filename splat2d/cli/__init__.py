@@ -16,6 +16,7 @@ VERBS = {
     "layers": "Layers",
     "extract": "Extract",
     "merge": "Merge",
+    "group": "Group",
     "bench": "Bench",
 }
 """Each verb's module in this package, and the command class in it."""
