@@ -75,7 +75,7 @@ void bind_fit(nb::module_& m) {
           "__init__",
           [](Fitter* self, const Floats3& image, const In<float, nb::ndim<1>>& background, double step, double lambda,
              double chroma_step, double cutoff, int memory, int threads, std::shared_ptr<const Distortion> distortion,
-             bool natural_units, bool rate_term, double free) {
+             bool natural_units, bool rate_term) {
             const Canvas canvas = canvas_of(image);
             require(background.shape(0) == image.shape(0), "background must have one value a channel");
             require(!distortion ||
@@ -89,7 +89,6 @@ void bind_fit(nb::module_& m) {
             o.memory = memory;
             o.natural_units = natural_units;
             o.rate_term = rate_term;
-            o.free = free;
             o.threads = std::max(threads, 1);
             nb::gil_scoped_release release;
             new (self) Fitter(image.data(), static_cast<int>(image.shape(0)), canvas, background.data(), o,
@@ -97,7 +96,7 @@ void bind_fit(nb::module_& m) {
           },
           "image"_a.noconvert(), "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25,
           "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1, "distortion"_a = nb::none(), "natural_units"_a = true,
-          "rate_term"_a = true, "free"_a = 0.25)
+          "rate_term"_a = true)
       .def_prop_ro("count", &Fitter::count)
       .def_prop_ro("sse", &Fitter::sse)
       .def_prop_ro("bits", &Fitter::bits)

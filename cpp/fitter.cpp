@@ -31,7 +31,7 @@ Fitter::Fitter(const float* image, int channels, Canvas canvas, const float* bac
       options_(options),
       device_(options.threads),
       negative_target_(negative_target(image, background, channels, canvas.area())),
-      saturation_(image, canvas.area() * channels, static_cast<float>(options.free)),
+      saturation_(image, canvas.area() * channels),
       residual_(canvas.area() * channels),
       distortion_(std::move(distortion)),
       memory_(device_, options.memory) {

@@ -18,13 +18,10 @@ struct FitOptions {
   double chroma_step = 1.25;     // chroma step over D
   double cutoff = 9.5;           // q at which g is cut while fitting
   double amplitude_floor = 0.2;  // A is at least this, so that new splats stay well scaled
-  // How far a render may go beyond white or black at no cost, since the decoder clamps it. Farther costs again, so that
-  // no sums grow that a later edit, a blur for one, would bring to light.
-  double free = 0.25;
-  int memory = 12;            // L-BFGS pairs
-  bool natural_units = true;  // false: units of every splat as if its amplitude were 16 D
-  bool rate_term = true;      // false: only pruning and refinement weigh bits
-  int threads = 1;            // on the CPU
+  int memory = 12;               // L-BFGS pairs
+  bool natural_units = true;     // false: units of every splat as if its amplitude were 16 D
+  bool rate_term = true;         // false: only pruning and refinement weigh bits
+  int threads = 1;               // on the CPU
 };
 
 struct SeedOptions {

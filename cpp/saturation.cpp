@@ -7,10 +7,12 @@ namespace splat2d {
 namespace {
 
 constexpr float kHalfLevel = 0.5f / 255.0f;  // what rounds to white or black
+// Farther beyond it costs again, so that no sums grow that a later edit, darkening for one, would bring to light.
+constexpr float kFree = 0.25f;
 
 }  // namespace
 
-Saturation::Saturation(const float* image, size_t size, float free) : free_(free) {
+Saturation::Saturation(const float* image, size_t size) {
   std::vector<int8_t> signs(size);
   for (size_t i = 0; i < size; ++i)
     signs[i] = static_cast<int8_t>((image[i] >= 1.0f - kHalfLevel) - (image[i] <= kHalfLevel));
@@ -20,10 +22,9 @@ Saturation::Saturation(const float* image, size_t size, float free) : free_(free
 double Saturation::clip(const Device& device, double squares, Array<float>* residual) const {
   if (signs_.empty()) return squares;
   const int8_t* signs = signs_.data();
-  const float free = free_;
   return device.squares(residual->data(), signs_.size(), [=] SPLAT2D_LOOP(int64_t i, float r) {
     const float sign = static_cast<float>(signs[i]);
-    return r - sign * clamp(sign * r, 0.0f, free);
+    return r - sign * clamp(sign * r, 0.0f, kFree);
   });
 }
 

@@ -10,8 +10,8 @@ namespace splat2d {
 
 class Saturation {
  public:
-  // image: samples in [0, 1] of this machine's memory, `size` of them; free: how far beyond them costs nothing.
-  Saturation(const float* image, size_t size, float free);
+  // image: samples in [0, 1] of this machine's memory, `size` of them.
+  Saturation(const float* image, size_t size);
 
   // Takes from residuals (render - image) what the decoder clamps away; `squares` is their sum of squares before.
   // Returns it after. A squared distance to a convex set, whose gradient is what is left.
@@ -21,7 +21,6 @@ class Saturation {
   void clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const;
 
  private:
-  float free_;
   Array<int8_t> signs_;  // 1 where the picture is white, -1 where it is black; empty when it is nowhere
 };
 

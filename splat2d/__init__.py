@@ -61,6 +61,7 @@ def encode(
     threads: int | None = None,
     progress: Any = None,
     device: Literal["auto", "cpu", "cuda"] = "cpu",
+    masks: Any = None,
 ) -> bytes:
     """Encode a picture as the bytes of a .splat file.
 
@@ -77,22 +78,26 @@ def encode(
         threads: None uses all cores; the file does not depend on it.
         progress: called with a `Progress` now and then.
         device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
+        masks: objects, each a layer in front of the background: a mapping of names, back to front, to masks
+            (paths, or arrays [H, W] in [0, 1]), or the path of a picture of labels.
 
     Returns:
         The file's bytes.
 
     Raises:
-        InputImageError: a picture that cannot be read.
-        ShapeError: an array that is not a picture.
+        InputImageError: a picture or a mask that cannot be read.
+        ShapeError: an array that is not a picture, or a mask of another size.
         ConfigError: settings out of range or in contradiction.
         TargetError: a target that the picture cannot reach.
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
     from splat2d.fit.encode import encode_picture
+    from splat2d.fit.masks import load_masks
     from splat2d.pictures import load_picture
 
+    picture = load_picture(image)
     return encode_picture(
-        load_picture(image),
+        picture,
         quality=quality,
         psnr=psnr,
         bpp=bpp,
@@ -103,6 +108,7 @@ def encode(
         threads=threads,
         progress=progress,
         device=device,
+        masks=None if masks is None else load_masks(masks, picture.pixels.shape[1:]),
     ).data
 
 

@@ -183,7 +183,6 @@ class Fitter:
         distortion: Distortion | None = None,  # None for SSE
         natural_units: bool = True,
         rate_term: bool = True,
-        free: float = 0.25,  # beyond white or black
     ) -> None: ...
     @property
     def count(self) -> int: ...

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
-from splat2d.cli._arguments import at_most_one, in_range, parse_bytes
+from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_bytes
 from splat2d.cli._terminal import print_json, progress_bar, warn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,21 @@ class Encode:
         Optional[Literal["psnr", "ms-ssim"]],
         arg(help="Keep squared errors small, or what MS-SSIM sees of them; the preset's when not given."),
     ] = None
+    mask: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(
+            metavar="NAME=FILE",
+            help="Make a layer of what this mask covers: white, a palette's index above 0, or alpha. "
+            "Repeat it for more objects, back to front.",
+        ),
+    ] = ()
+    labels: Annotated[
+        Optional[str],
+        arg(
+            metavar="FILE",
+            help='A picture of integers: each but 0 is an object, called "object 1" and so on.',
+        ),
+    ] = None
     seed: Annotated[int, arg(metavar="N", help="Seed of the random order of refinement.")] = 0
     threads: Annotated[
         Optional[int], arg(metavar="N", help="Threads; all cores when not given. The file is the same.")
@@ -43,6 +62,13 @@ class Encode:
 
     def run(self) -> None:
         """Fit the picture, write the file, print one line."""
+        at_most_one(mask=self.mask or None, labels=self.labels)
+        named = [word.partition("=") for word in self.mask]
+        for name, equals, file in named:
+            if not (name and equals and file):
+                raise UsageError(f"--mask is {name + equals + file!r}, expected NAME=FILE")
+            if [other for other, _, _ in named].count(name) > 1:
+                raise UsageError(f"--mask names {name!r} twice")
         at_most_one(quality=self.quality, psnr=self.psnr, bpp=self.bpp, size=self.size)
         in_range(1, 100, quality=self.quality)
         in_range(0, above=True, psnr=self.psnr, bpp=self.bpp)
@@ -57,6 +83,7 @@ class Encode:
         check_output(self.output, force=self.force)
         picture = load_picture(self.input)
         warn(picture.warnings)
+        masks = self._masks((picture.pixels.shape[2], picture.pixels.shape[1]))
 
         from splat2d.fit.encode import encode_picture
 
@@ -73,7 +100,9 @@ class Encode:
                 threads=self.threads,
                 progress=progress,
                 device=self.device,
+                masks=masks,
             )
+        warn(encoded.warnings)
         with write_atomic(self.output, force=self.force) as file:
             file.write(encoded.data)
 
@@ -98,7 +127,7 @@ class Encode:
                 "seed": self.seed,
                 "device": encoded.device,
                 "notes": picture.notes,
-                "warnings": picture.warnings,
+                "warnings": (*picture.warnings, *encoded.warnings),
             }
             print_json(figures)
         else:
@@ -106,3 +135,12 @@ class Encode:
                 f"{self.output}: {len(encoded.data):,} bytes, {bpp:.4f} bpp, {encoded.splats:,} splats, "
                 f"{encoded.psnr:.2f} dB, {encoded.seconds:.2f} s"
             )
+
+    def _masks(self, size: tuple[int, int]) -> dict[str, NDArray[np.float32]] | None:
+        """The masks asked for, by name, back to front."""
+        from splat2d.fit.masks import load_labels, load_mask
+
+        if self.labels is not None:
+            return load_labels(self.labels, size)
+        pairs = [word.split("=", 1) for word in self.mask]
+        return {name: load_mask(file, size) for name, file in pairs} or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,11 +61,10 @@ class LayersFit:
 
     def _shares(self, work: tuple[float, float]) -> list[tuple[float, float]]:
         """Equal parts of the work, one a layer."""
-        edges = np.linspace(*work, len(self.names) + 1).tolist()
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(pairwise(np.linspace(*work, len(self.names) + 1).tolist()))
 
     def _report_of(self, number: int) -> OnProgress:
-        """A report of one layer becomes one of all that have begun: their bytes and splats, the present PSNR."""
+        """Reports of one layer as of all that have begun: their bytes and splats, with this one's PSNR."""
 
         def report(progress: Progress) -> None:
             self._reports[number] = progress

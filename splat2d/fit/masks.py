@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from splat2d.codec.container import MAX_LAYERS
-from splat2d.errors import InputImageError
+from splat2d.errors import InputImageError, ShapeError
 from splat2d.files import shown
 from splat2d.pictures import load_image, load_picture
 
@@ -85,6 +86,34 @@ def load_labels(path: str | os.PathLike[str], size: tuple[int, int]) -> dict[str
     if len(values) >= MAX_LAYERS:
         raise InputImageError(f"{name}: has {len(values)} labels; the limit is {MAX_LAYERS - 1}")
     return {f"object {value}": (labels == value).astype(np.float32) for value in values}
+
+
+def load_masks(masks: object, size: Sequence[int]) -> dict[str, Coverage]:
+    """Masks as Python callers give them.
+
+    Args:
+        masks: names and masks, which are paths or arrays [H, W] in [0, 1]; or the path of a label image.
+        size: height and width of the picture, px.
+
+    Raises:
+        InputImageError: a file that is no mask of this picture.
+        ShapeError: an array that is none.
+    """
+    height, width = size
+    if isinstance(masks, (str, os.PathLike)):
+        return load_labels(masks, (width, height))
+    if not isinstance(masks, Mapping):
+        raise ShapeError(f"masks must be names and masks, or a path of labels; found {type(masks).__name__}")
+    out = {}
+    for name, mask in masks.items():
+        if isinstance(mask, (str, os.PathLike)):
+            out[name] = load_mask(mask, (width, height))
+            continue
+        array = np.asarray(mask)
+        if array.dtype.kind not in "bfiu" or array.ndim != 2 or not (array.min() >= 0 and array.max() <= 1):
+            raise ShapeError(f"the mask of {name!r} must be [H, W] in [0, 1]")
+        out[name] = array.astype(np.float32)
+    return out
 
 
 def _check_size(image: Image.Image, size: tuple[int, int], name: str) -> None:

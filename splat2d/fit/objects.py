@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from splat2d.codec.container import MAX_LAYERS, PICTURE, check_name
 from splat2d.errors import ConfigError, ShapeError
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 HIDDEN_WEIGHT = 0.25  # of errors where a layer is covered; its colour there only has to be plausible
 _LEAST = 1 / 255  # coverage that counts
@@ -84,7 +84,7 @@ def _covers(pixels: Floats, masks: Mapping[str, Floats]) -> tuple[dict[str, Floa
             raise ConfigError(f"an object cannot be called {PICTURE!r}, which is the background's name")
         if mask.shape != size:
             raise ShapeError(
-                f"the mask of {name!r} is {_size(mask.shape)} px, the picture {_size(size)}; expected the same"
+                f"the mask of {name!r} is {_size(mask.shape)} px; expected the picture's {_size(size)}"
             )
         if not mask.max() >= 0.5:
             raise ConfigError(f"the mask of {name!r} is empty: it covers no pixel")
@@ -121,11 +121,8 @@ def _binomial(plane: Floats) -> Floats:
     """A plane after the filter (1, 2, 1) / 4 in both directions; borders are continued."""
     for axis in (0, 1):
         padded = np.pad(plane, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        low, high = (
-            np.take(padded, range(plane.shape[axis]), axis),
-            np.take(padded, range(2, plane.shape[axis] + 2), axis),
-        )
-        plane = (low + 2 * plane + high) / 4
+        side = plane.shape[axis]
+        plane = (padded.take(range(side), axis) + 2 * plane + padded.take(range(2, side + 2), axis)) / 4
     return plane
 
 
@@ -151,10 +148,11 @@ def _peeled(pixels: Floats, cover: Floats) -> tuple[Floats, Floats, Floats, Floa
         inside = cover >= cover.max() - 0.01
     front, back = (np.where(known, pixels, continued(pixels, known)) for known in (inside, outside))
     cover = _matted(pixels, cover, front, back, ~(inside | outside))
-    # What neither side explains goes to both, mostly to the one that shows more.
-    missing = (pixels - cover * front - (1 - cover) * back) / (cover**2 + (1 - cover) ** 2)
-    front = np.clip(front + cover * missing, 0, 1)
-    smooth, back = back, np.clip(back + (1 - cover) * missing, 0, 1)
+    # What neither side explains goes to the one that shows more, so that the other stays clean.
+    missing = pixels - cover * front - (1 - cover) * back
+    part = np.clip((cover - 0.3) / 0.4, 0, 1)
+    front = np.clip(front + part * missing / np.maximum(cover, 0.3), 0, 1)
+    smooth, back = back, np.clip(back + (1 - part) * missing / np.maximum(1 - cover, 0.3), 0, 1)
     if len(pixels) not in (2, 4):
         front = np.concatenate([front, np.ones_like(cover)[None]])
     return (front * cover).astype(np.float32), cover, back.astype(np.float32), smooth
