@@ -83,6 +83,11 @@ def test_the_quality_of_a_file_made_for_another_target():
     assert module.quality_of(replace(header, quality=0, step_code=200)) == 100
 
 
+def test_a_quality_that_is_asked_for(encoder):
+    splat2d.group(scene("photo"), "cup", mask=INSIDE, quality=85)
+    assert encoder["options"]["quality"] == 85
+
+
 def test_only_a_picture_of_one_layer():
     with pytest.raises(ConfigError, match=r"found 3 \(picture, cat, grey\); extract one of them first"):
         splat2d.group(scene("all"), "cup", mask=INSIDE)

@@ -42,7 +42,7 @@ def with_palette(indices: np.ndarray, colors: list[int]) -> Image.Image:
         # An alpha that is opaque everywhere marks nothing.
         (Image.fromarray(np.dstack([RAMP, RAMP, RAMP, FLAT * 0 + 255])), RAMP / 255),
         # The colours of a palette do not matter: here the object is the darker.
-        (with_palette(INSIDE * 2, [255, 255, 255, 0, 0, 0, 9, 8, 7]), INSIDE),
+        (with_palette(INSIDE * (1 + RAMP // 128), [255, 255, 255, 0, 0, 0, 9, 8, 7]), INSIDE),
     ],
     ids=["grey", "16 bits", "grey as RGB", "1 bit", "grey and alpha", "RGBA", "opaque", "palette"],
 )

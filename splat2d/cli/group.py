@@ -13,7 +13,7 @@ from splat2d.cli._terminal import print_json, progress_bar
 
 @dataclass(frozen=True)
 class Group:
-    """Cut an object out of a .splat file of one layer: both sides are fitted anew, at the file's quality.
+    """Cut an object out of a .splat file of one layer: both sides are fitted anew.
 
     Say where the object is in one way. Distances are px of the canvas, y down.
     """
@@ -39,6 +39,9 @@ class Group:
         Optional[float],
         arg(metavar="0..255", help="Largest difference of similar colours in any channel; else 24."),
     ] = None
+    quality: Annotated[
+        Optional[int], arg(metavar="1..100", help="Quality; that of the file when not given.")
+    ] = None
     preset: Annotated[Literal["fast", "default", "best"], arg(help="How long to search.")] = "default"
     threads: Annotated[Optional[int], arg(metavar="N", help="Threads; all cores when not given.")] = None
     device: Annotated[
@@ -50,6 +53,7 @@ class Group:
 
     def run(self) -> None:
         """Write the file with two layers, print one line."""
+        in_range(1, 100, quality=self.quality)
         in_range(1, threads=self.threads)
         box = None if self.box is None else parse_numbers("box", self.box, "X,Y,W,H")
         point = None if self.point is None else parse_numbers("point", self.point, "X,Y")
@@ -73,6 +77,7 @@ class Group:
                 color=self.color,
                 mask=self.mask,
                 tolerance=self.tolerance,
+                quality=self.quality,
                 preset=self.preset,
                 threads=self.threads,
                 progress=progress,

@@ -30,12 +30,13 @@ def group(
     color: str | None = None,
     mask: str | os.PathLike[str] | NDArray | None = None,
     tolerance: float | None = None,
+    quality: int | None = None,
     preset: str = "default",
     threads: int | None = None,
     progress: OnProgress | None = None,
     device: Device = "cpu",
 ) -> tuple[Encoded, Coverage]:
-    """Fit an object and what is around it as layers, at the quality that the scene was encoded at.
+    """Fit an object and what is around it as layers.
 
     Args:
         scene: of one layer; its edits become part of the picture.
@@ -46,6 +47,7 @@ def group(
         color: see `select`.
         mask: see `select`.
         tolerance: see `select`.
+        quality: 1 to 100; about that which the scene was encoded at when None.
         preset: fast, default or best, or the path of a YAML file.
         threads: of the native core; None uses all cores.
         progress: called after each step of the optimiser.
@@ -76,7 +78,7 @@ def group(
     encoded = encode_picture(
         replace(load_picture(pixels), notes=scene.notes),
         masks={name: coverage},
-        quality=quality_of(scene.header),
+        quality=quality_of(scene.header) if quality is None else quality,
         preset=preset,
         threads=threads,
         progress=progress,
