@@ -105,6 +105,22 @@ def test_names(name: str):
         splat2d.group(scene("photo"), name, mask=INSIDE)
 
 
+def test_both_sides_look_as_before():
+    before = scene("photo")
+    fitted, coverage = module.group(before, "cup", mask=INSIDE, preset="fast", threads=1)
+    after = Scene.from_bytes(fitted.data)
+    assert [layer.name for layer in after.layers] == ["picture", "cup"]
+    np.testing.assert_array_equal(coverage, INSIDE)
+    error = after.render().astype(float) - before.render()
+    assert fitted.psnr == pytest.approx(20 * np.log10(255 / np.sqrt(np.mean(error**2))), abs=0.01)
+    assert fitted.psnr > 33
+    # The object is where the mask says, and what is behind it is filled.
+    covered = after["cup"].coverage()
+    assert covered is not None
+    assert np.abs(covered - INSIDE).mean() < 0.04
+    assert after["cup"].hide().scene.channels == 3
+
+
 # The command
 
 
