@@ -40,6 +40,7 @@ class FakeEncoded:
     step: float = 0.25
     quality: int | None = None
     device: str = "cpu"
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass
@@ -123,6 +124,7 @@ def test_encode_passes_its_options_on(capsys, fitter, photo: Path, tmp_path: Pat
         "seed": 0,
         "threads": None,
         "device": "cpu",
+        "masks": None,
         **expected,
     }
 
