@@ -136,7 +136,8 @@ void add(const Ellipse& e, Box box, Canvas canvas, const float* color, float* pi
       e, box,
       [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
         float* p = picture + static_cast<size_t>(y) * canvas.width + x;
-        const int room = canvas.width - x;
+        // Beyond the box another thread may be adding a splat of its own.
+        const int room = box.x1 - x;
         for (int c = 0; c < C; ++c) {
           if (room >= kLanes) {
             store(p + c * plane, load(p + c * plane) + g * color[c]);
