@@ -244,4 +244,8 @@ def __getattr__(name: str) -> Any:
         from splat2d.rasterize import rasterize
 
         return rasterize
+    if name == "render_tensor":
+        from splat2d.rasterize import render_tensor
+
+        return render_tensor
     raise AttributeError(f"module 'splat2d' has no attribute {name!r}")

@@ -5,7 +5,7 @@ To turn a finished scene into pixels use `splat2d.render`, which does not need t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,9 @@ from torch.autograd.function import once_differentiable
 
 from splat2d import gpu
 from splat2d._backend import core, thread_count
-from splat2d.errors import ShapeError
+from splat2d.errors import BackendUnavailableError, ShapeError
 from splat2d.render import CUTOFF, MAX_CHANNELS, check_cutoff, check_output_size
+from splat2d.scene import Scene
 
 
 def rasterize(
@@ -75,6 +76,44 @@ def rasterize(
         _check(background, "background", (colors.shape[1],), device)
     picture: Any = _Rasterize.apply(means, conics, colors, background, width, height, cutoff, threads)
     return picture
+
+
+def render_tensor(
+    scene: Scene,
+    *,
+    scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    crop: Sequence[float] | None = None,
+    tiers: int | None = None,
+    device: str = "cuda",
+) -> Tensor:  # [C, H, W]
+    """Render a window of a scene into a tensor of a device; pixels of a GPU stay there.
+
+    Args:
+        scene: of one visible layer, without edits.
+        scale: as of `Scene.render`, like the next four.
+        width: see `Scene.render`.
+        height: see `Scene.render`.
+        crop: see `Scene.render`.
+        tiers: see `Scene.render`.
+        device: as torch names it: "cuda", "cuda:1", "cpu".
+
+    Returns:
+        The window [C, H, W], float32, premultiplied and not clamped, queued on torch's current stream.
+
+    Raises:
+        ConfigError: If settings are out of range, or the scene has several visible layers or edits.
+        BackendUnavailableError: If there is no such device, or the GPU's kernels do not load.
+    """
+    splats, view = scene.window(scale=scale, width=width, height=height, crop=crop, tiers=tiers)
+    try:
+        means, conics, colors, background = (torch.from_numpy(array).to(device) for array in splats)
+    except (RuntimeError, AssertionError) as error:
+        why = " ".join(str(error).split())
+        raise BackendUnavailableError(f"torch cannot use the device {device!r}: {why}") from error
+    with torch.no_grad():
+        return rasterize(means, conics, colors, view.width, view.height, background=background)
 
 
 def conics_from(

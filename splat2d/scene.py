@@ -17,7 +17,7 @@ from splat2d.layers.compose import Layers, Splats, compose, draw, output_channel
 from splat2d.layers.document import Document
 from splat2d.layers.handle import Layer
 from splat2d.layers.script import Entry, edited, entries_of
-from splat2d.render import View, render, render_bytes
+from splat2d.render import View, render, render_bytes, transform
 
 if TYPE_CHECKING:
     from splat2d.gpu import Device
@@ -294,6 +294,31 @@ class Scene:
         else:
             planes = compose(self._first(tiers), view, threads=threads, device=device)
         return np.ascontiguousarray(planes.transpose(1, 2, 0))
+
+    def window(
+        self,
+        *,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        crop: Sequence[float] | None = None,
+        tiers: int | None = None,
+    ) -> tuple[tuple[NDArray[np.float32], ...], View]:
+        """Splats that show a window, for a rasteriser of your own; arguments as of `render`.
+
+        Returns:
+            Means [M, 2] in output px, conics [M, 3] in output px^-2, colours [M, C] and the colour [C] under
+            all; and the view, whose width and height are the output's.
+
+        Raises:
+            ConfigError: settings out of range, or not a single visible layer without edits.
+        """
+        view = self._view(scale, width, height, crop)
+        flat = self._flat
+        if flat is None:
+            raise ConfigError("splats of a window are those of one layer without edits; render draws layers")
+        first = flat.first(_check_tiers(tiers))
+        return (*transform(first.means, first.conics, first.colors, view), flat.background), view
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the .splat file; an existing one is kept unless `force`."""

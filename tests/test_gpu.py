@@ -207,6 +207,24 @@ def test_scenes_are_drawn_by_the_device_they_ask_for(monkeypatch, samples):
     assert not np.array_equal(floats, expected[1]), "the kernels' exponential is another"
 
 
+def test_a_window_goes_into_a_tensor(samples):
+    from PIL import Image
+
+    import splat2d
+
+    with Image.open(samples / "chelsea.png") as picture:
+        pixels = np.asarray(picture.convert("RGB").crop((120, 60, 184, 108)))
+    scene = splat2d.Scene.from_bytes(splat2d.encode(pixels, quality=40, preset="fast"))
+    window = {"crop": (10, 5, 40, 30), "scale": 2.5, "tiers": 4}
+    found = splat2d.render_tensor(scene, **window, device="cpu")
+    assert found.shape == (3, 75, 100)
+    assert np.array_equal(found.permute(1, 2, 0).numpy(), scene.render_float(**window))
+    with pytest.raises(ConfigError, match="one layer without edits"):
+        splat2d.render_tensor(scene["picture"].blur(2).scene, device="cpu")
+    with pytest.raises(BackendUnavailableError, match="torch cannot use the device 'cuda:97'"):
+        splat2d.render_tensor(scene, device="cuda:97")
+
+
 def test_importing_loads_nothing():
     code = "import splat2d.gpu as g, sys; print('torch' in sys.modules, g.library.cache_info().misses)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
