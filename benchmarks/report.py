@@ -222,6 +222,40 @@ def entropy_tables(result: dict[str, Any]) -> str:
     return "\n\n".join(text)
 
 
+def objects_tables(result: dict[str, Any]) -> str:
+    """Return what layers cost beside one layer in a file of the same size."""
+    rows = []
+    for r in result["rows"]:
+        cost = r["psnr"]["flat"] - r["psnr"]["layered"]
+        decibels = (f"{r['psnr'][kind]:.2f}" for kind in ("flat", "layered"))
+        edge = f"{r['edge_alpha_error']:.3f}"
+        rows.append(
+            (
+                r["picture"],
+                r["objects"],
+                r["quality"],
+                f"{r['bytes']['layered']:,} B",
+                *decibels,
+                f"{cost:.2f}",
+                edge,
+            )
+        )
+    heads = (
+        "picture",
+        "objects",
+        "quality",
+        "file",
+        "flat, dB",
+        "layered, dB",
+        "cost, dB",
+        "alpha off at edges",
+    )
+    title = (
+        f"Pictures with masks, one layer and several in files of the same size, preset {result['preset']}:"
+    )
+    return "\n\n".join([title, markdown(heads, rows), origin(result, [result])])
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "kodak": kodak_tables,
     "speed": speed_tables,
@@ -229,6 +263,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "photos": photos_tables,
     "graphics": graphics_tables,
     "ablation": ablation_tables,
+    "objects": objects_tables,
 }
 MAKERS = {
     "kodak": "splat2d bench images",
@@ -237,6 +272,7 @@ MAKERS = {
     "photos": "splat2d bench images",
     "graphics": "splat2d bench images",
     "ablation": "splat2d bench ablation",
+    "objects": "python benchmarks/objects.py",
 }
 
 
