@@ -55,8 +55,13 @@ def bd_rate_table(result: dict[str, Any], test: str, metric: str = "psnr") -> st
 
 
 def beside_table(result: dict[str, Any], test: str) -> str:
-    """Return a codec's mean figures for each setting, and the PSNR of the others at the same rates."""
+    """Return a codec's mean figures for each setting, and the PSNR of the others at the same rates.
+
+    Times are left out where pictures were coded beside each other.
+    """
     rows = good_rows(result)
+    runs = {row["run"] for rows_of_one in rows[test].values() for row in rows_of_one}
+    alone = all(result["runs"][run]["jobs"] == 1 for run in runs)
     others = [name for name in rows if not result["codecs"][name]["ours"]]
     points = []
     for point in result["summary"]["mean_curves"][test]:
@@ -69,12 +74,12 @@ def beside_table(result: dict[str, Any], test: str) -> str:
                 f"{point['psnr']:.2f}",
                 *(figure(value, ".2f") for value in beside),
                 figure(point.get("splats"), ",.0f"),
-                f"{point['encode_s']:.1f} s",
-                f"{1e3 * point['decode_s']:.0f} ms",
+                *((f"{point['encode_s']:.1f} s", f"{1e3 * point['decode_s']:.0f} ms") if alone else ()),
             )
         )
     labels = (f"{_label(result, other)} dB" for other in others)
-    return markdown(("quality", "bpp", "PSNR dB", *labels, "splats", "encode", "decode"), points)
+    heads = ("quality", "bpp", "PSNR dB", *labels, "splats", *(("encode", "decode") if alone else ()))
+    return markdown(heads, points)
 
 
 def report(result: dict[str, Any]) -> str:
