@@ -130,7 +130,8 @@ RefineResult Refiner::sweep(const SweepPlan& plan, const RateTables& rates) {
     for (int j = 0; j < 2; ++j) to[i].mean[j] = g.mean[j];
   });
   std::vector<Waiting> waiting = candidates.host();
-  std::erase_if(waiting, [](const Waiting& w) { return w.splat == kNotDue; });
+  waiting.erase(std::remove_if(waiting.begin(), waiting.end(), [](const Waiting& w) { return w.splat == kNotDue; }),
+                waiting.end());
   std::sort(waiting.begin(), waiting.end(),
             [](const Waiting& a, const Waiting& b) { return std::pair(a.key, a.splat) < std::pair(b.key, b.splat); });
   const Schedule schedule = Device::kManyTeams ? in_sets(waiting, canvas) : in_cells(waiting, canvas);
