@@ -70,6 +70,7 @@ def layer_payload(**changes: bytes) -> bytes:
         "chroma_step": b"\x0a",
         "quality": b"\x00",
         "background": bytes(4),
+        "matte": b"\x00",
         "counts": bytes(6),
         "words": b"",
     }
