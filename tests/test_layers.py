@@ -28,8 +28,10 @@ from splat2d.codec.container import (
 )
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.layers.coded import code_layer, container_of
+from splat2d.layers.compose import Splats
 from splat2d.layers.document import Document
 from splat2d.layers.edits import KINDS, Operation, pack
+from splat2d.render import CUTOFF
 
 from .integers import layout_for, random_integers
 from .layered import HEIGHT, WIDTH, encoded, scene
@@ -50,6 +52,16 @@ def layer(name: str = "bike", count: int = 20, seed: int = 0, **changes) -> Code
     header = replace(SMALL, **changes)
     integers = random_integers(count, header.channels, header.width, header.height, seed=seed)
     return code_layer(name, header, integers, threads=1)
+
+
+def matted(name: str = "bike", count: int = 20, seed: int = 0, **changes) -> CodedLayer:
+    """A layer of random straight colours with a matte of random splats."""
+    header = replace(SMALL, **{"channels": 3, "background": (10, 200, 60), **changes})
+    w, h = header.width, header.height
+    own = replace(header, channels=1, step_code=655, background=(0,))
+    cover = own, random_integers(count // 2, 1, w, h, seed=seed + 1)
+    colors = random_integers(count, header.channels, w, h, seed=seed)
+    return code_layer(name, header, colors, matte=cover, threads=1)
 
 
 def section(kind: int, payload: bytes) -> bytes:
@@ -89,7 +101,8 @@ def one_line(caught: pytest.ExceptionInfo[splat2d.Splat2dError]) -> None:
 def test_layers_come_back():
     layers = tuple(layer(name, count, count) for name, count in [("bike", 20), ("größer", 0), ("a b", 90)])
     grey = layer("grey", 5, channels=1, background=(9,), width=17, height=300)
-    container = Container(replace(SMALL, width=50), layers=(*layers, grey), edits=b"\x8e", notes=("one",))
+    cut = matted(), matted("flat", 0), matted("mono", 7, channels=1, background=(3,))
+    container = Container(replace(SMALL, width=50), layers=(*layers, grey, *cut), edits=b"\x8e", notes=("one",))
     assert read(write(container), TIERS) == container
     flat = Container(SMALL, layers[0].tier_counts, layers[0].splats, layers=layers[1:])
     assert read(write(flat), TIERS) == flat
@@ -99,6 +112,14 @@ def test_layers_come_back():
 def test_the_bytes_are_those_of_the_format():
     nothing = CodedLayer("bike", SMALL, (0,) * TIERS, b"", (1, 2, 30, 20))
     assert layer_sections((nothing,)) == section(LAYER, layer_payload())
+    color = replace(SMALL, channels=3, background=(1, 2, 3))
+    own = replace(SMALL, channels=1, step_code=640, background=(9,))
+    cover = CodedLayer("bike", own, (0,) * TIERS, b"")
+    plain = {"channels": b"\x03", "background": b"\1\2\3"}
+    payload = layer_payload(**plain, matte=b"\1" + varint(640) + b"\x09" + b"\6" + bytes(6))
+    made = replace(nothing, header=color, matte=cover)
+    assert layer_sections((made,)) == section(LAYER, payload)
+    assert read(write(Container(SMALL, layers=(made,))), TIERS).layers == (made,)
 
 
 def test_a_picture_on_the_canvas_is_stored_as_without_layers():
@@ -106,7 +127,11 @@ def test_a_picture_on_the_canvas_is_stored_as_without_layers():
     container = container_of(40, 24, [first, second])
     assert (container.tier_counts, container.splats) == (first.tier_counts, first.splats)
     assert container.layers == (second,)
-    for other in (container_of(41, 24, [first]), container_of(40, 24, [second])):
+    for other in (
+        container_of(41, 24, [first]),
+        container_of(40, 24, [second]),
+        container_of(40, 24, [matted("picture")]),
+    ):
         assert other.tier_counts == ()
         assert len(other.layers) == 1
     assert Scene.from_bytes(write(container)).render().shape == (24, 40, 4)
@@ -123,6 +148,25 @@ def test_splats_of_layers_are_their_integers():
     wanted = np.lexsort(np.hstack([expected[0], expected[2]]).T)
     assert np.array_equal(found.conics[order], expected[1][wanted])
     assert layout_for(integers, 40, 24).tier_counts == coded.tier_counts
+
+
+def test_splats_of_a_matte_are_its_integers():
+    coded = matted(count=40)
+    found = Scene.from_bytes(write(container_of(40, 24, [coded])))
+    bike = found["bike"]
+    counts = [sum(part.tier_counts) for part in coded.sets]
+    assert [len(bike.splats.means), len(bike.splats.matte.means)] == counts
+    assert min(counts) > 15
+    assert bike.count == found.count == sum(found.tier_counts) == sum(counts)
+    row = found.document.table()[0]
+    assert (row["splats"], row["bytes"]) == (sum(counts), len(coded.splats) + len(coded.matte.splats))
+    assert (found.channels, found.info()["mode"]) == (4, "RGBA")
+    few = Scene.from_bytes(write(container_of(40, 24, [coded])), tiers=2)
+    assert few.count == sum(sum(part.tier_counts[:2]) for part in coded.sets)
+    assert np.array_equal(few.render(), found.render(tiers=2))
+    means, conics = bike.rotate(20).placed()
+    assert means.shape == (sum(counts), 2)
+    assert conics.shape == (sum(counts), 3)
 
 
 def test_flat_files_are_scenes_of_one_layer():
@@ -221,6 +265,81 @@ def test_all_layers_are_drawn_by_the_device(layered, monkeypatch):
     assert devices == ["cuda"] * 3 + ["cpu"] * 3
 
 
+SPOT = (20.3, 11.8)
+SIGMA = 5.0
+
+
+def spot(**changes) -> Scene:
+    """A matte of one round splat over an even colour with one straight splat, both known in closed form."""
+    means, conics = np.array([SPOT], np.float32), np.array([[1 / SIGMA**2, 0, 1 / SIGMA**2]], np.float32)
+    cover = Splats(means, conics, np.array([[1.5]], np.float32), np.zeros(1, np.float32), (1,) + (0,) * 5, (40, 24))
+    base = np.array([0.2, 0.9, 0.4], np.float32)
+    colors = np.array([[0.5, 0.3, -0.2]], np.float32)
+    splats = Splats(means, conics / 4, colors, base, cover.tier_counts, (40, 24), cover)
+    coded = replace(matted(count=2), box=(9, 1, 22, 22), **changes)
+    return Scene(Document.of(container_of(40, 24, [coded])), [splats], {})
+
+
+def spot_by_hand(
+    scale: float, variance: float = 0.0, size: tuple[int, int] = (40, 24)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Straight colour [H, W, 3] and coverage [H, W, 1] of `spot`, both blurred by a Gaussian of this variance."""
+    y, x = (np.mgrid[: round(size[1] * scale), : round(size[0] * scale)] + 0.5) / scale
+    square = ((x - SPOT[0]) ** 2 + (y - SPOT[1]) ** 2)[..., None]
+
+    def gaussian(before: float) -> np.ndarray:
+        after = before + variance
+        q = square / after
+        return before / after * np.exp(-q / 2) * (q < CUTOFF)
+
+    color = np.array([0.2, 0.9, 0.4]) + np.array([0.5, 0.3, -0.2]) * gaussian(4 * SIGMA**2)
+    return np.clip(color, 0, 1), np.clip(1.5 * gaussian(SIGMA**2), 0, 1)
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+@pytest.mark.parametrize("sigma", [0, 3])
+def test_a_matte_is_drawn_by_its_formula(scale, sigma):
+    found = spot()
+    if sigma:
+        found = found["bike"].blur(sigma).scene
+    color, cover = spot_by_hand(scale, sigma**2)
+    drawn = found.render_float(scale=scale)
+    assert np.abs(drawn - np.concatenate([color * cover, cover], 2)).max() < 1e-5
+    pixels = found.render(scale=scale)
+    assert np.abs(pixels[..., 3:] - 255 * cover).max() <= 0.51
+    seen = cover[..., 0] > 0.5 / 255
+    assert np.abs(pixels[..., :3] - 255 * color)[seen].max() <= 0.51
+    assert np.array_equal(found["bike"].coverage(scale=scale), drawn[..., 3])
+    assert found["bike"].rotate(30).scene.pick(*SPOT).name == "bike"
+    assert found.pick(2, 2) is None
+
+
+def test_a_matte_over_a_picture():
+    over = scene("photo").merge(spot())
+    assert over.channels == 3
+    color, cover = spot_by_hand(1, size=(WIDTH, HEIGHT))
+    below = scene("photo").render_float().clip(0, 1)
+    expected = (1 - cover) * below + color * cover
+    assert np.abs(over.render_float() - expected).max() < 1e-5
+    faint = over["bike"].opacity(0.5).brightness(0.5).scene.render_float()
+    expected = (1 - cover / 2) * below + 0.25 * color * cover
+    assert np.abs(faint - expected).max() < 1e-5
+    alone = spot()
+    shifted = alone["bike"].move(7, 5).scene.render_float()
+    assert np.abs(shifted[5:, 7:] - alone.render_float()[:-5, :-7]).max() < 1e-5
+    turned = alone["bike"].rotate(90, about=(12, 12)).scene.render_float()[:, :24]
+    assert np.abs(turned - np.rot90(alone.render_float()[:, :24])).max() < 1e-5
+
+
+def test_a_matte_is_seen_where_its_box_says():
+    coded = matted(count=200)
+    x, y, w, h = coded.box
+    cover = Scene.from_bytes(write(container_of(40, 24, [coded])))["bike"].coverage() >= 1 / 16
+    assert cover[y : y + h, x : x + w].sum() == cover.sum() > 0
+    assert cover[y].any()
+    assert cover[:, x + w - 1].any()
+
+
 # Taking apart and together.
 
 
@@ -238,6 +357,19 @@ def test_merging_then_extracting_is_identity(kind, at):
     )
     if at is None:
         assert np.array_equal(back.render()[:32, :32], pasted.render()[:, :32])
+
+
+def test_a_matte_merged_then_extracted_is_the_same():
+    alone = Scene.from_bytes(write(container_of(40, 24, [matted()])))
+    together = scene("photo").merge(alone, at=(30, 20), names=["thing"])
+    assert together["thing"].duplicate("again").move(3, 4).scene.count == together.count
+    back = Scene.from_bytes(together.to_bytes()).extract("thing").reset()
+    before, after = alone.document.container.layers[0], back.document.container.layers[0]
+    assert replace(after, name="bike", matte=replace(after.matte, name="bike")) == before
+    assert np.array_equal(back.render()[:24, :40], alone.render())
+    assert back.render().shape == (HEIGHT, WIDTH, 4)
+    renamed = alone["bike"].rename("picture").extract()
+    assert np.array_equal(Scene.from_bytes(renamed.to_bytes()).render(), alone.render())
 
 
 def test_extracting_a_picture_gives_its_file_back():
@@ -303,6 +435,7 @@ def test_most_layers():
         whole["a"].delete()["a"].duplicate("b")
 
 
+RGB = {"channels": b"\x03", "background": bytes(3)}
 LAYER_LIES = [
     ({"name": b"\x00"}, "name is damaged: '' is no name"),
     ({"name": b"\x41" + b"a" * 65}, "length of a layer's name is 65, over the limit of 64"),
@@ -319,6 +452,12 @@ LAYER_LIES = [
     ({"quality": b"\x65"}, "quality is 101"),
     ({"counts": varint(MAX_SPLATS) + bytes(5)}, f"claims {MAX_SPLATS} splats in 0 bytes"),
     ({"counts": b"\x00" * 5}, "truncated in the count of tier 5"),
+    ({"matte": b"\x02"}, "kind of matte is 2, expected 0 or 1"),
+    ({"matte": b"\x01"}, "layer 'bike' of 4 channels has a matte besides its alpha"),
+    ({**RGB, "matte": b"\1" + varint(2048)}, "the step of a matte is 2048"),
+    ({**RGB, "matte": b"\1\1\0" + varint(99)}, "truncated in the matte of layer 'bike': need 99 bytes"),
+    ({**RGB, "matte": b"\1\1\0\5", "counts": bytes(5)}, "truncated in the count of tier 5"),
+    ({**RGB, "matte": b"\1\1\0" + b"\x09" + varint(MAX_SPLATS) + bytes(5)}, f"claims {MAX_SPLATS} splats in 0"),
 ]
 
 
@@ -334,6 +473,11 @@ def test_splats_of_all_layers_are_limited():
     many = layer_payload(counts=varint(8 << 20) + bytes(5), words=b"\x55" * (1 << 20))
     with pytest.raises(BitstreamError, match=r"the layers have \d+ splats, over the limit"):
         read(encoded("photo") + section(LAYER, many) * 2, TIERS)
+    words = varint(8 << 20) + bytes(5) + b"\x55" * (1 << 20)
+    matte = b"\1\1\0" + varint(len(words)) + words
+    both = layer_payload(**RGB, matte=matte, counts=words)
+    with pytest.raises(BitstreamError, match=r"the layers have \d+ splats, over the limit"):
+        read(encoded("photo") + section(LAYER, both), TIERS)
 
 
 EDIT_LIES = [
@@ -376,7 +520,7 @@ def every_edit() -> bytes:
     """A small file with two layers and every kind of edit."""
     header = replace(SMALL, channels=3, background=(10, 20, 30))
     flat = code_layer("picture", header, random_integers(5, 3, 40, 24, seed=1))
-    document = Document.of(container_of(40, 24, [flat, layer(count=4)]))
+    document = Document.of(container_of(40, 24, [flat, layer(count=4), matted("cut", 6)]))
     order = sorted(KINDS, key=lambda kind: kind == "delete")
     step = []
     for kind in order:
@@ -389,7 +533,8 @@ def test_cut_at_every_byte(layered):
     data = every_edit()
     splat2d.decode(data)
     parsed = read(data, TIERS)
-    whole = {len(without_edits(data)), len(write(replace(parsed, layers=(), edits=b"")))}
+    whole = {len(write(replace(parsed, layers=parsed.layers[:n], edits=b""))) for n in range(3)}
+    assert len(without_edits(data)) in whole
     for end in set(range(len(data))) - whole:
         with pytest.raises(BitstreamError) as caught:
             splat2d.decode(data[:end])
@@ -406,7 +551,7 @@ def test_every_flipped_bit():
         one_line(caught)
 
 
-@pytest.mark.parametrize("kind", [LAYER, EDITS])
+@pytest.mark.parametrize("kind", [LAYER, "matte", EDITS])
 def test_garbage_behind_right_checksums_is_refused_or_drawn(kind):
     """Every flipped bit and random bytes of a payload, with the checksum made right again."""
     base = encoded("photo")
@@ -414,6 +559,11 @@ def test_garbage_behind_right_checksums_is_refused_or_drawn(kind):
     payload = read(whole, TIERS).edits
     if kind == LAYER:
         payload = layer_payload(counts=bytes([0, 0, 1, 0, 0, 0]), words=bytes(range(7)))
+    if kind == "matte":
+        words = bytes([0, 0, 1, 0, 0, 0]) + bytes(range(7))
+        matte = b"\1" + varint(620) + b"\0" + varint(len(words)) + words
+        payload = layer_payload(**RGB, matte=matte, counts=words)
+        kind = LAYER
     rng = np.random.default_rng(0)
     tries = [rng.bytes(int(n)) for n in rng.integers(1, 60, 200)]
     for bit in range(8 * len(payload)):

@@ -28,8 +28,8 @@ from splat2d.fit.fitter import (
 from splat2d.fit.objects import Cut, LayerTarget
 from splat2d.render import View, render
 
-MATTE_STEP = 31
-"""Step codes by which a matte is coarser than its layer's colours: 1.4 D."""
+MATTE_STEP = 48
+"""Step codes by which a matte is coarser than its layer's colours: 1.7 D."""
 
 
 @dataclass(frozen=True, eq=False)
