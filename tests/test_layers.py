@@ -102,7 +102,9 @@ def test_layers_come_back():
     layers = tuple(layer(name, count, count) for name, count in [("bike", 20), ("größer", 0), ("a b", 90)])
     grey = layer("grey", 5, channels=1, background=(9,), width=17, height=300)
     cut = matted(), matted("flat", 0), matted("mono", 7, channels=1, background=(3,))
-    container = Container(replace(SMALL, width=50), layers=(*layers, grey, *cut), edits=b"\x8e", notes=("one",))
+    container = Container(
+        replace(SMALL, width=50), layers=(*layers, grey, *cut), edits=b"\x8e", notes=("one",)
+    )
     assert read(write(container), TIERS) == container
     flat = Container(SMALL, layers[0].tier_counts, layers[0].splats, layers=layers[1:])
     assert read(write(flat), TIERS) == flat
@@ -272,7 +274,9 @@ SIGMA = 5.0
 def spot(**changes) -> Scene:
     """A matte of one round splat over an even colour with one straight splat, both known in closed form."""
     means, conics = np.array([SPOT], np.float32), np.array([[1 / SIGMA**2, 0, 1 / SIGMA**2]], np.float32)
-    cover = Splats(means, conics, np.array([[1.5]], np.float32), np.zeros(1, np.float32), (1,) + (0,) * 5, (40, 24))
+    cover = Splats(
+        means, conics, np.array([[1.5]], np.float32), np.zeros(1, np.float32), (1,) + (0,) * 5, (40, 24)
+    )
     base = np.array([0.2, 0.9, 0.4], np.float32)
     colors = np.array([[0.5, 0.3, -0.2]], np.float32)
     splats = Splats(means, conics / 4, colors, base, cover.tier_counts, (40, 24), cover)
@@ -283,7 +287,7 @@ def spot(**changes) -> Scene:
 def spot_by_hand(
     scale: float, variance: float = 0.0, size: tuple[int, int] = (40, 24)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Straight colour [H, W, 3] and coverage [H, W, 1] of `spot`, both blurred by a Gaussian of this variance."""
+    """Straight colour [H, W, 3] and coverage [H, W, 1] of `spot`, both blurred with this variance."""
     y, x = (np.mgrid[: round(size[1] * scale), : round(size[0] * scale)] + 0.5) / scale
     square = ((x - SPOT[0]) ** 2 + (y - SPOT[1]) ** 2)[..., None]
 
@@ -457,7 +461,10 @@ LAYER_LIES = [
     ({**RGB, "matte": b"\1" + varint(2048)}, "the step of a matte is 2048"),
     ({**RGB, "matte": b"\1\1\0" + varint(99)}, "truncated in the matte of layer 'bike': need 99 bytes"),
     ({**RGB, "matte": b"\1\1\0\5", "counts": bytes(5)}, "truncated in the count of tier 5"),
-    ({**RGB, "matte": b"\1\1\0" + b"\x09" + varint(MAX_SPLATS) + bytes(5)}, f"claims {MAX_SPLATS} splats in 0"),
+    (
+        {**RGB, "matte": b"\1\1\0" + b"\x09" + varint(MAX_SPLATS) + bytes(5)},
+        f"claims {MAX_SPLATS} splats in 0",
+    ),
 ]
 
 

@@ -6,7 +6,7 @@ decode to, which is why they are refined as soon as they are made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -82,6 +82,7 @@ class LayersFit:
         cuda: bool = False,
     ) -> None:
         cutting = isinstance(targets, Cut)
+        self._cut = targets if cutting else None
         self.names = [PICTURE, *targets.names] if cutting else [target.name for target in targets]
         self.fits: list[PictureFit] = []
         self._mattes = targets.names[::-1] if cutting else []
@@ -90,13 +91,14 @@ class LayersFit:
         self._refined: list[Refined] = []
         shares = self._shares(share_of_work)
 
-        def fit(target: LayerTarget, config: FitConfig, step: float) -> PictureFit:
+        def fit(target: LayerTarget, config: FitConfig) -> PictureFit:
             number = len(self.fits)
+            coarser = _coarser() if number < len(self._mattes) else 1.0
             self.fits.append(
                 PictureFit(
                     target.pixels,
                     config,
-                    step,
+                    step * coarser,
                     weights=target.weights,
                     background=target.background,
                     threads=threads,
@@ -111,27 +113,29 @@ class LayersFit:
 
         if isinstance(targets, Cut):
             # Errors of coverage are weighed by what they do to the picture, whatever the tune.
-            plain = replace(config, tune="psnr")
-            for name in self._mattes:
-                fit(targets.matte(name), plain, step * _coarser())
-                targets.matted(name, self._decoded()[0])
-            fit(targets.background(), config, step)
-            targets.drawn(PICTURE, self._decoded())
-            for name in targets.names:
-                fit(targets.colors(name), config, step)
-                targets.drawn(name, self._decoded())
+            configs = replace(config, tune="psnr"), config
+            self._in_turn(targets, lambda target, n: fit(target, configs[n >= len(self._mattes)]))
         else:
             for target in targets:
-                fit(target, config, step)
+                fit(target, config)
+
+    def _in_turn(self, cut: Cut, fit: Callable[[LayerTarget, int], PictureFit]) -> None:
+        """Fit mattes and colours, each to what those before it decode to."""
+        cut.begin()
+        self._refined = []
+        for name in self._mattes:
+            cut.matted(name, self._decoded(fit(cut.matte(name), len(self._refined)))[0])
+        cut.drawn(PICTURE, self._decoded(fit(cut.background(), len(self._refined))))
+        for name in cut.names:
+            cut.drawn(name, self._decoded(fit(cut.colors(name), len(self._refined))))
 
     @property
     def _count(self) -> int:
         """Number of fits: first the mattes, front to back, then the colours of all layers, back to front."""
         return len(self._mattes) + len(self.names)
 
-    def _decoded(self) -> NDArray[np.float32]:  # [C, H, W]
-        """What the latest fit decodes to, clamped; its refinement is kept."""
-        fit = self.fits[-1]
+    def _decoded(self, fit: PictureFit) -> NDArray[np.float32]:  # [C, H, W]
+        """What a fit decodes to, clamped; its refinement is kept."""
         self._refined.append(fit.refined())
         height, width = fit.pixels.shape[1:]
         chroma_step = round(8 * fit.config.chroma_step)
@@ -180,10 +184,21 @@ class LayersFit:
 
     def continue_at(self, step: float, rounds: int, share_of_work: tuple[float, float]) -> None:
         """Go on from the present state with another D, fixed from now on."""
-        self._refined = []
-        work = zip(self.fits, self._steps(step), self._shares(share_of_work), strict=True)
-        for fit, own, share in work:
-            fit.continue_at(own, rounds, share)
+        steps, shares = self._steps(step), self._shares(share_of_work)
+
+        def further(number: int) -> PictureFit:
+            self.fits[number].continue_at(steps[number], rounds, shares[number])
+            return self.fits[number]
+
+        def again(target: LayerTarget, number: int) -> PictureFit:
+            self.fits[number].retarget(target.pixels, target.weights)
+            return further(number)
+
+        if self._cut is not None:
+            self._in_turn(self._cut, again)
+        else:
+            for number in range(self._count):
+                further(number)
 
     def refined(self) -> RefinedLayers:
         """The integers of the present state after exact refinement, to be had once a state."""

@@ -78,10 +78,14 @@ class Cut:
         self._covers, self.warnings = _covers(pixels, masks)
         self.names = list(self._covers)
         self.channels = len(pixels)
+        self._picture = pixels
+        self.begin()
+
+    def begin(self) -> None:
+        """Take it apart afresh."""
         self._objects: dict[str, _Object] = {}
-        self._rest, self._pixels = pixels, pixels
-        self._seen = np.ones(pixels.shape[1:], np.float32)
-        self._drawn = pixels
+        self._rest = self._pixels = self._drawn = self._picture
+        self._seen = np.ones(self._picture.shape[1:], np.float32)
 
     def matte(self, name: str) -> LayerTarget:
         """The coverage [1, H, W] of the next object from the front."""
@@ -141,9 +145,7 @@ def _blended(
     """Two targets with weights [H, W] of squared errors, as one."""
     weights = weight + rest_weight
     both = (weight * pixels + rest_weight * rest) / weights
-    return LayerTarget(
-        name, np.ascontiguousarray(both, np.float32), weights.astype(np.float32), background
-    )
+    return LayerTarget(name, np.ascontiguousarray(both, np.float32), weights.astype(np.float32), background)
 
 
 def cut(pixels: Floats, masks: Mapping[str, Floats]) -> tuple[list[LayerTarget], list[str]]:

@@ -54,7 +54,7 @@ class Layer:
 
     @property
     def splats(self) -> Splats:
-        """Its splats as they are coded, without edits: means, conics, colors, background, tier_counts, matte."""
+        """Its splats as coded, without edits: means, conics, colors, background, tier_counts and matte."""
         return self._splats
 
     def placed(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
