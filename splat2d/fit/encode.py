@@ -220,8 +220,8 @@ def encode_picture(
         TargetError: a target that this picture cannot reach.
     """
     start = time.perf_counter()
-    targets = {"quality": quality, "psnr": psnr, "bpp": bpp, "size": size}
-    given = [name for name, value in targets.items() if value is not None]
+    wishes = {"quality": quality, "psnr": psnr, "bpp": bpp, "size": size}
+    given = [name for name, value in wishes.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]} contradict each other: give one target")
     config = config or load_config(preset)
