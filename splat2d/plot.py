@@ -66,7 +66,9 @@ def plot_ellipses(scene: Scene, *, sigma: float = 1.0, by: str = "sign", scale: 
     colors = [
         color
         for layer in shown
-        for color in (_sign_colors(layer.splats.colors) if by == "sign" else _tier_colors(layer.splats.tier))
+        for part in (layer.splats, layer.splats.matte)
+        if part is not None
+        for color in (_sign_colors(part.colors) if by == "sign" else _tier_colors(part.tier))
     ]
     low, high = corners.min(axis=1), corners.max(axis=1)
     visible = np.all(np.isfinite(low) & (high >= 0) & (low <= [width, height]), axis=1)

@@ -13,7 +13,7 @@ from splat2d._backend import core
 from splat2d.codec.container import Header
 from splat2d.errors import ConfigError
 from splat2d.layers.coded import decode_layer, layout_of
-from splat2d.layers.compose import Layers, Splats, compose, draw, output_channels, to_bytes
+from splat2d.layers.compose import Layers, Splats, compose, draw_coverage, output_channels, to_bytes
 from splat2d.layers.document import Document
 from splat2d.layers.handle import Layer
 from splat2d.layers.script import Entry, edited, entries_of
@@ -53,7 +53,7 @@ class Scene:
         first = self._decoded[0]
         self.means, self.conics, self.colors = first.means, first.conics, first.colors
         self.tier = first.tier
-        counts = [layer.tier_counts for layer in document.container.stack]
+        counts = [part.tier_counts for layer in document.container.stack for part in layer.sets]
         self.tier_counts = tuple(map(sum, zip(*counts, strict=True)))
 
     @classmethod
@@ -120,7 +120,7 @@ class Scene:
     @property
     def count(self) -> int:
         """Number of decoded splats, of all layers."""
-        return sum(len(splats.means) for splats in self._decoded)
+        return sum(splats.count for splats in self._decoded)
 
     @property
     def tiers(self) -> int:
@@ -158,7 +158,7 @@ class Scene:
         """
         view = View(x - 0.5, y - 0.5, 1.0, 1.0, 1, 1)
         for layer, (state, splats) in zip(reversed(self.layers), reversed(self._stack), strict=True):
-            if state.visible and (not splats.has_alpha or draw(state, splats, view)[-1, 0, 0] >= 0.5):
+            if state.visible and (not splats.has_alpha or draw_coverage(state, splats, view)[0, 0] >= 0.5):
                 return layer
         return None
 
@@ -359,13 +359,14 @@ class Scene:
 
     @property
     def _flat(self) -> Splats | None:
-        """The only visible layer's splats, if it fills the canvas and is as it was coded; else None."""
+        """The only visible layer's splats, if they fill the canvas, without a matte or edits; else None."""
         shown = [(state, splats) for state, splats in self._stack if state.visible]
         if len(shown) != 1:
             return None
         state, splats = shown[0]
         changed = state.is_placed or state.is_recolored or state.opacity != 1
-        return None if changed or splats.size != (self.width, self.height) else splats
+        whole = splats.matte is None and splats.size == (self.width, self.height)
+        return splats if whole and not changed else None
 
     def _first(self, tiers: int | None) -> Layers:
         _check_tiers(tiers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d import Scene
+from splat2d.codec.container import CodedLayer, Header
 from splat2d.fit.config import FitConfig
 from splat2d.fit.encode import encode_picture
+from splat2d.layers.coded import code_layer
 from splat2d.pictures import load_picture
+
+from .integers import random_integers
 
 SAMPLES = Path(__file__).resolve().parents[1] / "examples" / "pictures"
 WIDTH, HEIGHT = 72, 48
+SMALL = Header(40, 24, 4, 600, 10, 0, (0, 0, 0, 0))
 
 
 def crop(name: str, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -54,3 +60,20 @@ def scene(kind: str) -> Scene:
         return Scene.from_bytes(encoded(kind))
     together = scene("photo").merge(scene("cat"), at=(30, 24), names=["cat"])
     return together.merge(scene("grey"), at=(52, 20), names=["grey"])
+
+
+def layer(name: str = "bike", count: int = 20, seed: int = 0, **changes) -> CodedLayer:
+    """A layer of random splats."""
+    header = replace(SMALL, **changes)
+    integers = random_integers(count, header.channels, header.width, header.height, seed=seed)
+    return code_layer(name, header, integers, threads=1)
+
+
+def matted(name: str = "bike", count: int = 20, seed: int = 0, **changes) -> CodedLayer:
+    """A layer of random straight colours with a matte of random splats."""
+    header = replace(SMALL, **{"channels": 3, "background": (10, 200, 60), **changes})
+    w, h = header.width, header.height
+    own = replace(header, channels=1, step_code=655, background=(0,))
+    cover = own, random_integers(count // 2, 1, w, h, seed=seed + 1)
+    colors = random_integers(count, header.channels, w, h, seed=seed)
+    return code_layer(name, header, colors, matte=cover, threads=1)

@@ -65,7 +65,8 @@ def integers_sha256(integers: np.ndarray) -> str:
 
 def integers_of(data: bytes) -> np.ndarray:
     layers = read(data, core().TIERS).stack
-    integers = [code_splats(Decoder(layer.splats), layout_of(layer), None) for layer in layers]
+    sets = [part for layer in layers for part in layer.sets]
+    integers = [code_splats(Decoder(part.splats), layout_of(part), None) for part in sets]
     return integers[0] if len(integers) == 1 else np.concatenate([rows.ravel() for rows in integers])
 
 

@@ -32,24 +32,16 @@ from splat2d.layers.document import Document
 from splat2d.layers.edits import KINDS, Operation, pack
 
 from .integers import layout_for, random_integers
-from .layered import HEIGHT, WIDTH, encoded, scene
+from .layered import HEIGHT, SMALL, WIDTH, encoded, layer, matted, scene
 
 TIERS = 6
 GOLDEN = Path(__file__).parent / "golden"
-SMALL = Header(40, 24, 4, 600, 10, 0, (0, 0, 0, 0))
 
 
 @pytest.fixture(scope="module")
 def layered() -> Scene:
     """A photograph with two objects in front."""
     return scene("all")
-
-
-def layer(name: str = "bike", count: int = 20, seed: int = 0, **changes) -> CodedLayer:
-    """A layer of random splats."""
-    header = replace(SMALL, **changes)
-    integers = random_integers(count, header.channels, header.width, header.height, seed=seed)
-    return code_layer(name, header, integers, threads=1)
 
 
 def section(kind: int, payload: bytes) -> bytes:
@@ -70,6 +62,7 @@ def layer_payload(**changes: bytes) -> bytes:
         "chroma_step": b"\x0a",
         "quality": b"\x00",
         "background": bytes(4),
+        "matte": b"\x00",
         "counts": bytes(6),
         "words": b"",
     }
@@ -88,7 +81,10 @@ def one_line(caught: pytest.ExceptionInfo[splat2d.Splat2dError]) -> None:
 def test_layers_come_back():
     layers = tuple(layer(name, count, count) for name, count in [("bike", 20), ("größer", 0), ("a b", 90)])
     grey = layer("grey", 5, channels=1, background=(9,), width=17, height=300)
-    container = Container(replace(SMALL, width=50), layers=(*layers, grey), edits=b"\x8e", notes=("one",))
+    cut = matted(), matted("flat", 0), matted("mono", 7, channels=1, background=(3,))
+    container = Container(
+        replace(SMALL, width=50), layers=(*layers, grey, *cut), edits=b"\x8e", notes=("one",)
+    )
     assert read(write(container), TIERS) == container
     flat = Container(SMALL, layers[0].tier_counts, layers[0].splats, layers=layers[1:])
     assert read(write(flat), TIERS) == flat
@@ -98,6 +94,14 @@ def test_layers_come_back():
 def test_the_bytes_are_those_of_the_format():
     nothing = CodedLayer("bike", SMALL, (0,) * TIERS, b"", (1, 2, 30, 20))
     assert layer_sections((nothing,)) == section(LAYER, layer_payload())
+    color = replace(SMALL, channels=3, background=(1, 2, 3))
+    own = replace(SMALL, channels=1, step_code=640, background=(9,))
+    cover = CodedLayer("bike", own, (0,) * TIERS, b"")
+    plain = {"channels": b"\x03", "background": b"\1\2\3"}
+    payload = layer_payload(**plain, matte=b"\1" + varint(640) + b"\x09" + b"\6" + bytes(6))
+    made = replace(nothing, header=color, matte=cover)
+    assert layer_sections((made,)) == section(LAYER, payload)
+    assert read(write(Container(SMALL, layers=(made,))), TIERS).layers == (made,)
 
 
 def test_a_picture_on_the_canvas_is_stored_as_without_layers():
@@ -105,7 +109,11 @@ def test_a_picture_on_the_canvas_is_stored_as_without_layers():
     container = container_of(40, 24, [first, second])
     assert (container.tier_counts, container.splats) == (first.tier_counts, first.splats)
     assert container.layers == (second,)
-    for other in (container_of(41, 24, [first]), container_of(40, 24, [second])):
+    for other in (
+        container_of(41, 24, [first]),
+        container_of(40, 24, [second]),
+        container_of(40, 24, [matted("picture")]),
+    ):
         assert other.tier_counts == ()
         assert len(other.layers) == 1
     assert Scene.from_bytes(write(container)).render().shape == (24, 40, 4)
@@ -302,6 +310,7 @@ def test_most_layers():
         whole["a"].delete()["a"].duplicate("b")
 
 
+RGB = {"channels": b"\x03", "background": bytes(3)}
 LAYER_LIES = [
     ({"name": b"\x00"}, "name is damaged: '' is no name"),
     ({"name": b"\x41" + b"a" * 65}, "length of a layer's name is 65, over the limit of 64"),
@@ -318,6 +327,15 @@ LAYER_LIES = [
     ({"quality": b"\x65"}, "quality is 101"),
     ({"counts": varint(MAX_SPLATS) + bytes(5)}, f"claims {MAX_SPLATS} splats in 0 bytes"),
     ({"counts": b"\x00" * 5}, "truncated in the count of tier 5"),
+    ({"matte": b"\x02"}, "kind of matte is 2, expected 0 or 1"),
+    ({"matte": b"\x01"}, "layer 'bike' of 4 channels has a matte besides its alpha"),
+    ({**RGB, "matte": b"\1" + varint(2048)}, "the step of a matte is 2048"),
+    ({**RGB, "matte": b"\1\1\0" + varint(99)}, "truncated in the matte of layer 'bike': need 99 bytes"),
+    ({**RGB, "matte": b"\1\1\0\5", "counts": bytes(5)}, "truncated in the count of tier 5"),
+    (
+        {**RGB, "matte": b"\1\1\0" + b"\x09" + varint(MAX_SPLATS) + bytes(5)},
+        f"claims {MAX_SPLATS} splats in 0",
+    ),
 ]
 
 
@@ -333,6 +351,11 @@ def test_splats_of_all_layers_are_limited():
     many = layer_payload(counts=varint(8 << 20) + bytes(5), words=b"\x55" * (1 << 20))
     with pytest.raises(BitstreamError, match=r"the layers have \d+ splats, over the limit"):
         read(encoded("photo") + section(LAYER, many) * 2, TIERS)
+    words = varint(8 << 20) + bytes(5) + b"\x55" * (1 << 20)
+    matte = b"\1\1\0" + varint(len(words)) + words
+    both = layer_payload(**RGB, matte=matte, counts=words)
+    with pytest.raises(BitstreamError, match=r"the layers have \d+ splats, over the limit"):
+        read(encoded("photo") + section(LAYER, both), TIERS)
 
 
 EDIT_LIES = [
@@ -375,7 +398,7 @@ def every_edit() -> bytes:
     """A small file with two layers and every kind of edit."""
     header = replace(SMALL, channels=3, background=(10, 20, 30))
     flat = code_layer("picture", header, random_integers(5, 3, 40, 24, seed=1))
-    document = Document.of(container_of(40, 24, [flat, layer(count=4)]))
+    document = Document.of(container_of(40, 24, [flat, layer(count=4), matted("cut", 6)]))
     order = sorted(KINDS, key=lambda kind: kind == "delete")
     step = []
     for kind in order:
@@ -388,7 +411,8 @@ def test_cut_at_every_byte(layered):
     data = every_edit()
     splat2d.decode(data)
     parsed = read(data, TIERS)
-    whole = {len(without_edits(data)), len(write(replace(parsed, layers=(), edits=b"")))}
+    whole = {len(write(replace(parsed, layers=parsed.layers[:n], edits=b""))) for n in range(3)}
+    assert len(without_edits(data)) in whole
     for end in set(range(len(data))) - whole:
         with pytest.raises(BitstreamError) as caught:
             splat2d.decode(data[:end])
@@ -405,7 +429,7 @@ def test_every_flipped_bit():
         one_line(caught)
 
 
-@pytest.mark.parametrize("kind", [LAYER, EDITS])
+@pytest.mark.parametrize("kind", [LAYER, "matte", EDITS])
 def test_garbage_behind_right_checksums_is_refused_or_drawn(kind):
     """Every flipped bit and random bytes of a payload, with the checksum made right again."""
     base = encoded("photo")
@@ -413,6 +437,11 @@ def test_garbage_behind_right_checksums_is_refused_or_drawn(kind):
     payload = read(whole, TIERS).edits
     if kind == LAYER:
         payload = layer_payload(counts=bytes([0, 0, 1, 0, 0, 0]), words=bytes(range(7)))
+    if kind == "matte":
+        words = bytes([0, 0, 1, 0, 0, 0]) + bytes(range(7))
+        matte = b"\1" + varint(620) + b"\0" + varint(len(words)) + words
+        payload = layer_payload(**RGB, matte=matte, counts=words)
+        kind = LAYER
     rng = np.random.default_rng(0)
     tries = [rng.bytes(int(n)) for n in rng.integers(1, 60, 200)]
     for bit in range(8 * len(payload)):

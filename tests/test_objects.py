@@ -11,7 +11,7 @@ from PIL import Image
 import splat2d
 from splat2d._backend import core
 from splat2d.errors import ConfigError, InputImageError, ShapeError
-from splat2d.fit.objects import HIDDEN_WEIGHT, continued, cut
+from splat2d.fit.objects import HIDDEN_WEIGHT, Cut, continued, cut
 from tests.command import run
 
 HEIGHT, WIDTH = 80, 96
@@ -96,6 +96,68 @@ def test_soft_masks_stay_as_they_are_where_colours_do_not_tell():
     assert np.abs(target.pixels[-1] - soft).max() < 1e-6
 
 
+def taken_apart(pixels: np.ndarray, masks: dict[str, np.ndarray], spoil=lambda cover: cover) -> tuple:
+    """A cut whose fits are perfect, but for what `spoil` does to coverage; its targets, and what is drawn."""
+    cut = Cut(pixels, masks)
+    cut.begin()
+    mattes, colors = {}, {}
+    for name in cut.names[::-1]:
+        mattes[name] = cut.matte(name)
+        cut.matted(name, spoil(mattes[name].pixels[0]))
+    colors["picture"] = cut.background()
+    cut.drawn("picture", colors["picture"].pixels)
+    for name in cut.names:
+        colors[name] = cut.colors(name)
+        cut.drawn(name, colors[name].pixels)
+    return mattes, colors, cut._drawn
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("levels", [0, 6])
+def test_straight_colours_under_mattes_are_the_picture(photo, channels, levels):
+    """Also where the mattes are only about what was wanted: colours make up for it."""
+    pixels = planes_of(photo)[:channels]
+    masks = {"one": disc(35, 40, 18), "two": disc(58, 30, 14)}
+
+    def coarse(cover: np.ndarray) -> np.ndarray:
+        return np.round(cover * levels) / levels if levels else cover
+
+    mattes, colors, drawn = taken_apart(pixels, masks, coarse)
+    assert list(colors) == ["picture", "one", "two"]
+    assert {len(target.pixels) for target in colors.values()} == {channels}
+    assert {target.background for target in mattes.values()} == {(0,)}
+    assert all(target.pixels.min() >= 0 and target.pixels.max() <= 1 for target in colors.values())
+    assert np.abs(drawn - pixels).mean() < 0.004
+    inside = disc(35, 40, 14) + disc(58, 30, 10) > 0
+    assert np.abs(drawn - pixels)[:, inside].max() < 0.03
+    # Beyond its edge an object goes on smoothly, so that its edge costs nothing.
+    beyond = (disc(35, 40, 26) > 0) & (disc(35, 40, 20) == 0)
+    steps = np.abs(np.diff(colors["one"].pixels, axis=2))[:, beyond[:, 1:]]
+    assert steps.mean() < 0.5 * np.abs(np.diff(pixels, axis=2))[:, beyond[:, 1:]].mean()
+
+
+def test_errors_of_coverage_weigh_where_both_sides_differ():
+    ramp = np.broadcast_to(np.linspace(0, 1, WIDTH, dtype=np.float32), (3, HEIGHT, WIDTH)).copy()
+    mask = disc(48, 40, 30)
+    mattes, colors, _ = taken_apart(np.where(mask > 0, np.float32(0), ramp), {"hole": mask})
+    weights = mattes["hole"].weights
+    assert weights[40, 76] > 3 * weights[40, 20] > 0
+    assert weights.min() > 0.1, "coverage counts everywhere"
+    assert colors["hole"].weights[40, 48] == pytest.approx(1, abs=0.05)
+    assert colors["hole"].weights[2, 2] < 0.02
+    assert colors["hole"].background == (0, 0, 0)
+
+
+def test_what_is_covered_weighs_little(photo):
+    masks = {"behind": disc(40, 40, 20), "front": disc(60, 40, 15)}
+    mattes, colors, _ = taken_apart(planes_of(photo), masks)
+    assert mattes["behind"].weights[40, 55] == mattes["behind"].weights.min()
+    assert colors["behind"].weights[40, 58] < 0.1
+    assert colors["behind"].weights[40, 25] == pytest.approx(1, abs=0.05)
+    assert colors["picture"].weights[40, 40] == pytest.approx(HIDDEN_WEIGHT)
+    assert colors["picture"].weights[5, 5] == 1
+
+
 def test_planes_continue_smoothly():
     known = np.ones((33, 47), bool)
     known[8:25, 10:37] = False
@@ -172,6 +234,35 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
 
 
+def test_objects_are_colours_and_mattes(photo, layered):
+    scene = splat2d.Scene.from_bytes(layered)
+    for name in ("eye", "ear"):
+        splats = scene[name].splats
+        assert splats.channels == 3
+        assert splats.matte.channels == 1
+        assert len(splats.matte.means) > 0
+    back, *objects = scene.document.container.stack
+    assert back.matte is None
+    for thing in objects:
+        assert thing.matte.header.step > 1.3 * thing.header.step == 1.3 * back.header.step
+    grey = splat2d.encode(photo[:, :, :1], quality=40, preset="fast", masks={"eye": disc(30, 40, 18)})
+    scene = splat2d.Scene.from_bytes(grey)
+    assert (scene.channels, scene.extract("eye").channels) == (1, 2)
+    assert scene["eye"].splats.matte is not None
+
+
+def test_objects_of_pictures_with_alpha_are_premultiplied(photo):
+    alpha = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
+    alpha[:, 80:] = 90
+    data = splat2d.encode(
+        np.dstack([photo, alpha]), quality=40, preset="fast", masks={"eye": disc(30, 40, 18)}
+    )
+    scene = splat2d.Scene.from_bytes(data)
+    assert scene["eye"].splats.matte is None
+    assert scene["eye"].splats.channels == 4
+    assert psnr(scene.render()[:, :80, :3], photo[:, :80]) > 24
+
+
 def test_a_layered_file_looks_like_the_flat_one(photo, layered):
     flat = splat2d.encode(photo, quality=70, preset="fast")
     scene = splat2d.Scene.from_bytes(layered)
@@ -202,6 +293,7 @@ def test_a_target_is_one_of_the_whole_file(photo):
     masks = {"eye": disc(30, 40, 18)}
     data = splat2d.encode(photo, size=2500, preset="fast", masks=masks)
     assert 2400 < len(data) <= 2500
+    assert splat2d.encode(photo, size=2500, preset="fast", masks=masks, threads=3) == data
     least = psnr(splat2d.decode(splat2d.encode(photo, psnr=31, preset="fast", masks=masks)), photo)
     assert 31 <= least < 31.6
 

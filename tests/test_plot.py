@@ -26,7 +26,7 @@ class TwoSplats:
 
     @property
     def layers(self) -> list[SimpleNamespace]:
-        splats = SimpleNamespace(colors=self.colors, tier=self.tier)
+        splats = SimpleNamespace(colors=self.colors, tier=self.tier, matte=None)
         hidden = SimpleNamespace(visible=False)
         return [
             hidden,

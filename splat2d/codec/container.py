@@ -85,6 +85,8 @@ class CodedLayer:
         tier_counts: splats in each tier, coarse first.
         splats: the range coder's bytes.
         box: where it can be seen; None where the file does not say (section 0x01).
+        matte: the layer's coverage as a picture of one channel, of the same name and canvas; the colours are
+            then straight. None where there is no alpha, or where it is the last channel.
     """
 
     name: str
@@ -92,6 +94,17 @@ class CodedLayer:
     tier_counts: tuple[int, ...]
     splats: bytes
     box: Box | None = None
+    matte: CodedLayer | None = None
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the layer has a coverage of its own; else it covers everything."""
+        return self.matte is not None or self.header.channels in (2, 4)
+
+    @property
+    def sets(self) -> tuple[CodedLayer, ...]:
+        """What is coded on its own: the colours, then the matte if there is one."""
+        return (self,) if self.matte is None else (self, self.matte)
 
 
 @dataclass(frozen=True)
@@ -203,8 +216,18 @@ def layer_sections(layers: tuple[CodedLayer, ...]) -> bytes:
             raise ValueError(f"layer {layer.name!r} has no box")
         name = layer.name.encode()
         payload = varint(len(name)) + name + b"".join(map(varint, layer.box)) + _fields(layer.header)
-        out += _section(LAYER, payload + _splats(layer.tier_counts, layer.splats))
+        payload += _matte(layer.matte) + _splats(layer.tier_counts, layer.splats)
+        out += _section(LAYER, payload)
     return out
+
+
+def _matte(matte: CodedLayer | None) -> bytes:
+    """Whether a layer has a matte, and the matte."""
+    if matte is None:
+        return b"\0"
+    splats = _splats(matte.tier_counts, matte.splats)
+    head = varint(matte.header.step_code) + bytes(matte.header.background)
+    return b"\1" + head + varint(len(splats)) + splats
 
 
 def edits_section(edits: bytes) -> bytes:
@@ -298,7 +321,7 @@ def read(data: bytes, tiers: int) -> Container:
         raise BitstreamError("truncated: no section of splats")
     if len(container.stack) > MAX_LAYERS:
         raise BitstreamError(f"more than {MAX_LAYERS} layers")
-    if (total := sum(sum(layer.tier_counts) for layer in container.stack)) > MAX_SPLATS:
+    if (total := sum(sum(s.tier_counts) for layer in container.stack for s in layer.sets)) > MAX_SPLATS:
         raise BitstreamError(f"the layers have {total} splats, over the limit of {MAX_SPLATS}")
     return container
 
@@ -402,7 +425,24 @@ def _read_layer(r: Reader, tiers: int) -> CodedLayer:
     _check_fields(header)
     if x + w > header.width or y + h > header.height:
         raise BitstreamError(f"the box {x},{y},{w},{h} of layer {name!r} is not inside its canvas")
-    return CodedLayer(name, header, *_read_splats(r, tiers), (x, y, w, h))
+    matte = _read_matte(r, tiers, name, header)
+    return CodedLayer(name, header, *_read_splats(r, tiers), (x, y, w, h), matte)
+
+
+def _read_matte(r: Reader, tiers: int, name: str, h: Header) -> CodedLayer | None:
+    kind = r.take(1, "a layer")[0]
+    if kind > 1:
+        raise BitstreamError(f"the kind of matte is {kind}, expected 0 or 1: a newer version may be needed")
+    if not kind:
+        return None
+    if h.channels not in (1, 3):
+        raise BitstreamError(f"layer {name!r} of {h.channels} channels has a matte besides its alpha")
+    step_code = r.varint("the step of a matte", 2047)
+    background = tuple(r.take(1, "the background of a matte"))
+    length = r.varint("the length of a matte", 1 << 31)
+    coded = Reader(r.take(length, f"the matte of layer {name!r}"))
+    header = Header(h.width, h.height, 1, step_code, h.chroma_step, h.quality, background)
+    return CodedLayer(name, header, *_read_splats(coded, tiers))
 
 
 def _read_notes(payload: bytes) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ from splat2d._backend import thread_count
 from splat2d.codec.container import MAX_SIDE, PICTURE, STEP_BIAS, STEP_SHIFT, Header, step_of, write
 from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError, TargetError
 from splat2d.fit.config import FitConfig, load_config
-from splat2d.fit.fitter import OnProgress, background_of, psnr_of
-from splat2d.fit.layers import FittedLayer, LayersFit, RefinedLayers
-from splat2d.fit.objects import LayerTarget, cut
+from splat2d.fit.fitter import OnProgress, psnr_of
+from splat2d.fit.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
+from splat2d.fit.objects import Cut, LayerTarget, cut
 from splat2d.layers.coded import code_layer, container_of
 from splat2d.pictures import Picture
 from splat2d.scene import Scene
@@ -121,12 +121,17 @@ class _Writer:
         for layer in layers:
             channels = len(layer.background)
             header = Header(width, height, channels, step, self.chroma_step, quality or 0, layer.background)
-            coded.append(code_layer(layer.name, header, layer.integers, threads=self.threads, bits=self.bits))
+            matte = None
+            if layer.matte is not None:
+                own = replace(header, channels=1, step_code=step + MATTE_STEP, background=(0,))
+                matte = own, layer.matte
+            settings = {"matte": matte, "threads": self.threads, "bits": self.bits}
+            coded.append(code_layer(layer.name, header, layer.integers, **settings))
         return write(container_of(width, height, coded, self.picture.notes))
 
     def measured(self, data: bytes, code: int, layers: Sequence[FittedLayer]) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
-        splats = sum(len(layer.integers) for layer in layers)
+        splats = sum(layer.count for layer in layers)
         rendered = Scene.from_bytes(data, threads=self.threads).render(threads=self.threads)
         return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits)
 
@@ -215,8 +220,8 @@ def encode_picture(
         TargetError: a target that this picture cannot reach.
     """
     start = time.perf_counter()
-    targets = {"quality": quality, "psnr": psnr, "bpp": bpp, "size": size}
-    given = [name for name, value in targets.items() if value is not None]
+    wishes = {"quality": quality, "psnr": psnr, "bpp": bpp, "size": size}
+    given = [name for name, value in wishes.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]} contradict each other: give one target")
     config = config or load_config(preset)
@@ -235,9 +240,13 @@ def encode_picture(
         raise ConfigError(f"size is {size} bytes, expected at least 1")
     if psnr is not None and not 1 <= psnr <= 90:
         raise ConfigError(f"psnr is {psnr} dB, expected 1 to 90")
-    targets, warnings = [LayerTarget(PICTURE, picture.pixels)], []
-    if masks is not None:
+    targets: list[LayerTarget] | Cut = [LayerTarget(PICTURE, picture.pixels)]
+    warnings: list[str] = []
+    if masks is not None and len(picture.pixels) in (2, 4):
         targets, warnings = cut(picture.pixels, masks)
+    elif masks is not None:
+        targets = Cut(picture.pixels, masks)
+        warnings = targets.warnings
     target = None if size is None and psnr is None else _Target(size, psnr)
     if target is None:
         quality = DEFAULT_QUALITY if quality is None else quality
@@ -278,12 +287,13 @@ def _at_quality(quality: int, writer: _Writer, fit: Callable[..., LayersFit]) ->
 
 
 def _reach(
-    target: _Target, writer: _Writer, targets: Sequence[LayerTarget], start: Callable[..., LayersFit]
+    target: _Target, writer: _Writer, targets: Sequence[LayerTarget] | Cut, start: Callable[..., LayersFit]
 ) -> _File:
     """Fit with D under control, then correct D until the file lies in the target's window."""
     picture = writer.picture
     samples = picture.pixels.size
-    background_only = _background_only(writer, targets)
+    # The smallest file: no splats at all.
+    background_only = writer.write(bare(targets), STEP_BIAS, None)
     if target.size is not None and target.size < len(background_only):
         raise TargetError(
             f"{target.size} bytes cannot be reached: the smallest file of this picture has "
@@ -296,6 +306,8 @@ def _reach(
         return min(max(step * 2 ** max(min(octaves, 0.5), -0.5), low), high)
 
     first = _first_step(target, picture)
+    if isinstance(targets, Cut):
+        first = step_of(step_code(first))  # that of the file, since fits depend on what others decode to
     fit = start(step=first, share_of_work=(0.0, 0.7), control=control)
     tried: list[_File] = []
     for attempt in range(CORRECTIONS + 1):
@@ -354,15 +366,6 @@ def _first_step(target: _Target, picture: Picture) -> float:
     return min(max(step, step_of(STEP_CODES[0])), step_of(STEP_CODES[1]))
 
 
-def _background_only(writer: _Writer, targets: Sequence[LayerTarget]) -> bytes:
-    """The smallest file: no splats at all."""
-    layers = []
-    for target in targets:
-        none = np.zeros((0, len(target.pixels) + 5), np.int32)
-        layers.append(FittedLayer(target.name, target.background or background_of(target.pixels), none))
-    return writer.write(layers, STEP_BIAS, None)
-
-
 def _trim(
     data: bytes, refined: RefinedLayers, writer: _Writer, fit: LayersFit, code: int, size: int
 ) -> bytes:
@@ -375,7 +378,7 @@ def _trim(
     for _ in range(8):
         if len(data) <= size:
             break
-        bits = 8 * len(data) / max(sum(len(layer.integers) for layer in refined.layers()), 1)
+        bits = 8 * len(data) / max(sum(layer.count for layer in refined.layers()), 1)
         refined.drop(math.ceil(8 * (len(data) - size * 0.998) / bits))
         data = writer.write(refined.layers(), code, None)
     return data

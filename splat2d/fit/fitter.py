@@ -121,9 +121,7 @@ class PictureFit:
         self.threads = threads
         self.seed = seed
         self.background = background_of(pixels) if background is None else background
-        self._weights = ms_ssim_weights(pixels) if config.tune == "ms-ssim" else None
-        if weights is not None:
-            self._weights = [weights] if self._weights is None else weighed(self._weights, weights)
+        self._weights = self._weights_of(pixels, weights)
         self._on_progress = on_progress
         self._work = share_of_work
         self._control = control
@@ -135,6 +133,15 @@ class PictureFit:
     def lmbda(self) -> float:
         """SSE that one bit is worth."""
         return self.config.lagrangian * self.step**2
+
+    def _weights_of(
+        self, pixels: NDArray[np.float32], plane: NDArray[np.float32] | None
+    ) -> list[NDArray[np.float32]] | None:
+        """Weights of all levels by the tune and those of each pixel."""
+        weights = ms_ssim_weights(pixels) if self.config.tune == "ms-ssim" else None
+        if plane is None:
+            return weights
+        return [plane] if weights is None else weighed(weights, plane)
 
     def _fitter_of(self, pixels: NDArray[np.float32], scale: float) -> Fitter:
         """A native fitter for the picture shrunk by `scale`; areas, D^2 and lambda shrink by its square."""
@@ -244,6 +251,14 @@ class PictureFit:
         self.step = step
         fitter.set_rate(step, self.lmbda)
         fitter.refresh()
+
+    def retarget(self, pixels: NDArray[np.float32], weights: NDArray[np.float32] | None) -> None:
+        """Go on towards another picture of the same size, with the same base colour."""
+        self.pixels = pixels
+        self._weights = self._weights_of(pixels, weights)
+        fitter = self._fitter_of(pixels, 1)
+        fitter.resample_from(self._fitter, 1.0)
+        self._fitter = fitter
 
     def continue_at(self, step: float, rounds: int, share_of_work: tuple[float, float]) -> None:
         """Go on from the present state with another D, fixed from now on."""

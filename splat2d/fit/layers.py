@@ -1,34 +1,76 @@
-"""All layers of a file being fitted at one step D; a picture without objects is one layer."""
+"""All layers of a file being fitted at one step D; a picture without objects is one layer.
+
+Objects have a second fit, of their matte. Each fit of a picture that is cut goes against what those before it
+decode to, which is why they are refined as soon as they are made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d._backend import core
+from splat2d.codec.container import PICTURE, STEP_SHIFT
 from splat2d.fit.config import FitConfig
-from splat2d.fit.fitter import Control, OnProgress, PictureFit, Progress, Refined
-from splat2d.fit.objects import LayerTarget
+from splat2d.fit.fitter import (
+    Control,
+    OnProgress,
+    PictureFit,
+    Progress,
+    Refined,
+    background_floats,
+    background_of,
+)
+from splat2d.fit.objects import Cut, LayerTarget
+from splat2d.render import View, render
+
+MATTE_STEP = 48
+"""Step codes by which a matte is coarser than its layer's colours: 1.7 D."""
 
 
 @dataclass(frozen=True, eq=False)
 class FittedLayer:
-    """A layer's name, base colour in bytes and integers [N, C + 5]."""
+    """A layer's name, base colour in bytes and integers [N, C + 5], and its matte's integers [M, 6]."""
 
     name: str
     background: tuple[int, ...]
     integers: NDArray[np.int32]
+    matte: NDArray[np.int32] | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of splats."""
+        return len(self.integers) + (0 if self.matte is None else len(self.matte))
+
+
+def bare(targets: Sequence[LayerTarget] | Cut) -> list[FittedLayer]:
+    """Layers without splats, back to front."""
+
+    def nothing(channels: int) -> NDArray[np.int32]:
+        return np.zeros((0, channels + 5), np.int32)
+
+    if isinstance(targets, Cut):
+        c = targets.channels
+        objects = [FittedLayer(name, (0,) * c, nothing(c), nothing(1)) for name in targets.names]
+        return [FittedLayer(PICTURE, (0,) * c, nothing(c)), *objects]
+    layers = ((target, target.background or background_of(target.pixels)) for target in targets)
+    return [FittedLayer(target.name, base, nothing(len(base))) for target, base in layers]
 
 
 class LayersFit:
-    """One fit for each target; arguments as of PictureFit. Only a single layer heeds `control`."""
+    """All fits of a file; arguments as of PictureFit. Only a single layer heeds `control`.
+
+    Args:
+        targets: one a layer, back to front; or a picture that is cut, whose fits go in turn.
+    """
 
     def __init__(
         self,
-        targets: Sequence[LayerTarget],
+        targets: Sequence[LayerTarget] | Cut,
         config: FitConfig,
         step: float,
         *,
@@ -39,29 +81,72 @@ class LayersFit:
         control: Control | None = None,
         cuda: bool = False,
     ) -> None:
-        self.names = [target.name for target in targets]
+        cutting = isinstance(targets, Cut)
+        self._cut = targets if cutting else None
+        self.names = [PICTURE, *targets.names] if cutting else [target.name for target in targets]
+        self.fits: list[PictureFit] = []
+        self._mattes = targets.names[::-1] if cutting else []
         self._on_progress = on_progress
-        self._reports: list[Progress | None] = [None] * len(targets)
-        self.fits = [
-            PictureFit(
-                target.pixels,
-                config,
-                step,
-                weights=target.weights,
-                background=target.background,
-                threads=threads,
-                seed=seed,
-                on_progress=self._report_of(i) if on_progress else None,
-                share_of_work=share,
-                control=control if len(targets) == 1 else None,
-                cuda=cuda,
+        self._reports: list[Progress | None] = [None] * self._count
+        self._refined: list[Refined] = []
+        shares = self._shares(share_of_work)
+
+        def fit(target: LayerTarget, config: FitConfig) -> PictureFit:
+            number = len(self.fits)
+            coarser = _coarser() if number < len(self._mattes) else 1.0
+            self.fits.append(
+                PictureFit(
+                    target.pixels,
+                    config,
+                    step * coarser,
+                    weights=target.weights,
+                    background=target.background,
+                    threads=threads,
+                    seed=seed,
+                    on_progress=self._report_of(number) if on_progress else None,
+                    share_of_work=shares[number],
+                    control=control if self._count == 1 else None,
+                    cuda=cuda,
+                )
             )
-            for i, (target, share) in enumerate(zip(targets, self._shares(share_of_work), strict=True))
-        ]
+            return self.fits[-1]
+
+        if isinstance(targets, Cut):
+            # Errors of coverage are weighed by what they do to the picture, whatever the tune.
+            configs = replace(config, tune="psnr"), config
+            self._in_turn(targets, lambda target, n: fit(target, configs[n >= len(self._mattes)]))
+        else:
+            for target in targets:
+                fit(target, config)
+
+    def _in_turn(self, cut: Cut, fit: Callable[[LayerTarget, int], PictureFit]) -> None:
+        """Fit mattes and colours, each to what those before it decode to."""
+        cut.begin()
+        self._refined = []
+        for name in self._mattes:
+            cut.matted(name, self._decoded(fit(cut.matte(name), len(self._refined)))[0])
+        cut.drawn(PICTURE, self._decoded(fit(cut.background(), len(self._refined))))
+        for name in cut.names:
+            cut.drawn(name, self._decoded(fit(cut.colors(name), len(self._refined))))
+
+    @property
+    def _count(self) -> int:
+        """Number of fits: first the mattes, front to back, then the colours of all layers, back to front."""
+        return len(self._mattes) + len(self.names)
+
+    def _decoded(self, fit: PictureFit) -> NDArray[np.float32]:  # [C, H, W]
+        """What a fit decodes to, clamped; its refinement is kept."""
+        self._refined.append(fit.refined())
+        height, width = fit.pixels.shape[1:]
+        chroma_step = round(8 * fit.config.chroma_step)
+        splats = core().dequantize(self._refined[-1].integers(), fit.step, chroma_step)
+        base = background_floats(fit.background)
+        planes = render(*splats, View.whole(width, height), background=base, threads=fit.threads)
+        return np.clip(planes, 0, 1)
 
     def _shares(self, work: tuple[float, float]) -> list[tuple[float, float]]:
-        """Equal parts of the work, one a layer."""
-        return list(pairwise(np.linspace(*work, len(self.names) + 1).tolist()))
+        """Equal parts of the work, one a fit."""
+        return list(pairwise(np.linspace(*work, self._count + 1).tolist()))
 
     def _report_of(self, number: int) -> OnProgress:
         """Reports of one layer as of all that have begun: their bytes and splats, with this one's PSNR."""
@@ -78,26 +163,59 @@ class LayersFit:
     @property
     def step(self) -> float:
         """D."""
-        return self.fits[0].step
+        return self.fits[-1].step
 
     @property
     def lmbda(self) -> float:
         """SSE that one bit is worth."""
-        return self.fits[0].lmbda
+        return self.fits[-1].lmbda
 
     def set_step(self, step: float) -> None:
         """Change D; what has been fitted stays."""
-        for fit in self.fits:
-            fit.set_step(step)
+        if step == self.step:
+            return
+        self._refined = []
+        for fit, own in zip(self.fits, self._steps(step), strict=True):
+            fit.set_step(own)
+
+    def _steps(self, step: float) -> list[float]:
+        """The step of each fit."""
+        return [step * _coarser()] * len(self._mattes) + [step] * len(self.names)
 
     def continue_at(self, step: float, rounds: int, share_of_work: tuple[float, float]) -> None:
         """Go on from the present state with another D, fixed from now on."""
-        for fit, share in zip(self.fits, self._shares(share_of_work), strict=True):
-            fit.continue_at(step, rounds, share)
+        steps, shares = self._steps(step), self._shares(share_of_work)
+
+        def further(number: int) -> PictureFit:
+            self.fits[number].continue_at(steps[number], rounds, shares[number])
+            return self.fits[number]
+
+        def again(target: LayerTarget, number: int) -> PictureFit:
+            self.fits[number].retarget(target.pixels, target.weights)
+            return further(number)
+
+        if self._cut is not None:
+            self._in_turn(self._cut, again)
+        else:
+            for number in range(self._count):
+                further(number)
 
     def refined(self) -> RefinedLayers:
-        """The integers of the present state after exact refinement."""
-        return RefinedLayers(self, [fit.refined() for fit in self.fits])
+        """The integers of the present state after exact refinement, to be had once a state."""
+        refined, self._refined = self._refined or [fit.refined() for fit in self.fits], []
+        return RefinedLayers(self, refined)
+
+    def layers(self, integers: Sequence[NDArray[np.int32]]) -> list[FittedLayer]:
+        """Layers, back to front, of the integers of all fits."""
+        many = len(self._mattes)
+        mattes = dict(zip(self._mattes, integers[:many], strict=True))
+        parts = zip(self.names, self.fits[many:], integers[many:], strict=True)
+        return [FittedLayer(name, fit.background, rows, mattes.get(name)) for name, fit, rows in parts]
+
+
+def _coarser() -> float:
+    """A matte's step over D."""
+    return 2.0 ** (MATTE_STEP / STEP_SHIFT)
 
 
 class RefinedLayers:
@@ -109,16 +227,15 @@ class RefinedLayers:
 
     def sweep(self, lmbda: float, number: int, patience: float | None = None) -> None:
         """One sweep of every layer; arguments as of Refined.sweep."""
-        for refined in self._refined:
-            refined.sweep(lmbda, number, patience)
+        for refined, fit in zip(self._refined, self._fit.fits, strict=True):
+            refined.sweep(lmbda * (fit.step / self._fit.step) ** 2, number, patience)
 
     def drop(self, count: int) -> None:
-        """Take out the least useful splats, from each layer in proportion to what it has."""
+        """Take out the least useful splats, from each fit in proportion to what it has."""
         have = [len(refined.integers()) for refined in self._refined]
         for refined, n in zip(self._refined, have, strict=True):
             refined.drop(-(-count * n // max(sum(have), 1)))
 
     def layers(self) -> list[FittedLayer]:
         """What is left, back to front."""
-        parts = zip(self._fit.names, self._fit.fits, self._refined, strict=True)
-        return [FittedLayer(name, fit.background, refined.integers()) for name, fit, refined in parts]
+        return self._fit.layers([refined.integers() for refined in self._refined])

@@ -18,6 +18,11 @@ _LEAST = 1 / 255  # coverage that counts
 _SOFTENING = 1  # passes of the binomial filter over a mask of two levels
 _CONTRAST = 0.1  # squared distance of two colours whose mixture is half trusted
 _BAND = 2  # px around a mask's edge whose colours are a mixture of both sides
+_MATTE_WEIGHTS = (0.3, 3.0)  # least and most of errors of coverage; the squared contrast is in between
+_MIXED_WEIGHT = 0.02  # of a smooth continuation where a layer is seen in part
+_NEAR_WEIGHT, _FAR_WEIGHT = 0.05, 0.005  # of an object's continuation outside, near its edge and beyond
+_NEAR = 12  # px
+_LEAST_SHARE = 0.05  # of an object in a mixture from which its colour is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +42,116 @@ class LayerTarget:
     background: tuple[int, ...] | None = None
 
 
+@dataclass(eq=False)
+class _Object:
+    """An object while the picture is taken apart.
+
+    Attributes:
+        pixels: [C, H, W] the picture with all that is in front of it taken off.
+        seen: [H, W] how much of it is not covered.
+        front: [C, H, W] its colours, continued beyond its edge.
+        back: [C, H, W] those behind it, continued under it.
+        cover: [H, W] coverage.
+    """
+
+    pixels: Floats
+    seen: Floats
+    front: Floats
+    back: Floats
+    cover: Floats
+
+
+class Cut:
+    """A picture without alpha, taken apart into objects of straight colours and mattes, and a background.
+
+    Fits go in turn, each against what those before left over: the mattes front to back (`matte`, `matted`),
+    the background (`background`, `drawn`), then the colours back to front (`colors`, `drawn`).
+
+    Attributes:
+        names: of the objects, back to front.
+        channels: of the picture.
+        warnings: about the masks.
+    """
+
+    def __init__(self, pixels: Floats, masks: Mapping[str, Floats]) -> None:
+        """Check and soften the masks; arguments and exceptions as of `cut`."""
+        self._covers, self.warnings = _covers(pixels, masks)
+        self.names = list(self._covers)
+        self.channels = len(pixels)
+        self._picture = pixels
+        self.begin()
+
+    def begin(self) -> None:
+        """Take it apart afresh."""
+        self._objects: dict[str, _Object] = {}
+        self._rest = self._pixels = self._drawn = self._picture
+        self._seen = np.ones(self._picture.shape[1:], np.float32)
+
+    def matte(self, name: str) -> LayerTarget:
+        """The coverage [1, H, W] of the next object from the front."""
+        front, back, cover = _sides(self._pixels, self._covers[name])
+        self._objects[name] = _Object(self._pixels, self._seen, front, back, cover)
+        # An error of coverage is one of the picture where both sides differ.
+        contrast = np.square(front - back).sum(0) * self._seen**2
+        weights = np.clip(contrast, *_MATTE_WEIGHTS).astype(np.float32)
+        return LayerTarget(name, cover[None], weights, (0,))
+
+    def matted(self, name: str, cover: Floats) -> None:
+        """Take the object off: its coverage [H, W] is what its matte decodes to."""
+        thing = self._objects[name]
+        thing.cover = cover
+        # What neither side explains goes to both, to the one that shows more for the most part.
+        missing = (thing.pixels - cover * thing.front - (1 - cover) * thing.back) / (
+            cover**2 + (1 - cover) ** 2
+        )
+        self._pixels = np.clip(thing.back + (1 - cover) * missing, 0, 1)
+        self._rest = np.where(cover > 0.01, thing.back, self._rest)
+        self._seen = self._seen * (1 - cover)
+
+    def background(self) -> LayerTarget:
+        """The picture behind all objects."""
+        seen = self._seen
+        mixed = (seen < 0.99) & (seen > 0.01)
+        hidden = np.where(mixed, _MIXED_WEIGHT, HIDDEN_WEIGHT) * (1 - seen)
+        return _blended(PICTURE, self._pixels, seen**2, self._rest, hidden)
+
+    def colors(self, name: str) -> LayerTarget:
+        """Straight colours of an object: what is missing over all that is drawn behind it."""
+        thing = self._objects[name]
+        cover = thing.cover
+        wanted = (thing.pixels - (1 - cover) * self._drawn) / np.maximum(cover, _LEAST_SHARE)
+        inside = cover > 0.01
+        near = ~_eroded(~inside, _NEAR)
+        rest = np.where(inside, _MIXED_WEIGHT, np.where(near, _NEAR_WEIGHT, _FAR_WEIGHT))
+        core = cover >= 0.5 * cover.max()
+        base = tuple(round(255 * float(plane[core].mean(dtype=np.float64))) for plane in thing.pixels)
+        weight = np.square(cover * thing.seen)
+        return _blended(name, np.clip(wanted, 0, 1), weight, thing.front, rest, base)
+
+    def drawn(self, name: str, planes: Floats) -> None:
+        """Put the colours [C, H, W] that a layer decodes to over what is drawn."""
+        cover = 1 if name == PICTURE else self._objects[name].cover
+        self._drawn = cover * planes + (1 - cover) * self._drawn
+
+
+def _blended(
+    name: str,
+    pixels: Floats,
+    weight: Floats,
+    rest: Floats,
+    rest_weight: Floats,
+    background: tuple[int, ...] | None = None,
+) -> LayerTarget:
+    """Two targets with weights [H, W] of squared errors, as one."""
+    weights = weight + rest_weight
+    both = (weight * pixels + rest_weight * rest) / weights
+    return LayerTarget(name, np.ascontiguousarray(both, np.float32), weights.astype(np.float32), background)
+
+
 def cut(pixels: Floats, masks: Mapping[str, Floats]) -> tuple[list[LayerTarget], list[str]]:
-    """Cut a picture into a background and objects.
+    """Cut a picture into a background and objects, premultiplied with an alpha channel of their own.
+
+    That is what pictures with alpha are cut into; others are a `Cut`.
 
     Args:
         pixels: [C, H, W] in [0, 1], premultiplied where there is alpha.
@@ -143,11 +256,7 @@ def _peeled(pixels: Floats, cover: Floats) -> tuple[Floats, Floats, Floats, Floa
         The object, premultiplied, with alpha; its coverage [H, W]; the picture behind it; and that picture
         where it is only continued. Object over picture is what they came from.
     """
-    inside, outside = _eroded(cover >= 0.99, _BAND), _eroded(cover <= 0.01, _BAND)
-    if not inside.any():
-        inside = cover >= cover.max() - 0.01
-    front, back = (np.where(known, pixels, continued(pixels, known)) for known in (inside, outside))
-    cover = _matted(pixels, cover, front, back, ~(inside | outside))
+    front, back, cover = _sides(pixels, cover)
     # What neither side explains goes to the one that shows more, so that the other stays clean.
     missing = pixels - cover * front - (1 - cover) * back
     part = np.clip((cover - 0.3) / 0.4, 0, 1)
@@ -156,6 +265,15 @@ def _peeled(pixels: Floats, cover: Floats) -> tuple[Floats, Floats, Floats, Floa
     if len(pixels) not in (2, 4):
         front = np.concatenate([front, np.ones_like(cover)[None]])
     return (front * cover).astype(np.float32), cover, back.astype(np.float32), smooth
+
+
+def _sides(pixels: Floats, cover: Floats) -> tuple[Floats, Floats, Floats]:
+    """Colours of an object and of what is behind it, continued at its edge, and its coverage there."""
+    inside, outside = _eroded(cover >= 0.99, _BAND), _eroded(cover <= 0.01, _BAND)
+    if not inside.any():
+        inside = cover >= cover.max() - 0.01
+    front, back = (np.where(known, pixels, continued(pixels, known)) for known in (inside, outside))
+    return front, back, _matted(pixels, cover, front, back, ~(inside | outside))
 
 
 def _matted(

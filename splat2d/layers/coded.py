@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,17 @@ def decode_layer(
         integers = code_splats(coder, layout_of(layer), None, tiers=tiers, threads=thread_count(threads))
     except ValueError as error:
         raise BitstreamError(f"the coded splats are damaged: {error}") from error
-    return splats_of(integers, layer.header, layer.tier_counts), coder.bits
+    splats, bits = splats_of(integers, layer.header, layer.tier_counts), coder.bits
+    if layer.matte is not None:
+        matte, matte_bits = decode_layer(layer.matte, tiers=tiers, count_bits=count_bits, threads=threads)
+        splats = replace(splats, matte=matte)
+        bits = _added(bits, matte_bits)
+    return splats, bits
+
+
+def _added(bits: dict[str, float], more: dict[str, float]) -> dict[str, float]:
+    """The sums of code lengths by attribute."""
+    return {name: bits.get(name, 0.0) + more.get(name, 0.0) for name in {**bits, **more}}
 
 
 def splats_of(integers: NDArray[np.int32], header: Header, tier_counts: tuple[int, ...]) -> Splats:
@@ -60,6 +71,7 @@ def code_layer(
     header: Header,
     integers: NDArray[np.int32],
     *,
+    matte: tuple[Header, NDArray[np.int32]] | None = None,
     threads: int | None = None,
     bits: dict[str, float] | None = None,
 ) -> CodedLayer:
@@ -69,20 +81,37 @@ def code_layer(
         name: as `check_name` accepts it.
         header: the layer's canvas, channels, steps and base colour.
         integers: [N, C + 5], in any order.
+        matte: the coverage's header, of one channel and the same canvas, and integers [M, 6]; the layer's
+            colours are then straight, and have no alpha.
         threads: of the native core; None uses all cores.
         bits: the code length of each attribute is added here.
 
     Returns:
         The layer, to be put into a file with `container_of` and `write`.
     """
+    coded = _code(name, header, integers, threads, bits)
+    splats = splats_of(integers, header, coded.tier_counts)
+    if matte is not None:
+        cover = _code(name, *matte, threads, bits)
+        splats = replace(splats, matte=splats_of(matte[1], matte[0], cover.tier_counts))
+        coded = replace(coded, matte=cover)
+    return replace(coded, box=visible_box(splats, header, threads=threads))
+
+
+def _code(
+    name: str,
+    header: Header,
+    integers: NDArray[np.int32],
+    threads: int | None,
+    bits: dict[str, float] | None,
+) -> CodedLayer:
+    """One set of splats, without a box."""
     layout = Layout.of(integers, header.width, header.height, header.chroma_step, header.step_code)
     coder = Encoder()
     code_splats(coder, layout, integers, threads=thread_count(threads))
     if bits is not None:
-        for attribute, length in coder.bits.items():
-            bits[attribute] = bits.get(attribute, 0.0) + length
-    box = visible_box(splats_of(integers, header, layout.tier_counts), header, threads=threads)
-    return CodedLayer(name, header, layout.tier_counts, coder.to_bytes(), box)
+        bits.update(_added(bits, coder.bits))
+    return CodedLayer(name, header, layout.tier_counts, coder.to_bytes())
 
 
 def container_of(
@@ -94,7 +123,7 @@ def container_of(
         width: of the file's canvas, px.
         height: of the file's canvas, px.
         layers: back to front, at least one, with boxes. A backmost one called "picture" on this very canvas
-            is stored as that of a file without layers.
+            is stored as that of a file without layers, unless it has a matte.
         notes: what was done to the picture on the way in.
     """
     first = layers[0]
@@ -107,7 +136,7 @@ def container_of(
         first.header.quality,
         first.header.background,
     )
-    if first.name == PICTURE and h == first.header:
+    if first.name == PICTURE and h == first.header and first.matte is None:
         return Container(h, first.tier_counts, first.splats, notes, tuple(layers[1:]))
     return Container(h, notes=notes, layers=tuple(layers))
 
@@ -121,14 +150,15 @@ def visible_box(splats: Splats, header: Header, *, threads: int | None = None) -
     width, height = header.width, header.height
     if not splats.has_alpha:
         return 0, 0, width, height
-    has_alpha = splats.colors[:, -1] != 0
+    cover = splats.cover
+    has_alpha = cover.colors[:, -1] != 0
     view = View.whole(width, height, min(1.0, _BOX_SIDE / max(width, height)))
     coverage = render(
-        splats.means[has_alpha],
-        splats.conics[has_alpha],
-        splats.colors[has_alpha, -1:],
+        cover.means[has_alpha],
+        cover.conics[has_alpha],
+        cover.colors[has_alpha, -1:],
         view,
-        background=splats.background[-1:],
+        background=cover.background[-1:],
         threads=threads,
     )[0]
     seen = coverage >= VISIBLE

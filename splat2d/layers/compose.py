@@ -32,6 +32,7 @@ class Splats:
         background: [C] the colour under all splats.
         tier_counts: splats that the file holds in each tier.
         size: width and height of the layer's canvas, px.
+        matte: the coverage as splats of one channel; the colours are then straight.
     """
 
     means: Floats
@@ -40,11 +41,22 @@ class Splats:
     background: Floats
     tier_counts: tuple[int, ...]
     size: tuple[int, int]
+    matte: Splats | None = None
 
     @property
     def channels(self) -> int:
-        """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+        """Of the colours: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
         return self.colors.shape[1]
+
+    @property
+    def count(self) -> int:
+        """Number of splats, those of the matte included."""
+        return len(self.means) + (0 if self.matte is None else len(self.matte.means))
+
+    @property
+    def cover(self) -> Splats:
+        """The splats whose last channel is the coverage, in a layer that has one."""
+        return self if self.matte is None else self.matte
 
     @property
     def tier(self) -> NDArray[np.intp]:
@@ -54,14 +66,17 @@ class Splats:
     @property
     def has_alpha(self) -> bool:
         """Whether the layer has a coverage of its own; else it covers everything."""
-        return self.channels in (2, 4)
+        return self.matte is not None or self.channels in (2, 4)
 
     def first(self, tiers: int | None) -> Splats:
         """Those of the first tiers."""
         if tiers is None:
             return self
         n = sum(self.tier_counts[:tiers])
-        return replace(self, means=self.means[:n], conics=self.conics[:n], colors=self.colors[:n])
+        matte = self.matte and self.matte.first(tiers)
+        return replace(
+            self, means=self.means[:n], conics=self.conics[:n], colors=self.colors[:n], matte=matte
+        )
 
 
 Layers = Sequence[tuple[State, Splats]]
@@ -105,8 +120,9 @@ def compose(
             x, y, w, h = _block(state, splats, window)
             if not w * h:
                 continue
-            planes = draw(state, splats, window.window(x, y, w, h), threads=threads, device=device)
-            color, coverage = _developed(state, planes, splats.has_alpha, 3 if channels >= 3 else 1)
+            part = window.window(x, y, w, h)
+            color, coverage = draw(state, splats, part, threads=threads, device=device)
+            color, coverage = _developed(state, color, coverage, 3 if channels >= 3 else 1)
             block = out[:, top + y : top + y + h, x : x + w]
             block *= 1 - coverage
             block[: len(color)] += color
@@ -127,8 +143,8 @@ def to_bytes(planes: Floats) -> NDArray[np.uint8]:  # [H, W, C]
 
 def draw(
     state: State, splats: Splats, view: View, *, threads: int | None = None, device: str = "cpu"
-) -> Floats:  # [C, H, W]
-    """Draw one layer where its edits put it: its sum, not clamped, in the colours of the file.
+) -> tuple[Floats, Floats]:  # [C, H, W], [H, W]
+    """Draw one layer where its edits put it: its premultiplied colours in those of the file, and coverage.
 
     Args:
         state: its edits; those of colours and opacity are not looked at.
@@ -137,11 +153,34 @@ def draw(
         threads: of the renderer; None uses all cores.
         device: "cpu", "cuda" or "auto", as of `render`.
     """
+    # Fits make use of the clamping, so colours are what they should be only after it.
+    if splats.matte is not None:
+        planes = _sum(state, splats, view, False, threads, device)
+        coverage = draw_coverage(state, splats, view, threads=threads, device=device)
+        return np.clip(planes, 0, 1) * coverage, coverage
+    planes = _sum(state, splats, view, splats.has_alpha, threads, device)
+    if not splats.has_alpha:
+        return np.clip(planes, 0, 1), np.ones(planes.shape[1:], np.float32)
+    coverage = np.clip(planes[-1], 0, 1)
+    return np.clip(planes[:-1], 0, coverage), coverage
+
+
+def draw_coverage(
+    state: State, splats: Splats, view: View, *, threads: int | None = None, device: str = "cpu"
+) -> Floats:  # [H, W]
+    """The coverage alone of a layer that has one; arguments as of `draw`."""
+    return np.clip(_sum(state, splats.cover, view, True, threads, device)[-1], 0, 1)
+
+
+def _sum(
+    state: State, splats: Splats, view: View, covers: bool, threads: int | None, device: str
+) -> Floats:  # [C, H, W]
+    """The sum of splats where edits put them, not clamped; `covers` where the last channel is coverage."""
     placed, window = (splats.means, splats.conics, splats.colors), view
     if state.is_placed:
         placed, window = place(state, splats, view), View(0.0, 0.0, 1.0, 1.0, view.width, view.height)
     base = splats.background
-    if not (splats.has_alpha and base.any()):
+    if not (covers and base.any()):
         return render(*placed, window, background=base, threads=threads, device=device)
     # A base colour that covers ends where the layer's canvas does, or it would lie on all that is around.
     planes = render(*placed, window, threads=threads, device=device)
@@ -189,6 +228,7 @@ def _block(state: State, splats: Splats, view: View) -> tuple[int, int, int, int
     """Left, top, width and height, target px, of the part of a view that a layer can cover."""
     if not splats.has_alpha:
         return 0, 0, view.width, view.height
+    splats = splats.cover
     means, conics, colors = place(state, splats, view)
     # Neither do splats cover that `render` drops, since float32 cannot hold their shape.
     det = conics[:, 0] * conics[:, 2] - conics[:, 1] ** 2
@@ -241,11 +281,8 @@ def _edge(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     return np.interp(distance, knots, [integral(z + 0.5) - integral(z - 0.5) for z in knots.tolist()])
 
 
-def _developed(state: State, planes: Floats, has_alpha: bool, colors: int) -> tuple[Floats, Floats]:
-    """Colour [`colors`, H, W] and coverage [H, W] of a drawn layer: clamped, then its edits of colour."""
-    # Fits make use of the clamping, so colours are what they should be only after it.
-    coverage = np.clip(planes[-1], 0, 1) if has_alpha else np.ones(planes.shape[1:], np.float32)
-    color = np.clip(planes[:-1] if has_alpha else planes, 0, coverage)
+def _developed(state: State, color: Floats, coverage: Floats, colors: int) -> tuple[Floats, Floats]:
+    """Colour [`colors`, H, W] and coverage [H, W] of a drawn layer after its edits of colour."""
     if state.is_recolored:
         sources = (*np.broadcast_to(color, (3, *coverage.shape)), coverage)
         # One after another, so that bytes are the same on every machine.

@@ -133,9 +133,8 @@ class Document:
             return layer.box
         if source not in self._boxes:
             h = layer.header
-            alpha = h.channels in (2, 4)
             # Only the alpha of a file without layers is decoded for its box; all others store it.
-            found = visible_box(decode_layer(layer)[0], h) if alpha else (0, 0, h.width, h.height)
+            found = visible_box(decode_layer(layer)[0], h) if layer.has_alpha else (0, 0, h.width, h.height)
             self._boxes[source] = found
         return self._boxes[source]
 
@@ -145,8 +144,7 @@ class Document:
         if not w * h:
             return 0.0, 0.0, 0.0, 0.0
         corners = np.array([(x, y), (x + w, y), (x, y + h), (x + w, y + h)]) @ state.matrix.T + state.offset
-        has_alpha = self.coded(state).header.channels in (2, 4)
-        reach = np.sqrt(np.diag(state.blur)) * has_alpha
+        reach = np.sqrt(np.diag(state.blur)) * self.coded(state).has_alpha
         low, high = corners.min(0) - reach, corners.max(0) + reach
         return tuple(np.concatenate([low, high - low]).tolist())
 
@@ -162,8 +160,8 @@ class Document:
         return [
             {
                 "name": state.name,
-                "splats": sum(self.coded(state).tier_counts),
-                "bytes": len(self.coded(state).splats),
+                "splats": sum(sum(part.tier_counts) for part in self.coded(state).sets),
+                "bytes": sum(len(part.splats) for part in self.coded(state).sets),
                 "box": list(self.box(state)),
                 "visible": state.visible,
                 "edits": list(map(str, state.operations)),
@@ -242,7 +240,9 @@ class Document:
     def _whole(self, state: State, name: str) -> CodedLayer:
         """A layer's coded form under another name, with a box."""
         x, y, w, h = map(math.floor, self._coded_box(state.source))
-        return replace(self.coded(state), name=name, box=(x, y, w, h))
+        coded = self.coded(state)
+        matte = coded.matte and replace(coded.matte, name=name)
+        return replace(coded, name=name, box=(x, y, w, h), matte=matte)
 
     def _steps_of(self, numbers: dict[int, int]) -> list[Step]:
         """The steps as they concern some layers and their looks, under other numbers."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.layers.compose import Splats, draw, place
+from splat2d.layers.compose import Splats, draw_coverage, place
 from splat2d.layers.document import Bounds
 from splat2d.layers.script import Entry
 from splat2d.layers.stack import State
@@ -49,19 +49,23 @@ class Layer:
 
     @property
     def count(self) -> int:
-        """Number of decoded splats."""
-        return len(self._splats.means)
+        """Number of decoded splats, those of a matte included."""
+        return self._splats.count
 
     @property
     def splats(self) -> Splats:
-        """Its splats as they are coded: means, conics, colors, background and tier_counts, without edits."""
+        """Its splats as coded, without edits: means, conics, colors, background, tier_counts and matte."""
         return self._splats
 
     def placed(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Means [N, 2] in px and conics [N, 3] in px^-2 as edited, on the scene's canvas."""
-        if not self._state.is_placed:
-            return self._splats.means, self._splats.conics
-        return place(self._state, self._splats, View.whole(self.scene.width, self.scene.height))[:2]
+        """Means [N, 2] in px and conics [N, 3] in px^-2 as edited, on the scene's canvas, a matte's last."""
+        sets = [self._splats, *([self._splats.matte] if self._splats.matte else [])]
+        shapes = [(splats.means, splats.conics) for splats in sets]
+        if self._state.is_placed:
+            view = View.whole(self.scene.width, self.scene.height)
+            shapes = [place(self._state, splats, view)[:2] for splats in sets]
+        means, conics = zip(*shapes, strict=True)
+        return np.concatenate(means), np.concatenate(conics)
 
     @property
     def visible(self) -> bool:
@@ -89,7 +93,7 @@ class Layer:
         if not self._splats.has_alpha:
             return None
         view = View.whole(self.scene.width, self.scene.height, scale)
-        return np.clip(draw(self._state, self._splats, view)[-1], 0, 1)
+        return draw_coverage(self._state, self._splats, view)
 
     def move(self, dx: float, dy: float) -> Layer:
         """Move by dx to the right and dy down."""

@@ -1,6 +1,6 @@
 """Make the golden files and their manifest: once for each version of the format, never to make a test pass.
 
-Run: python tests/golden/make.py [--force | --only NAME...]. It also puts the sizes and digests of these files
+Run: python tests/golden/make.py [--force] [--only NAME...]. It also puts the sizes and digests of these files
 and of the network into docs/FORMAT.md.
 """
 
@@ -119,8 +119,21 @@ def good_files() -> dict[str, tuple[str, bytes]]:
     }
 
 
+def objects() -> Scene:
+    """Return a photograph cut into a background and two objects with mattes, one over the other."""
+    height, width = 64, 96
+    y, x = np.mgrid[:height, :width] + 0.5
+    masks = {
+        name: (np.hypot(x - left, y - top) < radius).astype(np.float32)
+        for name, left, top, radius in (("left", 30, 34, 18), ("right", 54, 28, 14))
+    }
+    picture = load_picture(np.ascontiguousarray(crop("chelsea.png", 130, 90, width, height)))
+    return Scene.from_bytes(encode_picture(picture, quality=60, masks=masks, threads=1).data)
+
+
 def layered_files(good: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
     """Return what each file of several layers shows and its bytes, by name, made of files of one layer."""
+    cut = objects()
     picture, disc, grey = (Scene.from_bytes(good[name]) for name in ("rgb", "rgba", "grey-alpha"))
     layers = picture.merge(disc, names=["disc"]).merge(grey, names=["grau, größer"]).reset()
     edited = layers.edited(
@@ -136,6 +149,16 @@ def layered_files(good: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
         "cut-out": (
             "one of its layers, with its edits, on a transparent canvas",
             edited.extract("disc").to_bytes(),
+        ),
+        "objects": ("a background and two objects with mattes", cut.to_bytes()),
+        "edited-objects": (
+            "the same with one moved, turned and blurred, and the other recoloured",
+            cut.edited(
+                [
+                    {"group": "right", "move": [18, 6], "rotate": 20, "scale": 1.25, "blur": 1.5},
+                    {"group": "left", "hue": 60, "contrast": 0.8, "opacity": 0.7},
+                ]
+            ).to_bytes(),
         ),
     }
 
@@ -167,7 +190,8 @@ def describe(what: str, data: bytes) -> dict[str, str | int]:
     """Return what a file must decode to."""
     scene = Scene.from_bytes(data)
     layers = read(data, core().TIERS).stack
-    integers = [code_splats(Decoder(layer.splats), layout_of(layer), None) for layer in layers]
+    sets = [part for layer in layers for part in layer.sets]
+    integers = [code_splats(Decoder(part.splats), layout_of(part), None) for part in sets]
     return {
         "what": what,
         "bytes": len(data),
@@ -228,13 +252,13 @@ def refresh_document(manifest: dict[str, dict[str, dict[str, str | int]]]) -> No
     FORMAT.write_text(text)
 
 
-def add_layered(names: list[str]) -> None:
-    """Write layered files that are not there yet, and put them into manifest and document."""
+def add_layered(names: list[str], force: bool) -> None:
+    """Write layered files, and put them into manifest and document."""
     manifest = json.loads(MANIFEST.read_text())
     made = layered_files({Path(name).stem: (HERE / name).read_bytes() for name in manifest["good"]})
     entries = manifest.setdefault("layered", {})
     for name in names:
-        if f"{name}.splat" in entries:
+        if f"{name}.splat" in entries and not force:
             sys.exit(f"error: {name}.splat is there; a change of the format needs --force and a good reason")
         what, data = made[name]
         (HERE / f"{name}.splat").write_bytes(data)
@@ -249,11 +273,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="replace the files that are there")
     parser.add_argument(
-        "--only", nargs="+", default=(), help="layered files to add, made of those that are there"
+        "--only", nargs="+", default=(), help="layered files to write, made of those that are there"
     )
     options = parser.parse_args()
     if options.only:
-        add_layered(options.only)
+        add_layered(options.only, options.force)
         return
     if MANIFEST.exists() and not options.force:
         sys.exit("error: the golden files are there; a change of the format needs --force and a good reason")
