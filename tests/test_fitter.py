@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from splat2d._backend import core
 
@@ -49,3 +50,19 @@ def test_centres_stay_inside_the_margin():
     assert means.min() >= -60
     assert (means.max(0) <= [190, 150]).all()
     assert means.min() == -60 or means.max() >= 150, "some would go on"
+
+
+def test_a_longer_memory_finds_a_better_fit(samples):
+    """The same splats and steps, with twelve pairs of the L-BFGS and with one."""
+    with Image.open(samples / "chelsea.png") as image:
+        pixels = np.asarray(image.convert("RGB").crop((100, 60, 196, 140)), np.float32) / 255
+    picture = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    found = []
+    for memory in (1, 12):
+        fitter = core().Fitter(picture, picture.mean((1, 2)), STEP, LAMBDA, memory=memory)
+        fitter.seed(17 * LAMBDA, 3.0)
+        fitter.refresh()
+        for _ in range(60):
+            fitter.step()
+        found.append(fitter.sse + LAMBDA * fitter.bits)
+    assert found[1] < 0.97 * found[0]
