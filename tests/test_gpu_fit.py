@@ -139,6 +139,20 @@ def test_a_gpu_that_fails_is_left_to_the_cpu_with_auto_only(monkeypatch, chelsea
         splat2d.encode(image, preset="fast", device="cuda")
 
 
+def test_objects_are_fitted_on_the_gpu_too(as_the_gpu, chelsea):
+    image = pixels_of(chelsea)
+    mask = np.zeros(image.shape[:2], np.float32)
+    mask[10:30, 12:34] = 1
+    files = {
+        device: splat2d.encode(image, quality=30, preset="fast", masks={"eye": mask}, device=device)
+        for device in ("cpu", "cuda")
+    }
+    pixels = {device: splat2d.decode(data).astype(float) for device, data in files.items()}
+    errors = {device: np.square(p - image).mean() for device, p in pixels.items()}
+    assert errors["cuda"] == pytest.approx(errors["cpu"], rel=0.15)
+    assert len(files["cuda"]) == pytest.approx(len(files["cpu"]), rel=0.1)
+
+
 @pytest.mark.gpu
 @needs_gpu
 def test_a_gpu_fits_what_the_core_fits(samples):
