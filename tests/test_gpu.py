@@ -17,7 +17,6 @@ from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from tests import emulated
 
 CUTOFF = 12.25
-needs_gpu = pytest.mark.skipif(gpu.unavailable() is not None, reason=f"no GPU: {gpu.unavailable()}")
 
 
 def scene(count: int, channels: int, width: int, height: int, seed: int = 0) -> list[np.ndarray]:
@@ -235,7 +234,7 @@ def test_importing_loads_nothing():
 
 
 @pytest.mark.gpu
-@needs_gpu
+@emulated.needs_gpu
 def test_a_gpu_draws_what_the_cpu_draws():
     for channels in (1, 2, 3, 4):
         splats = tuple(scene(2000, channels, 301, 203, seed=channels))
@@ -246,7 +245,7 @@ def test_a_gpu_draws_what_the_cpu_draws():
 
 
 @pytest.mark.gpu
-@needs_gpu
+@emulated.needs_gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this torch has no CUDA")
 def test_rasterize_on_cuda_tensors():
     from splat2d.rasterize import rasterize

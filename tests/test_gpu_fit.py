@@ -15,7 +15,6 @@ from tests import emulated
 
 STEP = 0.1
 LAMBDA = 0.107 * STEP**2
-needs_gpu = pytest.mark.skipif(gpu.unavailable() is not None, reason=f"no GPU: {gpu.unavailable()}")
 
 
 @pytest.fixture
@@ -154,7 +153,7 @@ def test_objects_are_fitted_on_the_gpu_too(as_the_gpu, chelsea):
 
 
 @pytest.mark.gpu
-@needs_gpu
+@emulated.needs_gpu
 def test_a_gpu_fits_what_the_core_fits(samples):
     with Image.open(samples / "chelsea.png") as picture:
         pixels = np.asarray(picture.convert("RGB"), np.float32).transpose(2, 0, 1) / 255

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from splat2d import gpu
 from splat2d._backend import core
 from splat2d.errors import ShapeError
 from splat2d.fit import cuda
@@ -22,7 +21,6 @@ STEP = 0.1
 LAMBDA = 0.107 * STEP**2
 CHROMA_STEP = 10  # eighths of D
 CELL = 16  # px; that one visit at a time may touch
-needs_gpu = pytest.mark.skipif(gpu.unavailable() is not None, reason=f"no GPU: {gpu.unavailable()}")
 
 
 @pytest.fixture
@@ -297,7 +295,7 @@ def test_splats_that_cannot_be_seen_or_coded_go(as_the_gpu, chelsea):
 
 
 @pytest.mark.gpu
-@needs_gpu
+@emulated.needs_gpu
 def test_a_gpu_refines_as_the_core_does(samples):
     with Image.open(samples / "chelsea.png") as picture:
         pixels = np.asarray(picture.convert("RGB"), np.float32).transpose(2, 0, 1) / 255

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import Annotated, Literal, Optional
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_bytes
 from splat2d.cli._terminal import print_json, progress_bar, warn
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,7 @@ class Encode:
     def run(self) -> None:
         """Fit the picture, write the file, print one line."""
         at_most_one(mask=self.mask or None, labels=self.labels)
-        named = [word.partition("=") for word in self.mask]
-        for name, equals, file in named:
-            if not (name and equals and file):
-                raise UsageError(f"--mask is {name + equals + file!r}, expected NAME=FILE")
-            if [other for other, _, _ in named].count(name) > 1:
-                raise UsageError(f"--mask names {name!r} twice")
+        files = self._mask_files()
         at_most_one(quality=self.quality, psnr=self.psnr, bpp=self.bpp, size=self.size)
         in_range(1, 100, quality=self.quality)
         in_range(0, above=True, psnr=self.psnr, bpp=self.bpp)
@@ -77,13 +68,15 @@ class Encode:
         size = None if self.size is None else parse_bytes(self.size)
 
         from splat2d.files import check_output, write_atomic
+        from splat2d.fit.masks import load_masks
         from splat2d.pictures import load_picture
 
         # First what fails at once, so that nobody waits for a fit that cannot be stored.
         check_output(self.output, force=self.force)
         picture = load_picture(self.input)
         warn(picture.warnings)
-        masks = self._masks((picture.pixels.shape[2], picture.pixels.shape[1]))
+        given = self.labels or files
+        masks = load_masks(given, picture.pixels.shape[1:]) if given else None
 
         from splat2d.fit.encode import encode_picture
 
@@ -136,11 +129,14 @@ class Encode:
                 f"{encoded.psnr:.2f} dB, {encoded.seconds:.2f} s"
             )
 
-    def _masks(self, size: tuple[int, int]) -> dict[str, NDArray[np.float32]] | None:
-        """The masks asked for, by name, back to front."""
-        from splat2d.fit.masks import load_labels, load_mask
-
-        if self.labels is not None:
-            return load_labels(self.labels, size)
-        pairs = [word.split("=", 1) for word in self.mask]
-        return {name: load_mask(file, size) for name, file in pairs} or None
+    def _mask_files(self) -> dict[str, str]:
+        """The masks' files by name, back to front."""
+        files: dict[str, str] = {}
+        for word in self.mask:
+            name, _, file = word.partition("=")
+            if not (name and file):
+                raise UsageError(f"--mask is {word!r}, expected NAME=FILE")
+            if name in files:
+                raise UsageError(f"--mask names {name!r} twice")
+            files[name] = file
+        return files

@@ -15,7 +15,6 @@ Floats = NDArray[np.floating]
 
 HIDDEN_WEIGHT = 0.25  # of errors where a layer is covered; its colour there only has to be plausible
 _LEAST = 1 / 255  # coverage that counts
-_SOFTENING = 1  # passes of the binomial filter over a mask of two levels
 _CONTRAST = 0.1  # squared distance of two colours whose mixture is half trusted
 _BAND = 2  # px around a mask's edge whose colours are a mixture of both sides
 _MATTE_WEIGHTS = (0.3, 3.0)  # least and most of errors of coverage; the squared contrast is in between
@@ -175,9 +174,7 @@ def cut(pixels: Floats, masks: Mapping[str, Floats]) -> tuple[list[LayerTarget],
         seen = seen * (1 - alpha)
         rest = np.where(alpha > 0.01, smooth, rest)
     # Where little is seen, what was continued counts more than the rest of a mixture of colours.
-    hidden = HIDDEN_WEIGHT * (1 - seen)
-    pixels = (seen**2 * pixels + hidden * rest) / (seen**2 + hidden)
-    targets.append(LayerTarget(PICTURE, pixels.astype(np.float32), (seen**2 + hidden).astype(np.float32)))
+    targets.append(_blended(PICTURE, pixels, seen**2, rest, HIDDEN_WEIGHT * (1 - seen)))
     return targets[::-1], warnings
 
 
@@ -225,9 +222,7 @@ def _softened(mask: Floats) -> Floats:
     """A mask of two levels with edges a pixel wide; others as they are."""
     if ((mask > 0.02) & (mask < 0.98)).any():
         return mask
-    for _ in range(_SOFTENING):
-        mask = _binomial(mask)
-    return mask
+    return _binomial(mask)
 
 
 def _binomial(plane: Floats) -> Floats:
