@@ -99,8 +99,6 @@ constexpr int kSumChunk = 1 << 14;  // elements of a sum that a block adds up
 constexpr int kMostRows = 65535;    // of a grid
 constexpr int kMostTerms = 120;     // of a launch, so that its parameters fit
 
-inline int blocks_of(int64_t count, int64_t each) { return static_cast<int>((count + each - 1) / each); }
-
 template <class F>
 __global__ void run_each(int64_t count, F f) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -228,8 +226,7 @@ class Device {
   template <class F>
   void for_each(int64_t count, F f) const {
     if (count)
-      gpu::launch_loop(gpu::run_each<F>, gpu::blocks_of(count, gpu::kLoopThreads), gpu::kLoopThreads, nullptr, count,
-                       f);
+      gpu::launch_loop(gpu::run_each<F>, gpu::parts(count, gpu::kLoopThreads), gpu::kLoopThreads, nullptr, count, f);
   }
 
   // f(row, x0, x1) for pieces [x0, x1) that together are all columns of all rows.
@@ -323,14 +320,14 @@ class Device {
 
  private:
   static dim3 grid_of(int rows, int width) {
-    return dim3(gpu::blocks_of(width, gpu::kLoopThreads), std::clamp(rows, 1, gpu::kMostRows));
+    return dim3(gpu::parts(width, gpu::kLoopThreads), std::clamp(rows, 1, gpu::kMostRows));
   }
 
   // Of f(y, i) for i from 0 to count - 1, for each y.
   template <class F>
   std::vector<double> sums(int rows, int64_t count, F f) const {
     std::vector<double> out(rows, 0.0);
-    const int chunks = gpu::blocks_of(count, gpu::kSumChunk);
+    const int chunks = gpu::parts(count, gpu::kSumChunk);
     if (!rows || !chunks) return out;
     Array<double> parts(static_cast<size_t>(rows) * chunks);
     gpu::launch(gpu::sum_chunks<F>, dim3(chunks, rows), gpu::kLoopThreads, nullptr, count, f, parts.data());

@@ -16,8 +16,6 @@ constexpr int kScanThreads = 256;
 constexpr int kWarp = 32;
 constexpr unsigned kAll = 0xffffffffu;
 
-__host__ __device__ inline int parts(int64_t size, int part) { return static_cast<int>((size + part - 1) / part); }
-
 __device__ inline bool overlap(const PixelBox& a, const PixelBox& b) {
   return a.x0 < b.x1 && b.x0 < a.x1 && a.y0 < b.y1 && b.y0 < a.y1;
 }

@@ -12,6 +12,9 @@
 
 namespace splat2d::gpu {
 
+// How many parts of this size cover it.
+__host__ __device__ inline int parts(int64_t size, int64_t part) { return static_cast<int>((size + part - 1) / part); }
+
 // Frames of splats, all pointers to device memory.
 struct Splats {
   int frames, count, channels;
