@@ -22,11 +22,7 @@ Refiner make_refiner(const Ints2& integers, const Fitter& fitter, double step, i
 
 nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
                 double position, uint64_t seed, double patience, bool pairs) {
-  require(color.shape(1) == RateTables::kContexts && color.shape(2) == RateTables::kColors,
-          "color table must be [C, 3, 256]");
-  require(area.shape(0) == kClasses && area.shape(1) == RateTables::kAreas, "area table must be [36, 512]");
-  require(aspect.shape(0) == kClasses && aspect.shape(1) == RateTables::kAspects, "aspect table must be [36, 96]");
-  const RateTables rates{color.data(), area.data(), aspect.data(), position};
+  const RateTables rates = make_rates(color, area, aspect, position);
   RefineResult r;
   {
     nb::gil_scoped_release release;

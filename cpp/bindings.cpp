@@ -16,9 +16,20 @@ const float* background_of(const Background& background, const Splats& s) {
   return background->data();
 }
 
+using Cutoffs = std::optional<In<float, nb::ndim<1>>>;
+
+// Splats that are cut each at a q of its own where `cutoffs` are given.
+Splats with_cutoffs(Splats s, const Cutoffs& cutoffs) {
+  if (!cutoffs) return s;
+  require(cutoffs->shape(0) == static_cast<size_t>(s.count), "cutoffs must have one value a splat");
+  s.cutoffs = cutoffs->data();
+  return s;
+}
+
 nb::ndarray<nb::numpy, float> render(const Floats2& means, const Floats2& conics, const Floats2& colors, int width,
-                                     int height, float cutoff, const Background& background, int threads) {
-  const Splats s = make_splats(means, conics, colors);
+                                     int height, float cutoff, const Background& background, int threads,
+                                     const Cutoffs& cutoffs) {
+  const Splats s = with_cutoffs(make_splats(means, conics, colors), cutoffs);
   check_cutoff(cutoff);
   const Canvas canvas = make_canvas(width, height);
   const float* base = background_of(background, s);
@@ -46,8 +57,8 @@ void render_into(const Floats2& means, const Floats2& conics, const Floats2& col
 
 nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floats2& conics, const Floats2& colors,
                                                 int width, int height, float cutoff, const Background& background,
-                                                bool unpremultiply, int threads) {
-  const Splats s = make_splats(means, conics, colors);
+                                                bool unpremultiply, int threads, const Cutoffs& cutoffs) {
+  const Splats s = with_cutoffs(make_splats(means, conics, colors), cutoffs);
   check_cutoff(cutoff);
   const Canvas canvas = make_canvas(width, height);
   const float* base = background_of(background, s);
@@ -100,12 +111,12 @@ NB_MODULE(_core, m) {
   using namespace splat2d;
   m.doc() = "Native core: rendering, fitting, quantisation and table building.";
   m.def("render", &render, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a, "height"_a,
-        "cutoff"_a, "background"_a.noconvert() = nb::none(), "threads"_a = 1);
+        "cutoff"_a, "background"_a.noconvert() = nb::none(), "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none());
   m.def("render_into", &render_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "cutoff"_a,
         "background"_a.noconvert().none(), "threads"_a, "out"_a.noconvert());
   m.def("render_bytes", &render_to_bytes, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
         "width"_a, "height"_a, "cutoff"_a, "background"_a.noconvert() = nb::none(), "unpremultiply"_a = false,
-        "threads"_a = 1);
+        "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none());
   m.def("backward_into", &backward_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
         "v_out"_a.noconvert(), "cutoff"_a, "threads"_a, "v_means"_a.noconvert(), "v_conics"_a.noconvert(),
         "v_colors"_a.noconvert());
@@ -116,4 +127,5 @@ NB_MODULE(_core, m) {
   bind_fit(m);
   bind_coding(m);
   bind_tables(m);
+  bind_clip(m);
 }

@@ -12,6 +12,7 @@
 
 #include "quantizer.hpp"
 #include "raster.hpp"
+#include "refine_colors.hpp"
 
 namespace splat2d {
 
@@ -66,8 +67,17 @@ inline Canvas make_canvas(int width, int height) {
   return {width, height};
 }
 
+inline RateTables make_rates(const Floats3& color, const Floats2& area, const Floats2& aspect, double position) {
+  require(color.shape(1) == RateTables::kContexts && color.shape(2) == RateTables::kColors,
+          "color table must be [C, 3, 256]");
+  require(area.shape(0) == kClasses && area.shape(1) == RateTables::kAreas, "area table must be [36, 512]");
+  require(aspect.shape(0) == kClasses && aspect.shape(1) == RateTables::kAspects, "aspect table must be [36, 96]");
+  return {color.data(), area.data(), aspect.data(), position};
+}
+
 void bind_fit(nb::module_& m);
 void bind_coding(nb::module_& m);
 void bind_tables(nb::module_& m);
+void bind_clip(nb::module_& m);
 
 }  // namespace splat2d

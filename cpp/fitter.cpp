@@ -11,8 +11,6 @@ namespace {
 constexpr double kPlainAmplitude = 16.0;
 // Trust in the geometry's part of a step: this times A, and a floor for splats that have no amplitude yet.
 constexpr float kTrust = 0.5f, kLeastTrust = 0.05f;
-constexpr int kAttempts = 5;           // of a line search
-constexpr double kDescent = 1e-4;      // of the slope's promise that a step must keep (Armijo)
 constexpr double kLeastPruneBits = 8;  // that a splat counts for when it may go
 
 std::vector<float> negative_target(const float* image, const float* background, int channels, size_t plane) {
@@ -26,15 +24,13 @@ std::vector<float> negative_target(const float* image, const float* background, 
 
 Fitter::Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options,
                std::shared_ptr<const Distortion> distortion)
-    : channels_(channels),
+    : Descent(Device(options.threads), 2, channels, options.memory),
       canvas_(canvas),
       options_(options),
-      device_(options.threads),
       negative_target_(negative_target(image, background, channels, canvas.area())),
       saturation_(image, canvas.area() * channels),
       residual_(canvas.area() * channels),
-      distortion_(std::move(distortion)),
-      memory_(device_, options.memory) {
+      distortion_(std::move(distortion)) {
   model_.channels = channels;
   model_.canvas = canvas;
   std::copy_n(color_basis(channels), channels * channels, model_.basis);
@@ -101,7 +97,6 @@ double Fitter::total_bits() const {
   });
 }
 
-// Natural-unit gradient of J / 2 at the state that was evaluated last.
 void Fitter::gradient(Array<float>* out) {
   const int n = count(), C = channels_, P = parameters();
   const size_t rows = n;
@@ -132,11 +127,6 @@ void Fitter::gradient(Array<float>* out) {
   });
 }
 
-void Fitter::refresh() {
-  value_ = evaluate();
-  gradient(&gradient_);
-}
-
 void Fitter::move(const Array<float>& direction, float t, const FitState& from) {
   const int C = channels_, P = parameters();
   const FitModel model = model_;
@@ -150,63 +140,17 @@ void Fitter::move(const Array<float>& direction, float t, const FitState& from) 
   });
 }
 
-void Fitter::direction(Array<float>* out) const {
-  memory_.direction(gradient_, out);
+void Fitter::limit(Array<float>* direction) const {
   const int C = channels_, P = parameters();
   const FitModel model = model_;
   const Units* units = units_.data();
   const float *means = state_.means.data(), *frames = state_.frames.data();
-  float* d = out->data();
+  float* d = direction->data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
     const float limit = fit::larger(kTrust * units[i].amplitude, kLeastTrust);
     for (int j = C; j < P; ++j) d[P * i + j] = clamp(d[P * i + j], -limit, limit);
     fit::hold(model, means + 2 * i, frames + 4 * i, 1.0f, d + P * i);
   });
-}
-
-bool Fitter::step() {
-  if (count() == 0) return false;
-  Array<float> d;
-  const auto slope_of = [&] { return device_.dots({{gradient_.data(), d.data()}}, d.size())[0]; };
-  direction(&d);
-  double slope = slope_of();
-  if (!(slope < 0)) {
-    memory_.clear();
-    direction(&d);
-    slope = slope_of();
-  }
-  std::swap(state_, from_);
-  state_.means.resize(from_.means.size());
-  state_.frames.resize(from_.frames.size());
-  state_.k.resize(from_.k.size());
-  double t = 1;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    move(d, static_cast<float>(t), from_);
-    const double value = evaluate();
-    if (value <= value_ + kDescent * t * slope) {
-      Array<float> change = std::move(gradient_);
-      gradient_ = {};
-      gradient(&gradient_);
-      const float taken = static_cast<float>(t);
-      float *s = d.data(), *y = change.data();
-      const float* g = gradient_.data();
-      device_.for_each(static_cast<int64_t>(d.size()), [=] SPLAT2D_LOOP(int64_t i) {
-        s[i] *= taken;
-        y[i] = g[i] - y[i];
-      });
-      memory_.push(std::move(d), std::move(change));
-      value_ = value;
-      return true;
-    }
-    // Minimum of the parabola through value, slope and the rejected value, kept in [0.15 t, 0.5 t].
-    const double curvature = value - value_ - t * slope;
-    const double best = curvature > 0 ? -slope * t * t / (2 * curvature) : 0.3 * t;
-    t = std::clamp(best, 0.15 * t, 0.5 * t);
-  }
-  std::swap(state_, from_);
-  memory_.clear();
-  refresh();
-  return false;
 }
 
 int Fitter::prune(double factor) {
@@ -229,25 +173,7 @@ int Fitter::prune(double factor) {
     const double saved = density.at(means + 2 * i, frames + 4 * i) * energy - 2 * cross;
     to[i] = saved > price * (bits > kLeastPruneBits ? bits : kLeastPruneBits);
   });
-  const std::vector<uint8_t> mask = pays.host();
-  std::vector<int> kept;
-  for (int i = 0; i < n; ++i)
-    if (mask[i]) kept.push_back(i);
-  const int removed = n - static_cast<int>(kept.size());
-  if (removed) {
-    const Array<int> rows(std::move(kept));
-    state_ = {gathered(device_, state_.means, rows, 2), gathered(device_, state_.frames, rows, 4),
-              gathered(device_, state_.k, rows, C)};
-    memory_.gather(rows, parameters());
-  }
-  return removed;
-}
-
-void Fitter::add(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k) {
-  state_.means.append(means);
-  state_.frames.append(frames);
-  state_.k.append(k);
-  memory_.extend(static_cast<size_t>(parameters()) * count());
+  return keep(pays.host());
 }
 
 void Fitter::resample_from(const Fitter& other, double factor) {
@@ -268,14 +194,7 @@ std::vector<int32_t> Fitter::quantize() const {
   std::vector<int32_t> out(static_cast<size_t>(width) * n, 0);
   for (int i = 0; i < n; ++i) {
     int32_t* q = &out[static_cast<size_t>(width) * i];
-    bool any = false;
-    for (int c = 0; c < C; ++c) {
-      const float v = amplitudes[static_cast<size_t>(C) * i + c] / model_.steps[c];
-      q[c] = static_cast<int>(
-          std::clamp(std::nearbyint(v), -static_cast<float>(kMaxColor), static_cast<float>(kMaxColor)));
-      any = any || q[c] != 0;
-    }
-    if (!any) continue;
+    if (!quantize_colors(&amplitudes[static_cast<size_t>(C) * i], model_.steps, C, q)) continue;
     const fit::Eigen e = fit::eigen(&frames[4 * static_cast<size_t>(i)]);
     quantize_shape(energy_class(q, steps), std::log(e.s1), std::log(e.s2), e.angle, q + C);
     quantize_position(energy_class(q, steps), canvas_, means[2 * static_cast<size_t>(i)],

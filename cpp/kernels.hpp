@@ -12,9 +12,12 @@ namespace splat2d {
 struct Splats {
   int count;
   int channels;
-  const float* means;   // [N, 2] x, y in px; pixel (i, j) is sampled at (i + 0.5, j + 0.5)
-  const float* conics;  // [N, 3] a, b, c in px^-2
-  const float* colors;  // [N, C]
+  const float* means;              // [N, 2] x, y in px; pixel (i, j) is sampled at (i + 0.5, j + 0.5)
+  const float* conics;             // [N, 3] a, b, c in px^-2
+  const float* colors;             // [N, C]
+  const float* cutoffs = nullptr;  // [N] of each; null for one of all
+
+  float cutoff(size_t n, float of_all) const { return cutoffs ? cutoffs[n] : of_all; }
 };
 
 struct Projection {

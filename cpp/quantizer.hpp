@@ -163,20 +163,31 @@ struct Lattice {
   SPLAT2D_HD double area() const { return static_cast<double>(hx) * static_cast<double>(hy) / 16777216.0; }  // px^2
 };
 
-SPLAT2D_HD Lattice make_lattice(int energy_class, int area, int aspect, int angle) {
+// Deviations (Q16 px) of y, and of x where y is known, and x over y of the line through the latter's means, Q12.
+struct Spread {
+  int64_t x, y, shear;
+};
+
+SPLAT2D_HD Spread spread_of(int energy_class, int area, int aspect, int angle) {
   const int64_t step = shape_step(energy_class);
   const auto [sine, cosine] = direction_of(angle, angle_count(energy_class, aspect));
   const int64_t v1 = exp2_q16((area + aspect) * step), v2 = exp2_q16((area - aspect) * step);  // variances, Q16
   const auto positive = [](int64_t v) { return v > 1 ? v : 1; };
   const int64_t yy = positive((((sine * sine) >> 15) * v1 + ((cosine * cosine) >> 15) * v2) >> 15);
   const int64_t xy = (((sine * cosine) >> 15) * (v1 - v2)) >> 15;
-  const int64_t sy = positive(isqrt(yy << 16));                                 // Q16
-  const int64_t sx = (exp2_q16(static_cast<int64_t>(area) * step) << 16) / sy;  // of x given y, Q16
-  const int64_t position_step = by_class(92406, 65340, energy_class);
+  const int64_t sy = positive(isqrt(yy << 16));
+  return {(exp2_q16(static_cast<int64_t>(area) * step) << 16) / sy, sy, floor_div(xy << kPositionBits, yy)};
+}
+
+// Step of a centre in units of the deviation, Q16.
+SPLAT2D_HD int64_t position_step(int energy_class) { return by_class(92406, 65340, energy_class); }
+
+SPLAT2D_HD Lattice make_lattice(int energy_class, int area, int aspect, int angle) {
+  const Spread spread = spread_of(energy_class, area, aspect, angle);
   const auto quantum = [&](int64_t s) {
-    return clamp<int64_t>((position_step * s) >> 20, kFinestLattice, 32 << kPositionBits);
+    return clamp<int64_t>((position_step(energy_class) * s) >> 20, kFinestLattice, 32 << kPositionBits);
   };
-  return {quantum(sx), quantum(sy), floor_div(xy << kPositionBits, yy)};
+  return {quantum(spread.x), quantum(spread.y), spread.shear};
 }
 
 // Whether lattice point (iy, ix) of this shape lies on the canvas or its margin.
@@ -234,6 +245,17 @@ SPLAT2D_HD int nearest_angle(int energy_class, int aspect, double angle) {
   const int n = angle_count(energy_class, aspect);
   const int t = static_cast<int>(lround(angle * n / kHalfTurn)) % n;
   return t < 0 ? t + n : t;
+}
+
+// Encoder side: the nearest integers of amplitudes; false where all are 0.
+inline bool quantize_colors(const float* k, const float* steps, int channels, int32_t* out) {
+  constexpr float kMost = kMaxColor;
+  bool any = false;
+  for (int c = 0; c < channels; ++c) {
+    out[c] = static_cast<int>(clamp(std::nearbyint(k[c] / steps[c]), -kMost, kMost));
+    any = any || out[c] != 0;
+  }
+  return any;
 }
 
 // Encoder side: the nearest integers in range; `out` is area, aspect, angle (and iy, ix for the position).

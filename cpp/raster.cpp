@@ -26,7 +26,7 @@ Tiling make_tiling(const Splats& s, Canvas canvas, float cutoff, int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1 && s.count > 4096)
   for (int i = 0; i < s.count; ++i) {
     const size_t n = i;
-    t.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas);
+    t.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas);
   }
   for (const Box& b : t.boxes) {
     if (b.empty()) continue;
@@ -83,8 +83,8 @@ void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fi
           const Box b = tiling.boxes[n];
           const Box clipped{std::max(b.x0, tile.x0), std::max(b.y0, tile.y0), std::min(b.x1, tile.x1),
                             std::min(b.y1, tile.y1)};
-          accumulate(make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff), clipped, tile, s.colors + s.channels * n,
-                     buffer.data());
+          accumulate(make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)), clipped, tile,
+                     s.colors + s.channels * n, buffer.data());
         }
         finish(first * tiling.across + t, tile, buffer.data());
       }
@@ -145,18 +145,19 @@ void render_backward(const Splats& s, Canvas canvas, float cutoff, const float* 
 #pragma omp parallel for schedule(dynamic, 32) num_threads(threads) if (threads > 1)
   for (int i = 0; i < s.count; ++i) {
     const size_t n = i;
-    backward(make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff),
-             bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas), canvas, s.colors + s.channels * n, v_out,
-             v_means + 2 * n, v_conics + 3 * n, v_colors + s.channels * n);
-    if (!make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff).valid) std::fill_n(v_means + 2 * n, 2, 0.0f);
+    backward(make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)),
+             bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas), canvas,
+             s.colors + s.channels * n, v_out, v_means + 2 * n, v_conics + 3 * n, v_colors + s.channels * n);
+    if (!make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)).valid)
+      std::fill_n(v_means + 2 * n, 2, 0.0f);
   }
 }
 
 double count_pairs(const Splats& s, Canvas canvas, float cutoff) {
   double pairs = 0;
   for (size_t n = 0; n < static_cast<size_t>(s.count); ++n)
-    pairs += kernels().count_pairs(make_ellipse(s.means + 2 * n, s.conics + 3 * n, cutoff),
-                                   bounding_box(s.means + 2 * n, s.conics + 3 * n, cutoff, canvas));
+    pairs += kernels().count_pairs(make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)),
+                                   bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas));
   return pairs;
 }
 

@@ -12,13 +12,6 @@ namespace {
 constexpr double kUnseen = -1e30;  // before a splat's first visit
 constexpr int kNotDue = -1;        // in place of a splat that waits
 
-SPLAT2D_HD uint64_t hash(uint64_t x) {  // splitmix64
-  x += 0x9e3779b97f4a7c15ull;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-  return x ^ (x >> 31);
-}
-
 Array<float> uploaded(const float* values, size_t count) { return Array<float>(std::vector(values, values + count)); }
 
 }  // namespace
@@ -125,7 +118,7 @@ RefineResult Refiner::sweep(const SweepPlan& plan, const RateTables& rates) {
         refine::build(m, rows + i * m.width(), &g) && m.changes.mean(refine::core(m, g)) - seen[i] > plan.patience;
     to[i].splat = due ? static_cast<int>(i) : kNotDue;
     if (!due) return;
-    to[i].key = hash(plan.seed * 0x100000001ull + static_cast<uint64_t>(i));
+    to[i].key = order_key(plan.seed, static_cast<uint64_t>(i));
     to[i].reach = Device::kManyTeams ? refine::reach_of(m, g, plan.pairs) : refine::rough_reach_of(m, g);
     for (int j = 0; j < 2; ++j) to[i].mean[j] = g.mean[j];
   });

@@ -8,21 +8,11 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 
 #include "distortion.hpp"
-#include "quantizer.hpp"
+#include "refine_colors.hpp"
 
 namespace splat2d {
-
-// Code lengths in bits, indexed from 0; values beyond a table cost its last entry.
-struct RateTables {
-  static constexpr int kColors = 256, kContexts = 3, kAreas = 512, kAreaOffset = 96, kAspects = 96;
-  const float* color;   // [C, 3, 256] magnitudes with sign, context min(|previous component|, 2)
-  const float* area;    // [36, 512] of area index + 96, by energy class + 1
-  const float* aspect;  // [36, 96]
-  double position;      // of a splat of unit lattice area; log2 of the lattice area is subtracted
-};
 
 struct SweepPlan {
   double lambda;    // SSE per bit
@@ -59,16 +49,12 @@ struct ChangeMap {
 };
 
 // What all visits share; pointers are to the device's memory.
-struct RefineModel {
+struct RefineModel : ColorModel {
   struct Level {
     float* residual;       // [C, H, W]
     const float* weights;  // [H, W] of the distortion; null for SSE
     Canvas canvas;
   };
-  int channels;
-  ColorSteps steps;
-  float component_steps[kMaxChannels];       // of the colours' integers, in units of the L2 norm
-  float basis[kMaxChannels * kMaxChannels];  // rows of the colour basis
   float cutoff;
   int levels;  // one for SSE
   Level level[Distortion::kMaxLevels];
@@ -83,7 +69,6 @@ namespace refine {
 constexpr float kCore = 4.0f;
 // Part of the finer levels' energy of a splat that coarser levels leave at least.
 constexpr float kLeastSelf = 0.1f;
-constexpr float kNever = 1e30f;  // the cost of what cannot be
 
 // Fields of a splat's integers after its colours.
 enum Field { kArea, kAspect, kAngle, kY, kX, kFields };
@@ -119,16 +104,6 @@ struct Notes {
 
 enum Outcome : int8_t { kKept, kChanged, kRemoved };
 
-SPLAT2D_HD bool any_color(const int32_t* k, int channels) {
-  for (int c = 0; c < channels; ++c)
-    if (k[c]) return true;
-  return false;
-}
-
-SPLAT2D_HD void copy_ints(const int32_t* from, int count, int32_t* to) {
-  for (int i = 0; i < count; ++i) to[i] = from[i];
-}
-
 // The splat of a row of integers, as one of this energy class; false where no such splat may be coded.
 SPLAT2D_LOOP inline bool build(const RefineModel& m, const int32_t* q, int energy_class, Geometry* g) {
   const int32_t* f = q + m.channels;
@@ -147,15 +122,6 @@ SPLAT2D_LOOP inline bool build(const RefineModel& m, const int32_t* q, int energ
 
 SPLAT2D_LOOP inline bool build(const RefineModel& m, const int32_t* q, Geometry* g) {
   return any_color(q, m.channels) && build(m, q, energy_class(q, m.steps), g);
-}
-
-SPLAT2D_LOOP inline void color_of(const RefineModel& m, const int32_t* k, float norm, float* color) {
-  const int C = m.channels;
-  for (int j = 0; j < C; ++j) {
-    float s = 0;
-    for (int i = 0; i < C; ++i) s += static_cast<float>(k[i]) * m.component_steps[i] * m.basis[C * i + j];
-    color[j] = s / norm;
-  }
 }
 
 // A splat at a level, the picture itself being level 0.
@@ -265,16 +231,6 @@ SPLAT2D_LOOP inline float saving(const Lanes& lanes, const RefineModel& m, const
   return saved;
 }
 
-SPLAT2D_LOOP inline float color_bits(const RateTables& rates, const int32_t* k, int channels) {
-  float bits = 0;
-  for (int c = 0; c < channels; ++c) {
-    const int context = c == 2 ? clamp(abs(k[1]), 0, RateTables::kContexts - 1) : 0;
-    bits += rates.color[(c * RateTables::kContexts + context) * RateTables::kColors +
-                        clamp(abs(k[c]), 0, RateTables::kColors - 1)];
-  }
-  return bits;
-}
-
 SPLAT2D_LOOP inline float shape_bits(const RateTables& rates, const Geometry& g, const int32_t* fields) {
   const int row = g.energy_class + 1;
   const int area = clamp(fields[kArea] + RateTables::kAreaOffset, 0, RateTables::kAreas - 1);
@@ -284,61 +240,18 @@ SPLAT2D_LOOP inline float shape_bits(const RateTables& rates, const Geometry& g,
          log2f(g.rate_area);
 }
 
-// Weighs a move against the splat's absence, with the best of the colours around each component's optimum.
+// Weighs a move against the splat's absence, with the best colours.
 SPLAT2D_LOOP inline void weigh(const Lanes& lanes, const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
                                const int32_t* q, Move* move, int32_t* free) {
   if (!move->valid) {
     if (lanes.first()) move->cost = kNever;
     return;
   }
-  const int C = m.channels;
-  const float norm = move->g.shape.norm, lmbda = static_cast<float>(plan.lambda);
-  const Projection raw = project(lanes, m, move->g);
-  Projection sums;
-  sums.self = raw.self / (norm * norm);
-  int32_t options[kMaxChannels][4];
-  for (int i = 0; i < C; ++i) {
-    sums.with[i] = 0;
-    for (int c = 0; c < C; ++c) sums.with[i] += m.basis[C * i + c] * raw.with[c];
-    sums.with[i] /= norm;
-    const float optimum = -sums.with[i] / (sums.self < 1e-6f ? 1e-6f : sums.self) / m.component_steps[i];
-    constexpr float kMost = kMaxColor;
-    const int v = static_cast<int>(clamp(nearbyintf(optimum), -kMost, kMost));
-    options[i][0] = v;
-    options[i][1] = v > 0 ? v - 1 : v < 0 ? v + 1 : 0;
-    options[i][2] = q[i];
-    options[i][3] = 0;
-  }
-  const auto pick = [&](int code, int32_t* k) {
-    for (int i = 0; i < C; ++i) k[i] = options[i][(code >> (2 * i)) & 3];
-  };
-  const float fixed = lmbda * shape_bits(rates, move->g, move->q + C);
-  float least = kNever, free_least = kNever;
-  int best = 0, free_best = 0;
-  for (int code = lanes.lane(); code < 1 << (2 * C); code += Lanes::kCount) {
-    int32_t k[kMaxChannels];
-    pick(code, k);
-    if (!any_color(k, C)) continue;
-    float sse = 0;
-    for (int i = 0; i < C; ++i) {
-      const float v = static_cast<float>(k[i]) * m.component_steps[i];
-      sse += v * (2 * sums.with[i] + v * sums.self);
-    }
-    const float j = sse + lmbda * color_bits(rates, k, C);
-    if (j < free_least) {
-      free_least = j;
-      free_best = code;
-    }
-    if (j + fixed >= least || energy_class(k, m.steps) != move->g.energy_class) continue;
-    least = j + fixed;
-    best = code;
-  }
-  lanes.least(&least, &best);
-  if (free) lanes.least(&free_least, &free_best);
-  if (!lanes.first()) return;
-  move->cost = least;
-  if (least < kNever) pick(best, move->q);
-  if (free && free_least < kNever) pick(free_best, free);
+  const float lmbda = static_cast<float>(plan.lambda);
+  const float cost =
+      best_colors(lanes, m, rates, lmbda, project(lanes, m, move->g), move->g.shape.norm,
+                  lmbda * shape_bits(rates, move->g, move->q + m.channels), move->g.energy_class, q, move->q, free);
+  if (lanes.first()) move->cost = cost;
 }
 
 // Builds a move; with `reposition` its lattice is another, on which the splat's place is looked for first.
@@ -412,19 +325,6 @@ SPLAT2D_LOOP inline void propose_move(const RefineModel& m, const Notes& notes, 
   }
 }
 
-// What changes the picture when a splat's integers go from a to b, in units of D^2, about.
-SPLAT2D_LOOP inline double change(const RefineModel& m, const int32_t* a, const int32_t* b) {
-  double squares = 0;
-  for (int c = 0; c < m.channels; ++c) {
-    const double step = (a[c] - b[c]) * m.steps.weight[c] / 8.0;
-    squares += step * step;
-  }
-  // A step of the shape or the position moves about as much as a step of the luma.
-  for (int i = m.channels; i < m.width(); ++i)
-    if (a[i] != b[i]) return squares + 1.0;
-  return squares;
-}
-
 // Writes down the splat at its visit's beginning, and its colour with the sign that takes it away.
 SPLAT2D_LOOP inline void begin(const RefineModel& m, const int32_t* q, Notes* notes) {
   notes->there = build(m, q, &notes->start);
@@ -447,12 +347,12 @@ SPLAT2D_LOOP inline Outcome choose(const RefineModel& m, int moves, int32_t* q, 
     }
   if (notes->chosen < 0) {
     const int32_t nothing[kMaxChannels + kFields] = {};
-    m.changes.add(core(m, notes->start), change(m, q, nothing));
+    m.changes.add(core(m, notes->start), change(m, m.width(), q, nothing));
     copy_ints(nothing, C, q);
     return kRemoved;
   }
   const Move& move = notes->moves[notes->chosen];
-  const double changed = change(m, q, move.q);
+  const double changed = change(m, m.width(), q, move.q);
   copy_ints(move.q, C + kFields, q);
   color_of(m, q, move.g.shape.norm, notes->color);
   if (changed > 0) {

@@ -8,6 +8,14 @@
 
 namespace splat2d {
 
+// Of a splat's place in the random order of a seed (splitmix64).
+SPLAT2D_HD uint64_t order_key(uint64_t seed, uint64_t splat) {
+  uint64_t x = seed * 0x100000001ull + splat + 0x9e3779b97f4a7c15ull;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
 // A splat that waits for its visit; the lowest key goes first.
 struct Waiting {
   uint64_t key;

@@ -26,6 +26,7 @@ def render(
     cutoff: float,
     background: _F32 | None = None,
     threads: int = 1,
+    cutoffs: _F32 | None = None,  # [N], instead of cutoff
 ) -> _F32: ...  # [C, H, W]
 def render_into(
     means: _F32,
@@ -46,6 +47,7 @@ def render_bytes(
     background: _F32 | None = None,
     unpremultiply: bool = False,
     threads: int = 1,
+    cutoffs: _F32 | None = None,  # [N], instead of cutoff
 ) -> NDArray[np.uint8]: ...  # [H, W, C]
 def backward_into(
     means: _F32,
@@ -234,3 +236,98 @@ class Refiner:
     def savings(self) -> _F32: ...  # [N]
     def remove(self, indices: _I32) -> None: ...
     def render(self) -> float: ...  # SSE of the whole picture, rendered afresh
+
+# Splats of clips: integers [N, C + 9] are those of a picture's splat, then duration, time, vy, vx.
+
+MAX_FRAMES: int  # of a segment
+
+def longest_durations(classes: _I32, frames: int) -> _I32: ...  # [N]
+def durations_in_range(classes: _I32, durations: _I32, frames: int) -> NDArray[np.bool_]: ...  # [N]
+def lives(classes: _I32, durations: _I32, frames: int) -> _I32: ...  # [N], 0 to 3, the longest first
+def time_steps(classes: _I32, durations: _I32, frames: int) -> _I64: ...  # [N] Q12 frames
+def time_bins(classes: _I32, durations: _I32, times: _I32, frames: int) -> _I32: ...  # [N], 0 to 23
+def moving_in_range(
+    integers: _I32, width: int, height: int, frames: int, chroma_step: int = 10
+) -> NDArray[np.bool_]: ...  # [N]
+def moving_poses(
+    integers: _I32, step: float, chroma_step: int, frames: int
+) -> tuple[_F32, _F32, _F32, _F32, _F32]: ...  # means, velocities, conics, precisions, colors
+def slice(
+    means: _F32,
+    velocities: _F32,
+    conics: _F32,
+    precisions: _F32,
+    colors: _F32,
+    time: float,
+    shift_x: float,
+    shift_y: float,
+    cutoff: float = 12.25,
+) -> tuple[_I32, _F32, _F32, _F32, _F32]: ...  # indices [M], means [M, 2], conics, colors, cutoffs [M]
+
+class ClipFitter:
+    def __init__(
+        self,
+        frames: _F32,  # [T, C, H, W] in [0, 1]
+        shifts: _F32,  # [T, 2] px, never positive
+        width: int,  # of the world that the shifts show
+        height: int,
+        background: _F32,  # [C]
+        step: float,
+        lmbda: float,
+        chroma_step: float = 1.25,
+        cutoff: float = 9.5,
+        memory: int = 12,
+        threads: int = 1,
+    ) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def sse(self) -> float: ...
+    @property
+    def bits(self) -> float: ...
+    def set_rate(self, step: float, lmbda: float) -> None: ...
+    def prune(self, factor: float) -> int: ...  # splats removed
+    def seed(
+        self,
+        threshold: float,
+        energy: float,
+        durations: list[float],  # frames
+        smallest: float = 0.7,
+        largest: float = 40.0,
+        ratio: float = 1.6,
+        amplitude: float = 0.8,
+        separation: float = 1.6,
+    ) -> int: ...  # splats added
+    def refresh(self) -> None: ...
+    def step(self) -> bool: ...  # False when no step was found
+    def insert(self, means: _F32, frames: _F32, k: _F32) -> None: ...  # [N, 3], [N, 9], [N, C]
+    def state(self) -> tuple[_F32, _F32, _F32]: ...  # as of insert
+    def quantize(self) -> _I32: ...  # [N, C + 9]
+    def value(self) -> float: ...  # J / 2
+    def natural_gradient(self) -> _F32: ...  # [N, C + 9]
+
+class ClipRefiner:
+    def __init__(
+        self,
+        integers: _I32,  # [N, C + 9]
+        fitter: ClipFitter,
+        step: float,
+        chroma_step: int = 10,
+        cutoff: float = 12.25,
+    ) -> None: ...
+    def sweep(
+        self,
+        lmbda: float,
+        color: _F32,  # [C, 3, 256] bits
+        area: _F32,  # [36, 512] bits
+        aspect: _F32,  # [36, 96] bits
+        position: float,
+        duration: _F32,  # [36, 64] bits
+        time: _F32,  # [4, 24] bits
+        speed: _F32,  # [2, 36, 129] bits
+        seed: int,
+        patience: float = -1.0,  # D^2 a cell; splats around which less changed are passed over
+    ) -> tuple[int, int]: ...  # splats changed, removed
+    def integers(self) -> _I32: ...  # [N, C + 9]
+    def classes(self) -> _I32: ...  # [N]
+    def render(self) -> float: ...  # SSE of all frames, rendered afresh

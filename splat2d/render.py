@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +102,47 @@ class View:
             if not (math.isfinite(scale) and scale > 0):
                 raise ShapeError(f"the window's {name} must be finite and above 0, found {scale}")
         check_output_size(self.width, self.height)
+
+    @classmethod
+    def asked(
+        cls,
+        canvas_width: int,
+        canvas_height: int,
+        scale: float | None,
+        width: int | None,
+        height: int | None,
+        crop: Sequence[float] | None,
+    ) -> View:
+        """Return the view that a caller of `render` asks for.
+
+        Args:
+            canvas_width: Width of the canvas in px.
+            canvas_height: Height of the canvas in px.
+            scale: Target px per canvas px; 1 when nothing else says the size.
+            width: Width of the output in px, instead; the side that is not given keeps the proportions.
+            height: Height of the output in px, instead.
+            crop: x, y, width and height of the window in canvas px; the whole canvas when None.
+
+        Returns:
+            The view.
+
+        Raises:
+            ConfigError: If scale contradicts a side, or the window is not inside the canvas.
+            ShapeError: If the output would be empty or too large.
+        """
+        if scale is not None and (width is not None or height is not None):
+            raise ConfigError("scale contradicts width and height: give one of them")
+        x, y, w, h = (0, 0, canvas_width, canvas_height) if crop is None else crop
+        if not (w > 0 and h > 0 and x >= 0 and y >= 0 and x + w <= canvas_width and y + h <= canvas_height):
+            raise ConfigError(
+                f"crop {x:g},{y:g},{w:g},{h:g} is not inside the canvas of {canvas_width} x "
+                f"{canvas_height} px"
+            )
+        if width is not None or height is not None:
+            wide = width if width is not None else max(round((height or 1) * w / h), 1)
+            high = height if height is not None else max(round(wide * h / w), 1)
+            return cls.resized(x, y, w, h, wide, high)
+        return cls.crop(x, y, w, h, 1.0 if scale is None else scale)
 
     @classmethod
     def whole(cls, canvas_width: int, canvas_height: int, scale: float = 1.0) -> View:
@@ -217,6 +259,13 @@ def transform(
 
     Source: the project's design notes, section 1.
     """
+    return _transformed(means, conics, colors, view)[0]
+
+
+def _transformed(
+    means: NDArray, conics: NDArray, colors: NDArray, view: View
+) -> tuple[Splats, NDArray[np.bool_]]:
+    """Return `transform` and which of the splats it kept."""
     m, s, k = _splats(means, conics, colors)
     a, b, c = s[:, 0], s[:, 1], s[:, 2]
     # Numbers that are not finite end up in det or in the comparisons below, and are dropped there.
@@ -245,7 +294,7 @@ def transform(
         out_means, out_conics, k = out_means[keep], out_conics[keep], k[keep]
     # A conic beyond float32 belongs to a splat too small to be seen; the core skips it.
     with np.errstate(over="ignore", under="ignore"):
-        return _float32(out_means), _float32(out_conics), _float32(k)
+        return (_float32(out_means), _float32(out_conics), _float32(k)), keep
 
 
 def render(
@@ -257,6 +306,7 @@ def render(
     background: ArrayLike | None = None,  # [C]
     threads: int | None = 1,
     device: str = "cpu",
+    cutoffs: NDArray[np.float32] | None = None,  # [N]
 ) -> Floats:  # [C, H, W]
     """Render a window of the picture, not clamped.
 
@@ -268,6 +318,7 @@ def render(
         background: Colour [C] under all splats; black when None.
         threads: Number of threads, None for all cores; the result does not depend on it.
         device: "cpu"; "cuda" for the GPU; "auto" for the GPU where there is one.
+        cutoffs: Largest q that is drawn of each splat [N], on the CPU; CUTOFF for all when None.
 
     Returns:
         The window [C, H, W], float32.
@@ -277,8 +328,10 @@ def render(
         ConfigError: If `threads` or `device` is out of range.
         BackendUnavailableError: If the native core does not load, or there is no GPU for "cuda".
     """
-    splats = transform(means, conics, colors, view)
+    splats, kept = _transformed(means, conics, colors, view)
     base, threads = _background(background, splats[2].shape[1]), thread_count(threads)
+    if cutoffs is not None:
+        return core().render(*splats, view.width, view.height, CUTOFF, base, threads, cutoffs[kept])
     drawn = gpu.draw(device, splats, view.width, view.height, CUTOFF, base)
     if drawn is None:
         drawn = core().render(*splats, view.width, view.height, CUTOFF, base, threads)
@@ -295,6 +348,7 @@ def render_bytes(
     threads: int | None = 1,
     unpremultiply: bool = False,
     device: str = "cpu",
+    cutoffs: NDArray[np.float32] | None = None,  # [N]
 ) -> NDArray[np.uint8]:  # [H, W, C]
     """Render a window of the picture, clamped to [0, 1] and rounded to bytes.
 
@@ -308,6 +362,7 @@ def render_bytes(
         unpremultiply: Divide the colours by the last channel, which is alpha; C is then 2 or 4.
         device: "cpu"; "cuda" for the GPU; "auto" for the GPU where there is one. Devices differ by one level
             here and there.
+        cutoffs: Largest q that is drawn of each splat [N], on the CPU; CUTOFF for all when None.
 
     Returns:
         The window [H, W, C], uint8.
@@ -317,12 +372,14 @@ def render_bytes(
         ConfigError: If `threads` or `device` is out of range.
         BackendUnavailableError: If the native core does not load, or there is no GPU for "cuda".
     """
-    splats = transform(means, conics, colors, view)
+    splats, kept = _transformed(means, conics, colors, view)
     channels = splats[2].shape[1]
     if unpremultiply and channels not in (2, 4):
         raise ShapeError(f"unpremultiply needs 2 or 4 channels, the last being alpha, found {channels}")
     base, threads = _background(background, channels), thread_count(threads)
     size = view.width, view.height
+    if cutoffs is not None:
+        return core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads, cutoffs[kept])
     drawn = gpu.draw(device, splats, *size, CUTOFF, base, unpremultiply=unpremultiply, as_bytes=True)
     if drawn is None:
         drawn = core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads)

@@ -251,7 +251,7 @@ class Scene:
             ConfigError: settings out of range or in contradiction.
             BackendUnavailableError: device is "cuda", and there is no GPU to use.
         """
-        view = self._view(scale, width, height, crop)
+        view = View.asked(self.width, self.height, scale, width, height, crop)
         flat = self._flat
         if flat:
             first = flat.first(_check_tiers(tiers))
@@ -280,7 +280,7 @@ class Scene:
 
         A single layer without edits is not clamped either.
         """
-        view = self._view(scale, width, height, crop)
+        view = View.asked(self.width, self.height, scale, width, height, crop)
         flat = self._flat
         if flat:
             first = flat.first(_check_tiers(tiers))
@@ -313,7 +313,7 @@ class Scene:
         Raises:
             ConfigError: settings out of range, or not a single visible layer without edits.
         """
-        view = self._view(scale, width, height, crop)
+        view = View.asked(self.width, self.height, scale, width, height, crop)
         flat = self._flat
         if flat is None:
             raise ConfigError("splats of a window are those of one layer without edits; render draws layers")
@@ -375,23 +375,6 @@ class Scene:
     def _with(self, document: Document) -> Scene:
         """The same splats under other edits."""
         return Scene(document, self._decoded, self._bits)
-
-    def _view(
-        self, scale: float | None, width: int | None, height: int | None, crop: Sequence[float] | None
-    ) -> View:
-        if scale is not None and (width is not None or height is not None):
-            raise ConfigError("scale contradicts width and height: give one of them")
-        x, y, w, h = (0, 0, self.width, self.height) if crop is None else crop
-        if not (w > 0 and h > 0 and x >= 0 and y >= 0 and x + w <= self.width and y + h <= self.height):
-            raise ConfigError(
-                f"crop {x:g},{y:g},{w:g},{h:g} is not inside the canvas of {self.width} x {self.height} px"
-            )
-        if width is not None or height is not None:
-            # The side that is not given keeps the proportions.
-            wide = width if width is not None else max(round((height or 1) * w / h), 1)
-            high = height if height is not None else max(round(wide * h / w), 1)
-            return View.resized(x, y, w, h, wide, high)
-        return View.crop(x, y, w, h, 1.0 if scale is None else scale)
 
 
 def _check_tiers(tiers: int | None) -> int | None:

@@ -26,7 +26,10 @@ STEP_BIAS = 640
 SPLATS = 0x01  # section types; bit 7 marks an optional one
 LAYER = 0x02
 EDITS = 0x04
+CLIP = 0x05
+SEGMENT = 0x06
 NOTE = 0x81
+INDEX = 0x87
 OPTIONAL = 0x80
 
 PICTURE = "picture"
@@ -180,28 +183,40 @@ class Reader:
         return value
 
 
-def _crc(data: bytes | memoryview) -> bytes:
+def crc(data: bytes | memoryview) -> bytes:
+    """CRC-32, as a section ends with it."""
     return zlib.crc32(data).to_bytes(4, "little")
 
 
-def _section(kind: int, payload: bytes) -> bytes:
+def section(kind: int, payload: bytes) -> bytes:
+    """A section with its length and checksum."""
     head = bytes([kind]) + varint(len(payload))
-    return head + payload + _crc(head + payload)
+    return head + payload + crc(head + payload)
 
 
 def write(container: Container) -> bytes:
     """The bytes of a file."""
-    head = MAGIC + bytes([VERSION]) + _fields(container.header)
-    out = head + _crc(head)[:2]
+    out = header_bytes(container.header)
     if container.tier_counts:
-        out += _section(SPLATS, _splats(container.tier_counts, container.splats))
+        out += section(SPLATS, splats_bytes(container.tier_counts, container.splats))
     out += layer_sections(container.layers)
     if container.edits:
         out += edits_section(container.edits)
-    if container.notes:
-        text = "\n".join(container.notes).encode()[:MAX_NOTES].decode(errors="ignore").encode()
-        out += _section(NOTE, zlib.compress(text, 9))
-    return out
+    return out + notes_section(container.notes)
+
+
+def header_bytes(header: Header) -> bytes:
+    """The beginning of a file, to the first section."""
+    head = MAGIC + bytes([VERSION]) + _fields(header)
+    return head + crc(head)[:2]
+
+
+def notes_section(notes: tuple[str, ...]) -> bytes:
+    """The section of notes; nothing where there are none."""
+    if not notes:
+        return b""
+    text = "\n".join(notes).encode()[:MAX_NOTES].decode(errors="ignore").encode()
+    return section(NOTE, zlib.compress(text, 9))
 
 
 def layer_sections(layers: tuple[CodedLayer, ...]) -> bytes:
@@ -216,8 +231,8 @@ def layer_sections(layers: tuple[CodedLayer, ...]) -> bytes:
             raise ValueError(f"layer {layer.name!r} has no box")
         name = layer.name.encode()
         payload = varint(len(name)) + name + b"".join(map(varint, layer.box)) + _fields(layer.header)
-        payload += _matte(layer.matte) + _splats(layer.tier_counts, layer.splats)
-        out += _section(LAYER, payload)
+        payload += _matte(layer.matte) + splats_bytes(layer.tier_counts, layer.splats)
+        out += section(LAYER, payload)
     return out
 
 
@@ -225,14 +240,14 @@ def _matte(matte: CodedLayer | None) -> bytes:
     """Whether a layer has a matte, and the matte."""
     if matte is None:
         return b"\0"
-    splats = _splats(matte.tier_counts, matte.splats)
+    splats = splats_bytes(matte.tier_counts, matte.splats)
     head = varint(matte.header.step_code) + bytes(matte.header.background)
     return b"\1" + head + varint(len(splats)) + splats
 
 
 def edits_section(edits: bytes) -> bytes:
     """A section of edits, to be put behind the last section of a file that has none."""
-    return _section(EDITS, edits)
+    return section(EDITS, edits)
 
 
 def without_edits(data: bytes) -> bytes:
@@ -242,7 +257,7 @@ def without_edits(data: bytes) -> bytes:
         BitstreamError: a damaged file.
     """
     r = Reader(data)
-    _read_header(r)
+    read_header(r)
     kept = [data[: r.at]]
     start = r.at
     for kind, _ in _sections(r):
@@ -259,7 +274,7 @@ def _fields(h: Header) -> bytes:
     return bytes([h.channels]) + sides + steps + bytes(h.background)
 
 
-def _splats(tier_counts: tuple[int, ...], splats: bytes) -> bytes:
+def splats_bytes(tier_counts: tuple[int, ...], splats: bytes) -> bytes:
     """Counts and coded words."""
     # A reader demands a bit a splat at least, so the zero bytes that the coder leaves off may have to return.
     return b"".join(map(varint, tier_counts)) + splats.ljust((sum(tier_counts) + 7) // 8, b"\0")
@@ -294,7 +309,7 @@ def read(data: bytes, tiers: int) -> Container:
         BitstreamError: anything that is not a whole, undamaged file within the limits.
     """
     r = Reader(data)
-    header = _read_header(r)
+    header = read_header(r)
     counts, splats, notes, edits = (), b"", (), b""
     layers: list[CodedLayer] = []
     seen: set[int] = set()
@@ -303,15 +318,17 @@ def read(data: bytes, tiers: int) -> Container:
             raise BitstreamError(f"two sections of {'splats' if kind == SPLATS else 'edits'}, expected one")
         seen.add(kind)
         if kind == SPLATS:
-            counts, splats = _read_splats(Reader(payload), tiers)
+            counts, splats = read_counts(Reader(payload), tiers)
         elif kind == LAYER:
             layers.append(_read_layer(Reader(payload), tiers))
         elif kind == EDITS:
             if not payload:
                 raise BitstreamError("the section of edits is empty")
             edits = payload
+        elif kind == CLIP:
+            raise ConfigError("this is a clip, not a picture")
         elif kind == NOTE:
-            notes = _read_notes(payload)
+            notes = read_notes(payload)
         elif not kind & OPTIONAL:
             raise BitstreamError(
                 f"unknown mandatory section 0x{kind:02x}: a newer version of splat2d is needed"
@@ -326,7 +343,7 @@ def read(data: bytes, tiers: int) -> Container:
     return container
 
 
-def _read_header(r: Reader) -> Header:
+def read_header(r: Reader) -> Header:
     """The header, checked."""
     _check_magic(r.data)
     r.take(len(MAGIC), "the magic")
@@ -334,10 +351,10 @@ def _read_header(r: Reader) -> Header:
     if version != VERSION:
         raise BitstreamError(f"format version {version}; this reader knows version {VERSION}")
     header = _read_fields(r, "the header")
-    check = _crc(r.data[: r.at])[:2]
+    check = crc(r.data[: r.at])[:2]
     if r.take(2, "the header's checksum") != check:
         raise BitstreamError("the header's checksum does not match: the file is damaged")
-    _check_fields(header)
+    check_fields(header)
     return header
 
 
@@ -353,7 +370,12 @@ def _read_fields(r: Reader, where: str) -> Header:
     return Header(width, height, channels, step_code, chroma_step, quality, background)
 
 
-def _check_fields(h: Header) -> None:
+def check_fields(h: Header) -> None:
+    """Refuse sizes and steps beyond the limits.
+
+    Raises:
+        BitstreamError: a field out of range.
+    """
     if h.width == 0 or h.height == 0:
         raise BitstreamError(f"the canvas is {h.width} x {h.height}: both sides must be positive")
     if h.width * h.height > MAX_PIXELS:
@@ -375,18 +397,18 @@ def _sections(r: Reader) -> Iterator[tuple[int, bytes]]:
             raise BitstreamError(f"more than {MAX_SECTIONS} sections")
         length = r.varint("a section's length", 1 << 31)
         payload = r.take(length, f"section 0x{kind:02x}")
-        check = _crc(memoryview(r.data)[start : r.at])
+        check = crc(memoryview(r.data)[start : r.at])
         if r.take(4, f"the checksum of section 0x{kind:02x}") != check:
             raise BitstreamError(f"the checksum of section 0x{kind:02x} does not match: the file is damaged")
         yield kind, payload
 
 
-def _read_splats(r: Reader, tiers: int) -> tuple[tuple[int, ...], bytes]:
-    """Tier counts and coded words, to the end of a payload."""
+def read_counts(r: Reader, tiers: int, size: int | None = None) -> tuple[tuple[int, ...], bytes]:
+    """Tier counts, and coded words to the end; `size`: bytes of them where not all are at hand."""
     counts = tuple(r.varint(f"the count of tier {t}", MAX_SPLATS) for t in range(tiers))
     splats = r.data[r.at :]
     # A splat takes more than a bit, so a count far beyond the data is a lie; checked before any allocation.
-    if sum(counts) > min(MAX_SPLATS, 8 * len(splats)):
+    if sum(counts) > min(MAX_SPLATS, 8 * (len(splats) if size is None else size)):
         raise BitstreamError(f"the file claims {sum(counts)} splats in {len(splats)} bytes")
     return counts, splats
 
@@ -422,11 +444,11 @@ def _read_layer(r: Reader, tiers: int) -> CodedLayer:
     name = read_name(r)
     x, y, w, h = (r.varint("a layer's box", MAX_SIDE) for _ in range(4))
     header = _read_fields(r, "a layer")
-    _check_fields(header)
+    check_fields(header)
     if x + w > header.width or y + h > header.height:
         raise BitstreamError(f"the box {x},{y},{w},{h} of layer {name!r} is not inside its canvas")
     matte = _read_matte(r, tiers, name, header)
-    return CodedLayer(name, header, *_read_splats(r, tiers), (x, y, w, h), matte)
+    return CodedLayer(name, header, *read_counts(r, tiers), (x, y, w, h), matte)
 
 
 def _read_matte(r: Reader, tiers: int, name: str, h: Header) -> CodedLayer | None:
@@ -442,10 +464,15 @@ def _read_matte(r: Reader, tiers: int, name: str, h: Header) -> CodedLayer | Non
     length = r.varint("the length of a matte", 1 << 31)
     coded = Reader(r.take(length, f"the matte of layer {name!r}"))
     header = Header(h.width, h.height, 1, step_code, h.chroma_step, h.quality, background)
-    return CodedLayer(name, header, *_read_splats(coded, tiers))
+    return CodedLayer(name, header, *read_counts(coded, tiers))
 
 
-def _read_notes(payload: bytes) -> tuple[str, ...]:
+def read_notes(payload: bytes) -> tuple[str, ...]:
+    """The notes of a section.
+
+    Raises:
+        BitstreamError: no text, or too long.
+    """
     inflate = zlib.decompressobj()
     try:
         raw = inflate.decompress(payload, MAX_NOTES + 1)

@@ -6,6 +6,7 @@ docs/FORMAT.md, section 5, is this file in words.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from splat2d.codec.positions import Layout, Leaves, code_positions
 from splat2d.codec.tokens import DIRECT, from_token, to_token, token_bits
 from splat2d.errors import BitstreamError
 
-__all__ = ["Layout", "code_splats"]
+__all__ = ["Layout", "code_splats", "splat_batches"]
 
 SECTORS = 32  # of the half turn, coded before the remainder of a fine angle
 MAX_POINTS = 1 << 24
@@ -200,6 +201,54 @@ def sector_of(angles: Ints, counts: Ints) -> Ints:
     return (2 * SECTORS * angles + counts) // (2 * counts) % SECTORS
 
 
+def splat_batches(
+    coder: Coder,
+    layout: Layout,
+    integers: Int32s | None,
+    *,
+    tiers: int | None = None,
+    model: Any = None,
+    threads: int = 1,
+) -> Iterator[tuple[Int32s, Ints | None]]:
+    """Code a picture's splats batch by batch; what else is coded of a batch may follow it.
+
+    Arguments and errors are those of `code_splats`.
+
+    Yields:
+        A batch's integers in coding order, [n, C + 5] int32, and (when encoding) their rows in `integers`.
+    """
+    native, channels = core(), layout.channels
+    counts = np.array(layout.tier_counts, np.int64)
+    model = network() if model is None else model
+    context = native.Context(
+        layout.width, layout.height, channels, layout.chroma_step, layout.step_code, counts
+    )
+    tier_of = None
+    if integers is not None:
+        classes = native.energy_classes(np.ascontiguousarray(integers[:, :channels]), layout.chroma_step)
+        tier_of = native.tiers(classes, np.ascontiguousarray(integers[:, channels]))
+    for tier, count in enumerate(layout.tier_counts[:tiers]):
+        if not count:
+            continue
+        given = positions = chosen = None
+        if tier_of is not None and integers is not None:
+            chosen = np.flatnonzero(tier_of == tier)
+            positions = _centers(integers[chosen], layout)
+        leaves, order = code_positions(coder, layout, tier, context.centers(), positions, threads)
+        if chosen is not None and integers is not None:
+            chosen = chosen[order]
+            given = integers[chosen]
+        surroundings = native.surroundings(leaves.corners, tier)
+        for batch in range(min(BATCHES, count)):
+            part = slice(batch, None, BATCHES)
+            corners = Leaves(np.ascontiguousarray(leaves.corners[part]), leaves.width, leaves.height)
+            near = np.ascontiguousarray(surroundings[part])
+            own = None if given is None else given[part]
+            q = Batch(coder, context, layout, tier, corners, near, own, model, threads).code()
+            context.add(q)
+            yield q, None if chosen is None else chosen[part]
+
+
 def code_splats(
     coder: Coder,
     layout: Layout,
@@ -225,37 +274,8 @@ def code_splats(
     Raises:
         BitstreamError: the decoded integers are not a valid picture.
     """
-    native, channels = core(), layout.channels
-    counts = np.array(layout.tier_counts, np.int64)
-    model = network() if model is None else model
-    context = native.Context(
-        layout.width, layout.height, channels, layout.chroma_step, layout.step_code, counts
-    )
-    coded = [np.zeros((0, channels + 5), np.int32)]
-    tier_of = None
-    if integers is not None:
-        classes = native.energy_classes(np.ascontiguousarray(integers[:, :channels]), layout.chroma_step)
-        tier_of = native.tiers(classes, np.ascontiguousarray(integers[:, channels]))
-    for tier, count in enumerate(layout.tier_counts[:tiers]):
-        if not count:
-            continue
-        given = positions = None
-        if tier_of is not None and integers is not None:
-            given = integers[tier_of == tier]
-            positions = _centers(given, layout)
-        leaves, order = code_positions(coder, layout, tier, context.centers(), positions, threads)
-        if given is not None:
-            given = given[order]
-        surroundings = native.surroundings(leaves.corners, tier)
-        for batch in range(min(BATCHES, count)):
-            part = slice(batch, None, BATCHES)
-            corners = Leaves(np.ascontiguousarray(leaves.corners[part]), leaves.width, leaves.height)
-            near = np.ascontiguousarray(surroundings[part])
-            own = None if given is None else given[part]
-            q = Batch(coder, context, layout, tier, corners, near, own, model, threads).code()
-            context.add(q)
-            coded.append(q)
-    return np.concatenate(coded)
+    batches = splat_batches(coder, layout, integers, tiers=tiers, model=model, threads=threads)
+    return np.concatenate([np.zeros((0, layout.channels + 5), np.int32), *(q for q, _ in batches)])
 
 
 def _centers(integers: Int32s, layout: Layout) -> Ints:

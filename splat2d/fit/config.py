@@ -102,6 +102,44 @@ class FitConfig:
             raise ConfigError(f"chroma_step is {self.chroma_step}, expected a multiple of 1/8")
 
 
+@dataclass(frozen=True)
+class ClipConfig:
+    """How hard the encoder works on a clip; the section `clip` of configs/*.yaml.
+
+    Args:
+        rounds: rounds of pruning, seeding and optimising.
+        steps: optimiser steps a round.
+        final_steps: optimiser steps after the last round, in three parts with a pruning before each.
+        sweeps: sweeps of exact integer refinement.
+        frames: of a segment at most, 1 to 64.
+        durations: standard deviations in time of the windows that seeds are looked for in, frames; splats
+            that last are always looked for.
+        seed_energy: part of the present error that a round's seeds may promise together.
+        seed_threshold: SSE that a seed must promise, in units of 34 bits' worth.
+        prune_factor: a splat goes when it saves less SSE than this many times its bits' worth.
+        patience: a splat is refined again once this much has changed around it, D^2 a cell of 16 x 16 px.
+        lagrangian: SSE for one bit, in units of the squared step D^2.
+        chroma_step: chroma step over D; a multiple of 1/8.
+        fit_cutoff: q at which Gaussians are cut while fitting (12.25 in the file).
+        memory: pairs that the L-BFGS keeps.
+    """
+
+    rounds: int = 6
+    steps: int = 6
+    final_steps: int = 30
+    sweeps: int = 5
+    frames: int = 32
+    durations: tuple[float, ...] = (3.0, 1.0)
+    seed_energy: float = 1.0
+    seed_threshold: float = 0.2
+    prune_factor: float = 1.6
+    patience: float = 0.1
+    lagrangian: float = 0.0546
+    chroma_step: float = 1.25
+    fit_cutoff: float = 9.5
+    memory: int = 12
+
+
 def load_config(preset: str | Path) -> FitConfig:
     """The config of a preset's name, or of a YAML file's path.
 

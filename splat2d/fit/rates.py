@@ -7,8 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d._backend import core
+
 # The shapes that the native core expects (cpp/refine.hpp, RateTables).
 COLORS, CONTEXTS, CLASSES, AREAS, AREA_OFFSET, ASPECTS = 256, 3, 36, 512, 96, 96
+DURATIONS, LIVES, BINS, SPEEDS = 64, 4, 24, 129  # cpp/clip_refine.hpp, MovingRates
 KERNEL = np.array([0.05, 0.1, 0.7, 0.1, 0.05])
 FLOOR = 0.02  # counts of a value never seen
 UNKNOWN_BITS = 7.0  # of shapes in an energy class never seen
@@ -54,3 +57,36 @@ def rate_tables(
     # A set of n positions costs log2(pixels / n) + log2(e) each.
     position = math.log2(pixels / max(len(q), 1)) + math.log2(math.e)
     return color, area, aspect, position
+
+
+def moving_tables(
+    integers: NDArray[np.int32], classes: NDArray[np.int32], channels: int, frames: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """What ClipRefiner.sweep takes besides the tables of pictures.
+
+    Args:
+        integers: [N, C + 9]; rows whose colours are all zero do not count.
+        classes: [N] energy classes.
+        channels: C.
+        frames: T.
+
+    Returns:
+        Duration [36, 64], time [4, 24] and velocity [2, 36, 129] code lengths in bits.
+    """
+    live = integers[:, :channels].any(1)
+    q, classes = integers[live], np.ascontiguousarray(classes[live])
+    durations, times = (np.ascontiguousarray(q[:, channels + column]) for column in (5, 6))
+    shorter = core().longest_durations(classes, frames) - durations
+    life = core().lives(classes, durations, frames)
+    bins = core().time_bins(classes, durations, times, frames)
+    duration = np.full((CLASSES, DURATIONS), UNKNOWN_BITS, np.float32)
+    speed = np.full((2, CLASSES, SPEEDS), UNKNOWN_BITS, np.float32)
+    time = np.full((LIVES, BINS), UNKNOWN_BITS, np.float32)
+    for k in np.unique(classes):
+        chosen = classes == k
+        duration[k + 1] = _code_lengths(shorter[chosen], DURATIONS)
+        for axis in range(2):
+            speed[axis, k + 1] = _code_lengths(q[chosen, channels + 7 + axis] + SPEEDS // 2, SPEEDS)
+    for k in np.unique(life):
+        time[k] = _code_lengths(bins[life == k], BINS)
+    return duration, time, speed

@@ -1,0 +1,86 @@
+// Fits moving Gaussians to the frames of a clip under J = SSE + lambda * bits, in natural units.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "descent.hpp"
+#include "moving.hpp"
+#include "moving_step.hpp"
+#include "peaks.hpp"
+#include "saturation.hpp"
+
+namespace splat2d {
+
+// The frames that a fit or a refinement works on.
+struct Footage {
+  Canvas canvas;              // of a frame
+  Canvas world;               // that the camera's path shows
+  std::vector<Shift> shifts;  // of the frames
+
+  int frames() const { return static_cast<int>(shifts.size()); }
+};
+
+class ClipFitter : public Descent {
+ public:
+  // frames: [T, C, H, W] float32 in [0, 1]; background: [C]. The CPU only.
+  ClipFitter(const float* frames, int channels, Footage footage, const float* background, FitOptions options);
+
+  const Footage& footage() const { return footage_; }
+  const Array<float>& target() const { return negative_target_; }
+  const Saturation& saturation() const { return saturation_; }
+
+  // Changes D and lambda; what has been fitted stays.
+  void set_rate(double step, double lambda);
+
+  // Removes splats whose removal costs less distortion than factor * lambda * bits. Returns how many went.
+  int prune(double factor);
+
+  // Matching pursuit on the residual seen through temporal windows: all frames, and each of `durations` (frames,
+  // standard deviation) at times that cover the clip. Returns how many splats were added.
+  int seed(const SeedOptions& options, const std::vector<double>& durations);
+
+  // Adds splats of another fit: centres [n, 3], factors [n, 9] and amplitudes [n, C].
+  void insert(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k);
+
+  double sse() const { return sse_; }
+  double bits() const { return bits_ + constant_bits() * count(); }
+  double constant_bits() const { return 18.0; }
+
+  // Integers nearest to the present state, [N, C + 9]; see cpp/moving_quantizer.hpp. All zero where a splat's colour
+  // rounds to nothing.
+  std::vector<int32_t> quantize() const;
+
+  FitState state() const { return {state_.means.copy(), state_.frames.copy(), state_.k.copy()}; }
+
+  // J / 2 and its gradient, for tests.
+  double value() { return evaluate(); }
+  std::vector<float> natural_gradient();
+
+ protected:
+  double evaluate() override;
+  void gradient(Array<float>* out) override;
+  void limit(Array<float>* direction) const override;
+  void move(const Array<float>& direction, float t, const FitState& from) override;
+
+ private:
+  void update_geometry();
+  MovingSplats splats() const;
+  // The residual seen through a window of weights, in the world, [C, H, W].
+  Planes through(const std::vector<float>& weights) const;
+
+  Footage footage_;
+  FitOptions options_;
+  MovingModel model_;
+  Array<float> negative_target_;  // [T, C, H, W] background - frames
+  Saturation saturation_;
+  Array<float> residual_;  // render - frames, zero where the decoder clamps
+
+  std::vector<MovingShape> shapes_;  // derived
+  Array<float> velocities_, conics_, precisions_, colors_;
+  std::vector<float> v_colors_;  // [N, C] of the last gradient
+  std::vector<Units> units_;
+  double sse_ = 0, bits_ = 0;
+};
+
+}  // namespace splat2d

@@ -1,0 +1,338 @@
+#include "clip_refine.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "schedule.hpp"
+
+namespace splat2d {
+
+namespace {
+
+constexpr double kUnseen = -1e30;  // before a splat's first visit
+constexpr int kPadding = 2;        // px of the world that a pixel of a frame may lie off
+constexpr int kSteps = 2 * kMovingFields;
+constexpr Canvas kEndless{1 << 20, 1 << 20};
+
+// The box of a slice in the world, whose pixels may lie anywhere.
+Box world_box(const float* mean, const float* conic, float cutoff) {
+  constexpr float kOffset = 1 << 19;
+  const float at[2] = {mean[0] + kOffset, mean[1] + kOffset};
+  const Box b = bounding_box(at, conic, cutoff, kEndless);
+  if (b.empty()) return {0, 0, 0, 0};
+  constexpr int kBack = 1 << 19;
+  return {b.x0 - kBack - kPadding, b.y0 - kBack - kPadding, b.x1 - kBack + kPadding, b.y1 - kBack + kPadding};
+}
+
+Box united(const Box& a, const Box& b) {
+  if (a.empty()) return b;
+  if (b.empty()) return a;
+  return {std::min(a.x0, b.x0), std::min(a.y0, b.y0), std::max(a.x1, b.x1), std::max(a.y1, b.y1)};
+}
+
+bool within(const Box& a, const Box& b) {
+  return a.empty() || (a.x0 >= b.x0 && a.y0 >= b.y0 && a.x1 <= b.x1 && a.y1 <= b.y1);
+}
+
+Box clipped(const Box& b, Canvas canvas) {
+  const Box c{std::max(b.x0, 0), std::max(b.y0, 0), std::min(b.x1, canvas.width), std::min(b.y1, canvas.height)};
+  return c.empty() ? Box{0, 0, 0, 0} : c;
+}
+
+}  // namespace
+
+// A splat of integers that may be coded.
+struct ClipRefiner::Splat {
+  MovingPose pose;
+  refine::Geometry g;  // its slice, for what a picture's splat costs
+  int first, end;      // of the frames that show it
+
+  // Calls f(t, ellipse mean [2], q in time) for each of them.
+  template <class F>
+  void each_frame(const Footage& footage, F f) const {
+    for (int t = first; t < end; ++t) {
+      const float apart = (static_cast<float>(t) + 0.5f) - pose.mean[2];
+      const float mean[2] = {pose.mean[0] + pose.velocity[0] * apart + footage.shifts[t].x,
+                             pose.mean[1] + pose.velocity[1] * apart + footage.shifts[t].y};
+      f(t, mean, apart * apart * pose.precision);
+    }
+  }
+};
+
+ClipRefiner::ClipRefiner(std::vector<int32_t> integers, const ClipFitter& fitter, double step, int chroma_step,
+                         double cutoff)
+    : fitter_(&fitter),
+      footage_(fitter.footage()),
+      cutoff_(static_cast<float>(cutoff)),
+      integers_(std::move(integers)),
+      residual_(fitter.target().size()) {
+  const int C = colors_.channels = fitter.channels();
+  colors_.steps = color_steps(C, chroma_step);
+  for (int c = 0; c < C; ++c) colors_.component_steps[c] = static_cast<float>(step * colors_.steps.weight[c] / 8.0);
+  std::copy_n(color_basis(C), C * C, colors_.basis);
+  const auto cells = [](int size) { return (size + ChangeMap::kCell - 1) / ChangeMap::kCell; };
+  energy_.resize(static_cast<size_t>(cells(footage_.world.width)) * cells(footage_.world.height));
+  changes_ = {cells(footage_.world.width), energy_.data()};
+  seen_.assign(count(), kUnseen);
+  render();
+}
+
+std::vector<int32_t> ClipRefiner::classes() const {
+  std::vector<int32_t> out(count());
+  for (size_t i = 0; i < out.size(); ++i) out[i] = energy_class(&integers_[i * width()], colors_.steps);
+  return out;
+}
+
+bool ClipRefiner::build(const int32_t* q, int energy_class, Splat* out) const {
+  const int32_t* f = q + colors_.channels;
+  const int T = footage_.frames();
+  if (!worth_coding(energy_class, f[kMovingArea], f[kMovingAspect])) return false;
+  if (!moving_in_range(energy_class, footage_.world, f, T)) return false;
+  MovingPose& p = out->pose;
+  p = make_pose(energy_class, f, T);
+  // Seen in no frame, or hardly
+  if (p.norm * p.norm < 0.05f * p.shape.norm * p.shape.norm) return false;
+  out->g.energy_class = energy_class;
+  out->g.shape = p.shape;
+  const double area = make_lattice(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]).area();
+  const double leaf = 1 << leaf_log2(tier_of(energy_class, f[kMovingArea]));
+  out->g.rate_area = static_cast<float>(std::min(area, leaf));
+  const float reach = std::sqrt(cutoff_ / p.precision);
+  out->first = std::max(0, static_cast<int>(std::ceil(p.mean[2] - reach - 0.5f)));
+  out->end = std::min(T, static_cast<int>(std::floor(p.mean[2] + reach - 0.5f)) + 1);
+  return out->first < out->end;
+}
+
+bool ClipRefiner::build(const int32_t* q, Splat* out) const {
+  return refine::any_color(q, colors_.channels) && build(q, energy_class(q, colors_.steps), out);
+}
+
+// Of the world: what a splat touches in any frame.
+Box ClipRefiner::reach_of(const Splat& s, float cutoff) const {
+  const auto at = [&](int t) {
+    const float apart = (static_cast<float>(t) + 0.5f) - s.pose.mean[2];
+    const float mean[2] = {s.pose.mean[0] + s.pose.velocity[0] * apart, s.pose.mean[1] + s.pose.velocity[1] * apart};
+    return world_box(mean, s.pose.shape.conic, cutoff);
+  };
+  return united(at(s.first), at(s.end - 1));
+}
+
+Projection ClipRefiner::project(const Splat& s) const {
+  const int C = colors_.channels;
+  const size_t size = footage_.canvas.area() * C;
+  const auto kernel = kernels().project[C - 1];
+  Projection out = {};
+  s.each_frame(footage_, [&](int t, const float* mean, float q) {
+    const float cutoff = cutoff_ - q, fade = std::exp(-0.5f * q);
+    if (cutoff <= 0) return;
+    const Box box = bounding_box(mean, s.pose.shape.conic, cutoff, footage_.canvas);
+    if (box.empty()) return;
+    Projection sums;
+    kernel(make_ellipse(mean, s.pose.shape.conic, cutoff), box, footage_.canvas, residual_.data() + t * size, &sums);
+    for (int c = 0; c < C; ++c) out.with[c] += fade * sums.with[c];
+    out.self += fade * fade * sums.self;
+  });
+  return out;
+}
+
+void ClipRefiner::add(const Splat& s, const float* color) {
+  const int C = colors_.channels;
+  const size_t size = footage_.canvas.area() * C;
+  s.each_frame(footage_, [&](int t, const float* mean, float q) {
+    const float cutoff = cutoff_ - q, fade = std::exp(-0.5f * q);
+    if (cutoff <= 0) return;
+    const Box box = bounding_box(mean, s.pose.shape.conic, cutoff, footage_.canvas);
+    if (box.empty()) return;
+    float shade[kMaxChannels];
+    for (int c = 0; c < C; ++c) shade[c] = color[c] * fade;
+    kernels().add[C - 1](make_ellipse(mean, s.pose.shape.conic, cutoff), box, footage_.canvas, shade,
+                         residual_.data() + t * size);
+  });
+}
+
+double ClipRefiner::render() {
+  const int C = colors_.channels, n = count();
+  const size_t size = footage_.canvas.area() * C;
+  // Without a shape a splat is not drawn.
+  std::vector<float> means(3 * static_cast<size_t>(n)), velocities(2 * static_cast<size_t>(n)),
+      conics(3 * static_cast<size_t>(n)), precisions(n, 1.0f), colors(static_cast<size_t>(C) * n);
+  fitter_->device().for_each(n, [&](int64_t i) {
+    int32_t* q = &integers_[i * width()];
+    Splat s;
+    if (!build(q, &s)) {
+      std::fill_n(q, C, 0);
+      return;
+    }
+    std::copy_n(s.pose.mean, 3, &means[3 * i]);
+    std::copy_n(s.pose.velocity, 2, &velocities[2 * i]);
+    std::copy_n(s.pose.shape.conic, 3, &conics[3 * i]);
+    precisions[i] = s.pose.precision;
+    refine::color_of(colors_, q, s.pose.norm, &colors[C * i]);
+  });
+  const MovingSplats splats{n, C, means.data(), velocities.data(), conics.data(), precisions.data(), colors.data()};
+  Slices slices;
+  double squares = 0;
+  for (int t = 0; t < footage_.frames(); ++t) {
+    slice(splats, static_cast<float>(t) + 0.5f, footage_.shifts[t], cutoff_, &slices);
+    squares += fitter_->device().render(slices.splats(C), footage_.canvas, 0, fitter_->target().data() + t * size,
+                                        residual_.data() + t * size);
+  }
+  return fitter_->saturation().clip(fitter_->device(), squares, &residual_);
+}
+
+float ClipRefiner::bits(const RateTables& rates, const MovingRates& moving_rates, const Splat& s,
+                        const int32_t* f) const {
+  const int r = s.g.energy_class, row = r + 1, T = footage_.frames();
+  const int shorter = clamp(longest_duration(r, T) - f[kDuration], 0, MovingRates::kDurations - 1);
+  const int life = life_of(r, f[kDuration], T), bin = time_bin(time_of(r, f[kDuration], f[kTime], T), T);
+  const float in_bin = static_cast<float>(T << (kTimeBits - 3)) / static_cast<float>(time_step(r, f[kDuration], T));
+  float out = refine::shape_bits(rates, s.g, f) + moving_rates.duration[row * MovingRates::kDurations + shorter] +
+              moving_rates.time[life * kTimeBins + bin] + std::log2(std::max(in_bin, 1.0f));
+  for (int a = 0; a < 2; ++a) {
+    const int speed = clamp(f[kSpeedY + a] + MovingRates::kSpeedOffset, 0, MovingRates::kSpeeds - 1);
+    out += moving_rates.speed[(a * kClasses + row) * MovingRates::kSpeeds + speed];
+  }
+  return out;
+}
+
+Course ClipRefiner::course_of(const Splat& s) const {
+  const MovingPose& p = s.pose;
+  return {p.mean[0], p.mean[1], p.mean[2], p.velocity[0], p.velocity[1]};
+}
+
+// A step of one field; where it changes the lattices, the splat goes on where it went.
+bool ClipRefiner::propose(const Splat& start, const int32_t* from, int move, int32_t* q, Splat* out) const {
+  const int C = colors_.channels, T = footage_.frames(), r = start.g.energy_class;
+  const int field = move / 2;
+  refine::copy_ints(from, width(), q);
+  int32_t* f = q + C;
+  if (field == kMovingAngle && f[kMovingAspect] == 0) return false;
+  f[field] += move % 2 ? 1 : -1;
+  if (field == kMovingAspect) {
+    if (f[kMovingAspect] < 0) return false;
+    f[kMovingAngle] = nearest_angle(r, f[kMovingAspect], start.pose.shape.angle);
+  }
+  const int angles = angle_count(r, f[kMovingAspect]);
+  f[kMovingAngle] = (f[kMovingAngle] + angles) % angles;
+  if (field <= kMovingAngle || field == kDuration || field == kTime) {
+    if (!shape_in_range(r, f[kMovingArea], f[kMovingAspect]) || !duration_in_range(r, f[kDuration], T)) return false;
+    if (field == kDuration) quantize_time(r, start.pose.mean[2], T, f);
+    quantize_course(r, footage_.world, course_of(start), T, f);
+  }
+  return build(q, r, out);
+}
+
+bool ClipRefiner::change_class(const Splat& start, const int32_t* from, int energy_class, int32_t* q,
+                               Splat* out) const {
+  refine::copy_ints(from, width(), q);
+  int32_t* f = q + colors_.channels;
+  const Shape& shape = start.pose.shape;
+  const double half = 0.5 * shape.log_area, spread = 0.5 * shape.log_aspect;
+  quantize_shape(energy_class, half + spread, half - spread, shape.angle, f);
+  quantize_duration(energy_class, -0.5 * std::log(static_cast<double>(start.pose.precision)), footage_.frames(), f);
+  quantize_time(energy_class, start.pose.mean[2], footage_.frames(), f);
+  quantize_course(energy_class, footage_.world, course_of(start), footage_.frames(), f);
+  return build(q, energy_class, out);
+}
+
+// Returns whether the integers changed.
+bool ClipRefiner::visit(int32_t* q, const SweepPlan& plan, const RateTables& rates, const MovingRates& moving_rates,
+                        const Box& region, double* seen, bool* removed) {
+  constexpr int kMaxWidth = kMaxChannels + kMovingFields;
+  const int C = colors_.channels;
+  *removed = false;
+  Splat start;
+  if (!build(q, &start)) return false;
+  float color[kMaxChannels];
+  refine::color_of(colors_, q, start.pose.norm, color);
+  for (int c = 0; c < C; ++c) color[c] = -color[c];
+  add(start, color);
+  const float lmbda = static_cast<float>(plan.lambda);
+  float least = 0;
+  Splat best;
+  int32_t chosen[kMaxWidth], trial[kMaxWidth], free[kMaxChannels];
+  bool found = false;
+  const auto weigh = [&](const Splat& s, int32_t* row, int32_t* free_colors) {
+    const float cost =
+        refine::best_colors(Lanes(), colors_, rates, lmbda, project(s), s.pose.norm,
+                            lmbda * bits(rates, moving_rates, s, row + C), s.g.energy_class, q, row, free_colors);
+    if (cost >= least) return;
+    least = cost;
+    best = s;
+    found = true;
+    refine::copy_ints(row, width(), chosen);
+  };
+  refine::copy_ints(q, width(), trial);
+  refine::copy_ints(q, C, free);
+  weigh(start, trial, free);
+  Splat moved;
+  for (int move = 0; move < kSteps; ++move)
+    if (propose(start, q, move, trial, &moved) && within(reach_of(moved, cutoff_), region))
+      weigh(moved, trial, nullptr);
+  const int other = energy_class(free, colors_.steps);
+  if (other != start.g.energy_class && change_class(start, q, other, trial, &moved) &&
+      within(reach_of(moved, cutoff_), region))
+    weigh(moved, trial, nullptr);
+  const Canvas world = footage_.world;
+  const Box before = clipped(reach_of(start, refine::kCore), world);
+  if (!found) {
+    const int32_t nothing[kMaxWidth] = {};
+    changes_.add(before, refine::change(colors_, width(), q, nothing));
+    std::fill_n(q, C, 0);
+    *removed = true;
+    return true;
+  }
+  const double changed = refine::change(colors_, width(), q, chosen);
+  refine::copy_ints(chosen, width(), q);
+  refine::color_of(colors_, q, best.pose.norm, color);
+  add(best, color);
+  const Box after = clipped(reach_of(best, refine::kCore), world);
+  if (changed > 0) {
+    changes_.add(before, changed);
+    changes_.add(after, changed);
+  }
+  *seen = changes_.mean(after);
+  return changed > 0;
+}
+
+RefineResult ClipRefiner::sweep(const SweepPlan& plan, const RateTables& rates, const MovingRates& moving_rates) {
+  std::vector<Waiting> waiting;
+  for (int i = 0; i < count(); ++i) {
+    Splat s;
+    if (!build(&integers_[static_cast<size_t>(i) * width()], &s)) continue;
+    const double now = changes_.mean(clipped(reach_of(s, refine::kCore), footage_.world));
+    if (!(now - seen_[i] > plan.patience)) continue;
+    Waiting w;
+    w.key = order_key(plan.seed, static_cast<uint64_t>(i));
+    w.splat = i;
+    const float shown = clamp(s.pose.mean[2], 0.0f, static_cast<float>(footage_.frames())) - s.pose.mean[2];
+    for (int a = 0; a < 2; ++a) w.mean[a] = s.pose.mean[a] + s.pose.velocity[a] * shown;
+    w.reach = reach_of(s, 1.5f * cutoff_);
+    waiting.push_back(w);
+  }
+  std::sort(waiting.begin(), waiting.end(),
+            [](const Waiting& a, const Waiting& b) { return std::pair(a.key, a.splat) < std::pair(b.key, b.splat); });
+  const Schedule schedule = in_cells(waiting, footage_.world);
+  std::vector<uint8_t> changed(count(), 0), removed(count(), 0);
+  for (size_t stage = 0; stage + 1 < schedule.stages.size(); ++stage) {
+    const int first = schedule.stages[stage], lines = schedule.stages[stage + 1] - first;
+    fitter_->device().for_teams<int>(lines, [&](const Team&, int64_t line, int*) {
+      for (int v = schedule.lines[first + line]; v < schedule.lines[first + line + 1]; ++v) {
+        const Visit& visited = schedule.visits[v];
+        bool gone = false;
+        changed[visited.splat] = visit(&integers_[static_cast<size_t>(visited.splat) * width()], plan, rates,
+                                       moving_rates, visited.reach, &seen_[visited.splat], &gone);
+        removed[visited.splat] = gone;
+      }
+    });
+  }
+  RefineResult result{0, 0};
+  for (int i = 0; i < count(); ++i) {
+    result.changed += changed[i] && !removed[i];
+    result.removed += removed[i];
+  }
+  return result;
+}
+
+}  // namespace splat2d

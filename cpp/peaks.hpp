@@ -1,0 +1,62 @@
+// Scale-space peaks of a residual: where a new splat would save most.
+//
+// A Gaussian of scale sigma placed where the blurred residual is B saves about 4 pi sigma^2 |B|^2 of SSE; its
+// shape is read from the Hessian of B.
+#pragma once
+
+#include <vector>
+
+#include "distortion.hpp"
+
+namespace splat2d {
+
+struct Candidate {
+  float saved, x, y, scale, hxx, hyy, hxy;
+  float density;  // distortion over squares
+  float blurred[kMaxChannels];
+};
+
+struct SeedOptions {
+  double threshold;         // least SSE a seed must promise
+  double energy;            // part of the present SSE that a round's seeds may promise together
+  double smallest = 0.45;   // px
+  double largest = 24.0;    // px
+  double ratio = 1.6;       // between scales
+  double amplitude = 0.8;   // of the projection
+  double separation = 1.2;  // of accepted seeds, in units of their scale
+  bool random = false;      // round seeds at places drawn by the squared residual, as many and as wide
+};
+
+// Planes [C, H, W] of the device.
+struct Planes {
+  Canvas size;
+  Array<float> data;
+};
+
+// The peaks of `wanted` (what new splats should add up to) that save more than the threshold, scale by scale.
+// distortion: null for SSE.
+std::vector<Candidate> find_peaks(const Device& device, Planes wanted, int channels, const SeedOptions& options,
+                                  const Distortion* distortion);
+
+// Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.
+std::vector<Candidate> suppress(std::vector<Candidate> all, Canvas canvas, float separation);
+
+// How many of the survivors, the best first, a round takes that may promise this much together. The peaks of one scale
+// echo in the next, so it is few while the picture is bare, and all of them once it is nearly explained.
+template <class T>
+size_t seeds_of_round(const std::vector<T>& seeds, double promise) {
+  constexpr size_t kLeastSeeds = 32;  // whatever they promise
+  double promised = 0;
+  size_t kept = 0;
+  while (kept < seeds.size() && (kept < kLeastSeeds || promised < promise)) promised += seeds[kept++].saved;
+  return kept;
+}
+
+// The shape that a peak's Hessian asks for: standard deviations (px) with s1 along `angle`.
+struct SeedShape {
+  float s1, s2, angle;
+};
+
+SeedShape shape_of(const Candidate& peak);
+
+}  // namespace splat2d

@@ -1,0 +1,437 @@
+"""A decoded clip: any frame at any time and size, segment by segment."""
+
+from __future__ import annotations
+
+import bisect
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d._backend import core, thread_count
+from splat2d.codec.clips import PATH_UNITS, ClipFile, CodedSegment, decode_segment
+from splat2d.codec.container import Header
+from splat2d.errors import BitstreamError, ConfigError
+from splat2d.render import CUTOFF, View, render, render_bytes
+
+__all__ = ["Clip", "Segment"]
+
+_KEPT = 2  # decoded segments
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What a moment shows: 2D splats, each with a cut-off of its own.
+
+    Args:
+        index: [M] of the segment's splats.
+        means: [M, 2] px.
+        conics: [M, 3] px^-2.
+        colors: [M, C].
+        cutoffs: [M] largest q that is drawn.
+    """
+
+    index: NDArray[np.int32]
+    means: NDArray[np.float32]
+    conics: NDArray[np.float32]
+    colors: NDArray[np.float32]
+    cutoffs: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Decoded splats of some frames.
+
+    Args:
+        means: [N, 3] centres in the world, px, and times, frames from the segment's first edge.
+        velocities: [N, 2] px a frame, relative to the camera's path.
+        conics: [N, 3] of a slice, px^-2.
+        precisions: [N] inverse variances in time, frames^-2.
+        colors: [N, C] amplitudes.
+        path: [T, 2] px by which each frame shows the world farther to the right and down.
+        background: [C] the colour under all splats.
+        tier: [N] tier of each splat, 0 the coarsest.
+    """
+
+    means: NDArray[np.float32]
+    velocities: NDArray[np.float32]
+    conics: NDArray[np.float32]
+    precisions: NDArray[np.float32]
+    colors: NDArray[np.float32]
+    path: NDArray[np.float64]
+    background: NDArray[np.float32]
+    tier: NDArray[np.int32]
+
+    @classmethod
+    def of(
+        cls,
+        header: Header,
+        coded: CodedSegment,
+        *,
+        tiers: int | None = None,
+        threads: int = 1,
+        bits: dict[str, float] | None = None,
+    ) -> Segment:
+        """Decode a segment.
+
+        Raises:
+            BitstreamError: damaged data.
+        """
+        integers = decode_segment(header, coded, tiers=tiers, threads=threads, bits=bits)
+        poses = core().moving_poses(integers, coded.step, header.chroma_step, coded.count)
+        background = (np.array(coded.background, np.float32) / 255).astype(np.float32)
+        tier = np.repeat(np.arange(len(coded.tier_counts), dtype=np.int32), coded.tier_counts)
+        tier = tier[: len(integers)]
+        return cls(*poses, coded.path / PATH_UNITS, background, tier)
+
+    def shift(self, time: float) -> tuple[float, float]:
+        """Of the world at a time in frames, px: the path, between the middles of frames in a line."""
+        at = np.arange(len(self.path)) + 0.5
+        x, y = (float(np.interp(time, at, self.path[:, axis])) for axis in range(2))
+        return x, y
+
+    def slice(self, time: float) -> Slice:
+        """What a moment shows.
+
+        Args:
+            time: frames from the segment's first edge; frame i is at i + 0.5.
+
+        Returns:
+            The 2D splats of that moment.
+        """
+        arrays = (self.means, self.velocities, self.conics, self.precisions, self.colors)
+        return Slice(*core().slice(*arrays, time, *self.shift(time), CUTOFF))
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Frames of a segment and when they are shown, s."""
+
+    first: int
+    count: int
+    start: Fraction
+    ends: tuple[Fraction, ...]  # of the frames, where they do not all last alike
+
+
+class Clip:
+    """A clip as splats in x, y and t. Segments are read and decoded when a frame asks for them.
+
+    Attributes:
+        header: the file's header.
+        width: px.
+        height: px.
+        fps: frames a second, the mean where frames last differently.
+        count: number of frames.
+        duration: s.
+        notes: what the encoder did to the clip on the way in.
+        damaged: what was found damaged and left out, where that was asked for.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        tiers: int | None = None,
+        skip_damaged: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        if tiers is not None and not 1 <= tiers <= core().TIERS:
+            raise ConfigError(f"tiers is {tiers}, expected 1 to {core().TIERS}")
+        self._file = ClipFile(file)
+        self._tiers, self._skip, self._threads = tiers, skip_damaged, threads
+        self._decoded: dict[int, Segment] = {}
+        self.header = self._file.header
+        self.width, self.height = self.header.width, self.header.height
+        self.notes = self._file.notes
+        self.damaged: list[str] = []
+        if not self._file.whole:
+            self._lost("the file is truncated: what follows its last whole segment is missing")
+        self._indices: list[int] = []  # of the segments in the file that are not damaged
+        self._spans = self._read_spans()
+        if not self._spans:
+            raise BitstreamError("the clip has no frames")
+        last = self._spans[-1]
+        self.count = last.first + last.count
+        self.duration = last.ends[-1] if last.ends else last.start + last.count / self._rate
+        self.fps = self.count / self.duration
+        self._starts = [span.start for span in self._spans]
+        self._firsts = [span.first for span in self._spans]
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        tiers: int | None = None,
+        skip_damaged: bool = False,
+        threads: int | None = None,
+    ) -> Clip:
+        """Open a .splat file of a clip, which stays open while the clip is in use.
+
+        Args:
+            path: of the file.
+            tiers: decode only this many tiers (1 to 6), coarser frames; None decodes all.
+            skip_damaged: leave damaged segments out, whose frames show the last good one, and say so in
+                `damaged`.
+            threads: None uses all cores.
+
+        Raises:
+            BitstreamError: no clip, or a damaged one.
+            ConfigError: tiers out of range.
+        """
+        try:
+            file = open(path, "rb")
+        except OSError as error:
+            raise BitstreamError(f"{os.fspath(path)}: cannot be opened ({error.strerror})") from None
+        try:
+            return cls(file, tiers=tiers, skip_damaged=skip_damaged, threads=threads)
+        except BaseException:
+            file.close()
+            raise
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, *, tiers: int | None = None, skip_damaged: bool = False, threads: int | None = None
+    ) -> Clip:
+        """Read a clip from the bytes of its file; arguments as of `open`."""
+        return cls(io.BytesIO(data), tiers=tiers, skip_damaged=skip_damaged, threads=threads)
+
+    @property
+    def _rate(self) -> Fraction:
+        timing = self._file.timing
+        assert timing is not None
+        return timing.rate
+
+    def _lost(self, what: str) -> None:
+        if not self._skip:
+            raise BitstreamError(what)
+        if what not in self.damaged:
+            self.damaged.append(what)
+
+    def _read_spans(self) -> list[_Span]:
+        """The frames of all segments, without decoding their splats."""
+        spans: list[_Span] = []
+        frames, start = 0, Fraction(0)
+        timing = self._file.timing
+        assert timing is not None
+        for index in range(len(self._file.places)):
+            try:
+                coded = self._file.head(index)
+            except BitstreamError as error:
+                self._lost(str(error))
+                continue
+            if not self._skip and coded.first != frames:
+                raise BitstreamError(f"segment {index} begins with frame {coded.first}, expected {frames}")
+            if coded.first < frames:
+                self._lost(f"segment {index} begins with frame {coded.first}, expected {frames}")
+                continue
+            ends: tuple[Fraction, ...] = ()
+            if timing.variable:
+                ticks = np.cumsum(np.array(coded.ticks, object))
+                ends = tuple(start + tick / timing.rate for tick in ticks)
+            else:
+                start = coded.first / timing.rate
+            self._indices.append(index)
+            spans.append(_Span(coded.first, coded.count, start, ends))
+            start = ends[-1] if ends else start + coded.count / timing.rate
+            frames = coded.first + coded.count
+        return spans
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return self.count
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """All frames at their own times, [H, W, C] uint8, one at a time."""
+        for _, pixels in self.frames():
+            yield pixels
+
+    def time_of(self, frame: int) -> Fraction:
+        """When a frame begins, s from the clip's beginning.
+
+        Raises:
+            ConfigError: no such frame.
+        """
+        if not 0 <= frame < self.count:
+            raise ConfigError(f"frame is {frame}, expected 0 to {self.count - 1}")
+        span = self._spans[max(bisect.bisect_right(self._firsts, frame) - 1, 0)]
+        within = min(frame - span.first, span.count - 1)
+        if not span.ends:
+            return span.start + (frame - span.first) / self._rate
+        return span.ends[within - 1] if within > 0 else span.start
+
+    def _place(self, time: float | Fraction) -> tuple[int, float]:
+        """Segment and time in frames from its first edge."""
+        if not 0 <= time <= self.duration:
+            raise ConfigError(f"time is {float(time):g} s, expected 0 to {float(self.duration):g}")
+        index = max(bisect.bisect_right(self._starts, time) - 1, 0)
+        span = self._spans[index]
+        if not span.ends:
+            return index, min(float((time - span.start) * self._rate), span.count - 1 + 0.999) + 0.5
+        within = min(bisect.bisect_right(span.ends, time), span.count - 1)
+        begin = span.ends[within - 1] if within else span.start
+        part = float((time - begin) / max(span.ends[within] - begin, Fraction(1, 1 << 30)))
+        return index, within + min(part, 0.999) + 0.5
+
+    def segment(self, index: int) -> Segment:
+        """A decoded segment.
+
+        Raises:
+            BitstreamError: it is damaged.
+        """
+        if index not in self._decoded:
+            while len(self._decoded) >= _KEPT:
+                self._decoded.pop(next(iter(self._decoded)))
+            coded = self._file.segment(self._indices[index])
+            self._decoded[index] = Segment.of(
+                self.header, coded, tiers=self._tiers, threads=thread_count(self._threads)
+            )
+        return self._decoded[index]
+
+    def render(
+        self,
+        time: float | Fraction | None = None,
+        *,
+        frame: int | None = None,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        crop: Sequence[float] | None = None,
+        threads: int | None = None,
+    ) -> NDArray[np.uint8]:
+        """Render a moment to bytes.
+
+        Args:
+            time: s from the clip's beginning, between frames too.
+            frame: number of a frame, instead of time.
+            scale: output px for each canvas px, any positive number.
+            width: output width, px, instead of scale; the height follows unless given too.
+            height: output height, px, instead of scale.
+            crop: x, y, width, height of the window, canvas px.
+            threads: of the renderer; None uses all cores.
+
+        Returns:
+            [H, W, C] uint8.
+
+        Raises:
+            ConfigError: settings out of range or in contradiction.
+            BitstreamError: the segment is damaged.
+        """
+        segment, at, view = self._asked(time, frame, scale, width, height, crop)
+        s = segment.slice(at)
+        return render_bytes(
+            *(s.means, s.conics, s.colors),
+            view,
+            background=segment.background,
+            threads=threads,
+            cutoffs=s.cutoffs,
+        )
+
+    def render_float(
+        self,
+        time: float | Fraction | None = None,
+        *,
+        frame: int | None = None,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        crop: Sequence[float] | None = None,
+        threads: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Render a moment without rounding or clamping: [H, W, C] float32; arguments as of `render`."""
+        segment, at, view = self._asked(time, frame, scale, width, height, crop)
+        s = segment.slice(at)
+        planes = render(
+            *(s.means, s.conics, s.colors),
+            view,
+            background=segment.background,
+            threads=threads,
+            cutoffs=s.cutoffs,
+        )
+        return np.ascontiguousarray(planes.transpose(1, 2, 0))
+
+    def _asked(
+        self,
+        time: float | Fraction | None,
+        frame: int | None,
+        scale: float | None,
+        width: int | None,
+        height: int | None,
+        crop: Sequence[float] | None,
+    ) -> tuple[Segment, float, View]:
+        """Segment, time in it and view that a caller of `render` asks for."""
+        if (time is None) == (frame is None):
+            raise ConfigError("a clip is rendered at a time or a frame: give one of them")
+        view = View.asked(self.width, self.height, scale, width, height, crop)
+        index, at = self._place(self.time_of(frame) if frame is not None else time or 0)
+        while True:
+            try:
+                return self.segment(index), at, view
+            except BitstreamError as error:
+                self._lost(f"segment {self._indices[index]}: {error}")
+                if index == 0:
+                    raise
+                index -= 1
+                at = self._spans[index].count - 0.5
+
+    def frames(
+        self,
+        *,
+        fps: float | Fraction | None = None,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        crop: Sequence[float] | None = None,
+        threads: int | None = None,
+    ) -> Iterator[tuple[Fraction, NDArray[np.uint8]]]:
+        """Times in s and frames [H, W, C] uint8, one at a time.
+
+        Args:
+            fps: frames a second, at times of their own; those of the file when None.
+            scale: as of `render`, like all that follow.
+            width: px.
+            height: px.
+            crop: px.
+            threads: None uses all cores.
+
+        Raises:
+            ConfigError: settings out of range or in contradiction.
+            BitstreamError: a segment is damaged.
+        """
+        if fps is not None and not 0 < fps <= 1000:
+            raise ConfigError(f"fps is {float(fps):g}, expected above 0 and at most 1000")
+        rate = None if fps is None else Fraction(fps).limit_denominator(1001)
+        count = self.count if rate is None else max(int(self.duration * rate), 1)
+        for number in range(count):
+            time = self.time_of(number) if rate is None else number / rate
+            yield (
+                time,
+                self.render(time, scale=scale, width=width, height=height, crop=crop, threads=threads),
+            )
+
+    def info(self) -> dict[str, Any]:
+        """Size, rate, frames and segments for JSON."""
+        size = self._file.size
+        splats = [sum(self._file.head(i).tier_counts) for i in self._indices]
+        return {
+            "size": size,
+            "bpp": 8 * size / (self.width * self.height * self.count),
+            "width": self.width,
+            "height": self.height,
+            "channels": self.header.channels,
+            "frames": self.count,
+            "fps": float(self.fps),
+            "duration": float(self.duration),
+            "segments": len(self._spans),
+            "splats": sum(splats),
+            "quality": self.header.quality or None,
+            "step": self.header.step,
+            "chroma_step": self.header.chroma_step / 8,
+            "notes": list(self.notes),
+            "damaged": self.damaged,
+        }

@@ -1,0 +1,368 @@
+"""The .splat file of a clip: a header, what the frames' times are, and segments that decode alone.
+
+docs/FORMAT.md, section 9, is this file in words. Segments follow each other as they are encoded, so that a
+reader may begin before the file is complete; the index behind them only saves it from hopping over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d._backend import core
+from splat2d.codec.coder import Decoder, Encoder
+from splat2d.codec.container import (
+    CLIP,
+    INDEX,
+    MAGIC,
+    NOTE,
+    OPTIONAL,
+    SEGMENT,
+    VERSION,
+    Header,
+    Reader,
+    check_fields,
+    crc,
+    header_bytes,
+    notes_section,
+    read_counts,
+    read_header,
+    read_notes,
+    section,
+    splats_bytes,
+    step_of,
+    varint,
+)
+from splat2d.codec.courses import code_moving
+from splat2d.codec.splats import Layout
+from splat2d.errors import BitstreamError
+
+PATH_UNITS = 64
+"""Of the camera's path, to the px."""
+
+MAX_SEGMENTS = 1 << 20
+MAX_RATE = (1 << 31) - 1
+MAX_PATH = 1 << 20  # 1/64 px
+_HEAD = 16  # bytes that a section's type and length take at most, and more
+_HEAD_BYTES = 1 << 10  # that a segment takes before its splats, at most
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When frames are shown.
+
+    Args:
+        rate: frames a second; with `variable`, ticks a second.
+        variable: whether each segment tells how many ticks each of its frames lasts.
+    """
+
+    rate: Fraction
+    variable: bool = False
+
+
+@dataclass(frozen=True)
+class CodedSegment:
+    """Frames that decode alone.
+
+    Args:
+        first: number of the first frame.
+        path: [T, 2] 1/64 px by which each frame shows the world farther to the right and down, at most 0
+            and 0 in some frame on each axis.
+        ticks: how long each frame lasts; empty where all last alike.
+        step_code: of D.
+        background: one byte a channel.
+        tier_counts: splats in each tier.
+        splats: the range coder's bytes.
+    """
+
+    first: int
+    path: NDArray[np.int32]
+    ticks: tuple[int, ...]
+    step_code: int
+    background: tuple[int, ...]
+    tier_counts: tuple[int, ...]
+    splats: bytes
+
+    @property
+    def count(self) -> int:
+        """Number of frames."""
+        return len(self.path)
+
+    @property
+    def step(self) -> float:
+        """D, in [0, 1] units times px."""
+        return step_of(self.step_code)
+
+
+def world_of(header: Header, path: NDArray[np.int32]) -> tuple[int, int]:
+    """Width and height of what a path shows, px."""
+    span = -path.min(0)
+    right, down = (int(-(-v // PATH_UNITS)) for v in span)
+    return header.width + right, header.height + down
+
+
+def layout_of_segment(header: Header, segment: CodedSegment) -> Layout:
+    """What the splats' coder needs of a segment."""
+    size = world_of(header, segment.path)
+    return Layout(*size, header.channels, header.chroma_step, segment.step_code, segment.tier_counts)
+
+
+def code_segment(
+    header: Header,
+    first: int,
+    path: NDArray[np.int32],
+    ticks: Sequence[int],
+    step_code: int,
+    background: tuple[int, ...],
+    integers: NDArray[np.int32],
+    *,
+    threads: int = 1,
+    bits: dict[str, float] | None = None,
+) -> CodedSegment:
+    """Code a fitted segment.
+
+    Args:
+        header: of the file.
+        first: number of the first frame.
+        path: [T, 2].
+        ticks: [T], or none.
+        step_code: of D.
+        background: one byte a channel.
+        integers: [N, C + 9], in any order.
+        threads: of the native core.
+        bits: the code length of each attribute is added here.
+    """
+    plane = np.ascontiguousarray(integers[:, : header.channels + 5])
+    layout = Layout.of(plane, *world_of(header, path), header.chroma_step, step_code)
+    coder = Encoder()
+    code_moving(coder, layout, len(path), integers, threads=threads)
+    if bits is not None:
+        for name, length in coder.bits.items():
+            bits[name] = bits.get(name, 0.0) + length
+    return CodedSegment(
+        first, path, tuple(ticks), step_code, background, layout.tier_counts, coder.to_bytes()
+    )
+
+
+def decode_segment(
+    header: Header,
+    segment: CodedSegment,
+    *,
+    tiers: int | None = None,
+    threads: int = 1,
+    bits: dict[str, float] | None = None,
+) -> NDArray[np.int32]:
+    """The integers of a segment's splats, [N, C + 9].
+
+    Raises:
+        BitstreamError: damaged data.
+    """
+    coder = Decoder(segment.splats, count_bits=bits is not None)
+    layout = layout_of_segment(header, segment)
+    try:
+        out = code_moving(coder, layout, segment.count, None, tiers=tiers, threads=threads)
+    except ValueError as error:
+        raise BitstreamError(f"the coded splats are damaged: {error}") from error
+    if bits is not None:
+        for name, length in coder.bits.items():
+            bits[name] = bits.get(name, 0.0) + length
+    return out
+
+
+def clip_head(header: Header, timing: Timing) -> bytes:
+    """Everything before the first segment."""
+    payload = varint(timing.rate.numerator) + varint(timing.rate.denominator) + bytes([timing.variable])
+    return header_bytes(header) + section(CLIP, payload)
+
+
+def segment_section(segment: CodedSegment) -> bytes:
+    """A segment as a section."""
+    moving = bool(segment.path.any())
+    payload = varint(segment.first) + bytes([segment.count, moving])
+    if moving:
+        payload += b"".join(_signed(int(v)) for v in np.diff(segment.path, axis=0, prepend=0).ravel())
+    payload += b"".join(map(varint, segment.ticks))
+    payload += varint(segment.step_code) + bytes(segment.background)
+    return section(SEGMENT, payload + splats_bytes(segment.tier_counts, segment.splats))
+
+
+def clip_tail(sizes: Sequence[int], notes: tuple[str, ...]) -> bytes:
+    """Everything behind the last segment: notes, and the index, which is the segments' sizes in bytes."""
+    return notes_section(notes) + section(INDEX, varint(len(sizes)) + b"".join(map(varint, sizes)))
+
+
+def _signed(value: int) -> bytes:
+    return varint(2 * value if value >= 0 else -2 * value - 1)
+
+
+def _unsigned(value: int) -> int:
+    return value // 2 if value % 2 == 0 else -(value + 1) // 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a segment's section lies in a file: its first byte and length, bytes."""
+
+    at: int
+    size: int
+
+
+class ClipFile:
+    """Reads a clip from a file piece by piece; segments are read when they are asked for.
+
+    Args:
+        file: open for reading and seeking, at its beginning.
+
+    Raises:
+        BitstreamError: no clip, or damaged before its first segment.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        head = Reader(file.read(1 << 12))
+        self.header = read_header(head)
+        self.timing: Timing | None = None
+        self.places: list[Place] = []
+        self.notes: tuple[str, ...] = ()
+        self.whole = True  # whether the file ends where a section does
+        at = head.at
+        while (found := self._section(at)) is not None:
+            kind, start, end = found
+            if kind == CLIP and self.timing is None:
+                self.timing = _timing(Reader(self._payload(at, start, end, "the clip's times")))
+            elif self.timing is None:
+                raise BitstreamError("this is a picture, not a clip")
+            elif kind == SEGMENT:
+                self.places.append(Place(at, end - at))
+                if len(self.places) > MAX_SEGMENTS:
+                    raise BitstreamError(f"more than {MAX_SEGMENTS} segments")
+            elif kind == NOTE:
+                self.notes = read_notes(self._payload(at, start, end, "the notes"))
+            elif not kind & OPTIONAL:
+                raise BitstreamError(
+                    f"unknown mandatory section 0x{kind:02x}: a newer version of splat2d is needed"
+                )
+            at = end
+        if self.timing is None:
+            raise BitstreamError("truncated: no section of a clip's times")
+
+    def _section(self, at: int) -> tuple[int, int, int] | None:
+        """Type of the section at an offset, where its payload begins, and its end; None behind the last."""
+        self._file.seek(at)
+        head = self._file.read(_HEAD)
+        if not head:
+            return None
+        try:
+            r = Reader(head)
+            kind = r.take(1, "a section's type")[0]
+            length = r.varint("a section's length", 1 << 31)
+        except BitstreamError:
+            self.whole = False
+            return None
+        end = at + r.at + length + 4
+        self._file.seek(0, 2)
+        if end > self._file.tell():
+            self.whole = False
+            return None
+        return kind, at + r.at, end
+
+    def _payload(self, at: int, start: int, end: int, what: str) -> bytes:
+        """A section's payload, its checksum checked."""
+        self._file.seek(at)
+        data = self._file.read(end - at)
+        if crc(data[:-4]) != data[-4:]:
+            raise BitstreamError(f"the checksum of {what} does not match: the file is damaged")
+        return data[start - at : -4]
+
+    def segment(self, index: int) -> CodedSegment:
+        """A segment.
+
+        Raises:
+            BitstreamError: it is damaged.
+        """
+        place = self.places[index]
+        found = self._section(place.at)
+        if found is None:
+            raise BitstreamError(f"truncated in segment {index}")
+        return self._parsed(Reader(self._payload(place.at, *found[1:], f"segment {index}")), index)
+
+    def head(self, index: int) -> CodedSegment:
+        """A segment without its splats' bytes, not checked for damage.
+
+        Raises:
+            BitstreamError: it makes no sense.
+        """
+        place = self.places[index]
+        self._file.seek(place.at)
+        data = self._file.read(min(place.size, _HEAD_BYTES))
+        r = Reader(data)
+        r.take(1, "a section's type")
+        r.varint("a section's length", 1 << 31)
+        return self._parsed(r, index, place.size)
+
+    @property
+    def size(self) -> int:
+        """Of the file, bytes."""
+        return self._file.seek(0, 2)
+
+    def _parsed(self, r: Reader, index: int, size: int | None = None) -> CodedSegment:
+        what = f"segment {index}"
+        first = r.varint("a segment's first frame", MAX_RATE)
+        count, moving = r.take(2, what)
+        if not 1 <= count <= core().MAX_FRAMES or moving > 1:
+            raise BitstreamError(f"{what} has {count} frames, expected 1 to {core().MAX_FRAMES}")
+        path = np.zeros((count, 2), np.int32)
+        if moving:
+            steps = [_unsigned(r.varint("a path", 4 * MAX_PATH)) for _ in range(2 * count)]
+            path = np.cumsum(np.array(steps, np.int64).reshape(-1, 2), axis=0)
+            if (path > 0).any() or (path < -MAX_PATH).any() or path.max(0).any():
+                raise BitstreamError(f"the path of {what} is out of range")
+            path = path.astype(np.int32)
+        ticks = ()
+        if self.timing is not None and self.timing.variable:
+            ticks = tuple(r.varint("a frame's duration", MAX_RATE) for _ in range(count))
+        step_code = r.varint("the step", 2047)
+        background = tuple(r.take(self.header.channels, "the background"))
+        h = self.header
+        check_fields(Header(*world_of(h, path), h.channels, step_code, h.chroma_step, 0, background))
+        return CodedSegment(first, path, ticks, step_code, background, *read_counts(r, core().TIERS, size))
+
+
+def _timing(r: Reader) -> Timing:
+    numerator, denominator = (r.varint("the frame rate", MAX_RATE) for _ in range(2))
+    variable = r.take(1, "the clip's times")[0]
+    if not numerator or not denominator or variable > 1:
+        raise BitstreamError(f"the frame rate is {numerator}/{denominator}: a newer version may be needed")
+    return Timing(Fraction(numerator, denominator), bool(variable))
+
+
+def is_clip(data: bytes) -> bool:
+    """Whether the beginning of a file, some dozens of bytes, is that of a clip."""
+    try:
+        r = Reader(data)
+        read_header(r)
+        return data[r.at] == CLIP
+    except (BitstreamError, IndexError):
+        return False
+
+
+__all__ = [
+    "MAGIC",
+    "PATH_UNITS",
+    "VERSION",
+    "ClipFile",
+    "CodedSegment",
+    "Timing",
+    "clip_head",
+    "clip_tail",
+    "code_segment",
+    "decode_segment",
+    "is_clip",
+    "segment_section",
+    "world_of",
+]

@@ -1,0 +1,149 @@
+"""The camera's path: one translation a frame, so that what stands still in the world costs no velocity.
+
+Pairs of frames one, three and six apart are registered by robust least squares (Lucas and Kanade 1981, with
+the weights of Geman and McClure 1985, so that the larger of background and objects wins); the path is that
+which fits all pairs best.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+GAPS = (1, 3, 6)  # frames
+SEARCH = 6  # px of the coarsest level, each way
+LEVELS = 3  # of the pyramid that a pair is registered on, the first being half of the frame
+LEAST_SIDE = 24  # px of a level
+ITERATIONS = 5
+SCALE = 0.06  # of the residual beyond which a pixel counts less
+UNITS = 64  # of a file's path, to the px
+MAX_SPAN = 0.75  # of a frame's side that a path may reach over
+
+
+def camera_path(frames: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """The path of the camera.
+
+    Args:
+        frames: [T, H, W, C].
+
+    Returns:
+        [T, 2] x and y in 1/64 px by which a frame shows the world farther to the right and down, at most 0,
+        and 0 in some frame on each axis. All 0 where no path explains the frames better than none.
+    """
+    count, height, width = frames.shape[:3]
+    still = np.zeros((count, 2), np.int32)
+    if count < 2 or min(height, width) < 2 * LEAST_SIDE:
+        return still
+    pyramids = [pyramid(frame.mean(2, dtype=np.float32) / 255) for frame in frames]
+    rows, targets = [], []
+    steps = np.zeros((count, 2))  # from frame to frame
+    for gap in GAPS:
+        for t in range(count - gap):
+            guess = steps[t : t + gap].sum(0) if gap > 1 else None
+            d = register(pyramids[t], pyramids[t + gap], guess)
+            if gap == 1:
+                steps[t] = d
+            row = np.zeros(count)
+            row[t], row[t + gap] = -1, 1
+            rows.append(row)
+            targets.append(d)
+    rows.append(np.ones(count))
+    targets.append(np.zeros(2))
+    path = np.linalg.lstsq(np.array(rows), np.array(targets), rcond=None)[0]
+    path = np.rint((path - path.max(0)) * UNITS).astype(np.int32)
+    span = -path.min(0) / UNITS
+    if (span > MAX_SPAN * np.array([width, height])).any() or not helps(pyramids, path / UNITS):
+        return still
+    return path
+
+
+def pyramid(grey: Floats) -> list[Floats]:
+    """Means of 2 x 2 px, once and again."""
+    levels = []
+    for _ in range(LEVELS):
+        if levels and min(grey.shape) // 2 < LEAST_SIDE:
+            break
+        h, w = grey.shape[0] // 2 * 2, grey.shape[1] // 2 * 2
+        grey = grey[:h, :w].reshape(h // 2, 2, w // 2, 2).mean((1, 3), dtype=np.float32)
+        levels.append(grey)
+    return levels
+
+
+def register(a: list[Floats], b: list[Floats], guess: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Where what `a` shows went in `b`: x and y in px of the frame."""
+    coarsest = len(a) - 1
+    d = searched(a[coarsest], b[coarsest]) if guess is None else guess / 2 ** (coarsest + 1)
+    for level in range(coarsest, -1, -1):
+        d = refined(a[level], b[level], d)
+        d = d * 2
+    return d
+
+
+def searched(a: Floats, b: Floats) -> NDArray[np.float64]:
+    """The whole px between -SEARCH and SEARCH of the least absolute difference."""
+    m = min(SEARCH, (min(a.shape) - 8) // 2)
+    h, w = a.shape
+    middle = a[m : h - m, m : w - m]
+    costs = [
+        (float(np.abs(b[m + y : h - m + y, m + x : w - m + x] - middle).mean()), x, y)
+        for y in range(-m, m + 1)
+        for x in range(-m, m + 1)
+    ]
+    _, x, y = min(costs)
+    return np.array([x, y], np.float64)
+
+
+def shifted(b: Floats, d: NDArray[np.float64], margin: int) -> Floats:
+    """The picture b at (x + d) for all pixels of b but a margin, bilinear."""
+    h, w = b.shape
+    x0, y0 = np.floor(d).astype(int)
+    fx, fy = np.float32(d[0] - x0), np.float32(d[1] - y0)
+
+    def at(dy: int, dx: int) -> Floats:
+        y, x = margin + y0 + dy, margin + x0 + dx
+        return b[y : y + h - 2 * margin, x : x + w - 2 * margin]
+
+    top = (1 - fx) * at(0, 0) + fx * at(0, 1)
+    return (1 - fy) * top + fy * ((1 - fx) * at(1, 0) + fx * at(1, 1))
+
+
+def refined(a: Floats, b: Floats, d: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gauss-Newton steps of a robust difference from a first guess; the guess where they lead too far."""
+    first = d
+    for _ in range(ITERATIONS):
+        margin = int(np.abs(d).max()) + 3
+        if 2 * margin + 8 > min(a.shape):
+            return first
+        moved = shifted(b, d, margin)
+        h, w = a.shape
+        error = a[margin : h - margin, margin : w - margin] - moved
+        gy, gx = np.gradient(moved)
+        weight = 1 / (1 + (error / SCALE) ** 2) ** 2
+        wx, wy = weight * gx, weight * gy
+        xy = float((wx * gy).sum())
+        normal = np.array([[float((wx * gx).sum()), xy], [xy, float((wy * gy).sum())]])
+        if np.linalg.det(normal) < 1e-6:
+            return first
+        step = np.linalg.solve(normal, [float((wx * error).sum()), float((wy * error).sum())])
+        d = d + np.clip(step, -2, 2)
+        if np.abs(step).max() < 0.01:
+            break
+    return d if np.abs(d - first).max() <= SEARCH else first
+
+
+def helps(pyramids: list[list[Floats]], path: NDArray[np.float64]) -> bool:
+    """Whether frames are more alike along a path than where they stand."""
+    along = still = 0.0
+    for t in range(len(pyramids) - 1):
+        a, b = pyramids[t][0], pyramids[t + 1][0]
+        d = (path[t + 1] - path[t]) / 2
+        margin = int(np.abs(d).max()) + 3
+        if 2 * margin + 8 > min(a.shape):
+            return False
+        h, w = a.shape
+        middle = a[margin : h - margin, margin : w - margin]
+        along += float(np.abs(shifted(b, d, margin) - middle).mean())
+        still += float(np.abs(b[margin : h - margin, margin : w - margin] - middle).mean())
+    return along < 0.98 * still

@@ -1,0 +1,139 @@
+"""From a segment's frames to integers: the rounds of a picture's fit in space and time, then refinement.
+
+Source: the project's design notes, section 6. The loops are native: cpp/clip_fitter.hpp, cpp/clip_refine.hpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d._backend import core
+from splat2d.codec.clips import PATH_UNITS
+from splat2d.fit.camera import camera_path
+from splat2d.fit.config import ClipConfig
+from splat2d.fit.fitter import SEED_BITS, background_floats, background_of, psnr_of
+from splat2d.fit.rates import moving_tables, rate_tables
+from splat2d.render import CUTOFF
+
+OnFraction = Callable[[float], None]
+
+
+class SegmentFit:
+    """The frames of a segment being fitted.
+
+    Args:
+        frames: [T, H, W, C] uint8.
+        config: effort.
+        step: D.
+        threads: of the native core; the result does not depend on it.
+        seed: of the refinement's order.
+        on_progress: called with the part of the work that is done, 0 to 1.
+
+    Attributes:
+        path: [T, 2] the camera's path, 1/64 px.
+        background: base colour in bytes, one a channel.
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[np.uint8],
+        config: ClipConfig,
+        step: float,
+        *,
+        threads: int = 1,
+        seed: int = 0,
+        on_progress: OnFraction | None = None,
+    ) -> None:
+        self.config, self.step, self.seed = config, step, seed
+        self.path = camera_path(frames)
+        pixels = planar(frames)
+        self.shape = pixels.shape
+        self.background = background_of(pixels.mean(0))
+        self._on_progress = on_progress
+        self._done = 0.0
+        self._all = config.rounds * (config.steps + 4) + config.final_steps + 8 * config.sweeps
+        shifts = (self.path / PATH_UNITS).astype(np.float32)
+        width, height = (int(v) for v in np.ceil(np.array(pixels.shape[:1:-1]) - shifts.min(0)))
+        self._fitter = core().ClipFitter(
+            pixels,
+            shifts,
+            width,
+            height,
+            background_floats(self.background),
+            step,
+            self.lmbda,
+            config.chroma_step,
+            config.fit_cutoff,
+            config.memory,
+            threads,
+        )
+        del pixels
+        self._optimise()
+
+    @property
+    def lmbda(self) -> float:
+        """SSE that one bit is worth."""
+        return self.config.lagrangian * self.step**2
+
+    @property
+    def psnr(self) -> float:
+        """Of the unrounded fit, dB."""
+        return psnr_of(self._fitter.sse, int(np.prod(self.shape)))
+
+    def _optimise(self) -> None:
+        config, fitter = self.config, self._fitter
+        for number in range(config.rounds):
+            if number:
+                fitter.prune(config.prune_factor)
+                fitter.refresh()
+            fitter.seed(
+                config.seed_threshold * SEED_BITS * self.lmbda, config.seed_energy, list(config.durations)
+            )
+            fitter.refresh()
+            self._report(4)
+            self._steps(config.steps)
+        parts = 3
+        for part in range(parts):
+            fitter.prune(config.prune_factor)
+            fitter.refresh()
+            self._steps((config.final_steps + part) // parts)
+
+    def _steps(self, count: int) -> None:
+        for _ in range(count):
+            self._fitter.step()
+            self._report(1)
+
+    def _report(self, work: float) -> None:
+        self._done += work
+        if self._on_progress is not None:
+            self._on_progress(min(self._done / self._all, 1.0))
+
+    def refined(self) -> NDArray[np.int32]:
+        """The integers of the present state after exact refinement, [N, C + 9]."""
+        config = self.config
+        count, channels, height, width = self.shape
+        refiner = core().ClipRefiner(
+            self._fitter.quantize(), self._fitter, self.step, round(8 * config.chroma_step), CUTOFF
+        )
+        for sweep in range(config.sweeps):
+            q, classes = refiner.integers(), refiner.classes()
+            tables = (
+                *rate_tables(q, classes, channels, height * width),
+                *moving_tables(q, classes, channels, count),
+            )
+            refiner.sweep(self.lmbda, *tables, self.seed * 1000 + sweep, config.patience)
+            refiner.render()
+            self._report(8)
+        q = refiner.integers()
+        return np.ascontiguousarray(q[q[:, :channels].any(1)])
+
+
+def planar(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[T, H, W, C] bytes as [T, C, H, W] float32 in [0, 1]."""
+    out = np.empty((len(frames), frames.shape[3], *frames.shape[1:3]), np.float32)
+    for to, frame in zip(out, frames, strict=True):
+        np.multiply(frame.transpose(2, 0, 1), np.float32(1 / 255), out=to)
+    return out

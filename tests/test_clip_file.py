@@ -1,0 +1,202 @@
+"""The file of a clip: what is written is read, at any time, and damage is said."""
+
+import io
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import splat2d
+from splat2d._backend import core
+from splat2d.clip import Clip
+from splat2d.codec.adaptive import AdaptiveTable
+from splat2d.codec.clips import ClipFile, code_segment, decode_segment, is_clip
+from splat2d.codec.coder import Counter, Decoder, Encoder
+from splat2d.errors import BitstreamError, ConfigError, ShapeError
+from splat2d.fit.config import ClipConfig
+from splat2d.fit.encode_clip import encode_frames, header_of, shots
+from tests.scenes_in_time import moving_scene
+
+QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2, frames=8)
+
+
+def encoded(frames, fps=Fraction(25), **options):
+    file = io.BytesIO()
+    encode_frames(iter(frames), fps, file, config=QUICK, quality=60, threads=1, **options)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return moving_scene(20, pan=(1.0, 0.25))
+
+
+@pytest.fixture(scope="module")
+def data(frames):
+    return encoded(frames)
+
+
+def psnr(a, b):
+    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
+
+
+def test_decoded_frames_are_like_the_given(frames, data):
+    clip = Clip.from_bytes(data)
+    assert (clip.count, clip.width, clip.height, clip.fps) == (20, 96, 64, 25)
+    assert clip.duration == Fraction(20, 25)
+    shown = np.stack(list(clip))
+    assert shown.shape == frames.shape
+    assert psnr(shown, frames) > 33
+    assert min(psnr(a, b) for a, b in zip(shown, frames, strict=True)) > 30
+    assert len(data) < frames.nbytes / 60
+    assert clip.info()["segments"] == 3
+
+
+def test_same_bytes_for_any_number_of_threads(frames, data):
+    file = io.BytesIO()
+    encode_frames(iter(frames), Fraction(25), file, config=QUICK, quality=60, threads=2)
+    assert file.getvalue() == data
+
+
+def test_times_between_frames(frames, data):
+    clip = Clip.from_bytes(data)
+    np.testing.assert_array_equal(clip.render(frame=3), clip.render(Fraction(3, 25)))
+    between = clip.render(3.5 / 25).astype(float)
+    # Half-way between two frames of a pan lies half the pan, not a blend of both.
+    y, x = np.mgrid[8:56, 24:80]
+    moved = frames[3].astype(float)[y, x - 1]  # by 1 px is too far, by 0 too near
+    assert np.abs(between[y, x] - moved).mean() < np.abs(frames[6][y, x].astype(float) - moved).mean()
+    assert len(list(clip.frames(fps=50))) == 40
+    half = clip.render(0.1, scale=0.5)
+    assert half.shape == (32, 48, 3)
+    crop = clip.render(frame=2, crop=(10, 20, 30, 25))
+    np.testing.assert_array_equal(crop, clip.render(frame=2)[20:45, 10:40])
+
+
+@pytest.mark.parametrize("time", [-0.01, 0.81])
+def test_time_outside_is_refused(data, time):
+    with pytest.raises(ConfigError, match=r"expected 0 to 0\.8"):
+        Clip.from_bytes(data).render(time)
+
+
+def test_frame_or_time(data):
+    clip = Clip.from_bytes(data)
+    with pytest.raises(ConfigError, match="one of them"):
+        clip.render()
+    with pytest.raises(ConfigError, match="expected 0 to 19"):
+        clip.render(frame=20)
+
+
+def test_tiers_give_a_coarser_clip(frames, data):
+    coarse = Clip.from_bytes(data, tiers=3).render(frame=4)
+    whole = Clip.from_bytes(data).render(frame=4)
+    assert 15 < psnr(coarse, frames[4]) < psnr(whole, frames[4])
+
+
+def test_a_damaged_segment_leaves_the_others(frames, data):
+    place = ClipFile(io.BytesIO(data)).places[1]
+    damaged = bytearray(data)
+    damaged[place.at + place.size // 2] ^= 1
+    clip = Clip.from_bytes(bytes(damaged))
+    clip.render(frame=0)
+    with pytest.raises(BitstreamError, match="segment 1"):
+        clip.render(frame=9)
+    clip = Clip.from_bytes(bytes(damaged), skip_damaged=True)
+    shown = np.stack(list(clip))
+    np.testing.assert_array_equal(shown[:8], np.stack(list(Clip.from_bytes(data)))[:8])
+    np.testing.assert_array_equal(shown[8], shown[15])  # the last good frame
+    assert psnr(shown[16:], frames[16:]) > 30
+    assert "segment 1" in clip.damaged[0]
+
+
+@pytest.mark.parametrize("part", [0.5, 0.7, 0.9])
+def test_a_truncated_file(data, part):
+    cut = data[: int(part * len(data))]
+    with pytest.raises(BitstreamError, match="truncated"):
+        Clip.from_bytes(cut)
+    clip = Clip.from_bytes(cut, skip_damaged=True)
+    assert clip.count < 20
+    assert clip.damaged
+    clip.render(frame=0)
+
+
+def test_every_flipped_byte_is_found(data):
+    for at in range(len(data)):
+        damaged = bytearray(data)
+        damaged[at] ^= 0x55
+        try:
+            clip = Clip.from_bytes(bytes(damaged))
+            for segment in range(len(clip._spans)):
+                clip._file.segment(segment)
+        except (BitstreamError, ConfigError):
+            continue
+        index = ClipFile(io.BytesIO(data)).places[-1]
+        assert at >= index.at + index.size  # only the optional index may be damaged unseen
+
+
+def test_pictures_and_clips_are_told_apart(data):
+    picture = splat2d.encode(moving_scene(1)[0], preset="fast", quality=30)
+    assert is_clip(data[:64])
+    assert not is_clip(picture[:64])
+    assert not is_clip(b"")
+    with pytest.raises(BitstreamError, match="a picture, not a clip"):
+        Clip.from_bytes(picture)
+
+
+def test_segments_end_at_cuts():
+    first, second = moving_scene(11, seed=1), 255 - moving_scene(10, seed=2)
+    found = list(shots(iter([*first, *second]), 32))
+    assert [(s.first, len(s.frames)) for s in found] == [(0, 11), (11, 10)]
+    assert [len(s.frames) for s in shots(iter(first), 4)] == [4, 4, 3]
+
+
+def test_frames_of_changing_size():
+    frames = [*moving_scene(3), *moving_scene(2, width=90)]
+    with pytest.raises(ShapeError, match="frame 3 has 90 x 64 px, the first 96 x 64"):
+        encoded(frames)
+    with pytest.raises(ShapeError, match="no frames"):
+        encoded([])
+
+
+def random_integers(rng, count, header, frames):
+    """Integers of splats that a file may hold."""
+    out = []
+    while len(out) < count:
+        q = np.zeros((1, 12), np.int32)
+        q[0, :3] = rng.integers(-40, 40, 3) // rng.integers(1, 30)
+        q[0, 3:6] = rng.integers(-3, 12), rng.integers(0, 4), 0
+        q[0, 6:8] = rng.integers(0, 200, 2)
+        q[0, 8:] = rng.integers(-3, 12), rng.integers(-20, 20), *rng.integers(-60, 60, 2)
+        if q[0, :3].any() and core().moving_in_range(q, header.width, header.height, frames)[0]:
+            classes = core().energy_classes(np.ascontiguousarray(q[:, :3]), 10)
+            counts = core().angle_counts(classes, np.ascontiguousarray(q[:, 4]))
+            q[0, 5] = rng.integers(0, counts[0])
+            if core().moving_in_range(q, header.width, header.height, frames)[0]:
+                out.append(q)
+    return np.concatenate(out)
+
+
+@pytest.mark.parametrize("frames", [1, 7, 64])
+def test_any_integers_survive(frames):
+    rng = np.random.default_rng(frames)
+    header = header_of(300, 200, 3, 60, QUICK)
+    path = np.zeros((frames, 2), np.int32)
+    path[0] = [-640, -100] if frames > 1 else 0
+    integers = random_integers(rng, 300, header, frames)
+    coded = code_segment(header, 0, path, (), header.step_code, (1, 2, 3), integers)
+    back = decode_segment(header, coded)
+    assert sorted(map(tuple, back)) == sorted(map(tuple, integers))
+
+
+def test_adaptive_tables_learn():
+    rng = np.random.default_rng(0)
+    contexts = rng.integers(0, 3, 5000)
+    values = np.where(rng.random(5000) < 0.9, contexts, rng.integers(0, 8, 5000)).astype(np.int64)
+    counter = Counter()
+    AdaptiveTable("x", 3, np.ones(8, np.int64)).code(counter, contexts, values)
+    ideal = 0.9125 * np.log2(1 / 0.9125) + 7 * 0.0125 * np.log2(1 / 0.0125)
+    assert 0.97 * ideal < counter.bits["x"] / 5000 < 1.1 * ideal
+    coder = Encoder()
+    AdaptiveTable("x", 3, np.ones(8, np.int64)).code(coder, contexts, values)
+    read = AdaptiveTable("x", 3, np.ones(8, np.int64)).code(Decoder(coder.to_bytes()), contexts, None)
+    np.testing.assert_array_equal(read, values)

@@ -1,0 +1,101 @@
+"""Fitting clips: the gradient against differences, still and moving pictures, and what refinement keeps."""
+
+import numpy as np
+import pytest
+
+from splat2d._backend import core
+from splat2d.fit.camera import camera_path
+from splat2d.fit.clip import SegmentFit, planar
+from splat2d.fit.config import ClipConfig
+from tests.scenes_in_time import moving_scene
+
+QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2)
+
+
+def random_state(rng, count, width, height, frames):
+    means = np.stack([rng.uniform(8, s - 8, count) for s in (width, height)], 1)
+    means = np.column_stack([means, rng.uniform(0.5, frames - 0.5, count)])
+    factors = np.diag([3.0, 4.0, 1.5]) @ (np.eye(3) + 0.25 * rng.standard_normal((count, 3, 3)))
+    return means, factors, 2 * rng.standard_normal((count, 3))
+
+
+def exponential(e):
+    return np.eye(3) + e + e @ e / 2 + e @ e @ e / 6
+
+
+@pytest.mark.parametrize("lmbda", [1e-9, 0.5])
+def test_natural_gradient_is_that_of_the_objective(lmbda):
+    rng = np.random.default_rng(0)
+    frames, width, height, count = 6, 56, 40, 10
+    pixels = rng.random((frames, 3, height, width)).astype(np.float32)
+    shifts = np.zeros((frames, 2), np.float32)
+    shifts[:, 0] = -0.7 * np.arange(frames)
+    background = np.full(3, 0.5, np.float32)
+
+    def fitter(means, factors, k):
+        # A cut-off so large that no step of the differences crosses it.
+        f = core().ClipFitter(pixels, shifts, width + 4, height, background, 0.3, lmbda, cutoff=40.0)
+        arrays = (means, factors.reshape(-1, 9), k)
+        f.insert(*(np.ascontiguousarray(a, np.float32) for a in arrays))
+        return f
+
+    means, factors, k = random_state(rng, count, width, height, frames)
+    gradient = fitter(means, factors, k).natural_gradient()
+    amplitude = np.sqrt((k**2).sum(1) + 0.04)[:, None]
+    # Colours only where the rate's corner at 0 is rounded alike, that is without the rate.
+    for columns in [range(3)] * (lmbda < 0.1) + [range(3, 5), range(5, 6), range(6, 9), range(9, 12)]:
+        z = np.zeros((count, 12))
+        z[:, columns] = rng.standard_normal((count, len(columns)))
+
+        def moved(t, z=z):
+            u = t * z[:, 3:6] * np.sqrt(2) / amplitude
+            d, o = t * z[:, 6:9] * 2 * np.sqrt(2) / amplitude, t * z[:, 9:12] * 2 / amplitude
+            rows = ((d[:, 0], o[:, 0], o[:, 1]), (o[:, 0], d[:, 1], o[:, 2]), (o[:, 1], o[:, 2], d[:, 2]))
+            e = np.stack([np.stack(row, 1) for row in rows], 1)
+            grown = np.stack([f @ exponential(m / 2) for f, m in zip(factors, e, strict=True)])
+            return fitter(means + np.einsum("nij,nj->ni", factors, u), grown, k + t * z[:, :3]).value()
+
+        step = 3e-3
+        difference = (moved(step) - moved(-step)) / (2 * step)
+        assert (gradient * z).sum() == pytest.approx(difference, rel=0.04, abs=0.05)
+
+
+def test_still_picture_costs_hardly_more_than_one_frame():
+    frames = np.repeat(moving_scene(1), 12, axis=0)
+    one, many = (SegmentFit(part, QUICK, 0.5).refined() for part in (frames[:1], frames))
+    assert not many[:, -2:].any()  # nothing moves
+    assert len(many) < 5 * len(one)
+
+
+def test_pan_is_the_camera_s():
+    frames = moving_scene(10, pan=(1.5, -0.5))
+    path = camera_path(frames) / 64
+    steps = np.diff(path, axis=0)
+    assert np.abs(steps - [1.5, -0.5]).max() < 0.1
+    assert path.max() == 0
+    still = camera_path(np.repeat(frames[:1], 5, axis=0))
+    assert not still.any()
+
+
+def test_fit_does_not_depend_on_threads():
+    frames = moving_scene(6, pan=(1.0, 0.0))
+    one, two = (SegmentFit(frames, QUICK, 0.5, threads=n).refined() for n in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_refinement_lowers_the_objective():
+    frames = moving_scene(6)
+    fit = SegmentFit(frames, ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=0), 0.5)
+    rough = fit.refined()
+    fit.config = QUICK
+    fine = fit.refined()
+
+    def sse(integers):
+        return core().ClipRefiner(integers, fit._fitter, fit.step).render()
+
+    assert sse(fine) < 0.9 * sse(rough)
+
+
+def test_planar_is_exact():
+    frames = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
+    np.testing.assert_allclose(planar(frames), frames.transpose(0, 3, 1, 2) / 255, atol=1e-7)
