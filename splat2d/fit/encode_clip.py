@@ -30,7 +30,7 @@ COARSER = 1.4
 
 MAX_SAMPLES = 110_000_000  # of a segment: its pictures take 8 bytes a sample
 LEAST_FRAMES = 8  # of a segment that ends before a cut, if there are as many
-CUT = 0.09  # mean difference between frames, in [0, 1], that may be a cut
+CUT = 0.05  # mean difference between frames, in [0, 1], that may be a cut
 CUT_RATIO = 3.0  # and over the mean of those before
 
 
