@@ -55,7 +55,7 @@ class ContainerReader(ClipReader):
         self, path: str | os.PathLike[str], fps: Fraction | None = None, matrix: Matrix | None = None
     ) -> None:
         self._path = path
-        self._matrix = matrix
+        self._matrix: Matrix | None = matrix
         self._retimed = fps is not None
         name = shown(path)
         with open_input(path, error=InputClipError) as file:
@@ -75,10 +75,10 @@ class ContainerReader(ClipReader):
         self._stored = (first.width, first.height)
         self._size = (max(round(first.width * aspect), 1), first.height)
         self._turn = _turn(first)
-        size = self._size[::-1] if self._turn[0] else self._size
+        width, height = self._size
         super().__init__(
             name,
-            size,
+            (height, width) if self._turn[0] else (width, height),
             fps or own,
             count=count,
             duration=Fraction(seconds, 1_000_000) if seconds else None,
@@ -96,25 +96,14 @@ class ContainerReader(ClipReader):
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order."""
         convert, kind = None, None
-        step = 1 / self.fps
-        origin: Fraction | None = None
-        time = -step
         index = -1
         with self._opened() as (container, stream):
+            clock = _Clock(self.fps, stream.time_base if not self._retimed else None)
             for index, frame in enumerate(self._decoded(container, stream)):
                 self._check_size((frame.width, frame.height), index, self._stored)
-                stamp = None if frame.pts is None or self._retimed else frame.pts * frame.time_base
-                if stamp is not None and origin is None:
-                    origin = stamp - index * step
-                if stamp is not None and origin is not None and stamp - origin > time:
-                    stamp -= origin
-                    # Matroska rounds to milliseconds; a time a tick away from the constant rate's is meant so.
-                    even = round(stamp * self.fps) * step
-                    time = even if abs(even - stamp) <= frame.time_base and even > time else stamp
-                else:
-                    time += step
-                    if not self._retimed:
-                        self._warn("timestamps are missing or do not rise; the average rate stands in")
+                time = clock.next(frame.pts)
+                if clock.repaired and not self._retimed:
+                    self._warn("timestamps are missing or do not rise; the average rate stands in")
                 if index < start:
                     continue
                 found = (frame.format.name, frame.colorspace, frame.color_range)
@@ -185,11 +174,11 @@ class ContainerReader(ClipReader):
 
     def _converter(self, frame: VideoFrame) -> ToRgb:
         """Return what converts frames tagged like this one."""
-        if frame.format.is_rgb or len(frame.format.components) < 3:
-            matrix, full = None, None
-        else:
-            matrix = self._matrix or _MATRICES.get(int(frame.colorspace))
-            matrix = matrix or guess_matrix(frame.width, frame.height)
+        matrix: Matrix | None = None
+        full: bool | None = None
+        if not frame.format.is_rgb and len(frame.format.components) >= 3:  # neither RGB nor grey
+            guess = guess_matrix(frame.width, frame.height)
+            matrix = self._matrix or _MATRICES.get(frame.colorspace, guess)
             # The formats with a j are of full range whether tagged or not.
             full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
         try:
@@ -199,7 +188,7 @@ class ContainerReader(ClipReader):
 
     def _judge(self, frame: VideoFrame) -> None:
         """Refuse what cannot be converted, and warn of what is not."""
-        space = int(frame.colorspace)
+        space = frame.colorspace
         if space in _OTHER_MATRICES and not frame.format.is_rgb and not self._matrix:
             found = _OTHER_MATRICES[space]
             raise InputClipError(f"{self.name}: its colour matrix {found} cannot be read; make it BT.709")
@@ -209,6 +198,41 @@ class ContainerReader(ClipReader):
             self._warn(f"this clip is HDR ({curve}) and is read without tone mapping: it will look flat")
         if frame.interlaced_frame:
             self._warn("this clip is interlaced; its fields are kept as they are")
+
+
+class _Clock:
+    """Times of frames, rising from 0.
+
+    Args:
+        fps: what stands in where there are no times.
+        tick: seconds of a timestamp's unit; None to go by fps alone.
+    """
+
+    def __init__(self, fps: Fraction, tick: Fraction | None) -> None:
+        self._fps, self._tick = fps, tick
+        self._origin: Fraction | None = None
+        self._time = -1 / fps
+        self.repaired = False
+
+    def next(self, stamp: int | None) -> Fraction:
+        """Return the time of the next frame, seconds."""
+        following = self._time + 1 / self._fps
+        if stamp is None or self._tick is None:
+            self.repaired = True
+            self._time = following
+            return following
+        if self._origin is None:
+            self._origin = stamp * self._tick - following
+        time = stamp * self._tick - self._origin
+        # Matroska rounds to milliseconds: where the rate is constant, a time off by a tick is meant to be on.
+        even = round(time * self._fps) / self._fps
+        if abs(even - time) <= self._tick and even > self._time:
+            time = even
+        if time <= self._time:
+            self.repaired = True
+            time = following
+        self._time = time
+        return time
 
 
 def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:

@@ -76,7 +76,7 @@ class ToRgb:
     def __call__(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], bool]:
         """Return the pixels [H, W, 3] on white, and whether any was transparent."""
         self._graph.vpush(frame)
-        pixels = self._graph.vpull().to_ndarray()
+        pixels: Any = self._graph.vpull().to_ndarray()
         if not self.has_alpha:
             return pixels, False
         alpha = pixels[..., 3:].astype(np.uint16)

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,11 +71,12 @@ class AnimationReader(ClipReader):
     def __init__(self, path: str | os.PathLike[str], fps: Fraction | None = None) -> None:
         self._path = path
         delays: list[Fraction] = []
+        size = (0, 0)
         with open_input(path) as file:
             for image in self._images(file):
                 delays.append(_delay(image))
                 size = image.size
-            cut = image.format == "GIF" and not _ends_with_trailer(file)
+            cut = _lacks_trailer(file)
         own = len(delays) / sum(delays, Fraction(0))
         self._times = [Fraction(0)]
         for delay in delays[:-1]:
@@ -103,7 +104,7 @@ class AnimationReader(ClipReader):
                     self._warn(_ON_WHITE)
                 yield Frame(_on_white(picture), self._times[index])
 
-    def _images(self, file) -> Iterator[Image.Image]:
+    def _images(self, file: BinaryIO) -> Iterator[Image.Image]:
         """Yield the animation's image at each of its frames, loaded."""
         from PIL import Image
 
@@ -229,11 +230,13 @@ def _delay(image: Image.Image) -> Fraction:
     return _USUAL_DELAY if delay < (_LEAST_DELAY if image.format == "GIF" else Fraction(1, 1000)) else delay
 
 
-def _ends_with_trailer(file) -> bool:
-    """Whether a GIF ends as it must; without the mark, later frames may be missing."""
-    file.seek(0, os.SEEK_END)
-    file.seek(max(file.tell() - 64, 0))
-    return file.read().rstrip(b"\0").endswith(b";")
+def _lacks_trailer(file: BinaryIO) -> bool:
+    """Whether a file is a GIF without the mark that ends it: later frames may be missing."""
+    file.seek(0)
+    if file.read(3) != b"GIF":
+        return False
+    file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))
+    return not file.read().rstrip(b"\0").endswith(b";")
 
 
 def _on_white(picture: Picture) -> NDArray[np.uint8]:

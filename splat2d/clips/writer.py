@@ -98,12 +98,12 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
         return
     picture_format(pattern)
     folder = os.path.dirname(pattern) or "."
-    if not os.path.isdir(folder) and os.path.dirname(os.fspath(path)) != os.path.dirname(pattern):
-        folder = os.path.dirname(folder) or "."
-    elif os.path.isdir(folder):
+    if os.path.isdir(folder):
         taken = numbered_files(pattern)
         if taken and not force:
             raise OutputError(f"{shown(min(taken.values()))}: exists already and is kept; use --force")
+    elif not is_numbered(os.fspath(path)):
+        folder = os.path.dirname(folder) or "."  # the folder itself is made
     # Whether a file could be made there.
     check_output(os.path.join(folder, f".splat2d-{secrets.token_hex(8)}.tmp"))
 
@@ -299,7 +299,7 @@ class _Video:
         file = self._stack.enter_context(write_atomic(self._path, force=self._force))
         try:
             self._start(file)
-        except self._av.FFmpegError as fault:
+        except (self._av.FFmpegError, OSError) as fault:
             self.discard()
             raise self._error(fault) from None
         except BaseException:
@@ -319,8 +319,9 @@ class _Video:
             self._tick = Fraction(1, 100)
             self._convert = _ToPalette(width, height)
         else:
-            steps = 1 if self.constant_rate else math.ceil(_TICKS / self._fps.numerator)
-            self._tick = Fraction(1, self._fps.numerator * steps)
+            # So many that each frame of a constant rate falls on one.
+            steps = 1 if self.constant_rate else math.ceil(_TICKS / self._fps)
+            self._tick = 1 / (self._fps * steps)
             if self._format.pixels.startswith("yuv"):
                 tagged = self._format.codec != "rawvideo"
                 matrix = "bt709" if tagged else guess_matrix(width, height)
@@ -343,9 +344,8 @@ class _Video:
             # Two times may fall into one tick.
             frame.pts = self._last = max(round(time / self._tick), self._last + 1)
             frame.time_base = self._tick
-            frame.duration = max(round(1 / self._fps / self._tick), 1)
             self._container.mux(self._stream.encode(frame))
-        except self._av.FFmpegError as fault:
+        except (self._av.FFmpegError, OSError) as fault:
             raise self._error(fault) from None
 
     def publish(self) -> list[str]:
