@@ -189,6 +189,8 @@ def test_rotation_is_undone(tmp_path, turns):
 
     def prepare(stream) -> None:
         tagged("bt601", LIMITED)(stream)
+        if not hasattr(stream, "set_display_matrix"):
+            pytest.skip("needs PyAV 18 to write a rotated clip")
         stream.set_display_matrix([a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30])
 
     path = write_clip(tmp_path / "a.mp4", frames, options={"crf": "5"}, prepare=prepare)
