@@ -135,6 +135,8 @@ def is_animation(path: str | os.PathLike[str]) -> bool | None:
                 if image.format == "MPEG":  # Pillow knows its header only
                     return None
                 return image.format in _ANIMATED and getattr(image, "n_frames", 1) > 1
+        except Image.DecompressionBombError:
+            return False  # what reads stills knows what to say
         except Exception:  # damaged headers make plugins raise almost anything
             return None
 
