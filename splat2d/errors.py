@@ -27,6 +27,10 @@ class InputImageError(Splat2dError):
     """A picture that cannot be read or is beyond a limit."""
 
 
+class InputClipError(InputImageError):
+    """A clip that cannot be read, is damaged or truncated, or changes its size."""
+
+
 class OutputError(Splat2dError):
     """An output that exists, or cannot be written."""
 

@@ -1,0 +1,223 @@
+"""Video codecs of others, and what clips are measured by.
+
+Frames become 4:2:0 once, by one conversion for all, and what a decoder returns becomes RGB by its inverse.
+What counts is the raw stream that the decoder needs: parameter sets are in, remarks of the encoder are not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.bench.metrics import ms_ssim
+from splat2d.clips.convert import FromRgb, Matrix, ToRgb, load_av
+from splat2d.errors import ConfigError, ShapeError
+
+# By BT.601, ffmpeg's own choice, the peers get up to 0.1 dB more in RGB than by BT.709. The inverse is told,
+# so that no decoder's tags can mislead it.
+_MATRIX: Matrix = "bt601"
+_SITING = "left"
+
+
+@dataclass(frozen=True)
+class ClipPeer:
+    """A video codec.
+
+    Args:
+        name: of options and files.
+        label: of tables.
+        encoder: ffmpeg's name.
+        decoder: ffmpeg's name.
+        crfs: constant rate factors from about 0.15 to 0.02 bpp on ordinary clips, ascending.
+        options: of the encoder.
+        remarks: types of the stream's units that decoders ignore (supplemental enhancement information).
+        parameters: name and value of the option by which the encoder takes its threads.
+    """
+
+    name: str
+    label: str
+    encoder: str
+    decoder: str
+    crfs: tuple[int, ...]
+    options: dict[str, str] = field(default_factory=dict)
+    remarks: tuple[int, ...] = ()
+    parameters: tuple[str, str] = ("", "")
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        ClipPeer(
+            "x264",
+            "x264 medium",
+            "libx264",
+            "h264",
+            (22, 25, 28, 31, 34, 37, 40),
+            {"preset": "medium"},
+            remarks=(6,),
+            parameters=("x264-params", "threads={threads}"),
+        ),
+        ClipPeer(
+            "x265",
+            "x265 medium",
+            "libx265",
+            "hevc",
+            (22, 25, 28, 31, 34, 37, 40),
+            {"preset": "medium"},
+            remarks=(39, 40),
+            parameters=("x265-params", "log-level=none:pools={threads}:frame-threads=1"),
+        ),
+        ClipPeer(
+            "svt-av1",
+            "SVT-AV1 preset 6",
+            "libsvtav1",
+            "libdav1d",
+            (26, 32, 38, 44, 50, 56, 62),
+            {"preset": "6"},
+            parameters=("svtav1-params", "lp={threads}"),
+        ),
+    )
+}
+
+
+class EncodedClip(NamedTuple):
+    """What a codec made of a clip.
+
+    Attributes:
+        data: the raw stream.
+        frames: [T, H, W, 3] uint8, decoded from it.
+        seconds: of encoding, conversion to 4:2:0 left out.
+    """
+
+    data: bytes
+    frames: NDArray[np.uint8]
+    seconds: float
+
+
+def encode_clip(
+    codec: str,
+    frames: NDArray[np.uint8],  # [T, H, W, 3]
+    fps: Fraction | int,
+    crf: float,
+    *,
+    threads: int = 1,
+) -> EncodedClip:
+    """Encode and decode a clip with a codec of others, 4:2:0 with 8 bits.
+
+    Args:
+        codec: of `PEERS`.
+        frames: uint8 sRGB, with even sides.
+        fps: frames a second.
+        crf: constant rate factor.
+        threads: of the encoder; streams may depend on it.
+
+    Raises:
+        ConfigError: an unknown codec, or an encoder that takes no such settings.
+        ShapeError: no frames, or odd sides.
+        BackendUnavailableError: no PyAV.
+    """
+    if codec not in PEERS:
+        raise ConfigError(f"codec {codec!r} is unknown; expected one of {', '.join(PEERS)}")
+    if (
+        frames.ndim != 4
+        or not len(frames)
+        or frames.shape[3] != 3
+        or frames.shape[1] % 2
+        or frames.shape[2] % 2
+    ):
+        raise ShapeError(f"expected frames [T, H, W, 3] with even sides, found {list(frames.shape)}")
+    peer = PEERS[codec]
+    convert = FromRgb(frames.shape[2], frames.shape[1], "yuv420p", _MATRIX, _SITING)
+    os.environ.setdefault("SVT_LOG", "1")  # errors only; it prints its settings on stderr otherwise
+    planes = []
+    for index, pixels in enumerate(frames):
+        frame = convert(pixels)
+        frame.pts, frame.time_base = index, 1 / Fraction(fps)
+        planes.append(frame)
+    try:
+        start = time.perf_counter()
+        data = _encode(peer, planes, Fraction(fps), crf, threads)
+        seconds = time.perf_counter() - start
+    except load_av().FFmpegError as fault:
+        raise ConfigError(f"{peer.label} cannot encode this at crf {crf:g} ({fault})") from None
+    return EncodedClip(data, _decode(peer, data, len(frames)), seconds)
+
+
+def _encode(peer: ClipPeer, planes: list[Any], fps: Fraction, crf: float, threads: int) -> bytes:
+    """Return a raw stream, in which each parameter set stands where it is first needed."""
+    context: Any = load_av().CodecContext.create(peer.encoder, "w")
+    context.width, context.height, context.pix_fmt = planes[0].width, planes[0].height, "yuv420p"
+    context.framerate, context.time_base = fps, 1 / fps
+    option, value = peer.parameters
+    context.options = {**peer.options, "crf": f"{crf:g}", option: value.format(threads=threads)}
+    data = b"".join(bytes(packet) for frame in [*planes, None] for packet in context.encode(frame))
+    return _without(data, peer) if peer.remarks else data
+
+
+def _without(data: bytes, peer: ClipPeer) -> bytes:
+    """Return a stream of H.264 or H.265 without the units that its decoder ignores."""
+    shift, mask = (0, 31) if peer.decoder == "h264" else (1, 63)
+    # Each unit follows a start code, which its payload cannot contain.
+    empty, *parts = re.split(rb"(\x00?\x00\x00\x01)", data)
+    units = zip(parts[::2], parts[1::2], strict=True)
+    return empty + b"".join(
+        code + unit for code, unit in units if (unit[0] >> shift) & mask not in peer.remarks
+    )
+
+
+def _decode(peer: ClipPeer, data: bytes, count: int) -> NDArray[np.uint8]:
+    """Return the frames [T, H, W, 3] of a raw stream."""
+    context: Any = load_av().CodecContext.create(peer.decoder, "r")
+    packets = [*context.parse(data), *context.parse(b"")]
+    decoded = [frame for packet in [*packets, None] for frame in context.decode(packet)]
+    if len(decoded) != count:
+        raise RuntimeError(f"{peer.label} returned {len(decoded)} of {count} frames")
+    convert = ToRgb(decoded[0], matrix=_MATRIX, full_range=False, chroma=_SITING)
+    return np.stack([convert(frame)[0] for frame in decoded])
+
+
+def clip_psnr(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
+    """Return the PSNR in dB of the mean squared error over all samples of all frames; 99 for equal clips.
+
+    Args:
+        x: original [T, H, W, 3].
+        x_hat: decoded [T, H, W, 3].
+    """
+    errors = [np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(x, x_hat, strict=True)]
+    error = float(np.mean(errors))
+    return 10 * np.log10(255**2 / error) if error else 99.0
+
+
+def clip_ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
+    """Return the mean MS-SSIM of the frames [T, H, W, 3], 1 for equal clips.
+
+    Raises:
+        Unmeasurable: as `metrics.ms_ssim`.
+    """
+    return float(np.mean([ms_ssim(a, b) for a, b in zip(x, x_hat, strict=True)]))
+
+
+def flicker(frames: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
+    """Return how much the error changes from frame to frame, its mean absolute change in 8-bit levels.
+
+    A clip whose error stands still has 0, however large the error; so has a clip of one frame.
+
+    Args:
+        frames: decoded [T, H, W, 3].
+        reference: original [T, H, W, 3].
+    """
+    changes = []
+    before = None
+    for decoded, original in zip(frames, reference, strict=True):
+        error = decoded.astype(np.int16) - original
+        if before is not None:
+            changes.append(np.mean(np.abs(error - before)))
+        before = error
+    return float(np.mean(changes)) if changes else 0.0

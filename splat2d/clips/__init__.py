@@ -1,0 +1,1 @@
+"""Clips as users have them, in and out: containers, animations and sequences of images."""
