@@ -16,6 +16,7 @@ from splat2d.errors import (
     BackendUnavailableError,
     BitstreamError,
     ConfigError,
+    InputClipError,
     InputImageError,
     OutputError,
     ShapeError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from splat2d.clip import Clip
     from splat2d.scene import Scene
 
 __version__ = "0.1.0"
@@ -35,6 +37,7 @@ __all__ = [
     "BackendUnavailableError",
     "BitstreamError",
     "ConfigError",
+    "InputClipError",
     "InputImageError",
     "OutputError",
     "ShapeError",
@@ -62,11 +65,15 @@ def encode(
     progress: Any = None,
     device: Literal["auto", "cpu", "cuda"] = "cpu",
     masks: Any = None,
+    fps: Any = None,
+    jobs: int = 1,
 ) -> bytes:
-    """Encode a picture as the bytes of a .splat file.
+    """Encode a picture or a clip as the bytes of a .splat file.
 
     Args:
         image: a path, a Pillow image or an array [H, W] or [H, W, C] (uint8, uint16, or floats in [0, 1]).
+            A clip: the path of one, or with `fps` an iterable of frames, arrays [H, W, 3] of uint8 or an
+            array [T, H, W, 3] of them, which need not all be in memory.
         quality: 1 to 100; 75 when no target is given.
         psnr: least PSNR of the decoded file, dB.
         bpp: most bits a pixel of the file.
@@ -80,6 +87,9 @@ def encode(
         device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
         masks: objects, each a layer in front of the background: a mapping of names, back to front, to masks
             (paths, or arrays [H, W] in [0, 1]), or the path of a picture of labels.
+        fps: frames a second of a clip; those of the file when None. A clip takes quality, preset, seed,
+            threads and progress of the arguments above.
+        jobs: segments of a clip that are fitted at the same time, by processes of their own.
 
     Returns:
         The file's bytes.
@@ -91,6 +101,10 @@ def encode(
         TargetError: a target that the picture cannot reach.
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
+    if fps is not None or _is_clip(image):
+        if any(v is not None for v in (psnr, bpp, size, tune, masks)) or device == "cuda":
+            raise ConfigError("a clip takes quality, preset, seed, threads, jobs and progress")
+        return _encode_clip(image, fps, quality, preset, seed, threads, jobs, progress)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.masks import load_masks
     from splat2d.pictures import load_picture
@@ -110,6 +124,54 @@ def encode(
         device=device,
         masks=None if masks is None else load_masks(masks, picture.pixels.shape[1:]),
     ).data
+
+
+def _is_clip(image: Any) -> bool:
+    if isinstance(image, str | os.PathLike):
+        from splat2d.clips.reader import is_clip
+
+        return is_clip(image)
+    return getattr(image, "ndim", 0) == 4
+
+
+def _encode_clip(
+    source: Any,
+    fps: Any,
+    quality: int | None,
+    preset: str,
+    seed: int,
+    threads: int | None,
+    jobs: int,
+    progress: Any,
+) -> bytes:
+    """Encode the frames of a path, a reader, an array or any iterable."""
+    import io
+
+    from splat2d.clips.frames import DEFAULT_FPS, ClipReader
+    from splat2d.clips.reader import open_clip, parse_fps
+    from splat2d.fit.encode_clip import encode_frames
+
+    if isinstance(source, str | os.PathLike):
+        source = open_clip(source, fps=fps)
+    if isinstance(source, ClipReader):
+        rate, frames = source.fps, ((frame.pixels, frame.time) for frame in source)
+    else:
+        rate = DEFAULT_FPS if fps is None else parse_fps(fps)
+        frames = ((_pixels(frame), None) for frame in source)
+    file = io.BytesIO()
+    options: dict[str, Any] = {"quality": quality, "preset": preset, "seed": seed, "threads": threads}
+    encode_frames(frames, rate, file, jobs=jobs, progress=progress, **options)
+    return file.getvalue()
+
+
+def _pixels(frame: Any) -> NDArray[np.uint8]:
+    """A frame that a caller gives."""
+    import numpy as np
+
+    pixels = np.asarray(frame)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+        raise ShapeError(f"a frame must be [H, W, 3] of uint8, found {list(pixels.shape)} of {pixels.dtype}")
+    return pixels
 
 
 def decode(
@@ -222,9 +284,21 @@ def group(
     return Scene.from_bytes(encoded.data, threads=threads)
 
 
-def open(path: str | os.PathLike[str]) -> Scene:
-    """Read a .splat file as a `Scene` to render from."""
-    from splat2d.files import read_bytes
+def open(path: str | os.PathLike[str]) -> Scene | Clip:
+    """Read a .splat file as a `Scene` or a `Clip` to render from.
+
+    Raises:
+        BitstreamError: not a whole, undamaged .splat file.
+    """
+    from splat2d.codec.clips import is_clip
+    from splat2d.files import open_input, read_bytes
+
+    with open_input(path, error=BitstreamError) as file:
+        clip = is_clip(file.read(64)) if file.seekable() else False
+    if clip:
+        from splat2d.clip import Clip
+
+        return Clip.open(path)
     from splat2d.scene import Scene
 
     return Scene.from_bytes(read_bytes(path, error=BitstreamError))
@@ -236,6 +310,10 @@ def __getattr__(name: str) -> Any:
         from splat2d.scene import Scene
 
         return Scene
+    if name == "Clip":
+        from splat2d.clip import Clip
+
+        return Clip
     if name == "Progress":
         from splat2d.fit.fitter import Progress
 

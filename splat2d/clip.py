@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d._backend import core, thread_count
-from splat2d.codec.clips import PATH_UNITS, ClipFile, CodedSegment, decode_segment
+from splat2d.codec.clips import PATH_UNITS, TICKS, ClipFile, CodedSegment, decode_segment
 from splat2d.codec.container import Header
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.render import CUTOFF, View, render, render_bytes
@@ -157,7 +157,7 @@ class Clip:
             raise BitstreamError("the clip has no frames")
         last = self._spans[-1]
         self.count = last.first + last.count
-        self.duration = last.ends[-1] if last.ends else last.start + last.count / self._rate
+        self.duration = last.ends[-1] if last.ends else last.start + last.count / self._file.rate
         self.fps = self.count / self.duration
         self._starts = [span.start for span in self._spans]
         self._firsts = [span.first for span in self._spans]
@@ -201,12 +201,6 @@ class Clip:
         """Read a clip from the bytes of its file; arguments as of `open`."""
         return cls(io.BytesIO(data), tiers=tiers, skip_damaged=skip_damaged, threads=threads)
 
-    @property
-    def _rate(self) -> Fraction:
-        timing = self._file.timing
-        assert timing is not None
-        return timing.rate
-
     def _lost(self, what: str) -> None:
         if not self._skip:
             raise BitstreamError(what)
@@ -217,28 +211,21 @@ class Clip:
         """The frames of all segments, without decoding their splats."""
         spans: list[_Span] = []
         frames, start = 0, Fraction(0)
-        timing = self._file.timing
-        assert timing is not None
         for index in range(len(self._file.places)):
             try:
                 coded = self._file.head(index)
+                if coded.first < frames or (coded.first > frames and not self._skip):
+                    raise BitstreamError(
+                        f"segment {index} begins with frame {coded.first}, expected {frames}"
+                    )
             except BitstreamError as error:
                 self._lost(str(error))
                 continue
-            if not self._skip and coded.first != frames:
-                raise BitstreamError(f"segment {index} begins with frame {coded.first}, expected {frames}")
-            if coded.first < frames:
-                self._lost(f"segment {index} begins with frame {coded.first}, expected {frames}")
-                continue
-            ends: tuple[Fraction, ...] = ()
-            if timing.variable:
-                ticks = np.cumsum(np.array(coded.ticks, object))
-                ends = tuple(start + tick / timing.rate for tick in ticks)
-            else:
-                start = coded.first / timing.rate
+            start += (coded.first - frames) / self._file.rate
+            ends = tuple(start + Fraction(sum(coded.ticks[: i + 1]), TICKS) for i in range(len(coded.ticks)))
             self._indices.append(index)
             spans.append(_Span(coded.first, coded.count, start, ends))
-            start = ends[-1] if ends else start + coded.count / timing.rate
+            start = ends[-1] if ends else start + coded.count / self._file.rate
             frames = coded.first + coded.count
         return spans
 
@@ -262,7 +249,7 @@ class Clip:
         span = self._spans[max(bisect.bisect_right(self._firsts, frame) - 1, 0)]
         within = min(frame - span.first, span.count - 1)
         if not span.ends:
-            return span.start + (frame - span.first) / self._rate
+            return span.start + (frame - span.first) / self._file.rate
         return span.ends[within - 1] if within > 0 else span.start
 
     def _place(self, time: float | Fraction) -> tuple[int, float]:
@@ -272,7 +259,7 @@ class Clip:
         index = max(bisect.bisect_right(self._starts, time) - 1, 0)
         span = self._spans[index]
         if not span.ends:
-            return index, min(float((time - span.start) * self._rate), span.count - 1 + 0.999) + 0.5
+            return index, min(float((time - span.start) * self._file.rate), span.count - 1 + 0.999) + 0.5
         within = min(bisect.bisect_right(span.ends, time), span.count - 1)
         begin = span.ends[within - 1] if within else span.start
         part = float((time - begin) / max(span.ends[within] - begin, Fraction(1, 1 << 30)))

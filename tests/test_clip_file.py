@@ -14,7 +14,7 @@ from splat2d.codec.clips import ClipFile, code_segment, decode_segment, is_clip
 from splat2d.codec.coder import Counter, Decoder, Encoder
 from splat2d.errors import BitstreamError, ConfigError, ShapeError
 from splat2d.fit.config import ClipConfig
-from splat2d.fit.encode_clip import encode_frames, header_of, shots
+from splat2d.fit.encode_clip import Shots, encode_frames, header_of
 from tests.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2, frames=8)
@@ -22,7 +22,7 @@ QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2, frames=8)
 
 def encoded(frames, fps=Fraction(25), **options):
     file = io.BytesIO()
-    encode_frames(iter(frames), fps, file, config=QUICK, quality=60, threads=1, **options)
+    encode_frames(((f, None) for f in frames), fps, file, config=QUICK, quality=60, threads=1, **options)
     return file.getvalue()
 
 
@@ -54,7 +54,7 @@ def test_decoded_frames_are_like_the_given(frames, data):
 
 def test_same_bytes_for_any_number_of_threads(frames, data):
     file = io.BytesIO()
-    encode_frames(iter(frames), Fraction(25), file, config=QUICK, quality=60, threads=2)
+    encode_frames(((f, None) for f in frames), Fraction(25), file, config=QUICK, quality=60, threads=2)
     assert file.getvalue() == data
 
 
@@ -145,9 +145,9 @@ def test_pictures_and_clips_are_told_apart(data):
 
 def test_segments_end_at_cuts():
     first, second = moving_scene(11, seed=1), 255 - moving_scene(10, seed=2)
-    found = list(shots(iter([*first, *second]), 32))
+    found = list(Shots(((f, None) for f in [*first, *second]), Fraction(25), 32))
     assert [(s.first, len(s.frames)) for s in found] == [(0, 11), (11, 10)]
-    assert [len(s.frames) for s in shots(iter(first), 4)] == [4, 4, 3]
+    assert [len(s.frames) for s in Shots(((f, None) for f in first), Fraction(25), 4)] == [4, 4, 3]
 
 
 def test_frames_of_changing_size():
@@ -156,6 +156,51 @@ def test_frames_of_changing_size():
         encoded(frames)
     with pytest.raises(ShapeError, match="no frames"):
         encoded([])
+
+
+def test_times_of_a_varying_rate(frames):
+    times = [Fraction(n) for n in (0, 40, 80, 120, 160, 200, 240, 280, 320, 500, 520)]
+    timed = list(zip(frames, [t / 1000 for t in times], strict=False))
+    file = io.BytesIO()
+    encode_frames(timed, Fraction(25), file, config=QUICK, quality=40)
+    clip = Clip.from_bytes(file.getvalue())
+    assert [abs(clip.time_of(i) - t) < Fraction(1, 90_000) for i, (_, t) in enumerate(timed)] == [True] * 11
+    np.testing.assert_array_equal(clip.render(0.49), clip.render(0.49))
+    assert clip.count == 11
+    assert float(clip.duration) == pytest.approx(0.56, abs=1e-4)
+    # Milliseconds of a container are no varying rate.
+    rounded = [(f, Fraction(round(1000 * i / 29.97), 1000)) for i, f in enumerate(frames[:9])]
+    assert not any(s.ticks for s in Shots(rounded, Fraction(2997, 100), 4))
+
+
+def test_going_on_gives_the_same_file(frames, data):
+    class Stopped(Exception):
+        pass
+
+    def stop(progress):
+        if progress.frames > 16:
+            raise Stopped
+
+    file = io.BytesIO()
+    timed = [(f, None) for f in frames]
+    with pytest.raises(Stopped):
+        encode_frames(timed, Fraction(25), file, config=QUICK, quality=60, progress=stop)
+    begun = file.getvalue()
+    assert begun == data[: len(begun)]
+    file.write(b"half a segment")
+    seen = []
+    options = {"config": QUICK, "quality": 60, "resume": True}
+    encode_frames(timed, Fraction(25), file, progress=lambda p: seen.append(p.frames), **options)
+    assert seen[0] == 16
+    assert file.getvalue() == data
+    with pytest.raises(ConfigError, match="cannot be resumed"):
+        encode_frames(timed, Fraction(24), file, **options)
+
+
+def test_jobs_give_the_same_file(frames, data):
+    file = io.BytesIO()
+    encode_frames([(f, None) for f in frames], Fraction(25), file, config=QUICK, quality=60, jobs=2)
+    assert file.getvalue() == data
 
 
 def random_integers(rng, count, header, frames):

@@ -38,6 +38,23 @@ def open_scene(
         raise BitstreamError(f"{shown(path)}: {fault}") from None
 
 
+def is_clip_file(path: str) -> bool:
+    """Return whether a .splat file holds a clip.
+
+    Args:
+        path: The file; a pipe holds a picture.
+
+    Raises:
+        BitstreamError: If the file cannot be read.
+    """
+    from splat2d.codec.clips import is_clip
+    from splat2d.errors import BitstreamError
+    from splat2d.files import open_input
+
+    with open_input(path, error=BitstreamError) as file:
+        return file.seekable() and is_clip(file.read(64))
+
+
 def open_document(path: str) -> Document:
     """Return a .splat file's layers and edits, no splat decoded.
 

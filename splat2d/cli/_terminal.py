@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from splat2d.fit.encode_clip import ClipProgress
     from splat2d.fit.fitter import Progress
 
 
@@ -89,5 +90,41 @@ def progress_bar(label: str) -> Iterator[Callable[[Progress], None] | None]:
         def draw(now) -> None:
             state = f"{now.psnr:.2f} dB, about {now.estimated_bytes:,} bytes, {now.splats:,} splats"
             bar.update(task, completed=now.fraction, state=state)
+
+        yield draw
+
+
+@contextlib.contextmanager
+def clip_progress(label: str) -> Iterator[Callable[[ClipProgress], None] | None]:
+    """Give a callable that draws frames done and time left on stderr, or None when stderr is no terminal.
+
+    Args:
+        label: What is being worked on.
+
+    Yields:
+        A callable for `encode_frames`' `progress`, or None.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(Text(label).markup, total=None, state="")
+
+        def draw(now) -> None:
+            of = "" if now.total is None else f" of {now.total:,}"
+            state = f"{int(now.frames):,}{of} frames, {now.size:,} bytes"
+            bar.update(task, completed=now.frames, total=now.total, state=state)
 
         yield draw

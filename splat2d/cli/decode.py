@@ -14,12 +14,16 @@ from splat2d.cli._terminal import print_json
 
 @dataclass(frozen=True)
 class Decode:
-    """Decode a .splat file into a picture."""
+    """Decode a .splat file into a picture, or into a clip."""
 
     input: Annotated[Positional[str], arg(metavar="INPUT", help="The .splat file.")]
     output: Annotated[
         Positional[str],
-        arg(metavar="OUTPUT", help="Picture in any format that Pillow writes, or .npy for float32."),
+        arg(
+            metavar="OUTPUT",
+            help="Picture in any format that Pillow writes, or .npy for float32. Of a clip: .mp4, .mkv, "
+            ".webm, .gif, .y4m, a folder, or a pattern such as out_%04d.png.",
+        ),
     ]
     scale: Annotated[Optional[float], arg(metavar="S", help="Size over the original's: 2, 0.5.")] = None
     width: Annotated[Optional[int], arg(metavar="W", help="Width in px; the height follows.")] = None
@@ -28,6 +32,15 @@ class Decode:
         Optional[str], arg(metavar="X,Y,W,H", help="Only this window, in px of the original.")
     ] = None
     tiers: Annotated[Optional[int], arg(metavar="K", help="Only the K coarsest tiers of splats.")] = None
+    time: Annotated[
+        Optional[float], arg(metavar="S", help="Only this moment of a clip, in seconds, as one picture.")
+    ] = None
+    fps: Annotated[
+        Optional[str], arg(metavar="N", help="Render a clip at so many frames a second, as 60 or 24000/1001.")
+    ] = None
+    skip_damaged: Annotated[
+        bool, arg(help="Leave damaged segments of a clip out, and say which; its last good frame stays.")
+    ] = False
     threads: Annotated[Optional[int], arg(metavar="N", help="Threads; all cores when not given.")] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
@@ -47,22 +60,28 @@ class Decode:
             if min(crop[2:]) < 1:
                 raise UsageError(f"--crop {self.crop!r} is empty; expected W and H of 1 or more")
 
-        from splat2d.cli._scene import open_scene
+        from splat2d.cli._scene import is_clip_file, open_scene
         from splat2d.files import check_output
         from splat2d.pictures import picture_format, save_picture
 
-        check_output(self.output, force=self.force)
-        as_float = picture_format(self.output) == "NPY"
-        start = time.perf_counter()
-        scene = open_scene(self.input, tiers=self.tiers, threads=self.threads)
         view: dict[str, Any] = {
             "scale": self.scale,
             "width": self.width,
             "height": self.height,
             "crop": crop,
             "threads": self.threads,
-            "device": self.device,
         }
+        if is_clip_file(self.input):
+            from splat2d.cli._decode_clip import decode_clip
+
+            return decode_clip(self, view)
+        if self.time is not None or self.fps is not None:
+            raise UsageError("--time and --fps are for clips, and this is a picture")
+        check_output(self.output, force=self.force)
+        as_float = picture_format(self.output) == "NPY"
+        start = time.perf_counter()
+        scene = open_scene(self.input, tiers=self.tiers, threads=self.threads)
+        view["device"] = self.device
         pixels = scene.render_float(**view) if as_float else scene.render(**view)
         seconds = time.perf_counter() - start
         save_picture(pixels, self.output, force=self.force)

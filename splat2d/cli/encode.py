@@ -13,9 +13,16 @@ from splat2d.cli._terminal import print_json, progress_bar, warn
 
 @dataclass(frozen=True)
 class Encode:
-    """Encode a picture into a .splat file."""
+    """Encode a picture or a clip into a .splat file."""
 
-    input: Annotated[Positional[str], arg(metavar="INPUT", help="Picture in any format that Pillow reads.")]
+    input: Annotated[
+        Positional[str],
+        arg(
+            metavar="INPUT",
+            help="Picture in any format that Pillow reads; or a clip: a video file, an animation, a folder "
+            "of images or a pattern such as frame_%04d.png.",
+        ),
+    ]
     output: Annotated[Positional[str], arg(metavar="OUTPUT", help="The .splat file to write.")]
     quality: Annotated[Optional[int], arg(metavar="1..100", help="Quality; 75 when no target is given.")] = (
         None
@@ -53,6 +60,17 @@ class Encode:
         Literal["auto", "cpu", "cuda"],
         arg(help="Fit on the CPU, on an NVIDIA GPU, or with auto on the GPU where there is one."),
     ] = "cpu"
+    fps: Annotated[
+        Optional[str],
+        arg(metavar="N", help="Frames a second of a clip, as 25 or 30000/1001, instead of the file's own."),
+    ] = None
+    jobs: Annotated[
+        int,
+        arg(metavar="N", help="Segments of a clip at the same time, by processes that share the threads."),
+    ] = 1
+    resume: Annotated[
+        bool, arg(help="Go on with a clip where an interrupted encode stopped (OUTPUT.part).")
+    ] = False
     force: Annotated[bool, arg(help="Replace an existing OUTPUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
 
@@ -65,8 +83,17 @@ class Encode:
         in_range(0, above=True, psnr=self.psnr, bpp=self.bpp)
         in_range(1, threads=self.threads)
         in_range(0, 2**63 - 1, seed=self.seed)
+        in_range(1, jobs=self.jobs)
         size = None if self.size is None else parse_bytes(self.size)
 
+        from splat2d.clips.reader import is_clip
+
+        if self.fps is not None or is_clip(self.input):
+            from splat2d.cli._encode_clip import encode_clip
+
+            return encode_clip(self)
+        if self.resume or self.jobs != 1:
+            raise UsageError("--resume and --jobs are for clips, and this is a picture")
         from splat2d.files import check_output, write_atomic
         from splat2d.fit.masks import load_masks
         from splat2d.pictures import load_picture

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 
 from tyro.conf import Positional, arg
 
+from splat2d.cli._arguments import UsageError
 from splat2d.cli._terminal import print_json
 
 
@@ -23,7 +24,7 @@ class Info:
 
     def run(self) -> None:
         """Print the figures, and draw the plot if one is asked for."""
-        from splat2d.cli._scene import open_scene
+        from splat2d.cli._scene import is_clip_file, open_scene
         from splat2d.files import check_output
 
         if self.plot is not None:
@@ -31,13 +32,21 @@ class Info:
 
             check_output(self.plot, force=self.force)
             picture_format(self.plot)
-        scene = open_scene(self.file, count_bits=True)
-        figures = {"file": self.file, **scene.info()}
+        figures: dict[str, Any] = {"file": self.file}
+        if is_clip_file(self.file):
+            from splat2d.cli._decode_clip import open_clip_file
+
+            if self.plot is not None:
+                raise UsageError("--plot is for pictures, and this is a clip")
+            figures |= open_clip_file(self.file, skip_damaged=True).info()
+        else:
+            scene = open_scene(self.file, count_bits=True)
+            figures |= scene.info()
         if self.plot is not None:
             from splat2d.pictures import save_picture
             from splat2d.plot import plot_ellipses
 
-            save_picture(plot_ellipses(scene), self.plot, force=self.force)
+            save_picture(plot_ellipses(open_scene(self.file)), self.plot, force=self.force)
             figures["plot"] = self.plot
         if self.as_json:
             print_json(figures)

@@ -21,9 +21,14 @@ from splat2d.files import open_input, shown
 if TYPE_CHECKING:
     from splat2d.clips.convert import Matrix
 
-__all__ = ["ClipReader", "Frame", "open_clip", "parse_fps"]
+__all__ = ["ClipReader", "Frame", "is_clip", "open_clip", "parse_fps"]
 
 MAX_FPS = 1000
+
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .y4m .ts .m2ts .mts .mpg .mpeg .wmv .flv .ogv .3gp .264 .265 .ivf".split()
+)
+"""Of files that no picture has."""
 
 
 def open_clip(
@@ -67,6 +72,19 @@ def open_clip(
 
         return ContainerReader(path, rate, matrix)
     return AnimationReader(path, rate) if animated else SequenceReader(shown(path), [name], rate)
+
+
+def is_clip(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a clip's rather than a still picture's; an unreadable file is nobody's.
+
+    Args:
+        path: as of `open_clip`.
+    """
+    if os.path.isdir(path) or (not os.path.lexists(path) and is_pattern(os.fspath(path))):
+        return True
+    if os.path.splitext(os.fspath(path))[1].lower() in VIDEO_SUFFIXES:
+        return True
+    return os.path.isfile(path) and is_animation(path) is True
 
 
 def parse_fps(fps: Fraction | float | str) -> Fraction:

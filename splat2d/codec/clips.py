@@ -45,24 +45,14 @@ from splat2d.errors import BitstreamError
 PATH_UNITS = 64
 """Of the camera's path, to the px."""
 
+TICKS = 90_000
+"""A second, of the frames that do not last as the rate says."""
+
 MAX_SEGMENTS = 1 << 20
 MAX_RATE = (1 << 31) - 1
 MAX_PATH = 1 << 20  # 1/64 px
 _HEAD = 16  # bytes that a section's type and length take at most, and more
 _HEAD_BYTES = 1 << 10  # that a segment takes before its splats, at most
-
-
-@dataclass(frozen=True)
-class Timing:
-    """When frames are shown.
-
-    Args:
-        rate: frames a second; with `variable`, ticks a second.
-        variable: whether each segment tells how many ticks each of its frames lasts.
-    """
-
-    rate: Fraction
-    variable: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +63,7 @@ class CodedSegment:
         first: number of the first frame.
         path: [T, 2] 1/64 px by which each frame shows the world farther to the right and down, at most 0
             and 0 in some frame on each axis.
-        ticks: how long each frame lasts; empty where all last alike.
+        ticks: how long each frame lasts, in 1/90,000 s; empty where all last as the rate says.
         step_code: of D.
         background: one byte a channel.
         tier_counts: splats in each tier.
@@ -174,16 +164,15 @@ def decode_segment(
     return out
 
 
-def clip_head(header: Header, timing: Timing) -> bytes:
-    """Everything before the first segment."""
-    payload = varint(timing.rate.numerator) + varint(timing.rate.denominator) + bytes([timing.variable])
-    return header_bytes(header) + section(CLIP, payload)
+def clip_head(header: Header, rate: Fraction) -> bytes:
+    """Everything before the first segment; rate: frames a second."""
+    return header_bytes(header) + section(CLIP, varint(rate.numerator) + varint(rate.denominator))
 
 
 def segment_section(segment: CodedSegment) -> bytes:
     """A segment as a section."""
     moving = bool(segment.path.any())
-    payload = varint(segment.first) + bytes([segment.count, moving])
+    payload = varint(segment.first) + bytes([segment.count, moving + 2 * bool(segment.ticks)])
     if moving:
         payload += b"".join(_signed(int(v)) for v in np.diff(segment.path, axis=0, prepend=0).ravel())
     payload += b"".join(map(varint, segment.ticks))
@@ -226,16 +215,16 @@ class ClipFile:
         self._file = file
         head = Reader(file.read(1 << 12))
         self.header = read_header(head)
-        self.timing: Timing | None = None
+        self.rate = Fraction(0)  # frames a second
         self.places: list[Place] = []
         self.notes: tuple[str, ...] = ()
         self.whole = True  # whether the file ends where a section does
         at = head.at
         while (found := self._section(at)) is not None:
             kind, start, end = found
-            if kind == CLIP and self.timing is None:
-                self.timing = _timing(Reader(self._payload(at, start, end, "the clip's times")))
-            elif self.timing is None:
+            if kind == CLIP and not self.rate:
+                self.rate = _rate(Reader(self._payload(at, start, end, "the clip's times")))
+            elif not self.rate:
                 raise BitstreamError("this is a picture, not a clip")
             elif kind == SEGMENT:
                 self.places.append(Place(at, end - at))
@@ -248,7 +237,7 @@ class ClipFile:
                     f"unknown mandatory section 0x{kind:02x}: a newer version of splat2d is needed"
                 )
             at = end
-        if self.timing is None:
+        if not self.rate:
             raise BitstreamError("truncated: no section of a clip's times")
 
     def _section(self, at: int) -> tuple[int, int, int] | None:
@@ -313,18 +302,20 @@ class ClipFile:
     def _parsed(self, r: Reader, index: int, size: int | None = None) -> CodedSegment:
         what = f"segment {index}"
         first = r.varint("a segment's first frame", MAX_RATE)
-        count, moving = r.take(2, what)
-        if not 1 <= count <= core().MAX_FRAMES or moving > 1:
+        count, flags = r.take(2, what)
+        if flags > 3:
+            raise BitstreamError(f"{what} has flags {flags}: a newer version may be needed")
+        if not 1 <= count <= core().MAX_FRAMES:
             raise BitstreamError(f"{what} has {count} frames, expected 1 to {core().MAX_FRAMES}")
         path = np.zeros((count, 2), np.int32)
-        if moving:
+        if flags & 1:
             steps = [_unsigned(r.varint("a path", 4 * MAX_PATH)) for _ in range(2 * count)]
             path = np.cumsum(np.array(steps, np.int64).reshape(-1, 2), axis=0)
             if (path > 0).any() or (path < -MAX_PATH).any() or path.max(0).any():
                 raise BitstreamError(f"the path of {what} is out of range")
             path = path.astype(np.int32)
         ticks = ()
-        if self.timing is not None and self.timing.variable:
+        if flags & 2:
             ticks = tuple(r.varint("a frame's duration", MAX_RATE) for _ in range(count))
         step_code = r.varint("the step", 2047)
         background = tuple(r.take(self.header.channels, "the background"))
@@ -333,12 +324,11 @@ class ClipFile:
         return CodedSegment(first, path, ticks, step_code, background, *read_counts(r, core().TIERS, size))
 
 
-def _timing(r: Reader) -> Timing:
+def _rate(r: Reader) -> Fraction:
     numerator, denominator = (r.varint("the frame rate", MAX_RATE) for _ in range(2))
-    variable = r.take(1, "the clip's times")[0]
-    if not numerator or not denominator or variable > 1:
-        raise BitstreamError(f"the frame rate is {numerator}/{denominator}: a newer version may be needed")
-    return Timing(Fraction(numerator, denominator), bool(variable))
+    if not numerator or not denominator:
+        raise BitstreamError(f"the frame rate is {numerator}/{denominator}, expected above 0")
+    return Fraction(numerator, denominator)
 
 
 def is_clip(data: bytes) -> bool:
@@ -354,10 +344,10 @@ def is_clip(data: bytes) -> bool:
 __all__ = [
     "MAGIC",
     "PATH_UNITS",
+    "TICKS",
     "VERSION",
     "ClipFile",
     "CodedSegment",
-    "Timing",
     "clip_head",
     "clip_tail",
     "code_segment",

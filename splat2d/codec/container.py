@@ -326,7 +326,7 @@ def read(data: bytes, tiers: int) -> Container:
                 raise BitstreamError("the section of edits is empty")
             edits = payload
         elif kind == CLIP:
-            raise ConfigError("this is a clip, not a picture")
+            raise BitstreamError("this is a clip, not a picture; decode, info and splat2d.open take clips")
         elif kind == NOTE:
             notes = read_notes(payload)
         elif not kind & OPTIONAL:

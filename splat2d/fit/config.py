@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from splat2d.errors import ConfigError
 
@@ -63,43 +64,57 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Check types and ranges; a ConfigError names the key."""
-        limits: dict[str, tuple[float, float]] = {
-            "rounds": (1, 1000),
-            "steps": (1, 1000),
-            "final_steps": (0, 10_000),
-            "sweeps": (0, 1000),
-            "half_rounds": (0, 1000),
-            "half_steps": (1, 1000),
-            "seed_energy": (0.001, 100),
-            "seed_threshold": (0.01, 100),
-            "prune_factor": (0, 100),
-            "move_steps": (1, 2),
-            "patience": (0, 100),
-            "lagrangian": (0.001, 10),
-            "chroma_step": (0.5, 2),
-            "fit_cutoff": (4, 16),
-            "memory": (1, 100),
-        }
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name in WORDS:
-                words = WORDS[field.name]
-                if value not in words:
-                    raise ConfigError(f"{field.name} is {value!r}, expected {' or '.join(words)}")
-                continue
-            if field.type == "bool":
-                if not isinstance(value, bool):
-                    raise ConfigError(f"{field.name} is {value!r}, expected true or false")
-                continue
-            low, high = limits[field.name]
-            whole = field.type == "int"
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        _check(self)
+
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "rounds": (1, 1000),
+    "steps": (1, 1000),
+    "final_steps": (0, 10_000),
+    "sweeps": (0, 1000),
+    "half_rounds": (0, 1000),
+    "half_steps": (1, 1000),
+    "frames": (1, 64),
+    "durations": (0.3, 64),
+    "seed_energy": (0.001, 100),
+    "seed_threshold": (0.01, 100),
+    "prune_factor": (0, 100),
+    "move_steps": (1, 2),
+    "patience": (0, 100),
+    "lagrangian": (0.001, 10),
+    "chroma_step": (0.5, 2),
+    "fit_cutoff": (4, 16),
+    "memory": (1, 100),
+}
+
+
+def _check(config: FitConfig | ClipConfig) -> None:
+    """Check types and ranges of all settings.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name in WORDS:
+            words = WORDS[field.name]
+            if value not in words:
+                raise ConfigError(f"{field.name} is {value!r}, expected {' or '.join(words)}")
+            continue
+        if field.type == "bool":
+            if not isinstance(value, bool):
+                raise ConfigError(f"{field.name} is {value!r}, expected true or false")
+            continue
+        low, high = _LIMITS[field.name]
+        whole = field.type == "int"
+        for number in value if isinstance(value, tuple) else [value]:
+            if isinstance(number, bool) or not isinstance(number, int if whole else (int, float)):
                 kind = "a whole number" if whole else "a number"
-                raise ConfigError(f"{field.name} is {value!r}, expected {kind} from {low} to {high}")
-            if not low <= value <= high:
-                raise ConfigError(f"{field.name} is {value}, expected {low} to {high}")
-        if self.chroma_step * 8 != round(self.chroma_step * 8):
-            raise ConfigError(f"chroma_step is {self.chroma_step}, expected a multiple of 1/8")
+                raise ConfigError(f"{field.name} is {number!r}, expected {kind} from {low} to {high}")
+            if not low <= number <= high:
+                raise ConfigError(f"{field.name} is {number}, expected {low} to {high}")
+    if config.chroma_step * 8 != round(config.chroma_step * 8):
+        raise ConfigError(f"chroma_step is {config.chroma_step}, expected a multiple of 1/8")
 
 
 @dataclass(frozen=True)
@@ -139,6 +154,10 @@ class ClipConfig:
     fit_cutoff: float = 9.5
     memory: int = 12
 
+    def __post_init__(self) -> None:
+        """Check types and ranges; a ConfigError names the key."""
+        _check(self)
+
 
 def load_config(preset: str | Path) -> FitConfig:
     """The config of a preset's name, or of a YAML file's path.
@@ -146,6 +165,38 @@ def load_config(preset: str | Path) -> FitConfig:
     Raises:
         ConfigError: no such preset or file, unknown or missing keys, values out of range.
     """
+    path, values = _read(preset)
+    values.pop("clip", None)
+    return _made(FitConfig, values, path)
+
+
+def load_clip_config(preset: str | Path) -> ClipConfig:
+    """The config of clips: the section `clip` of what `load_config` reads, with the same errors."""
+    path, values = _read(preset)
+    section = values.get("clip") or {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"{path}: clip is {section!r}, expected settings of its own")
+    if isinstance(section.get("durations"), list):
+        section["durations"] = tuple(section["durations"])
+    return _made(ClipConfig, section, path)
+
+
+Config = TypeVar("Config", FitConfig, ClipConfig)
+
+
+def _made(kind: type[Config], values: dict[str, Any], path: Path) -> Config:
+    """A config of settings, all of whose keys must be known."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    if unknown := sorted(str(key) for key in values if key not in known):
+        raise ConfigError(f"unknown setting {unknown[0]!r} in {path}; known are {', '.join(sorted(known))}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ConfigError(f"{path}: {str(error).split('__init__() ')[-1]}") from error
+
+
+def _read(preset: str | Path) -> tuple[Path, dict[str, Any]]:
+    """The file of a preset's name, or the path itself, and its settings."""
     import yaml
 
     name = str(preset)
@@ -169,10 +220,4 @@ def load_config(preset: str | Path) -> FitConfig:
         raise ConfigError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings; expected lines of `key: value`")
-    known = {field.name for field in dataclasses.fields(FitConfig)}
-    if unknown := sorted(str(key) for key in values if key not in known):
-        raise ConfigError(f"unknown setting {unknown[0]!r} in {path}; known are {', '.join(sorted(known))}")
-    try:
-        return FitConfig(**values)
-    except TypeError as error:
-        raise ConfigError(f"{path}: {str(error).split('__init__() ')[-1]}") from error
+    return path, values

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
@@ -12,26 +20,31 @@ from numpy.typing import NDArray
 
 from splat2d._backend import core, thread_count
 from splat2d.codec.clips import (
+    TICKS,
+    ClipFile,
     CodedSegment,
-    Timing,
     clip_head,
     clip_tail,
     code_segment,
     segment_section,
 )
 from splat2d.codec.container import Header
-from splat2d.errors import ConfigError, ShapeError
+from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.fit.clip import OnFraction, SegmentFit
-from splat2d.fit.config import ClipConfig
+from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import DEFAULT_QUALITY, quality_step, step_code
 
 COARSER = 1.4
 """D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
 
 MAX_SAMPLES = 110_000_000  # of a segment: its pictures take 8 bytes a sample
-LEAST_FRAMES = 8  # of a segment that ends before a cut, if there are as many
 CUT = 0.05  # mean difference between frames, in [0, 1], that may be a cut
 CUT_RATIO = 3.0  # and over the mean of those before
+JITTER = Fraction(3, 2000)  # s that a time may be off the rate: containers round to ms
+
+
+TimedFrame = tuple[NDArray[np.uint8], Fraction | None]
+"""Pixels [H, W, C] and when they are shown, s from the clip's beginning."""
 
 
 @dataclass(frozen=True)
@@ -57,36 +70,60 @@ def segment_frames(config: ClipConfig, width: int, height: int, channels: int) -
     return int(min(config.frames, most, core().MAX_FRAMES))
 
 
-def shots(frames: Iterable[NDArray[np.uint8]], most: int) -> Iterator[Shot]:
-    """Cut a clip into segments: at scene changes, and evenly where there are none for long.
+class Shots:
+    """Cuts a clip into segments: at scene changes, and evenly where there are none for long.
 
     Args:
-        frames: [H, W, C] uint8 each, all of one size.
+        frames: [H, W, C] uint8 each, all of one size, with their times in s, or None where the rate tells.
+        fps: frames a second.
         most: frames of a segment.
-
-    Raises:
-        ShapeError: frames of changing size.
     """
-    held: list[NDArray[np.uint8]] = []
-    differences: list[float] = []
-    small, first = None, 0
-    for frame in frames:
-        if held and frame.shape != held[0].shape:
-            sizes = [f"{f.shape[1]} x {f.shape[0]}" for f in (held[0], frame)]
-            raise ShapeError(f"frame {first + len(held)} has {sizes[1]} px, the first {sizes[0]}")
-        before, small = small, _thumbnail(frame)
-        if before is not None:
-            difference = float(np.abs(small - before).mean())
-            usual = float(np.mean(differences[-8:])) if differences else 0.0
-            cut = difference > CUT and difference > CUT_RATIO * usual
-            differences = [] if cut else [*differences[-8:], difference]
-            if cut or len(held) == most:
-                yield Shot(first, np.stack(held))
+
+    def __init__(self, frames: Iterable[TimedFrame], fps: Fraction, most: int) -> None:
+        self._frames, self._fps, self._most = frames, fps, most
+        self._told = Fraction(0)  # when the next segment begins according to the file
+
+    def __iter__(self) -> Iterator[Shot]:
+        """Segments in order.
+
+        Raises:
+            ShapeError: frames of changing size.
+        """
+        held: list[NDArray[np.uint8]] = []
+        times: list[Fraction] = []
+        differences: list[float] = []
+        small, first = None, 0
+        for frame, when in self._frames:
+            if held and frame.shape != held[0].shape:
+                sizes = [f"{f.shape[1]} x {f.shape[0]}" for f in (held[0], frame)]
+                raise ShapeError(f"frame {first + len(held)} has {sizes[1]} px, the first {sizes[0]}")
+            time = (first + len(held)) / self._fps if when is None else when
+            before, small = small, _thumbnail(frame)
+            cut = False
+            if before is not None:
+                difference = float(np.abs(small - before).mean())
+                usual = float(np.mean(differences)) if differences else 0.0
+                cut = difference > CUT and difference > CUT_RATIO * usual
+                differences = [] if cut else [*differences[-7:], difference]
+            if cut or len(held) == self._most:
+                yield self._shot(first, held, [*times, time])
                 first += len(held)
-                held = []
-        held.append(frame)
-    if held:
-        yield Shot(first, np.stack(held))
+                held, times = [], []
+            held.append(frame)
+            times.append(time)
+        if held:
+            yield self._shot(first, held, [*times, times[-1] + 1 / self._fps])
+
+    def _shot(self, first: int, frames: list[NDArray[np.uint8]], times: list[Fraction]) -> Shot:
+        """A segment, with times of its own where the rate's would be off."""
+        even = [self._told + (i + 1) / self._fps for i in range(len(frames))]
+        if all(abs(a - b) <= JITTER for a, b in zip(even, times[1:], strict=True)):
+            self._told = even[-1]
+            return Shot(first, np.stack(frames))
+        marks = [round(self._told * TICKS), *(round(t * TICKS) for t in times[1:])]
+        ticks = tuple(max(b - a, 1) for a, b in itertools.pairwise(marks))
+        self._told += Fraction(sum(ticks), TICKS)
+        return Shot(first, np.stack(frames), ticks)
 
 
 def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -95,23 +132,6 @@ def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     n, m = max(h // 32, 1), max(w // 32, 1)
     part = frame[: h // n * n, : w // m * m].astype(np.float32) / 255
     return part.reshape(h // n, n, w // m, m, -1).mean((1, 3, 4))
-
-
-def fit_shot(
-    shot: Shot,
-    header: Header,
-    config: ClipConfig,
-    *,
-    threads: int = 1,
-    seed: int = 0,
-    on_progress: OnFraction | None = None,
-) -> CodedSegment:
-    """Fit and code one segment."""
-    fit = SegmentFit(shot.frames, config, header.step, threads=threads, seed=seed, on_progress=on_progress)
-    integers = fit.refined()
-    return code_segment(
-        header, shot.first, fit.path, shot.ticks, header.step_code, fit.background, integers, threads=threads
-    )
 
 
 @dataclass(frozen=True)
@@ -135,69 +155,185 @@ def header_of(width: int, height: int, channels: int, quality: int, config: Clip
     return Header(width, height, channels, code, round(8 * config.chroma_step), quality, (0,) * channels)
 
 
-def encode_frames(
-    frames: Iterable[NDArray[np.uint8]],
-    fps: Fraction,
-    file: BinaryIO,
-    *,
-    quality: int | None = None,
-    config: ClipConfig | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Callable[[ClipProgress], None] | None = None,
-    total: int | None = None,
-    notes: tuple[str, ...] = (),
-) -> int:
-    """Encode frames as they come.
-
-    Args:
-        frames: [H, W, C] uint8 each, all of one size.
-        fps: frames a second.
-        file: written from its present place on.
-        quality: 1 to 100; 75 when None.
-        config: effort; the default preset's when None.
-        seed: of the encoder's random order.
-        threads: None uses all cores; the file does not depend on it.
-        progress: called now and then.
-        total: frames that are expected.
-        notes: what was done to the clip on the way in.
-
-    Returns:
-        Number of frames.
+def checked_quality(quality: int | None) -> int:
+    """A quality from 1 to 100, 75 for None.
 
     Raises:
-        ShapeError: no frames, or frames of changing size.
-        ConfigError: settings out of range.
+        ConfigError: out of range.
     """
     quality = DEFAULT_QUALITY if quality is None else quality
     if not 1 <= quality <= 100:
         raise ConfigError(f"quality is {quality}, expected 1 to 100")
-    config = config or ClipConfig()
-    frames = iter(frames)
-    start = next(frames, None)
+    return quality
+
+
+def encode_frames(
+    frames: Iterable[TimedFrame],
+    fps: Fraction,
+    file: BinaryIO,
+    *,
+    quality: int | None = None,
+    preset: str = "default",
+    config: ClipConfig | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    jobs: int = 1,
+    progress: Callable[[ClipProgress], None] | None = None,
+    total: int | None = None,
+    notes: tuple[str, ...] = (),
+    resume: bool = False,
+) -> ClipProgress:
+    """Encode frames as they come, in bounded memory.
+
+    Args:
+        frames: [H, W, C] uint8 each, all of one size, with their times in s, or None where the rate tells.
+        fps: frames a second.
+        file: open for reading and writing; a segment is flushed as soon as it is encoded.
+        quality: 1 to 100; 75 when None.
+        preset: fast, default or best, or the path of a YAML file.
+        config: effort, instead of a preset.
+        seed: of the encoder's random order.
+        threads: None uses all cores; the file does not depend on it.
+        jobs: segments that are fitted at the same time, by processes that share the threads.
+        progress: called now and then.
+        total: frames that are expected.
+        notes: what was done to the clip on the way in.
+        resume: go on behind the last whole segment in the file, which the same frames and settings made.
+
+    Returns:
+        Frames and bytes of the file.
+
+    Raises:
+        ShapeError: no frames, or frames of changing size.
+        ConfigError: settings out of range, or a file of other settings to go on with.
+        BitstreamError: a damaged file to go on with.
+    """
+    quality = checked_quality(quality)
+    config = load_clip_config(preset) if config is None else config
+    iterator = iter(frames)
+    start = next(iterator, None)
     if start is None:
         raise ShapeError("the clip has no frames")
-    height, width, channels = start.shape
+    height, width, channels = start[0].shape
     header = header_of(width, height, channels, quality, config)
-    size = file.write(clip_head(header, Timing(fps)))
-    sizes: list[int] = []
-    done = 0
+    begun = _Begun.of(file, header, fps) if resume else _Begun(0, [])
+    file.seek(0)
+    head = clip_head(header, fps)
+    if begun.sizes:
+        file.seek(len(head) + sum(begun.sizes))
+    else:
+        file.write(head)
+    file.truncate()
+    sizes = begun.sizes
+    cores = thread_count(threads)
     most = segment_frames(config, width, height, channels)
-    for shot in shots(_chained(start, frames), most):
-        count = len(shot.frames)
+    todo = (s for s in Shots(itertools.chain([start], iterator), fps, most) if s.first >= begun.frames)
+    done = begun.frames
 
-        def report(part: float, done: int = done, count: int = count, size: int = size) -> None:
-            if progress is not None:
-                progress(ClipProgress(done + part * count, total, size))
+    def report(part: float = 0.0, count: int = 0) -> None:
+        if progress is not None:
+            progress(ClipProgress(done + part * count, total, len(head) + sum(sizes)))
 
-        coded = fit_shot(shot, header, config, threads=thread_count(threads), seed=seed, on_progress=report)
+    report()
+    work = _Work(header, config, seed, max(cores // jobs, 1))
+    for coded in work.each(todo, report) if jobs == 1 else work.together(todo, jobs):
         sizes.append(file.write(segment_section(coded)))
-        size += sizes[-1]
-        done += count
+        file.flush()
+        done += coded.count
+        report()
     file.write(clip_tail(sizes, notes))
-    return done
+    return ClipProgress(done, done, file.tell())
 
 
-def _chained(first: NDArray[np.uint8], rest: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    yield first
-    yield from rest
+@dataclass(frozen=True)
+class _Begun:
+    """What an interrupted encoder left: frames in whole segments, and their sections' sizes in bytes."""
+
+    frames: int
+    sizes: list[int]
+
+    @classmethod
+    def of(cls, file: BinaryIO, header: Header, fps: Fraction) -> _Begun:
+        """Read what is there.
+
+        Raises:
+            BitstreamError: no clip, or a damaged one.
+            ConfigError: of other settings.
+        """
+        file.seek(0)
+        if not file.read(1):
+            return cls(0, [])
+        file.seek(0)
+        clip = ClipFile(file)
+        if clip.header != header or clip.rate != fps:
+            raise ConfigError("what was begun has another size, rate or quality, so it cannot be resumed")
+        frames = 0
+        for index in range(len(clip.places)):
+            frames += clip.segment(index).count
+        return cls(frames, [place.size for place in clip.places])
+
+
+@dataclass(frozen=True)
+class _Work:
+    """How segments are fitted."""
+
+    header: Header
+    config: ClipConfig
+    seed: int
+    threads: int
+
+    def fit(self, shot: Shot, on_progress: OnFraction | None = None) -> CodedSegment:
+        """Fit and code one."""
+        fit = SegmentFit(
+            shot.frames,
+            self.config,
+            self.header.step,
+            threads=self.threads,
+            seed=self.seed,
+            on_progress=on_progress,
+        )
+        integers = fit.refined()
+        return code_segment(
+            self.header,
+            shot.first,
+            fit.path,
+            shot.ticks,
+            self.header.step_code,
+            fit.background,
+            integers,
+            threads=self.threads,
+        )
+
+    def each(self, todo: Iterable[Shot], report: Callable[[float, int], None]) -> Iterator[CodedSegment]:
+        """One after another."""
+        for shot in todo:
+            count = len(shot.frames)
+            yield self.fit(shot, lambda part, count=count: report(part, count))
+
+    def together(self, todo: Iterable[Shot], jobs: int) -> Iterator[CodedSegment]:
+        """Several at a time, each by a process of its own; in order."""
+        # Spawned, because a fork behind a parallel loop of the core would hang.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts)
+        waiting: deque[Future[CodedSegment]] = deque()
+        try:
+            for shot in todo:
+                waiting.append(pool.submit(self.fit, shot))
+                while len(waiting) > jobs:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise BackendUnavailableError(
+                "a process of --jobs died, perhaps for want of memory; try fewer jobs"
+            ) from None
+        finally:
+            for process in list(getattr(pool, "_processes", None) or {}).copy():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGTERM)
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C to the parent process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,134 @@
+"""`splat2d decode` of a clip."""
+
+from __future__ import annotations
+
+import os
+import time
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from splat2d.cli._arguments import UsageError
+from splat2d.cli._terminal import clip_progress, print_json, warn
+from splat2d.errors import BitstreamError, ConfigError, OutputError
+from splat2d.files import check_output, shown
+
+if TYPE_CHECKING:
+    from splat2d.cli.decode import Decode
+    from splat2d.clip import Clip
+
+
+def open_clip_file(path: str, **options: Any) -> Clip:
+    """The clip in a .splat file; errors name the file."""
+    from splat2d.clip import Clip
+
+    try:
+        return Clip.open(path, **options)
+    except BitstreamError as fault:
+        raise BitstreamError(f"{shown(path)}: {fault}") from None
+
+
+def decode_clip(command: Decode, view: dict[str, Any]) -> None:
+    """Render frames into a video file or images, or one moment into a picture.
+
+    Args:
+        command: the command line.
+        view: size and window, as `Clip.render` takes them.
+
+    Raises:
+        UsageError: options in contradiction.
+        Splat2dError: what the file, the settings or the output are at fault for.
+    """
+    if command.device == "cuda":
+        raise UsageError("--device cuda is for pictures; clips are drawn on the CPU")
+    if command.time is not None and command.fps is not None:
+        raise UsageError("--time and --fps exclude each other: one picture has no rate")
+    clip = open_clip_file(
+        command.input, tiers=command.tiers, skip_damaged=command.skip_damaged, threads=command.threads
+    )
+    start = time.perf_counter()
+    if command.time is not None:
+        count, size = _one(clip, command, view), None
+    else:
+        count, size = _all(clip, command, view)
+    warn(clip.damaged)
+    seconds = time.perf_counter() - start
+    width, height = size or (0, 0)
+    if command.as_json:
+        figures = {
+            "input": command.input,
+            "output": command.output,
+            "frames": count,
+            "width": width or None,
+            "height": height or None,
+            "seconds": seconds,
+            "damaged": clip.damaged,
+        }
+        print_json(figures)
+    else:
+        sides = f"{width}x{height}, " if size else ""
+        print(f"{command.output}: {sides}{count:,} frame{'s' * (count != 1)}, {seconds:.3f} s")
+
+
+def _one(clip: Clip, command: Decode, view: dict[str, Any]) -> int:
+    """One moment as a picture."""
+    from splat2d.pictures import picture_format, save_picture
+
+    check_output(command.output, force=command.force)
+    as_float = picture_format(command.output) == "NPY"
+    render = clip.render_float if as_float else clip.render
+    save_picture(_named(command, lambda: render(command.time, **view)), command.output, force=command.force)
+    return 1
+
+
+def _all(clip: Clip, command: Decode, view: dict[str, Any]) -> tuple[int, tuple[int, int]]:
+    """All frames; returns their number and size."""
+    from splat2d.clips.reader import parse_fps
+    from splat2d.clips.writer import ClipWriter, check_clip_output
+    from splat2d.fit.encode_clip import ClipProgress
+    from splat2d.pictures import picture_format
+
+    try:
+        check_clip_output(command.output, force=command.force)
+    except OutputError:
+        picture = None
+        try:
+            picture = picture_format(command.output)
+        except (ConfigError, OutputError):
+            pass
+        if picture is None:
+            raise
+        name = os.path.splitext(command.output)
+        raise UsageError(
+            f"{shown(command.output)} is one picture and this is a clip of {clip.count} frames: give a "
+            f"--time, or a pattern such as {shown(name[0])}_%04d{name[1]}"
+        ) from None
+    fps = None if command.fps is None else parse_fps(command.fps)
+    frames = clip.frames(fps=fps, **view)
+    moment, pixels = _named(command, lambda: next(frames))
+    height, width = pixels.shape[:2]
+    total = clip.count if fps is None else max(int(clip.duration * fps), 1)
+    rate = fps or Fraction(clip.fps)
+    done = 0
+    with (
+        clip_progress("decoding") as progress,
+        ClipWriter(command.output, width, height, rate, force=command.force) as writer,
+    ):
+        while True:
+            writer.write(pixels, moment)
+            done += 1
+            if progress is not None:
+                progress(ClipProgress(done, total, 0))
+            following = _named(command, lambda: next(frames, None))
+            if following is None:
+                break
+            moment, pixels = following
+    warn(writer.warnings)
+    return done, (width, height)
+
+
+def _named(command: Decode, work: Any) -> Any:
+    """What `work` returns; damage names the file and the way around it."""
+    try:
+        return work()
+    except BitstreamError as fault:
+        raise BitstreamError(f"{shown(command.input)}: {fault}; --skip-damaged leaves it out") from None
