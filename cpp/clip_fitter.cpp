@@ -210,6 +210,19 @@ std::vector<int32_t> ClipFitter::quantize() const {
   return out;
 }
 
+void ClipFitter::enlarge(const ClipFitter& half) {
+  state_ = half.state();
+  const auto twice = [](Array<float>* values, size_t row, size_t first) {
+    for (size_t i = 0; i < values->size(); ++i)
+      if (i % row < first) values->data()[i] *= 2;
+  };
+  twice(&state_.means, 3, 2);
+  twice(&state_.frames, 9, 6);
+  twice(&state_.k, 1, 1);
+  memory_.clear();
+  refresh();
+}
+
 void ClipFitter::insert(const std::vector<float>& means, const std::vector<float>& frames,
                         const std::vector<float>& k) {
   add(means, frames, k);

@@ -40,7 +40,10 @@ class ClipFitter : public Descent {
   // standard deviation) at times that cover the clip. Returns how many splats were added.
   int seed(const SeedOptions& options, const std::vector<double>& durations);
 
-  // Adds splats of another fit: centres [n, 3], factors [n, 9] and amplitudes [n, C].
+  // Takes over the splats of a fit of the same frames at half the size.
+  void enlarge(const ClipFitter& half);
+
+  // Adds splats: centres [n, 3], factors [n, 9] and amplitudes [n, C].
   void insert(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k);
 
   double sse() const { return sse_; }

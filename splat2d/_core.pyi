@@ -300,6 +300,7 @@ class ClipFitter:
     ) -> int: ...  # splats added
     def refresh(self) -> None: ...
     def step(self) -> bool: ...  # False when no step was found
+    def enlarge(self, half: ClipFitter) -> None: ...  # from a fit of the same frames at half the size
     def insert(self, means: _F32, frames: _F32, k: _F32) -> None: ...  # [N, 3], [N, 9], [N, C]
     def state(self) -> tuple[_F32, _F32, _F32]: ...  # as of insert
     def quantize(self) -> _I32: ...  # [N, C + 9]

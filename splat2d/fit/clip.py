@@ -6,6 +6,7 @@ Source: the project's design notes, section 6. The loops are native: cpp/clip_fi
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,12 @@ from splat2d._backend import core
 from splat2d.codec.clips import PATH_UNITS
 from splat2d.fit.camera import camera_path
 from splat2d.fit.config import ClipConfig
-from splat2d.fit.fitter import SEED_BITS, background_floats, background_of, psnr_of
+from splat2d.fit.fitter import HALF_MIN, SEED_BITS, background_floats, background_of, half, psnr_of
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.render import CUTOFF
+
+if TYPE_CHECKING:
+    from splat2d._core import ClipFitter
 
 OnFraction = Callable[[float], None]
 
@@ -54,24 +58,40 @@ class SegmentFit:
         self.background = background_of(pixels.mean(0))
         self._on_progress = on_progress
         self._done = 0.0
-        self._all = config.rounds * (config.steps + 4) + config.final_steps + 8 * config.sweeps
-        shifts = (self.path / PATH_UNITS).astype(np.float32)
+        half_rounds = config.half_rounds if min(pixels.shape[2:]) >= HALF_MIN else 0
+        self._all = half_rounds * (config.half_steps + 4) / 4 + config.rounds * (config.steps + 4)
+        self._all += config.final_steps + 8 * config.sweeps
+        self._threads = threads
+        smaller = None
+        if half_rounds:
+            smaller = self._fitter_of(np.stack([half(frame) for frame in pixels]), 2)
+            self._rounds(smaller, half_rounds, config.half_steps, 2)
+        self._fitter = self._fitter_of(pixels, 1)
+        del pixels
+        if smaller is not None:
+            self._fitter.enlarge(smaller)
+            del smaller
+        self._rounds(self._fitter, config.rounds, config.steps, 1)
+        self._finish()
+
+    def _fitter_of(self, pixels: NDArray[np.float32], scale: int) -> ClipFitter:
+        """A native fitter for the frames shrunk by `scale`; areas, D^2 and lambda shrink by its square."""
+        shifts = (self.path / PATH_UNITS / scale).astype(np.float32)
         width, height = (int(v) for v in np.ceil(np.array(pixels.shape[:1:-1]) - shifts.min(0)))
-        self._fitter = core().ClipFitter(
+        config = self.config
+        return core().ClipFitter(
             pixels,
             shifts,
             width,
             height,
             background_floats(self.background),
-            step,
-            self.lmbda,
+            self.step / scale,
+            self.lmbda / scale**2,
             config.chroma_step,
             config.fit_cutoff,
             config.memory,
-            threads,
+            self._threads,
         )
-        del pixels
-        self._optimise()
 
     @property
     def lmbda(self) -> float:
@@ -83,28 +103,28 @@ class SegmentFit:
         """Of the unrounded fit, dB."""
         return psnr_of(self._fitter.sse, int(np.prod(self.shape)))
 
-    def _optimise(self) -> None:
-        config, fitter = self.config, self._fitter
-        for number in range(config.rounds):
-            if number:
+    def _rounds(self, fitter: ClipFitter, rounds: int, steps: int, scale: int) -> None:
+        config, lmbda = self.config, self.lmbda / scale**2
+        for _ in range(rounds):
+            if fitter.count:
                 fitter.prune(config.prune_factor)
                 fitter.refresh()
-            fitter.seed(
-                config.seed_threshold * SEED_BITS * self.lmbda, config.seed_energy, list(config.durations)
-            )
+            fitter.seed(config.seed_threshold * SEED_BITS * lmbda, config.seed_energy, list(config.durations))
             fitter.refresh()
-            self._report(4)
-            self._steps(config.steps)
-        parts = 3
-        for part in range(parts):
-            fitter.prune(config.prune_factor)
-            fitter.refresh()
-            self._steps((config.final_steps + part) // parts)
+            self._report(4 / scale**2)
+            self._steps(fitter, steps, scale)
 
-    def _steps(self, count: int) -> None:
+    def _finish(self) -> None:
+        fitter, parts = self._fitter, 3
+        for part in range(parts):
+            fitter.prune(self.config.prune_factor)
+            fitter.refresh()
+            self._steps(fitter, (self.config.final_steps + part) // parts, 1)
+
+    def _steps(self, fitter: ClipFitter, count: int, scale: int) -> None:
         for _ in range(count):
-            self._fitter.step()
-            self._report(1)
+            fitter.step()
+            self._report(1 / scale**2)
 
     def _report(self, work: float) -> None:
         self._done += work

@@ -122,8 +122,10 @@ class ClipConfig:
     """How hard the encoder works on a clip; the section `clip` of configs/*.yaml.
 
     Args:
-        rounds: rounds of pruning, seeding and optimising.
+        rounds: rounds of pruning, seeding and optimising at full resolution.
         steps: optimiser steps a round.
+        half_rounds: rounds at half resolution before those.
+        half_steps: optimiser steps in each of them.
         final_steps: optimiser steps after the last round, in three parts with a pruning before each.
         sweeps: sweeps of exact integer refinement.
         frames: of a segment at most, 1 to 64.
@@ -141,6 +143,8 @@ class ClipConfig:
 
     rounds: int = 6
     steps: int = 6
+    half_rounds: int = 0
+    half_steps: int = 6
     final_steps: int = 30
     sweeps: int = 5
     frames: int = 32
