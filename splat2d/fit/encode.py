@@ -52,7 +52,7 @@ class Encoded:
         quality: as asked, or None when another target was given.
         bits: ideal code length of each attribute, in bits.
         device: that fitted it, "cpu" or "cuda".
-        warnings: about the masks.
+        warnings: about the masks, and objects that nothing is left of.
     """
 
     data: bytes
@@ -95,13 +95,14 @@ def picture_psnr(pixels: NDArray[np.float32], rendered: NDArray[np.uint8]) -> fl
 
 @dataclass(frozen=True)
 class _File:
-    """A written file, its PSNR as decoded, its step code, splats and code length by attribute."""
+    """A written file, its PSNR as decoded, step code, splats, code length by attribute, and unseen layers."""
 
     data: bytes
     psnr: float
     code: int
     splats: int
     bits: dict[str, float]
+    empty: tuple[str, ...]
 
 
 class _Writer:
@@ -112,9 +113,10 @@ class _Writer:
         self.chroma_step = round(8 * config.chroma_step)
         self.threads = threads
         self.bits: dict[str, float] = {}
+        self.empty: tuple[str, ...] = ()
 
     def write(self, layers: Sequence[FittedLayer], step: int, quality: int | None) -> bytes:
-        """The file of layers, back to front; keeps the code length of each attribute."""
+        """The file of layers, back to front; keeps each attribute's code length, and unseen layers' names."""
         _, height, width = self.picture.pixels.shape
         self.bits = {}
         coded = []
@@ -127,13 +129,14 @@ class _Writer:
                 matte = own, layer.matte
             settings = {"matte": matte, "threads": self.threads, "bits": self.bits}
             coded.append(code_layer(layer.name, header, layer.integers, **settings))
+        self.empty = tuple(layer.name for layer in coded if not any(layer.box or ()))
         return write(container_of(width, height, coded, self.picture.notes))
 
     def measured(self, data: bytes, code: int, layers: Sequence[FittedLayer]) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
         splats = sum(layer.count for layer in layers)
         rendered = Scene.from_bytes(data, threads=self.threads).render(threads=self.threads)
-        return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits)
+        return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits, self.empty)
 
 
 class _Target:
@@ -265,6 +268,9 @@ def encode_picture(
             raise
         cuda = False
         file = fitted(cuda)
+    warnings += [
+        f"{name!r} is empty: at this quality it is too small to be worth a splat" for name in file.empty
+    ]
     seconds = time.perf_counter() - start
     return Encoded(
         file.data,

@@ -178,7 +178,7 @@ class Document:
         state = self.stack.find(name)
         h = self.container.header
         notes = self.container.notes if self.container.tier_counts and state.source == 0 else ()
-        file = Document.of(container_of(h.width, h.height, [self._whole(state, state.name)], notes))
+        file = Document.of(container_of(h.width, h.height, [self.whole(state, state.name)], notes))
         return file._with(self._steps_of({state.number: 0}))
 
     def merged(
@@ -203,7 +203,7 @@ class Document:
         taken.update(self.stack.names, (layer.name for layer in self.container.stack))
         layers = []
         for state, name in zip(added, names or [state.name for state in added], strict=True):
-            layers.append(other._whole(state, _unique(name, taken)))
+            layers.append(other.whole(state, unique_name(name, taken)))
             taken.add(layers[-1].name)
         numbers = {state.number: here + i for i, state in enumerate(added)}
         # Numbers of this file's copies come behind all coded layers.
@@ -237,8 +237,8 @@ class Document:
         high = [max(box[i] + box[i + 2] for box in boxes) for i in (0, 1)]
         return (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
 
-    def _whole(self, state: State, name: str) -> CodedLayer:
-        """A layer's coded form under another name, with a box."""
+    def whole(self, state: State, name: str) -> CodedLayer:
+        """A layer's coded form, without edits, under another name, with a box."""
         x, y, w, h = map(math.floor, self._coded_box(state.source))
         coded = self.coded(state)
         matte = coded.matte and replace(coded.matte, name=name)
@@ -265,7 +265,7 @@ class Document:
         return steps
 
 
-def _unique(name: str, taken: Iterable[str]) -> str:
+def unique_name(name: str, taken: Iterable[str]) -> str:
     """A name, followed by a number if it is taken."""
     candidate, number = name, 1
     while candidate in taken:
