@@ -35,6 +35,7 @@ AIM = 0.988  # where in the window below a size the fit aims
 SIZE_SLOPE = 1.15
 PSNR_SLOPE = 4.2  # dB an octave
 ROUNDING_LOSS = 0.7  # dB from the fit to its refined integers, about
+OBJECTS_STEP = 1.08  # D with objects over that of one layer, for files of one size
 CORRECTIONS = 4
 CORRECTION_ROUNDS = 3
 
@@ -257,8 +258,13 @@ def encode_picture(
             raise ConfigError(f"quality is {quality}, expected 1 to 100")
 
     def fitted(cuda: bool) -> _File:
-        fit = partial(LayersFit, targets, config, threads=workers, seed=seed, on_progress=progress, cuda=cuda)
-        return _reach(target, writer, targets, fit) if target else _at_quality(quality or 0, writer, fit)
+        settings = {"threads": workers, "seed": seed, "on_progress": progress, "cuda": cuda}
+        fit = partial(LayersFit, targets, config, **settings)
+        short = replace(config, rounds=(config.rounds + 1) // 2, final_steps=0)
+        pilot = partial(LayersFit, [LayerTarget(PICTURE, picture.pixels)], short, **settings)
+        return (
+            _reach(target, writer, targets, fit, pilot) if target else _at_quality(quality or 0, writer, fit)
+        )
 
     cuda = gpu.choose(device)
     try:
@@ -293,7 +299,11 @@ def _at_quality(quality: int, writer: _Writer, fit: Callable[..., LayersFit]) ->
 
 
 def _reach(
-    target: _Target, writer: _Writer, targets: Sequence[LayerTarget] | Cut, start: Callable[..., LayersFit]
+    target: _Target,
+    writer: _Writer,
+    targets: Sequence[LayerTarget] | Cut,
+    start: Callable[..., LayersFit],
+    pilot: Callable[..., LayersFit],
 ) -> _File:
     """Fit with D under control, then correct D until the file lies in the target's window."""
     picture = writer.picture
@@ -311,10 +321,13 @@ def _reach(
         octaves = target.octaves(bits / 8, psnr_of(sse, samples) - ROUNDING_LOSS)
         return min(max(step * 2 ** max(min(octaves, 0.5), -0.5), low), high)
 
-    first = _first_step(target, picture)
+    first, begun = _first_step(target, picture), 0.0
     if isinstance(targets, Cut):
-        first = step_of(step_code(first))  # that of the file, since fits depend on what others decode to
-    fit = start(step=first, share_of_work=(0.0, 0.7), control=control)
+        # Fits depend on what others decode to, so D stays what it is at first: about that of one layer.
+        begun = 0.1
+        whole = pilot(step=first, share_of_work=(0.0, begun), control=control)
+        first = step_of(step_code(whole.step * (OBJECTS_STEP if target.size is not None else 1)))
+    fit = start(step=first, share_of_work=(begun, 0.7), control=control)
     tried: list[_File] = []
     for attempt in range(CORRECTIONS + 1):
         code = step_code(fit.step)
