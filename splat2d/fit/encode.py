@@ -30,7 +30,7 @@ STEEP_FROM, STEEP_OCTAVES = 85, 1.4
 STEP_AT_50 = 0.3
 STEP_CODES = (200, 860)  # of D = 0.0085 (finer than 8 bits hold) and 10.9
 WINDOW = 0.03  # a target's tolerance
-AIM = 0.988  # where in the window below a size the fit aims
+AIM = 0.988  # of a size, where trimming aims
 # How log size and PSNR follow log2 D, for the first correction; later ones use what was measured.
 SIZE_SLOPE = 1.15
 PSNR_SLOPE = 4.2  # dB an octave
@@ -144,14 +144,15 @@ class _Writer:
 class _Target:
     """What a file must reach: at most `size` bytes, or at least `psnr` dB."""
 
-    def __init__(self, size: int | None, psnr: float | None) -> None:
+    def __init__(self, size: int | None, psnr: float | None, window: float = WINDOW) -> None:
         self.size = size
         self.psnr = psnr
+        self.window = window  # below the size, to be content with
 
     def met(self, size: int, psnr: float) -> bool:
         """Whether a file lies in the target's window."""
         if self.size is not None:
-            return self.size * (1 - WINDOW) <= size <= self.size
+            return self.size * (1 - self.window) <= size <= self.size
         assert self.psnr is not None
         return self.psnr <= psnr <= self.psnr * (1 + 0.5 * WINDOW)
 
@@ -174,7 +175,8 @@ class _Target:
     def octaves(self, size: float, psnr: float, slope: float | None = None) -> float:
         """By how many octaves D should grow to move a result to the target."""
         if self.size is not None:
-            return math.log2(max(size, 1) / (AIM * self.size)) / (slope or SIZE_SLOPE)
+            aim = (1 - 0.4 * self.window) * self.size
+            return math.log2(max(size, 1) / aim) / (slope or SIZE_SLOPE)
         assert self.psnr is not None
         return (psnr - self.psnr * (1 + 0.15 * WINDOW)) / (slope or PSNR_SLOPE)
 
@@ -252,7 +254,9 @@ def encode_picture(
     elif masks is not None:
         targets = Cut(picture.pixels, masks)
         warnings = targets.warnings
-    target = None if size is None and psnr is None else _Target(size, psnr)
+    # Fits in turn gain by every correction, so that it is worth to come nearer.
+    window = WINDOW if masks is None else 0.4 * WINDOW
+    target = None if size is None and psnr is None else _Target(size, psnr, window)
     if target is None:
         quality = DEFAULT_QUALITY if quality is None else quality
         if not 1 <= quality <= 100:
@@ -335,11 +339,13 @@ def _reach(
         fit.set_step(step_of(code))
         refined = fit.refined()
         data = writer.write(refined.layers(), code, None)
-        if target.size is not None and target.size < len(data) <= 1.12 * target.size:
+        last = attempt == CORRECTIONS
+        most = 1.12 if last or not isinstance(targets, Cut) else 1.03  # many fits bear trimming less
+        if target.size is not None and target.size < len(data) <= most * target.size:
             data = _trim(data, refined, writer, fit, code, target.size)
         file = writer.measured(data, code, refined.layers())
         tried.append(file)
-        if target.met(len(data), file.psnr) or attempt == CORRECTIONS:
+        if target.met(len(data), file.psnr) or last:
             break
         octaves = target.octaves(len(data), file.psnr, _slope(target, tried))
         wanted = step_code(fit.step * 2 ** max(min(octaves, 1.5), -1.5))
@@ -352,8 +358,7 @@ def _reach(
     allowed = [file for file in tried if target.allowed(len(file.data), file.psnr)]
     best = target.best(allowed) if allowed else None
     if best is None or not target.near(len(best.data)):
-        last = tried[-1]
-        nearest = f"{len(last.data)} bytes ({last.psnr:.2f} dB)"
+        nearest = f"{len(tried[-1].data)} bytes ({tried[-1].psnr:.2f} dB)"
         if best is not None and target.psnr:
             nearest = f"{best.psnr:.2f} dB"
         wish = f"{target.psnr:g} dB" if target.psnr is not None else f"{target.size} bytes"

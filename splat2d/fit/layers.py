@@ -248,10 +248,11 @@ class RefinedLayers:
             refined.sweep(lmbda * (fit.step / self._fit.step) ** 2, number, patience)
 
     def drop(self, count: int) -> None:
-        """Take out the least useful splats, from each fit in proportion to what it has."""
-        have = [len(refined.integers()) for refined in self._refined]
-        for refined, n in zip(self._refined, have, strict=True):
-            refined.drop(-(-count * n // max(sum(have), 1)))
+        """Take out those splats of all fits that save least, by what their errors do to the picture."""
+        savings = [refined.savings() for refined in self._refined]
+        limit = np.sort(np.concatenate(savings))[: max(count, 1)][-1:]
+        for refined, own in zip(self._refined, savings, strict=True):
+            refined.drop(int((own <= limit).sum()))
 
     def layers(self) -> list[FittedLayer]:
         """What is left, back to front."""
