@@ -85,7 +85,7 @@ def test_a_matte_is_what_the_colours_ask_for():
     target = Composite(cut).matte("disc")
     assert np.abs(target.pixels[0] - alpha).mean() < 0.1 * np.abs(np.roll(alpha, 1, axis=1) - alpha).mean()
     # Errors of colours far inside are no reason for a hole in the matte.
-    cut.drawn("disc", np.where(np.hypot(xx - 48, yy - 40) < 8, 0.3, 0.9) * np.ones_like(picture))
+    cut.drawn("disc", np.where(np.hypot(xx - 48, yy - 40) < 8, 1.0, 0.9) * np.ones_like(picture))
     assert Composite(cut).matte("disc").pixels[0, 40, 48] > 0.99
 
 
@@ -115,3 +115,17 @@ def test_turns_pay(pixels, monkeypatch):
         return float(error + fit.lmbda * sum(f._fitter.bits for f in fit.fits))
 
     assert cost(2) < 0.97 * cost(0)
+
+
+def test_trimming_drops_what_saves_least(pixels):
+    """Over all fits, not so many of each: splats of mattes save more than others."""
+    cut = Cut(pixels, {name: disc(*place) for name, place in MASKS.items()})
+    refined = LayersFit(cut, load_config("fast"), STEP).refined()
+    before = [part.savings() for part in refined._refined]
+    limit = np.sort(np.concatenate(before))[29]
+    refined.drop(30)
+    dropped = [len(own) - len(part.integers()) for own, part in zip(before, refined._refined, strict=True)]
+    assert dropped == [int((own <= limit).sum()) for own in before]
+    assert sum(dropped) == 30
+    parts = [n / len(own) for n, own in zip(dropped, before, strict=True)]
+    assert max(parts[:2]) < 0.5 * max(parts[2:])
