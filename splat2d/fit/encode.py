@@ -255,7 +255,7 @@ def encode_picture(
         targets = Cut(picture.pixels, masks)
         warnings = targets.warnings
     # Fits in turn gain by every correction, so that it is worth to come nearer.
-    window = WINDOW if masks is None else 0.4 * WINDOW
+    window = 0.4 * WINDOW if isinstance(targets, Cut) else WINDOW
     target = None if size is None and psnr is None else _Target(size, psnr, window)
     if target is None:
         quality = DEFAULT_QUALITY if quality is None else quality
@@ -267,9 +267,9 @@ def encode_picture(
         fit = partial(LayersFit, targets, config, **settings)
         short = replace(load_config("fast"), tune=config.tune)
         pilot = partial(LayersFit, [LayerTarget(PICTURE, picture.pixels)], short, **settings)
-        return (
-            _reach(target, writer, targets, fit, pilot) if target else _at_quality(quality or 0, writer, fit)
-        )
+        if target is None:
+            return _at_quality(quality or 0, writer, fit)
+        return _reach(target, writer, targets, fit, pilot)
 
     cuda = gpu.choose(device)
     try:
