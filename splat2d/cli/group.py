@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Optional
 from tyro.conf import Positional, arg
 
 from splat2d.cli._arguments import UsageError, check_preset, in_range, parse_numbers
-from splat2d.cli._terminal import print_json, progress_bar
+from splat2d.cli._terminal import print_json, progress_bar, warn
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Group:
                 progress=progress,
                 device=self.device,
             )
+        warn(encoded.warnings)
         with write_atomic(self.output, force=self.force) as file:
             file.write(encoded.data)
         before, size = len(scene.to_bytes()), len(encoded.data)
@@ -103,6 +104,7 @@ class Group:
                 "preset": self.preset,
                 "device": encoded.device,
                 "seconds": encoded.seconds,
+                "warnings": encoded.warnings,
             }
             print_json(figures)
         else:

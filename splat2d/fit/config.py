@@ -149,8 +149,8 @@ class ClipConfig:
     half_steps: int = 8
     final_steps: int = 45
     sweeps: int = 5
-    frames: int = 32
-    durations: tuple[float, ...] = (3.0, 1.0)
+    frames: int = 64
+    durations: tuple[float, ...] = (10.0, 3.0, 1.0)
     border_weight: float = 2.0
     seed_energy: float = 1.0
     seed_threshold: float = 0.2
