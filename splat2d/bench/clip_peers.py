@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.bench.metrics import ms_ssim
+from splat2d.bench.metrics import ms_ssim, psnr
 from splat2d.clips.convert import FromRgb, Matrix, ToRgb, load_av
 from splat2d.errors import ConfigError, ShapeError
 
@@ -94,11 +94,13 @@ class EncodedClip(NamedTuple):
         data: the raw stream.
         frames: [T, H, W, 3] uint8, decoded from it.
         seconds: of encoding, conversion to 4:2:0 left out.
+        cpu_seconds: of all threads meanwhile.
     """
 
     data: bytes
     frames: NDArray[np.uint8]
     seconds: float
+    cpu_seconds: float
 
 
 def encode_clip(
@@ -142,12 +144,12 @@ def encode_clip(
         frame.pts, frame.time_base = index, 1 / Fraction(fps)
         planes.append(frame)
     try:
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         data = _encode(peer, planes, Fraction(fps), crf, threads)
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     except load_av().FFmpegError as fault:
         raise ConfigError(f"{peer.label} cannot encode this at crf {crf:g} ({fault})") from None
-    return EncodedClip(data, _decode(peer, data, len(frames)), seconds)
+    return EncodedClip(data, decode_clip(codec, data, len(frames), threads=threads), seconds, cpu_seconds)
 
 
 def _encode(peer: ClipPeer, planes: list[Any], fps: Fraction, crf: float, threads: int) -> bytes:
@@ -172,15 +174,29 @@ def _without(data: bytes, peer: ClipPeer) -> bytes:
     )
 
 
-def _decode(peer: ClipPeer, data: bytes, count: int) -> NDArray[np.uint8]:
-    """Return the frames [T, H, W, 3] of a raw stream."""
+def decode_clip(codec: str, data: bytes, count: int, *, threads: int = 1) -> NDArray[np.uint8]:
+    """Return the frames [T, H, W, 3] of a raw stream, RGB.
+
+    Args:
+        codec: of `PEERS`.
+        data: the stream.
+        count: frames that it must hold.
+        threads: of the decoder.
+    """
+    peer = PEERS[codec]
     context: Any = load_av().CodecContext.create(peer.decoder, "r")
+    context.thread_count = threads
     packets = [*context.parse(data), *context.parse(b"")]
     decoded = [frame for packet in [*packets, None] for frame in context.decode(packet)]
     if len(decoded) != count:
         raise RuntimeError(f"{peer.label} returned {len(decoded)} of {count} frames")
     convert = ToRgb(decoded[0], matrix=_MATRIX, full_range=False, chroma=_SITING)
     return np.stack([convert(frame)[0] for frame in decoded])
+
+
+def frame_psnrs(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the PSNR in dB of each frame, [T]; arguments as of `clip_psnr`."""
+    return np.array([psnr(a, b) for a, b in zip(x, x_hat, strict=True)])
 
 
 def clip_psnr(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:

@@ -19,7 +19,7 @@ import splat2d
 CHECKOUT = Path(splat2d.__file__).resolve().parents[1]
 # What a commit must hold for its hash to name the code that ran; results themselves do not count.
 CODE = ("splat2d", "cpp", "cuda", "configs", "benchmarks/*.py")
-PACKAGES = ("numpy", "pillow", "bjontegaard", "pytorch-msssim", "ssimulacra2", "pillow-jxl-plugin")
+PACKAGES = ("numpy", "pillow", "bjontegaard", "pytorch-msssim", "ssimulacra2", "pillow-jxl-plugin", "av")
 LIBRARIES = {"libjpeg_turbo": "libjpeg-turbo", "webp": "libwebp", "avif": "libavif", "jpg_2000": "openjpeg"}
 
 
