@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.bench.clip_peers import PEERS, decode_clip, encode_clip
-from splat2d.bench.codecs import Setting, SplatCodec, own_version
+from splat2d.bench.codecs import Described, Setting, SplatCodec, own_version
 from splat2d.errors import BackendUnavailableError, ConfigError
 
 OURS = "splat2d"
@@ -36,36 +36,8 @@ class Coded(NamedTuple):
     cpu_seconds: float
 
 
-class ClipCodec(Protocol):
+class ClipCodec(Described, Protocol):
     """A codec of clips of 8-bit RGB frames."""
-
-    @property
-    def name(self) -> str:
-        """How files and options call it: `x264`, `splat2d-fast`."""
-        ...
-
-    @property
-    def label(self) -> str:
-        """How tables and plots call it."""
-        ...
-
-    @property
-    def ours(self) -> bool:
-        """Whether it is splat2d."""
-        ...
-
-    @property
-    def suffix(self) -> str:
-        """Of its files, with the dot."""
-        ...
-
-    def version(self) -> str:
-        """Return what its files depend on; rows of another version are measured again."""
-        ...
-
-    def unavailable(self) -> str | None:
-        """Return why it cannot run here and what would help; None when it can."""
-        ...
 
     def settings(self, qualities: Sequence[float], crfs: Sequence[float]) -> tuple[Setting, ...]:
         """Return the settings to measure.

@@ -137,8 +137,8 @@ def files_table(result: dict[str, Any], only: Sequence[str] = ()) -> str:
 
 EXPLAINED = (
     "Sizes are of whole .splat files and of the others' raw streams (8-bit 4:2:0); PSNR is over all RGB "
-    "samples of all frames. *Flicker* is the mean absolute change of the error from frame to frame, in 8-bit levels; "
-    "*borders* is the PSNR of the frames beside segment borders, less that of all frames."
+    "samples of all frames. *Flicker* is the mean absolute change of the error from frame to frame, in 8-bit "
+    "levels; *borders* is the PSNR of the frames beside segment borders, less that of all frames."
 )
 
 

@@ -1,12 +1,12 @@
 """Measuring codecs on clips: row by row, kept as soon as measured, continued by the next run.
 
 results.json follows the schema of results.py, with `benchmark` "clips". A clip is entered under `pictures`,
-with the number of `frames` and `fps` besides name and size. The setting of a peer is "crf=28". Rows hold `bytes`,
-`bpp` (8 x bytes / (W x H x T)), `psnr` (dB, RGB, of the mean squared error over all frames), `ms_ssim` (0 to 1,
-mean of the frames), `flicker` (8-bit levels), `encode_s`, `encode_cpu_s` (of all threads), `decode_s` (to RGB
-frames, median), `decode_fps`; ours also `splats`, `segments`, and where there are several `border_db` and
-`border_worst_db`: mean and least PSNR of the frames beside borders, less the mean of all frames. `summary` is
-that of clip_report.py.
+with the number of `frames` and `fps` besides name and size. The setting of a peer is "crf=28". Rows hold
+`bytes`, `bpp` (8 x bytes / (W x H x T)), `psnr` (dB, RGB, of the mean squared error over all frames),
+`ms_ssim` (0 to 1, mean of the frames), `flicker` (8-bit levels), `encode_s`, `encode_cpu_s` (of all
+threads), `decode_s` (to RGB frames, median), `decode_fps`; ours also `splats`, `segments`, and where there
+are several `border_db` and `border_worst_db`: mean and least PSNR of the frames beside borders, less the
+mean of all frames. `summary` is that of clip_report.py.
 """
 
 from __future__ import annotations

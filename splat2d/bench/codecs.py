@@ -36,8 +36,8 @@ class Setting:
         return f"{self.kind}={self.value:g}"
 
 
-class Codec(Protocol):
-    """A codec of 8-bit RGB pictures."""
+class Described(Protocol):
+    """What a codec of pictures or clips says of itself."""
 
     @property
     def name(self) -> str:
@@ -59,17 +59,21 @@ class Codec(Protocol):
         """Of its files, with the dot."""
         ...
 
-    @property
-    def qualities(self) -> tuple[float, ...]:
-        """The grid that covers about 0.08 to 1.2 bpp on photographs, ascending."""
-        ...
-
     def version(self) -> str:
         """Return what its files depend on; rows of another version are measured again."""
         ...
 
     def unavailable(self) -> str | None:
         """Return why it cannot run here and what would help; None when it can."""
+        ...
+
+
+class Codec(Described, Protocol):
+    """A codec of 8-bit RGB pictures."""
+
+    @property
+    def qualities(self) -> tuple[float, ...]:
+        """The grid that covers about 0.08 to 1.2 bpp on photographs, ascending."""
         ...
 
     def resolve(self, x: NDArray[np.uint8], setting: Setting, sizes: dict[float, int]) -> Setting:
