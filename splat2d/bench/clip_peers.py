@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.bench.metrics import ms_ssim, psnr
+from splat2d.bench.metrics import MS_SSIM_SIDE, psnr, require_side
+from splat2d.bench.ms_ssim import ms_ssim
 from splat2d.clips.convert import FromRgb, Matrix, ToRgb, load_av
 from splat2d.errors import ConfigError, ShapeError
 
@@ -215,8 +216,9 @@ def clip_ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     """Return the mean MS-SSIM of the frames [T, H, W, 3], 1 for equal clips.
 
     Raises:
-        Unmeasurable: as `metrics.ms_ssim`.
+        Unmeasurable: a side is too short.
     """
+    require_side(x[0], MS_SSIM_SIDE, "MS-SSIM")
     return float(np.mean([ms_ssim(a, b) for a, b in zip(x, x_hat, strict=True)]))
 
 
