@@ -36,7 +36,7 @@ class ClipPeer:
         label: of tables.
         encoder: ffmpeg's name.
         decoder: ffmpeg's name.
-        crfs: constant rate factors from about 0.15 to 0.02 bpp on ordinary clips, ascending.
+        crfs: constant rate factors, ascending, that cover 0.15 to 0.02 bpp on easy clips and on hard ones.
         options: of the encoder.
         remarks: types of the stream's units that decoders ignore (supplemental enhancement information).
         parameters: name and value of the option by which the encoder takes its threads.
@@ -60,7 +60,7 @@ PEERS = {
             "x264 medium",
             "libx264",
             "h264",
-            (22, 25, 28, 31, 34, 37, 40),
+            (19, 22, 25, 28, 31, 34, 37, 40, 43, 46),
             {"preset": "medium"},
             remarks=(6,),
             parameters=("x264-params", "threads={threads}"),
@@ -70,7 +70,7 @@ PEERS = {
             "x265 medium",
             "libx265",
             "hevc",
-            (22, 25, 28, 31, 34, 37, 40),
+            (19, 22, 25, 28, 31, 34, 37, 40, 43, 46),
             {"preset": "medium"},
             remarks=(39, 40),
             parameters=("x265-params", "log-level=none:pools={threads}:frame-threads=1"),
@@ -80,7 +80,7 @@ PEERS = {
             "SVT-AV1 preset 6",
             "libsvtav1",
             "libdav1d",
-            (26, 32, 38, 44, 50, 56, 62),
+            (20, 26, 32, 38, 44, 50, 56, 62),
             {"preset": "6"},
             parameters=("svtav1-params", "lp={threads}"),
         ),
