@@ -7,13 +7,15 @@ namespace {
 using Floats1 = In<float, nb::ndim<1>>;
 using Floats4 = In<float, nb::ndim<4>>;
 
-Footage make_footage(const Floats4& frames, const Floats2& shifts, int width, int height) {
+Footage make_footage(const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width, int height) {
   require(frames.shape(1) >= 1 && frames.shape(1) <= kMaxChannels, "frames must be [T, C, H, W] with C from 1 to 4");
   require(frames.shape(0) >= 1, "frames must have at least one frame");
   require(shifts.shape(0) == frames.shape(0) && shifts.shape(1) == 2, "shifts must be [T, 2]");
   Footage f;
   f.canvas = make_canvas(static_cast<int>(frames.shape(3)), static_cast<int>(frames.shape(2)));
   f.world = make_canvas(width, height);
+  require(gains.shape(0) == frames.shape(0), "gains must have one value a frame");
+  f.gains.assign(gains.data(), gains.data() + gains.size());
   for (size_t t = 0; t < frames.shape(0); ++t) f.shifts.push_back({shifts.data()[2 * t], shifts.data()[2 * t + 1]});
   return f;
 }
@@ -125,7 +127,7 @@ void bind_clip(nb::module_& m) {
         Slices s;
         slice({static_cast<int>(n), static_cast<int>(C), means.data(), velocities.data(), conics.data(),
                precisions.data(), colors.data()},
-              static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, cutoff, &s);
+              static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, cutoff, 1.0f, &s);
         const size_t k = s.index.size();
         return nb::make_tuple(numpy(std::move(s.index), {k}), numpy(std::move(s.means), {k, 2}),
                               numpy(std::move(s.conics), {k, 3}), numpy(std::move(s.colors), {k, C}),
@@ -136,11 +138,11 @@ void bind_clip(nb::module_& m) {
   nb::class_<ClipFitter>(m, "ClipFitter")
       .def(
           "__init__",
-          [](ClipFitter* self, const Floats4& frames, const Floats2& shifts, int width, int height,
-             const Floats1& background, double step, double lambda, double chroma_step, double cutoff, int memory,
-             int threads) {
+          [](ClipFitter* self, const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width,
+             int height, const Floats1& background, double step, double lambda, double chroma_step, double cutoff,
+             int memory, int threads) {
             require(background.shape(0) == frames.shape(1), "background must have one value a channel");
-            Footage footage = make_footage(frames, shifts, width, height);
+            Footage footage = make_footage(frames, shifts, gains, width, height);
             FitOptions o;
             o.step = step;
             o.lambda = lambda;
@@ -152,8 +154,9 @@ void bind_clip(nb::module_& m) {
             new (self)
                 ClipFitter(frames.data(), static_cast<int>(frames.shape(1)), std::move(footage), background.data(), o);
           },
-          "frames"_a.noconvert(), "shifts"_a.noconvert(), "width"_a, "height"_a, "background"_a.noconvert(), "step"_a,
-          "lmbda"_a, "chroma_step"_a = 1.25, "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1)
+          "frames"_a.noconvert(), "shifts"_a.noconvert(), "gains"_a.noconvert(), "width"_a, "height"_a,
+          "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25, "cutoff"_a = 9.5, "memory"_a = 12,
+          "threads"_a = 1)
       .def_prop_ro("count", &ClipFitter::count)
       .def_prop_ro("sse", &ClipFitter::sse)
       .def_prop_ro("bits", &ClipFitter::bits)
@@ -168,6 +171,7 @@ void bind_clip(nb::module_& m) {
           },
           "threshold"_a, "energy"_a, "durations"_a, "smallest"_a = 0.7, "largest"_a = 40.0, "ratio"_a = 1.6,
           "amplitude"_a = 0.8, "separation"_a = 1.6)
+      .def("enlarge", &ClipFitter::enlarge, "half"_a, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "refresh", [](ClipFitter& self) { self.refresh(); }, nb::call_guard<nb::gil_scoped_release>())
       .def(

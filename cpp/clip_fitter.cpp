@@ -13,12 +13,13 @@ constexpr float kTrust = 0.5f, kLeastTrust = 0.05f;  // of a step's geometry, ti
 constexpr double kLeastPruneBits = 10;               // that a splat counts for when it may go
 
 std::vector<float> negative_target(const float* frames, const float* background, int channels, size_t plane,
-                                   size_t count) {
+                                   const std::vector<float>& gains) {
+  const size_t count = gains.size();
   std::vector<float> out(count * channels * plane);
   for (size_t t = 0; t < count; ++t)
     for (int c = 0; c < channels; ++c) {
       const size_t at = (t * channels + c) * plane;
-      for (size_t i = 0; i < plane; ++i) out[at + i] = background[c] - frames[at + i];
+      for (size_t i = 0; i < plane; ++i) out[at + i] = gains[t] * (background[c] - frames[at + i]);
     }
   return out;
 }
@@ -29,7 +30,7 @@ ClipFitter::ClipFitter(const float* frames, int channels, Footage footage, const
     : Descent(Device(options.threads), 3, channels, options.memory),
       footage_(std::move(footage)),
       options_(options),
-      negative_target_(negative_target(frames, background, channels, footage_.canvas.area(), footage_.shifts.size())),
+      negative_target_(negative_target(frames, background, channels, footage_.canvas.area(), footage_.gains)),
       saturation_(frames, footage_.canvas.area() * channels * footage_.shifts.size()),
       residual_(negative_target_.size()) {
   model_.frames = footage_.frames();
@@ -79,7 +80,8 @@ double ClipFitter::evaluate() {
   Slices slices;
   double squares = 0;
   for (int t = 0; t < footage_.frames(); ++t) {
-    slice(splats(), static_cast<float>(t) + 0.5f, footage_.shifts[t], static_cast<float>(options_.cutoff), &slices);
+    slice(splats(), static_cast<float>(t) + 0.5f, footage_.shifts[t], static_cast<float>(options_.cutoff),
+          footage_.gains[t], &slices);
     squares += device_.render(slices.splats(channels_), footage_.canvas, 0, negative_target_.data() + t * size,
                               residual_.data() + t * size);
   }
@@ -101,7 +103,8 @@ void ClipFitter::gradient(Array<float>* out) {
   std::vector<float> v_means, v_conics, v_colors;
   Slices slices;
   for (int t = 0; t < footage_.frames(); ++t) {
-    slice(splats(), static_cast<float>(t) + 0.5f, footage_.shifts[t], static_cast<float>(options_.cutoff), &slices);
+    slice(splats(), static_cast<float>(t) + 0.5f, footage_.shifts[t], static_cast<float>(options_.cutoff),
+          footage_.gains[t], &slices);
     const size_t m = slices.index.size();
     v_means.resize(2 * m);
     v_conics.resize(3 * m);

@@ -17,6 +17,8 @@ struct Footage {
   Canvas canvas;              // of a frame
   Canvas world;               // that the camera's path shows
   std::vector<Shift> shifts;  // of the frames
+  // Errors of a frame count by the square of its gain: its picture and what is drawn of it are multiplied by it.
+  std::vector<float> gains;
 
   int frames() const { return static_cast<int>(shifts.size()); }
 };

@@ -124,7 +124,7 @@ Projection ClipRefiner::project(const Splat& s) const {
   const auto kernel = kernels().project[C - 1];
   Projection out = {};
   s.each_frame(footage_, [&](int t, const float* mean, float q) {
-    const float cutoff = cutoff_ - q, fade = std::exp(-0.5f * q);
+    const float cutoff = cutoff_ - q, fade = footage_.gains[t] * std::exp(-0.5f * q);
     if (cutoff <= 0) return;
     const Box box = bounding_box(mean, s.pose.shape.conic, cutoff, footage_.canvas);
     if (box.empty()) return;
@@ -140,7 +140,7 @@ void ClipRefiner::add(const Splat& s, const float* color) {
   const int C = colors_.channels;
   const size_t size = footage_.canvas.area() * C;
   s.each_frame(footage_, [&](int t, const float* mean, float q) {
-    const float cutoff = cutoff_ - q, fade = std::exp(-0.5f * q);
+    const float cutoff = cutoff_ - q, fade = footage_.gains[t] * std::exp(-0.5f * q);
     if (cutoff <= 0) return;
     const Box box = bounding_box(mean, s.pose.shape.conic, cutoff, footage_.canvas);
     if (box.empty()) return;
@@ -174,7 +174,7 @@ double ClipRefiner::render() {
   Slices slices;
   double squares = 0;
   for (int t = 0; t < footage_.frames(); ++t) {
-    slice(splats, static_cast<float>(t) + 0.5f, footage_.shifts[t], cutoff_, &slices);
+    slice(splats, static_cast<float>(t) + 0.5f, footage_.shifts[t], cutoff_, footage_.gains[t], &slices);
     squares += fitter_->device().render(slices.splats(C), footage_.canvas, 0, fitter_->target().data() + t * size,
                                         residual_.data() + t * size);
   }

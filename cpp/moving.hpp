@@ -31,7 +31,7 @@ struct MovingSplats {
 struct Slices {
   std::vector<int> index;    // of the splats
   std::vector<float> apart;  // frames from the splat's time to the slice's
-  std::vector<float> fade;   // height over the splat's
+  std::vector<float> fade;   // height over the splat's, times the gain
   std::vector<float> means, conics, colors, cutoffs;
 
   Splats splats(int channels) const {
@@ -39,7 +39,8 @@ struct Slices {
   }
 };
 
-inline void slice(const MovingSplats& s, float time, Shift shift, float cutoff, Slices* out) {
+// gain: that all heights are multiplied by.
+inline void slice(const MovingSplats& s, float time, Shift shift, float cutoff, float gain, Slices* out) {
   out->index.clear();
   out->apart.clear();
   out->fade.clear();
@@ -58,7 +59,7 @@ inline void slice(const MovingSplats& s, float time, Shift shift, float cutoff, 
   out->cutoffs.resize(n);
   for (size_t j = 0; j < n; ++j) {
     const size_t i = out->index[j];
-    const float apart = out->apart[j], q = apart * apart * s.precisions[i], fade = std::exp(-0.5f * q);
+    const float apart = out->apart[j], q = apart * apart * s.precisions[i], fade = gain * std::exp(-0.5f * q);
     out->fade[j] = fade;
     out->means[2 * j] = s.means[3 * i] + s.velocities[2 * i] * apart + shift.x;
     out->means[2 * j + 1] = s.means[3 * i + 1] + s.velocities[2 * i + 1] * apart + shift.y;

@@ -269,6 +269,7 @@ class ClipFitter:
         self,
         frames: _F32,  # [T, C, H, W] in [0, 1]
         shifts: _F32,  # [T, 2] px, never positive
+        gains: _F32,  # [T] by whose squares the frames' errors count
         width: int,  # of the world that the shifts show
         height: int,
         background: _F32,  # [C]

@@ -30,11 +30,12 @@ def test_natural_gradient_is_that_of_the_objective(lmbda):
     pixels = rng.random((frames, 3, height, width)).astype(np.float32)
     shifts = np.zeros((frames, 2), np.float32)
     shifts[:, 0] = -0.7 * np.arange(frames)
+    gains = np.linspace(1.2, 0.9, frames).astype(np.float32)
     background = np.full(3, 0.5, np.float32)
 
     def fitter(means, factors, k):
         # A cut-off so large that no step of the differences crosses it.
-        f = core().ClipFitter(pixels, shifts, width + 4, height, background, 0.3, lmbda, cutoff=40.0)
+        f = core().ClipFitter(pixels, shifts, gains, width + 4, height, background, 0.3, lmbda, cutoff=40.0)
         arrays = (means, factors.reshape(-1, 9), k)
         f.insert(*(np.ascontiguousarray(a, np.float32) for a in arrays))
         return f

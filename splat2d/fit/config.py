@@ -76,6 +76,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "half_steps": (1, 1000),
     "frames": (1, 64),
     "durations": (0.3, 64),
+    "border_weight": (1, 10),
     "seed_energy": (0.001, 100),
     "seed_threshold": (0.01, 100),
     "prune_factor": (0, 100),
@@ -131,6 +132,7 @@ class ClipConfig:
         frames: of a segment at most, 1 to 64.
         durations: standard deviations in time of the windows that seeds are looked for in, frames; splats
             that last are always looked for.
+        border_weight: of the errors of a segment's first and last frame, over those of frames far from them.
         seed_energy: part of the present error that a round's seeds may promise together.
         seed_threshold: SSE that a seed must promise, in units of 34 bits' worth.
         prune_factor: a splat goes when it saves less SSE than this many times its bits' worth.
@@ -149,6 +151,7 @@ class ClipConfig:
     sweeps: int = 5
     frames: int = 32
     durations: tuple[float, ...] = (3.0, 1.0)
+    border_weight: float = 1.5
     seed_energy: float = 1.0
     seed_threshold: float = 0.2
     prune_factor: float = 1.6
