@@ -239,9 +239,12 @@ def test_a_recipe_takes_its_frames_reduced(tmp_path: Path):
     (source,) = find_sources(["bunny-360p"], data=_with_files(tmp_path), frames=(2, 5), reduce=3)
     assert (source.first, source.count, source.reduce, source.matrix) == (42, 3, 6, "bt601")
     assert source.path == tmp_path / "data" / "bigbuckbunny.mp4"
+    assert source.described() == "frames 42 to 44 of bigbuckbunny.mp4, reduced by 6, matrix bt601"
     with pytest.raises(ConfigError, match="no frames from 10 to 10"):
         find_sources(["park-joy"], data=tmp_path / "data", frames=(10, None))
-    assert len({name for name in RECIPES}) == 4
+    for recipe in RECIPES.values():
+        assert len(set(recipe.qualities)) == 4
+        assert list(recipe.qualities) == sorted(recipe.qualities)
 
 
 def _with_files(tmp_path: Path) -> Path:

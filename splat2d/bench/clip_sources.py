@@ -48,6 +48,13 @@ class Source:
     matrix: Matrix | None = None
     qualities: tuple[float, ...] = QUALITIES
 
+    def described(self) -> str:
+        """Return what is taken of which file, in words."""
+        last = "" if self.count is None else f" to {self.first + self.count - 1}"
+        parts = [f"frames {self.first}{last or ' on'} of {self.path.name}"]
+        parts += [f"reduced by {self.reduce}"] if self.reduce > 1 else []
+        return ", ".join(parts + ([f"matrix {self.matrix}"] if self.matrix else []))
+
 
 @dataclass(frozen=True)
 class Loaded:

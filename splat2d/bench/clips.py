@@ -1,12 +1,12 @@
 """Measuring codecs on clips: row by row, kept as soon as measured, continued by the next run.
 
 results.json follows the schema of results.py, with `benchmark` "clips". A clip is entered under `pictures`,
-with the number of `frames` and `fps` besides name and size. The setting of a peer is "crf=28". Rows hold
-`bytes`, `bpp` (8 x bytes / (W x H x T)), `psnr` (dB, RGB, of the mean squared error over all frames),
-`ms_ssim` (0 to 1, mean of the frames), `flicker` (8-bit levels), `encode_s`, `encode_cpu_s` (of all
-threads), `decode_s` (to RGB frames, median), `decode_fps`; ours also `splats`, `segments`, and where there
-are several `border_db` and `border_worst_db`: mean and least PSNR of the frames beside borders, less the
-mean of all frames. `summary` is that of clip_report.py.
+with the number of `frames`, `fps` and, in words, `source` besides name and size. The setting of a peer is
+"crf=28". Rows hold `bytes`, `bpp` (8 x bytes / (W x H x T)), `psnr` (dB, RGB, of the mean squared error
+over all frames), `ms_ssim` (0 to 1, mean of the frames), `flicker` (8-bit levels), `encode_s`,
+`encode_cpu_s` (of all threads), `decode_s` (to RGB frames, median), `decode_fps`; ours also `splats`,
+`segments`, and where there are several `border_db` and `border_worst_db`: mean and least PSNR of the frames
+beside borders, less the mean of all frames. `summary` is that of clip_report.py.
 """
 
 from __future__ import annotations
@@ -149,8 +149,10 @@ def readable(
             continue
         taken = {p["name"] for other, p in result["pictures"].items() if other != key}
         name = source.name if source.name not in taken else f"{source.name}-{key[:6]}"
+        name = result["pictures"].get(key, {}).get("name", name)
         facts = {"name": name, "width": width, "height": height, "frames": count, "fps": float(clip.fps)}
-        found[key] = source, result["pictures"].setdefault(key, facts)["name"]
+        result["pictures"][key] = {**facts, "source": source.described()}
+        found[key] = source, name
     if not found:
         raise InputClipError("no clip could be read, so that there is nothing to measure")
     return found
