@@ -389,6 +389,19 @@ def test_bd_rates_are_by_clip_and_ranges_without_overlap_are_said():
     assert "| waves | -75.0% (over 67%) |" in table
 
 
+def test_two_results_of_clips_compare(capsys, tmp_path: Path):
+    write_json(tmp_path / "a.json", made())
+    write_json(tmp_path / "b.json", made(3.0))
+    write_json(tmp_path / "images.json", empty_results())
+    status, out, _ = run(capsys, "bench", "compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert status == 0
+    assert "| splat2d default | psnr | -50.00% |" in out
+    assert "| x264 medium | psnr | +0.00% |" in out
+    status, _, err = run(capsys, "bench", "compare", tmp_path / "a.json", tmp_path / "images.json")
+    assert status == 1
+    assert_one_line(err, "no result of splat2d bench clips")
+
+
 def test_tables_say_what_was_measured():
     result = made()
     assert "| waves | 0.04 | 36.00 | 33.00 | 53.00 |" in rates_table(result)

@@ -344,13 +344,14 @@ class Compare:
     def run(self) -> None:
         """Print one table."""
         from splat2d.bench.compare import compare, table
-        from splat2d.bench.results import read_results
+        from splat2d.bench.results import read_json, read_results
         from splat2d.errors import ConfigError
         from splat2d.files import shown
 
         results = []
+        kind = (read_json(Path(self.a)) or {}).get("benchmark")
         for path in (self.a, self.b):
-            found = read_results(Path(path))
+            found = read_results(Path(path), "clips" if kind == "clips" else "images")
             if found is None:
                 raise ConfigError(f"{shown(path)}: no such file; give the results.json of a run")
             results.append(found)
