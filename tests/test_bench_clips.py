@@ -15,6 +15,7 @@ from PIL import Image
 
 from splat2d.bench import clip_codecs, clips
 from splat2d.bench.clip_codecs import Coded, choose, segment_facts
+from splat2d.bench.clip_peers import PEERS, encode_clip
 from splat2d.bench.clip_report import bd_rate_table, clips_tables, files_table, rates_table, report, summary
 from splat2d.bench.clip_sources import RECIPES, Source, find_sources, load, parse_range
 from splat2d.bench.clips import Options
@@ -230,6 +231,13 @@ def test_results_of_pictures_are_kept(clip: Path, tmp_path: Path):
     write_json(tmp_path / "out" / "results.json", empty_results())
     with pytest.raises(ConfigError, match="no result of splat2d bench clips"):
         clips.run(options(clip, tmp_path), Notes())
+
+
+def test_files_of_peers_do_not_depend_on_chance_or_threads():
+    frames = moving(8, 144, 176)
+    for codec in PEERS:
+        sizes = {len(encode_clip(codec, frames, 25, 30, threads=threads).data) for threads in (1, 1, 1, 2, 2)}
+        assert len(sizes) == 1, (codec, sizes)
 
 
 # Sources

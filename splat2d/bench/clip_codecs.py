@@ -145,7 +145,9 @@ class Peer:
         av = load_av()
         peer = PEERS[self.name]
         library = ".".join(map(str, av.library_versions["libavcodec"]))
-        options = ", ".join(f"{key} {value}" for key, value in peer.options.items())
+        options = ", ".join(
+            filter(None, [*(f"{key} {value}" for key, value in peer.options.items()), peer.fixed])
+        )
         return f"{peer.encoder} of PyAV {av.__version__}, libavcodec {library}, {options}"
 
     def unavailable(self) -> str | None:

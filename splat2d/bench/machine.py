@@ -46,7 +46,7 @@ def environment() -> dict[str, Any]:
         "machine": {
             "cpu": _proc_cpuinfo("model name") or platform.processor() or platform.machine(),
             "cores": cores(),
-            "vectors": _vectors(),
+            "vectors": vectors(),
             "memory_gib": _memory_gib(),
             "os": _os_name(),
             # Well above zero before a run starts, others were working and times are too long.
@@ -132,7 +132,8 @@ def _proc_cpuinfo(key: str) -> str:
     return ""
 
 
-def _vectors() -> str:
+def vectors() -> str:
+    """Return the widest vector instructions of this CPU that matter here, by the kernel's name for them."""
     flags = _proc_cpuinfo("flags").split()
     return next((name for name in ("avx512f", "avx2", "sse2") if name in flags), platform.machine())
 

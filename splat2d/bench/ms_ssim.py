@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, SIGMA = 11, 1.5  # px
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+Plane = NDArray[Any]  # [H, W] of float32
 
 
 def ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
@@ -19,11 +22,11 @@ def ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     return float(np.mean([_of_channel(a, b) for a, b in zip(_planes(x), _planes(x_hat), strict=True)]))
 
 
-def _planes(x: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _planes(x: NDArray[np.uint8]) -> NDArray[Any]:
     return np.ascontiguousarray(x.transpose(2, 0, 1), np.float32)
 
 
-def _of_channel(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def _of_channel(a: Plane, b: Plane) -> float:
     product = 1.0
     for scale, weight in enumerate(WEIGHTS):
         if scale:
@@ -38,12 +41,12 @@ def _of_channel(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return product
 
 
-def _window() -> NDArray[np.float32]:
+def _window() -> Plane:
     weights = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
     return (weights / weights.sum()).astype(np.float32)
 
 
-def _blurred(a: NDArray[np.float32]) -> NDArray[np.float32]:
+def _blurred(a: Plane) -> Plane:
     """Return a plane under a Gaussian window, where it lies inside."""
     window = _window()
     half = WINDOW // 2
@@ -60,7 +63,7 @@ def _blurred(a: NDArray[np.float32]) -> NDArray[np.float32]:
     return a
 
 
-def _halved(a: NDArray[np.float32]) -> NDArray[np.float32]:
+def _halved(a: Plane) -> Plane:
     """Return means of 2 x 2 px; an odd side gets a zero before it, as there."""
     a = np.pad(a, [(side % 2, 0) for side in a.shape])
-    return (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]) * np.float32(0.25)
+    return np.float32(0.25) * (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2])
