@@ -1,4 +1,4 @@
-"""Turn benchmarks/results/*.json into the README's tables and the rate-distortion figure.
+"""Turn benchmarks/results/*.json into the README's tables and the rate-distortion figures.
 
 Usage: python benchmarks/report.py [--check]
 
@@ -17,6 +17,7 @@ from typing import Any
 import tyro
 from _paths import DATA, RESULTS, ROOT
 
+from splat2d.bench import clip_report
 from splat2d.bench.plots import draw_curves
 from splat2d.bench.report import bd_rate_table, beside_table, markdown, origin, percent
 from splat2d.bench.results import read_json, read_published
@@ -37,7 +38,7 @@ class Options:
     Args:
         check: write nothing and fail when the README does not hold the present tables.
         readme: file with the markers.
-        results: folder of the JSONs and of the figure.
+        results: folder of the JSONs and of the figures.
         published: curves by others for the figure; left out where the file is absent.
     """
 
@@ -256,6 +257,11 @@ def objects_tables(result: dict[str, Any]) -> str:
     return "\n\n".join([title, markdown(heads, rows), origin(result, [result])])
 
 
+def clips_tables(result: dict[str, Any]) -> str:
+    """Return BD-rates by clip, PSNR at equal rates, and what our files are like."""
+    return clip_report.clips_tables(result, OURS)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "kodak": kodak_tables,
     "speed": speed_tables,
@@ -264,6 +270,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "graphics": graphics_tables,
     "ablation": ablation_tables,
     "objects": objects_tables,
+    "clips": clips_tables,
 }
 MAKERS = {
     "kodak": "splat2d bench images",
@@ -273,6 +280,7 @@ MAKERS = {
     "graphics": "splat2d bench images",
     "ablation": "splat2d bench ablation",
     "objects": "python benchmarks/objects.py",
+    "clips": "splat2d bench clips",
 }
 
 
@@ -316,6 +324,8 @@ def run(options: Options) -> list[str]:
         text = new
         if name == "kodak" and not options.check:
             draw(result, options.published, options.results / "kodak_rd.png")
+        if name == "clips" and not options.check:
+            clip_report.draw(result, options.results / "clips_rd.png")
     if not options.check and text != old:
         try:
             options.readme.write_text(text)

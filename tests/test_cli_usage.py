@@ -43,7 +43,7 @@ from .command import assert_one_line, run
         (["group", "a", "b", "--name", "n", "--polygon", "1,2,3,4,5"], "two for each corner"),
         (["group", "a", "b", "--name", "n", "--point", "x,2"], "--point"),
         (["group", "a", "b", "--name", "n", "--quality", "0"], "1 to 100"),
-        (["bench"], "images, ablation, compare"),
+        (["bench"], "images, ablation, clips, compare"),
         (["bench", "compare", "a"], "B.json"),
         (["--completion", "fish"], "bash"),
     ],

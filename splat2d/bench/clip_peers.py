@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.bench.metrics import ms_ssim
+from splat2d.bench.machine import vectors
+from splat2d.bench.metrics import MS_SSIM_SIDE, psnr, require_side
+from splat2d.bench.ms_ssim import ms_ssim
 from splat2d.clips.convert import FromRgb, Matrix, ToRgb, load_av
 from splat2d.errors import ConfigError, ShapeError
 
@@ -35,10 +37,11 @@ class ClipPeer:
         label: of tables.
         encoder: ffmpeg's name.
         decoder: ffmpeg's name.
-        crfs: constant rate factors from about 0.15 to 0.02 bpp on ordinary clips, ascending.
+        crfs: constant rate factors, ascending, that cover 0.15 to 0.02 bpp on easy clips and on hard ones.
         options: of the encoder.
         remarks: types of the stream's units that decoders ignore (supplemental enhancement information).
         parameters: name and value of the option by which the encoder takes its threads.
+        fixed: more of that value, which does not depend on the threads asked for.
     """
 
     name: str
@@ -49,7 +52,13 @@ class ClipPeer:
     options: dict[str, str] = field(default_factory=dict)
     remarks: tuple[int, ...] = ()
     parameters: tuple[str, str] = ("", "")
+    fixed: str = ""
 
+
+# With AVX-512 the macroblock trees of the x264 in PyAV 18.1 make other files from run to run, up to 3% larger;
+# with narrower vectors they are the same each time. x264 takes the name of a set that a CPU lacks at its word.
+# A second thread costs it 2% of a small clip.
+_X264_FIXED = "threads=1" + (":asm=avx2" if vectors() == "avx512f" else "")
 
 PEERS = {
     peer.name: peer
@@ -59,17 +68,18 @@ PEERS = {
             "x264 medium",
             "libx264",
             "h264",
-            (22, 25, 28, 31, 34, 37, 40),
+            (19, 22, 25, 28, 31, 34, 37, 40, 43, 46),
             {"preset": "medium"},
             remarks=(6,),
-            parameters=("x264-params", "threads={threads}"),
+            parameters=("x264-params", ""),
+            fixed=_X264_FIXED,
         ),
         ClipPeer(
             "x265",
             "x265 medium",
             "libx265",
             "hevc",
-            (22, 25, 28, 31, 34, 37, 40),
+            (19, 22, 25, 28, 31, 34, 37, 40, 43, 46),
             {"preset": "medium"},
             remarks=(39, 40),
             parameters=("x265-params", "log-level=none:pools={threads}:frame-threads=1"),
@@ -79,7 +89,7 @@ PEERS = {
             "SVT-AV1 preset 6",
             "libsvtav1",
             "libdav1d",
-            (26, 32, 38, 44, 50, 56, 62),
+            (20, 26, 32, 38, 44, 50, 56, 62),
             {"preset": "6"},
             parameters=("svtav1-params", "lp={threads}"),
         ),
@@ -94,11 +104,13 @@ class EncodedClip(NamedTuple):
         data: the raw stream.
         frames: [T, H, W, 3] uint8, decoded from it.
         seconds: of encoding, conversion to 4:2:0 left out.
+        cpu_seconds: of all threads meanwhile.
     """
 
     data: bytes
     frames: NDArray[np.uint8]
     seconds: float
+    cpu_seconds: float
 
 
 def encode_clip(
@@ -142,12 +154,12 @@ def encode_clip(
         frame.pts, frame.time_base = index, 1 / Fraction(fps)
         planes.append(frame)
     try:
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         data = _encode(peer, planes, Fraction(fps), crf, threads)
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     except load_av().FFmpegError as fault:
         raise ConfigError(f"{peer.label} cannot encode this at crf {crf:g} ({fault})") from None
-    return EncodedClip(data, _decode(peer, data, len(frames)), seconds)
+    return EncodedClip(data, decode_clip(codec, data, len(frames), threads=threads), seconds, cpu_seconds)
 
 
 def _encode(peer: ClipPeer, planes: list[Any], fps: Fraction, crf: float, threads: int) -> bytes:
@@ -156,7 +168,8 @@ def _encode(peer: ClipPeer, planes: list[Any], fps: Fraction, crf: float, thread
     context.width, context.height, context.pix_fmt = planes[0].width, planes[0].height, "yuv420p"
     context.framerate, context.time_base = fps, 1 / fps
     option, value = peer.parameters
-    context.options = {**peer.options, "crf": f"{crf:g}", option: value.format(threads=threads)}
+    value = ":".join(filter(None, (value.format(threads=threads), peer.fixed)))
+    context.options = {**peer.options, "crf": f"{crf:g}", option: value}
     data = b"".join(bytes(packet) for frame in [*planes, None] for packet in context.encode(frame))
     return _without(data, peer) if peer.remarks else data
 
@@ -172,15 +185,29 @@ def _without(data: bytes, peer: ClipPeer) -> bytes:
     )
 
 
-def _decode(peer: ClipPeer, data: bytes, count: int) -> NDArray[np.uint8]:
-    """Return the frames [T, H, W, 3] of a raw stream."""
+def decode_clip(codec: str, data: bytes, count: int, *, threads: int = 1) -> NDArray[np.uint8]:
+    """Return the frames [T, H, W, 3] of a raw stream, RGB.
+
+    Args:
+        codec: of `PEERS`.
+        data: the stream.
+        count: frames that it must hold.
+        threads: of the decoder.
+    """
+    peer = PEERS[codec]
     context: Any = load_av().CodecContext.create(peer.decoder, "r")
+    context.thread_count = threads
     packets = [*context.parse(data), *context.parse(b"")]
     decoded = [frame for packet in [*packets, None] for frame in context.decode(packet)]
     if len(decoded) != count:
         raise RuntimeError(f"{peer.label} returned {len(decoded)} of {count} frames")
     convert = ToRgb(decoded[0], matrix=_MATRIX, full_range=False, chroma=_SITING)
     return np.stack([convert(frame)[0] for frame in decoded])
+
+
+def frame_psnrs(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the PSNR in dB of each frame, [T]; arguments as of `clip_psnr`."""
+    return np.array([psnr(a, b) for a, b in zip(x, x_hat, strict=True)])
 
 
 def clip_psnr(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
@@ -199,8 +226,9 @@ def clip_ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     """Return the mean MS-SSIM of the frames [T, H, W, 3], 1 for equal clips.
 
     Raises:
-        Unmeasurable: as `metrics.ms_ssim`.
+        Unmeasurable: a side is too short.
     """
+    require_side(x[0], MS_SSIM_SIDE, "MS-SSIM")
     return float(np.mean([ms_ssim(a, b) for a, b in zip(x, x_hat, strict=True)]))
 
 

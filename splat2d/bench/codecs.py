@@ -24,11 +24,11 @@ class Setting:
     """What is asked of a codec.
 
     Args:
-        kind: whether `value` is the codec's own quality or a rate.
-        value: from 0 to 100, or bits a pixel.
+        kind: whether `value` is the codec's own quality, a rate, or a video codec's constant rate factor.
+        value: from 0 to 100, bits a pixel, or the factor.
     """
 
-    kind: Literal["quality", "bpp"]
+    kind: Literal["quality", "bpp", "crf"]
     value: float
 
     def __str__(self) -> str:
@@ -36,8 +36,8 @@ class Setting:
         return f"{self.kind}={self.value:g}"
 
 
-class Codec(Protocol):
-    """A codec of 8-bit RGB pictures."""
+class Described(Protocol):
+    """What a codec of pictures or clips says of itself."""
 
     @property
     def name(self) -> str:
@@ -59,17 +59,21 @@ class Codec(Protocol):
         """Of its files, with the dot."""
         ...
 
-    @property
-    def qualities(self) -> tuple[float, ...]:
-        """The grid that covers about 0.08 to 1.2 bpp on photographs, ascending."""
-        ...
-
     def version(self) -> str:
         """Return what its files depend on; rows of another version are measured again."""
         ...
 
     def unavailable(self) -> str | None:
         """Return why it cannot run here and what would help; None when it can."""
+        ...
+
+
+class Codec(Described, Protocol):
+    """A codec of 8-bit RGB pictures."""
+
+    @property
+    def qualities(self) -> tuple[float, ...]:
+        """The grid that covers about 0.08 to 1.2 bpp on photographs, ascending."""
         ...
 
     def resolve(self, x: NDArray[np.uint8], setting: Setting, sizes: dict[float, int]) -> Setting:
@@ -238,7 +242,9 @@ class SplatCodec:
 
     def version(self) -> str:
         """Return the package's version and a digest of all code and settings that a file depends on."""
-        return _own_version(self.preset)
+        from splat2d.fit.config import load_config
+
+        return own_version(repr(load_config(self.preset)))
 
     def unavailable(self) -> str | None:
         """Return why the native core does not load; None when it does."""
@@ -393,14 +399,14 @@ def nearest_quality(bpp: Callable[[int], float], low: int, high: int, target: fl
 
 
 @cache
-def _own_version(preset: str) -> str:
+def own_version(settings: str) -> str:
+    """Return what files of splat2d depend on: its version, and a digest of its code and of settings."""
     import splat2d
     import splat2d.codec
     import splat2d.fit
     from splat2d._backend import core
-    from splat2d.fit.config import load_config
 
-    digest = hashlib.sha256(repr(load_config(preset)).encode())
+    digest = hashlib.sha256(settings.encode())
     files = [Path(core().__file__)]
     for package in (splat2d.codec, splat2d.fit):
         folder = Path(package.__path__[0])

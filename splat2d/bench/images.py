@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.bench import codecs as registry
-from splat2d.bench.codecs import Codec, Setting
+from splat2d.bench.codecs import Codec, Described, Setting
 from splat2d.bench.machine import cores, environment, significant, stamp
 from splat2d.bench.metrics import METRICS, measure_all
 from splat2d.bench.once import encode_alone, load_pixels, splats_of
@@ -34,6 +34,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".jp2", ".tif", ".tiff", 
 MEMORY = "memory"
 MEASURES = (*METRICS, MEMORY)
 T = TypeVar("T")
+AnyCodec = TypeVar("AnyCodec", bound=Described)
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def readable(paths: Sequence[Path], result: dict[str, Any], observer: Observer) 
     return found
 
 
-def usable(wanted: Sequence[Codec], result: dict[str, Any], observer: Observer) -> list[Codec]:
+def usable(wanted: Sequence[AnyCodec], result: dict[str, Any], observer: Observer) -> list[AnyCodec]:
     """Return the codecs that can run, and enter all of them into the result."""
     able = []
     for codec in wanted:

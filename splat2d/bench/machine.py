@@ -19,7 +19,7 @@ import splat2d
 CHECKOUT = Path(splat2d.__file__).resolve().parents[1]
 # What a commit must hold for its hash to name the code that ran; results themselves do not count.
 CODE = ("splat2d", "cpp", "cuda", "configs", "benchmarks/*.py")
-PACKAGES = ("numpy", "pillow", "bjontegaard", "pytorch-msssim", "ssimulacra2", "pillow-jxl-plugin")
+PACKAGES = ("numpy", "pillow", "bjontegaard", "pytorch-msssim", "ssimulacra2", "pillow-jxl-plugin", "av")
 LIBRARIES = {"libjpeg_turbo": "libjpeg-turbo", "webp": "libwebp", "avif": "libavif", "jpg_2000": "openjpeg"}
 
 
@@ -46,7 +46,7 @@ def environment() -> dict[str, Any]:
         "machine": {
             "cpu": _proc_cpuinfo("model name") or platform.processor() or platform.machine(),
             "cores": cores(),
-            "vectors": _vectors(),
+            "vectors": vectors(),
             "memory_gib": _memory_gib(),
             "os": _os_name(),
             # Well above zero before a run starts, others were working and times are too long.
@@ -132,7 +132,8 @@ def _proc_cpuinfo(key: str) -> str:
     return ""
 
 
-def _vectors() -> str:
+def vectors() -> str:
+    """Return the widest vector instructions of this CPU that matter here, by the kernel's name for them."""
     flags = _proc_cpuinfo("flags").split()
     return next((name for name in ("avx512f", "avx2", "sse2") if name in flags), platform.machine())
 

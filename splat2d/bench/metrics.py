@@ -49,7 +49,7 @@ def ms_ssim(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     Raises:
         Unmeasurable: a side below `MS_SSIM_SIDE`, or no pytorch-msssim.
     """
-    _require_side(x, MS_SSIM_SIDE, "MS-SSIM")
+    require_side(x, MS_SSIM_SIDE, "MS-SSIM")
     try:
         import torch
         from pytorch_msssim import ms_ssim as measure
@@ -68,7 +68,7 @@ def ssimulacra2(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
     Raises:
         Unmeasurable: a side below `SSIMULACRA2_SIDE`, or no ssimulacra2.
     """
-    _require_side(x, SSIMULACRA2_SIDE, "SSIMULACRA2")
+    require_side(x, SSIMULACRA2_SIDE, "SSIMULACRA2")
     try:
         from ssimulacra2 import compute_ssimulacra2
     except ImportError:
@@ -122,7 +122,8 @@ def measure_all(
     return figures, missing
 
 
-def _require_side(x: NDArray[Any], side: int, name: str) -> None:
+def require_side(x: NDArray[Any], side: int, name: str) -> None:
+    """Raise Unmeasurable for a picture [H, W, 3] with a side of fewer px."""
     height, width = x.shape[:2]
     if min(height, width) < side:
         raise Unmeasurable(f"{name} needs {side} px a side, found {width}x{height}")

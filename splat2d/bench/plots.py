@@ -14,6 +14,7 @@ from splat2d.errors import BackendUnavailableError
 
 OURS = ("#c0392b", "#e67e22", "#7b241c", "#d98880")
 OTHERS = {"avif": "#2471a3", "webp": "#229954", "jpeg": "#7d6608", "jpeg2000": "#7d3c98", "jxl": "#17a589"}
+OTHERS |= {"x264": "#7d6608", "x265": "#229954", "svt-av1": "#2471a3"}
 
 
 def draw_all(result: dict[str, Any], out: Path) -> list[Path]:
@@ -71,7 +72,7 @@ def draw_curves(
             levels += [level for bpp, level in curve if bpp <= xlim[1]]
             style: dict[str, Any] = {"linewidth": 2.4 if codec["ours"] else 1.6, "markersize": 4, "zorder": 3}
             axes.plot(
-                *zip(*curve, strict=True), "o-", label=codec["label"], color=_color(result, name), **style
+                *zip(*curve, strict=True), "o-", label=codec["label"], color=color_of(result, name), **style
             )
     drawn = 0
     for name, published in result["published"].items():
@@ -105,7 +106,7 @@ def _draw_bars(result: dict[str, Any], test: str, path: Path) -> None:
         shown = [(place, value) for place, value in zip(places, values, strict=True) if value is not None]
         if shown:
             label = f"against {result['codecs'][anchor]['label']}"
-            axes.bar(*zip(*shown, strict=True), width=width, label=label, color=_color(result, anchor))
+            axes.bar(*zip(*shown, strict=True), width=width, label=label, color=color_of(result, anchor))
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0, fontsize=8)
     axes.set(ylabel="BD-rate, %", title=f"{result['codecs'][test]['label']}: size at equal PSNR, by picture")
@@ -123,7 +124,7 @@ def _draw_times(result: dict[str, Any], anchor: str, path: Path) -> None:
         if rate is None:
             continue
         seconds = fmean(row["encode_s"] for points in pictures.values() for row in points)
-        axes.plot(seconds, rate, "o", markersize=9, color=_color(result, name))
+        axes.plot(seconds, rate, "o", markersize=9, color=color_of(result, name))
         label = result["codecs"][name]["label"]
         axes.annotate(label, (seconds, rate), xytext=(7, 5), textcoords="offset points", fontsize=9)
     axes.set_xscale("log")
@@ -134,7 +135,8 @@ def _draw_times(result: dict[str, Any], anchor: str, path: Path) -> None:
     save(figure, path)
 
 
-def _color(result: dict[str, Any], name: str) -> str:
+def color_of(result: dict[str, Any], name: str) -> str:
+    """Return the colour of a codec, the same in all plots."""
     if name in OTHERS:
         return OTHERS[name]
     ours = [other for other, codec in result["codecs"].items() if codec["ours"]]

@@ -31,10 +31,11 @@ def origin(result: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     versions = result["versions"]
     at = f" at {', '.join(commits)}" if len(known) == len(measured) else ""
+    library, label = ("av", "PyAV") if result.get("benchmark") == "clips" else ("pillow", "Pillow")
     return (
         f"*Measured {when}{at} on {machine['cores']} cores of {machine['cpu']} "
         f"({machine['vectors']}), {machine['memory_gib']} GiB, {machine['os']}; "
-        f"splat2d {versions['splat2d']}, Pillow {versions['pillow']}.*"
+        f"splat2d {versions['splat2d']}, {label} {versions[library]}.*"
     )
 
 
@@ -184,11 +185,11 @@ def _published(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def times(result: dict[str, Any]) -> str:
-    """Return how each run was timed."""
+def times(result: dict[str, Any], what: str = "picture") -> str:
+    """Return how each run was timed; what: is coded."""
     lines = []
     for run in result["runs"]:
-        jobs = f"{run['jobs']} pictures at a time" if run["jobs"] > 1 else "one picture at a time"
+        jobs = f"{run['jobs']} {what}s at a time" if run["jobs"] > 1 else f"one {what} at a time"
         lines.append(
             f"- {run['date'][:16]}: {jobs}, {run['threads']} threads each, median of {run['repeats']} encodes"
         )

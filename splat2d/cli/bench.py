@@ -1,4 +1,4 @@
-"""`splat2d bench`: codecs on pictures in one run, and what changed between two runs."""
+"""`splat2d bench`: codecs on pictures or clips in one run, and what changed between two runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union
 
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
@@ -222,6 +222,107 @@ class Ablation:
         print(f"{options.out}: {len(result['rows'])} rows{failed}; see report.md and ablation.png")
 
 
+@dataclass(frozen=True)
+class Clips:
+    """Measure codecs on clips: rates, PSNR, MS-SSIM, flicker, times; BD-rates by clip, tables and a plot.
+
+    The standard clips go by names: bunny-360p, basketballpass, park-joy and bunny-720p. A run with the same
+    --out continues: only what is missing is measured. Lists may be written with spaces or with commas.
+    """
+
+    sources: Annotated[
+        Positional[tuple[str, ...]],
+        arg(metavar="SOURCE...", help="Standard clips; video files, folders or patterns of images."),
+    ]
+    data: Annotated[str, arg(metavar="DIR", help="Folder of the standard clips' files.")] = "."
+    codecs: Annotated[
+        tuple[str, ...], arg(metavar="NAME...", help="Of splat2d, x264, x265, svt-av1; all when not given.")
+    ] = ()
+    presets: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="P...", help="Of splat2d: fast, default, best, or a YAML file; each is a row of its own."
+        ),
+    ] = ("default",)
+    quality: Annotated[
+        tuple[str, ...],
+        arg(metavar="Q...", help="Qualities of splat2d, 1 to 100; those of each clip when not given."),
+    ] = ()
+    crf: Annotated[
+        tuple[str, ...],
+        arg(metavar="C...", help="Rate factors of the others, 0 to 63; each one's own grid when not given."),
+    ] = ()
+    frames: Annotated[
+        str,
+        arg(metavar="A:B", help="Take frames A to B-1 of each clip, counted from 0; either may be left out."),
+    ] = ":"
+    reduce: Annotated[
+        int, arg(metavar="N", help="Divide width and height of each clip by N, with a Lanczos filter.")
+    ] = 1
+    fps: Annotated[
+        Optional[str], arg(metavar="F", help="Frames a second, such as 25 or 30000/1001, of each clip.")
+    ] = None
+    matrix: Annotated[
+        Optional[Literal["bt601", "bt709"]],
+        arg(metavar="M", help="bt601 or bt709, of video files without or with a wrong tag."),
+    ] = None
+    out: Annotated[str, arg(metavar="DIR", help="Folder of the results.")] = "bench-clips"
+    jobs: Annotated[
+        int, arg(metavar="N", help="Rows at a time; with more than one, times are not comparable.")
+    ] = 1
+    fresh: Annotated[tuple[str, ...], arg(metavar="NAME...", help="Codecs to measure again.")] = ()
+
+    def run(self) -> None:
+        """Measure what is missing, then write the tables and the plot."""
+        in_range(1, jobs=self.jobs, reduce=self.reduce)
+        if not self.sources:
+            raise UsageError("splat2d bench clips needs clips; run splat2d bench clips --help")
+        quality, crf = _numbers("quality", self.quality, 1, 100), _numbers("crf", self.crf, 0, 63)
+        if odd := [value for value in quality if value % 1]:
+            raise UsageError(f"--quality {odd[0]:g} is no whole number, which qualities of a clip are")
+
+        from splat2d.bench import clip_codecs, clip_report, clips
+        from splat2d.bench.clip_sources import find_sources, parse_range
+        from splat2d.clips.reader import parse_fps
+        from splat2d.errors import BackendUnavailableError
+        from splat2d.files import write_atomic
+
+        options = clips.Options(
+            sources=find_sources(
+                _names(self.sources),
+                data=Path(self.data),
+                frames=parse_range(self.frames),
+                reduce=self.reduce,
+                fps=None if self.fps is None else parse_fps(self.fps),
+                matrix=self.matrix,
+            ),
+            out=Path(self.out),
+            codecs=_names(self.codecs) or clip_codecs.NAMES,
+            presets=_names(self.presets) or ("default",),
+            qualities=tuple(quality),
+            crfs=tuple(crf),
+            jobs=self.jobs,
+            fresh=_names(self.fresh),
+        )
+        with _resumable(options.out / "results.json"), _observer() as observer:
+            result = clips.run(options, observer)
+        with write_atomic(options.out / "report.md", force=True) as file:
+            file.write(clip_report.report(result).encode())
+        try:
+            clip_report.draw(result, options.out / "rd_psnr.png")
+        except BackendUnavailableError as fault:
+            say(f"warning: no plot: {fault}")
+        for test, against in result["summary"]["bd_rate"].items():
+            for anchor, found in against.items():
+                names = [result["codecs"][name]["label"] for name in (test, anchor)]
+                mean, count = found["psnr"]["mean"], len(found["psnr"]["clips"])
+                told = "no common PSNR" if mean is None else f"{mean:+6.1f}% at equal PSNR"
+                print(f"{names[0]} against {names[1]:<16} {told}, {count} clip{'s' if count > 1 else ''}")
+        errors = sum("error" in row for row in result["rows"])
+        failed = f", {errors} failed" if errors else ""
+        print(f"{options.out}: {len(result['rows'])} rows{failed}; see report.md and rd_psnr.png")
+
+
 @contextlib.contextmanager
 def _resumable(results: Path) -> Iterator[None]:
     """Say on Ctrl-C what is kept."""
@@ -243,13 +344,14 @@ class Compare:
     def run(self) -> None:
         """Print one table."""
         from splat2d.bench.compare import compare, table
-        from splat2d.bench.results import read_results
+        from splat2d.bench.results import read_json, read_results
         from splat2d.errors import ConfigError
         from splat2d.files import shown
 
         results = []
+        kind = (read_json(Path(self.a)) or {}).get("benchmark")
         for path in (self.a, self.b):
-            found = read_results(Path(path))
+            found = read_results(Path(path), "clips" if kind == "clips" else "images")
             if found is None:
                 raise ConfigError(f"{shown(path)}: no such file; give the results.json of a run")
             results.append(found)
@@ -262,12 +364,13 @@ class Compare:
 
 @dataclass(frozen=True)
 class Bench:
-    """Benchmark codecs on pictures, and compare two benchmarks."""
+    """Benchmark codecs on pictures and clips, and compare two benchmarks."""
 
     command: OmitSubcommandPrefixes[
         Union[
             Annotated[Images, subcommand("images")],
             Annotated[Ablation, subcommand("ablation")],
+            Annotated[Clips, subcommand("clips")],
             Annotated[Compare, subcommand("compare")],
         ]
     ]
