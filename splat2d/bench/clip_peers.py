@@ -55,9 +55,9 @@ class ClipPeer:
     fixed: str = ""
 
 
-# With AVX-512 the macroblock trees of the x264 in PyAV 18.1 make other files from run to run, up to 3% larger;
-# with narrower vectors they are the same each time. x264 takes the name of a set that a CPU lacks at its word.
-# A second thread costs it 2% of a small clip.
+# With AVX-512 the macroblock trees of the x264 in PyAV 18.1 make other files from run to run, up to 3%
+# larger; with narrower vectors they are the same each time. x264 takes the name of a set that a CPU lacks
+# at its word. A second thread costs it 2% of a small clip.
 _X264_FIXED = "threads=1" + (":asm=avx2" if vectors() == "avx512f" else "")
 
 PEERS = {
