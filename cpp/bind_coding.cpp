@@ -34,6 +34,42 @@ nb::tuple dequantize(const Ints2& integers, double step, int chroma_step) {
                         numpy(std::move(colors), {n, static_cast<size_t>(C)}));
 }
 
+// The nearest integers [N, C + 5] of splats on a canvas, the inverse of `dequantize`; all zero where the colour rounds
+// to nothing. What a file cannot hold, such as a centre beyond the margin, becomes the nearest that it can.
+nb::ndarray<nb::numpy, int32_t> quantize(const Floats2& means, const Floats2& conics, const Floats2& colors, int width,
+                                         int height, double step, int chroma_step) {
+  const Splats splats = make_splats(means, conics, colors);
+  const Canvas canvas = make_canvas(width, height);
+  const int C = splats.channels, columns = C + 5;
+  const ColorSteps steps = color_steps(C, chroma_step);
+  const float* basis = color_basis(C);
+  const size_t n = means.shape(0);
+  std::vector<int32_t> out(n * columns, 0);
+  for (size_t i = 0; i < n; ++i) {
+    int32_t* q = &out[columns * i];
+    const double a = conics.data()[3 * i], b = conics.data()[3 * i + 1], c = conics.data()[3 * i + 2];
+    const double half = 0.5 * (a + c), radius = std::hypot(0.5 * (a - c), b);
+    const double det = a * c - b * b;
+    require(a > 0 && det > 0 && std::isfinite(det), "conics must be positive definite");
+    const double norm = std::sqrt(kHalfTurn / std::sqrt(det));
+    bool any = false;
+    for (int j = 0; j < C; ++j) {
+      double v = 0;
+      for (int k = 0; k < C; ++k) v += static_cast<double>(colors.data()[C * i + k]) * basis[C * j + k];
+      const double rounded = std::nearbyint(v * norm / (step * steps.weight[j] / 8.0));
+      q[j] = static_cast<int32_t>(std::clamp<double>(rounded, -kMaxColor, kMaxColor));
+      any = any || q[j] != 0;
+    }
+    if (!any) continue;
+    // The larger eigenvalue belongs to the shorter axis; the smaller is had from it without cancellation.
+    const double large = half + radius;
+    const int r = energy_class(q, steps);
+    quantize_shape(r, 0.5 * std::log(large / det), -0.5 * std::log(large), 0.5 * std::atan2(-2 * b, c - a), q + C);
+    quantize_position(r, canvas, means.data()[2 * i], means.data()[2 * i + 1], q + C);
+  }
+  return numpy(std::move(out), {n, static_cast<size_t>(columns)});
+}
+
 using Ints = nb::ndarray<nb::numpy, int64_t>;
 
 // Energy class of each row of colours [N, C].
@@ -160,6 +196,8 @@ Ints lattice_centers(const Ints1& classes, const Ints2& shapes) {
 
 void bind_coding(nb::module_& m) {
   m.def("dequantize", &dequantize, "integers"_a.noconvert(), "step"_a, "chroma_step"_a = 10);
+  m.def("quantize", &quantize, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a,
+        "height"_a, "step"_a, "chroma_step"_a = 10);
   m.def("energy_classes", &energy_classes, "colors"_a.noconvert(), "chroma_step"_a);
   m.def("tiers", &tiers, "classes"_a.noconvert(), "areas"_a.noconvert());
   m.def("area_ranges", &area_ranges, "classes"_a.noconvert(), "tier"_a);

@@ -44,6 +44,7 @@ __all__ = [
     "Splat2dError",
     "TargetError",
     "__version__",
+    "bake",
     "decode",
     "encode",
     "group",
@@ -282,6 +283,30 @@ def group(
         device=device,
     )
     return Scene.from_bytes(encoded.data, threads=threads)
+
+
+def bake(scene: Scene, *, preset: str = "default", threads: int | None = None, progress: Any = None) -> Scene:
+    """Apply all edits of a scene to its splats, for good.
+
+    Splats are moved, blurred and recoloured, and quantised again at half the step; where sums of splats
+    cannot show what an edit does to clamped colours or coverage, a layer is fitted anew. Layers whose look is
+    unedited keep their bytes, hidden and deleted ones are left out.
+
+    Args:
+        scene: with any edits.
+        preset: of fits, where they are needed: fast, default or best, or the path of a YAML file.
+        threads: None uses all cores.
+        progress: called with a `Progress` now and then.
+
+    Returns:
+        A scene of plain layers without edits; the one given stays as it was.
+
+    Raises:
+        ConfigError: no layer is visible, or no such preset.
+    """
+    from splat2d.fit.bake import bake
+
+    return bake(scene, preset=preset, threads=threads, progress=progress).scene
 
 
 def open(path: str | os.PathLike[str]) -> Scene | Clip:

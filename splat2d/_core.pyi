@@ -65,6 +65,9 @@ def count_pairs(means: _F32, conics: _F32, colors: _F32, width: int, height: int
 # Quantised splats: integers [N, C + 5] are k (C of them), area, aspect, angle, iy, ix.
 
 def dequantize(integers: _I32, step: float, chroma_step: int = 10) -> tuple[_F32, _F32, _F32]: ...
+def quantize(
+    means: _F32, conics: _F32, colors: _F32, width: int, height: int, step: float, chroma_step: int = 10
+) -> _I32: ...  # [N, C + 5], the nearest; all zero where the colour rounds to nothing
 def energy_classes(colors: _I32, chroma_step: int) -> _I32: ...  # [N, C] -> [N]
 def tiers(classes: _I32, areas: _I32) -> _I32: ...  # [N]
 def area_ranges(classes: _I32, tier: int) -> _I32: ...  # [N, 2], lowest and highest

@@ -22,6 +22,7 @@ from splat2d.render import CUTOFF, View, render, render_bytes
 __all__ = ["Clip", "Segment"]
 
 _KEPT = 2  # decoded segments
+_IN_MEMORY = 1 << 26  # bytes of a file that is read at once
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class Clip:
         skip_damaged: bool = False,
         threads: int | None = None,
     ) -> Clip:
-        """Open a .splat file of a clip, which stays open while the clip is in use.
+        """Open a .splat file of a clip; one of more than 64 MiB stays open until `close`.
 
         Args:
             path: of the file.
@@ -188,11 +189,27 @@ class Clip:
             file = open(path, "rb")
         except OSError as error:
             raise BitstreamError(f"{os.fspath(path)}: cannot be opened ({error.strerror})") from None
+        options: dict[str, Any] = {"tiers": tiers, "skip_damaged": skip_damaged, "threads": threads}
         try:
-            return cls(file, tiers=tiers, skip_damaged=skip_damaged, threads=threads)
+            if os.fstat(file.fileno()).st_size > _IN_MEMORY:
+                return cls(file, **options)
+            with file:
+                return cls.from_bytes(file.read(), **options)
         except BaseException:
             file.close()
             raise
+
+    def close(self) -> None:
+        """Close the file; what is decoded stays."""
+        self._file.close()
+
+    def __enter__(self) -> Clip:
+        """Return the clip, whose file is closed when the block ends."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self.close()
 
     @classmethod
     def from_bytes(

@@ -364,9 +364,8 @@ class Scene:
         if len(shown) != 1:
             return None
         state, splats = shown[0]
-        changed = state.is_placed or state.is_recolored or state.opacity != 1
         whole = splats.matte is None and splats.size == (self.width, self.height)
-        return splats if whole and not changed else None
+        return splats if whole and not state.changes_look else None
 
     def _first(self, tiers: int | None) -> Layers:
         _check_tiers(tiers)

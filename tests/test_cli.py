@@ -143,8 +143,8 @@ def test_encode_json_has_all_figures(capsys, fitter, photo: Path, tmp_path: Path
 
 def test_encode_warns_on_stderr_in_one_line(capsys, fitter, tmp_path: Path):
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
-    frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
-    status, out, err = run(capsys, "encode", tmp_path / "moving.png", tmp_path / "o.splat", "--json")
+    frames[0].save(tmp_path / "pages.tiff", save_all=True, append_images=frames[1:])
+    status, out, err = run(capsys, "encode", tmp_path / "pages.tiff", tmp_path / "o.splat", "--json")
     assert status == 0
     assert err.startswith("splat2d: warning: ")
     assert err.count("\n") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,17 @@ import pytest
 
 import splat2d
 from splat2d import Scene
+from splat2d.codec.container import write
 from splat2d.errors import ConfigError
+from splat2d.layers.coded import code_layer, container_of, decode_layer
 from splat2d.layers.compose import place
+from splat2d.layers.document import Document
 from splat2d.layers.edits import KINDS, Operation, pack, unpack
 from splat2d.layers.stack import Stack, color_matrix, rotation
 from splat2d.render import View, render
 
-from .layered import HEIGHT, WIDTH, encoded, scene
+from .integers import with_shapes
+from .layered import HEIGHT, SMALL, WIDTH, encoded, scene
 
 GOLDEN = Path(__file__).parent / "golden"
 CLOSE = 2e-4  # of floats in [0, 1], after other float32 roundings of the same splats
@@ -414,3 +419,30 @@ def test_decode_of_an_edited_file(layered):
     assert np.array_equal(splat2d.decode(edited.to_bytes()), edited.render())
     few = splat2d.decode(edited.to_bytes(), tiers=3)
     assert np.array_equal(few, edited.render(tiers=3))
+
+
+@pytest.mark.parametrize("count", [300, 4000])
+def test_the_middle_takes_few_splats(count, monkeypatch):
+    """Of a file without layers, whose box is not stored."""
+    rng = np.random.default_rng(count)
+    colors = rng.integers(1, 30, (count, 4)).astype(np.int32)
+    integers = with_shapes(colors, 200, 100, rng, log2_s=(-1, 3))
+    coded = code_layer("picture", replace(SMALL, width=600, height=400), integers, threads=1)
+    document = Document.from_bytes(write(container_of(600, 400, [coded])))
+    (state,) = document.stack.layers
+    decoded = []
+
+    def spy(*arguments, **settings):
+        found = decode_layer(*arguments, **settings)
+        decoded.append(found[0].count)
+        return found
+
+    monkeypatch.setattr("splat2d.layers.document.decode_layer", spy)
+    center = document.center(state)
+    assert document.center(state) == center
+    assert len(decoded) == 1
+    assert min(count, 100) < decoded[0] <= 1500
+    x, y, w, h = document.box(state)
+    assert decoded[-1] == len(integers)
+    assert w < 400
+    assert center == pytest.approx((x + w / 2, y + h / 2), abs=5)

@@ -156,6 +156,7 @@ def test_group_for_programs(capsys, encoder, folder: Path):
         "preset": "fast",
         "device": "cpu",
         "seconds": 1.5,
+        "warnings": [],
     }
 
 

@@ -330,6 +330,24 @@ def test_masks_from_files(files, capsys):
     assert len(splat2d.Scene.from_bytes(data).layers) == 2
 
 
+def test_an_object_too_small_for_the_quality_is_warned_of(files, capsys):
+    tiny = np.zeros((HEIGHT, WIDTH), np.uint8)
+    tiny[40:42, 30:32] = 255
+    Image.fromarray(tiny).save(files / "tiny.png")
+    out = files / "o.splat"
+    command = ["encode", files / "photo.png", out, "--preset", "fast", "--quality", "1"]
+    status, printed, err = run(capsys, *command, "--mask", f"dot={files / 'tiny.png'}", "--json")
+    warning = "'dot' is empty: at this quality it is too small to be worth a splat"
+    assert (status, err) == (0, f"splat2d: warning: {warning}\n")
+    assert json.loads(printed)["warnings"] == [warning]
+    assert splat2d.open(out)["dot"].box == (0, 0, 0, 0)
+    flat, grouped = files / "flat.splat", files / "grouped.splat"
+    run(capsys, "encode", files / "photo.png", flat, "--preset", "fast", "--quality", "1")
+    command = ["group", flat, grouped, "--name", "dot", "--mask", files / "tiny.png", "--preset", "fast"]
+    status, _, err = run(capsys, *command)
+    assert (status, err) == (0, f"splat2d: warning: {warning}\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -24,6 +24,8 @@ class Command(Protocol):
         ...
 
 
+PRESETS = ("fast", "default", "best")
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
@@ -143,6 +145,19 @@ def parse_bytes(text: str) -> int:
     if size < 1:
         raise UsageError(f"--size {text!r} is no size; expected bytes such as 20000, 20k, 1.5M or 64KiB")
     return size
+
+
+def check_preset(name: str) -> None:
+    """Refuse what is neither a preset nor looks like a file of settings.
+
+    Args:
+        name: What the user wrote.
+
+    Raises:
+        UsageError: If it is neither.
+    """
+    if name not in PRESETS and not name.endswith((".yaml", ".yml")):
+        raise UsageError(f"--preset {name!r} is unknown; expected {', '.join(PRESETS)} or a YAML file")
 
 
 def parse_numbers(option: str, text: str, expected: str) -> list[float]:

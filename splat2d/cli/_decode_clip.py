@@ -46,10 +46,11 @@ def decode_clip(command: Decode, view: dict[str, Any]) -> None:
         command.input, tiers=command.tiers, skip_damaged=command.skip_damaged, threads=command.threads
     )
     start = time.perf_counter()
-    if command.time is not None:
-        count, size = _one(clip, command, view), None
-    else:
-        count, size = _all(clip, command, view)
+    with clip:
+        if command.time is not None:
+            count, size = _one(clip, command, view), None
+        else:
+            count, size = _all(clip, command, view)
     warn(clip.damaged)
     seconds = time.perf_counter() - start
     width, height = size or (0, 0)

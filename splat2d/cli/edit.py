@@ -1,4 +1,4 @@
-"""`splat2d edit`: move, recolour and reorder the layers of a .splat file, without encoding anything again."""
+"""`splat2d edit`: move, recolour and reorder the layers of a .splat file, and bake that into its splats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 from tyro.conf import Positional, UseCounterAction, arg
 
 from splat2d.cli._arguments import UsageError, parse_numbers
-from splat2d.cli._terminal import print_json
+from splat2d.cli._terminal import print_json, progress_bar
 
 if TYPE_CHECKING:
     from splat2d.layers.document import Document
@@ -23,7 +23,7 @@ _NAMED = ("tint", "duplicate", "rename")
 
 @dataclass
 class Edit:
-    """Edit the layers of a .splat file: a few bytes are added, nothing is encoded again.
+    """Edit the layers of a .splat file: a few bytes are added, nothing is encoded again (but by --bake).
 
     Operations are done in the order in which they are written, and all may be repeated. Distances are px of
     the canvas, y down; angles are degrees, counter-clockwise as seen. One call is one step for --undo.
@@ -73,6 +73,9 @@ class Edit:
     ] = None
     undo: Annotated[UseCounterAction[int], arg(help="Before all else, take the last call back.")] = 0
     reset: Annotated[bool, arg(help="Before all else, take all edits back.")] = False
+    bake: Annotated[
+        bool, arg(help="After all else, apply all edits to the splats, for good: plain layers are left.")
+    ] = False
     force: Annotated[bool, arg(help="Replace an existing OUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print figures as one JSON object.")] = False
     given: tuple[tuple[str, str], ...] = field(default=(), init=False)
@@ -106,9 +109,12 @@ class Edit:
         start = time.perf_counter()
         document = before.reset() if self.reset else before.undone(self.undo)
         entries = [*self._scripted(), *self._written(document)]
-        if not (entries or self.undo or self.reset):
+        if not (entries or self.undo or self.reset or self.bake):
             raise UsageError("nothing to do; run splat2d edit --help")
         document = edited(document, entries)
+        cost: dict[str, Any] = {}
+        if self.bake and document.steps:
+            document, cost = _baked(document)
         data = document.to_bytes()
         seconds = time.perf_counter() - start
         with write_atomic(self.output, force=self.force) as file:
@@ -123,10 +129,15 @@ class Edit:
                     "growth": len(data) - size,
                     "steps": len(document.steps),
                     "seconds": seconds,
+                    **cost,
                 }
             )
         else:
-            print(f"{self.output}: {len(data):,} bytes ({len(data) - size:+,}), {seconds * 1000:.1f} ms")
+            anew = f" (fitted anew: {', '.join(cost['fitted'])})" if cost.get("fitted") else ""
+            baked = f"{cost['psnr']:.1f} dB to what was edited{anew}, " if cost else ""
+            print(
+                f"{self.output}: {len(data):,} bytes ({len(data) - size:+,}), {baked}{seconds * 1000:.1f} ms"
+            )
 
     def _scripted(self) -> list[Entry]:
         """What the script says."""
@@ -159,6 +170,16 @@ class Edit:
                 entries.append(Entry(group, actions, about))
             actions.append((name, _value(name, text)))
         return entries
+
+
+def _baked(document: Document) -> tuple[Document, dict[str, Any]]:
+    """A file whose edits are part of its splats, and what that cost."""
+    from splat2d.fit.bake import bake
+    from splat2d.scene import Scene
+
+    with progress_bar("baking") as progress:
+        baked = bake(Scene.of(document), progress=progress)
+    return baked.scene.document, {"psnr": baked.psnr, "fitted": baked.fitted}
 
 
 def _value(name: str, text: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Optional
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_bytes
+from splat2d.cli._arguments import UsageError, at_most_one, check_preset, in_range, parse_bytes
 from splat2d.cli._terminal import print_json, progress_bar, warn
 
 
@@ -32,7 +32,9 @@ class Encode:
     size: Annotated[Optional[str], arg(metavar="BYTES", help="Most bytes of the file: 20000, 20k, 1.5M.")] = (
         None
     )
-    preset: Annotated[Literal["fast", "default", "best"], arg(help="How long to search.")] = "default"
+    preset: Annotated[
+        str, arg(metavar="P", help="How long to search: fast, default, best, or a YAML file of settings.")
+    ] = "default"
     tune: Annotated[
         Optional[Literal["psnr", "ms-ssim"]],
         arg(help="Keep squared errors small, or what MS-SSIM sees of them; the preset's when not given."),
@@ -76,6 +78,7 @@ class Encode:
 
     def run(self) -> None:
         """Fit the picture, write the file, print one line."""
+        check_preset(self.preset)
         at_most_one(mask=self.mask or None, labels=self.labels)
         files = self._mask_files()
         at_most_one(quality=self.quality, psnr=self.psnr, bpp=self.bpp, size=self.size)

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Optional
 
 from tyro.conf import Positional, arg
 
-from splat2d.cli._arguments import UsageError, in_range, parse_numbers
-from splat2d.cli._terminal import print_json, progress_bar
+from splat2d.cli._arguments import UsageError, check_preset, in_range, parse_numbers
+from splat2d.cli._terminal import print_json, progress_bar, warn
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class Group:
     quality: Annotated[
         Optional[int], arg(metavar="1..100", help="Quality; that of the file when not given.")
     ] = None
-    preset: Annotated[Literal["fast", "default", "best"], arg(help="How long to search.")] = "default"
+    preset: Annotated[
+        str, arg(metavar="P", help="How long to search: fast, default, best, or a YAML file of settings.")
+    ] = "default"
     threads: Annotated[Optional[int], arg(metavar="N", help="Threads; all cores when not given.")] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
@@ -53,6 +55,7 @@ class Group:
 
     def run(self) -> None:
         """Write the file with two layers, print one line."""
+        check_preset(self.preset)
         in_range(1, 100, quality=self.quality)
         in_range(1, threads=self.threads)
         box = None if self.box is None else parse_numbers("box", self.box, "X,Y,W,H")
@@ -83,6 +86,7 @@ class Group:
                 progress=progress,
                 device=self.device,
             )
+        warn(encoded.warnings)
         with write_atomic(self.output, force=self.force) as file:
             file.write(encoded.data)
         before, size = len(scene.to_bytes()), len(encoded.data)
@@ -100,6 +104,7 @@ class Group:
                 "preset": self.preset,
                 "device": encoded.device,
                 "seconds": encoded.seconds,
+                "warnings": encoded.warnings,
             }
             print_json(figures)
         else:

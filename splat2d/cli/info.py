@@ -38,7 +38,8 @@ class Info:
 
             if self.plot is not None:
                 raise UsageError("--plot is for pictures, and this is a clip")
-            figures |= open_clip_file(self.file, skip_damaged=True).info()
+            with open_clip_file(self.file, skip_damaged=True) as clip:
+                figures |= clip.info()
         else:
             scene = open_scene(self.file, count_bits=True)
             figures |= scene.info()

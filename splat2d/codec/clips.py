@@ -240,6 +240,10 @@ class ClipFile:
         if not self.rate:
             raise BitstreamError("truncated: no section of a clip's times")
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
     def _section(self, at: int) -> tuple[int, int, int] | None:
         """Type of the section at an offset, where its payload begins, and its end; None behind the last."""
         self._file.seek(at)

@@ -145,18 +145,18 @@ class ClipConfig:
 
     rounds: int = 6
     steps: int = 6
-    half_rounds: int = 0
-    half_steps: int = 6
-    final_steps: int = 30
+    half_rounds: int = 10
+    half_steps: int = 8
+    final_steps: int = 45
     sweeps: int = 5
-    frames: int = 32
-    durations: tuple[float, ...] = (3.0, 1.0)
-    border_weight: float = 1.5
+    frames: int = 64
+    durations: tuple[float, ...] = (10.0, 3.0, 1.0)
+    border_weight: float = 2.0
     seed_energy: float = 1.0
     seed_threshold: float = 0.2
-    prune_factor: float = 1.6
+    prune_factor: float = 1.3
     patience: float = 0.1
-    lagrangian: float = 0.0546
+    lagrangian: float = 0.0743
     chroma_step: float = 1.25
     fit_cutoff: float = 9.5
     memory: int = 12

@@ -30,11 +30,13 @@ STEEP_FROM, STEEP_OCTAVES = 85, 1.4
 STEP_AT_50 = 0.3
 STEP_CODES = (200, 860)  # of D = 0.0085 (finer than 8 bits hold) and 10.9
 WINDOW = 0.03  # a target's tolerance
-AIM = 0.988  # where in the window below a size the fit aims
+AIM = 0.988  # of a size, where trimming aims
 # How log size and PSNR follow log2 D, for the first correction; later ones use what was measured.
 SIZE_SLOPE = 1.15
 PSNR_SLOPE = 4.2  # dB an octave
 ROUNDING_LOSS = 0.7  # dB from the fit to its refined integers, about
+# D with objects over what control finds for one layer in the preset fast: for a size, and for a PSNR.
+OBJECTS_STEP = (0.9, 0.95)
 CORRECTIONS = 4
 CORRECTION_ROUNDS = 3
 
@@ -52,7 +54,7 @@ class Encoded:
         quality: as asked, or None when another target was given.
         bits: ideal code length of each attribute, in bits.
         device: that fitted it, "cpu" or "cuda".
-        warnings: about the masks.
+        warnings: about the masks, and objects that nothing is left of.
     """
 
     data: bytes
@@ -95,13 +97,14 @@ def picture_psnr(pixels: NDArray[np.float32], rendered: NDArray[np.uint8]) -> fl
 
 @dataclass(frozen=True)
 class _File:
-    """A written file, its PSNR as decoded, its step code, splats and code length by attribute."""
+    """A written file, its PSNR as decoded, step code, splats, code length by attribute, and unseen layers."""
 
     data: bytes
     psnr: float
     code: int
     splats: int
     bits: dict[str, float]
+    empty: tuple[str, ...]
 
 
 class _Writer:
@@ -112,9 +115,10 @@ class _Writer:
         self.chroma_step = round(8 * config.chroma_step)
         self.threads = threads
         self.bits: dict[str, float] = {}
+        self.empty: tuple[str, ...] = ()
 
     def write(self, layers: Sequence[FittedLayer], step: int, quality: int | None) -> bytes:
-        """The file of layers, back to front; keeps the code length of each attribute."""
+        """The file of layers, back to front; keeps each attribute's code length, and unseen layers' names."""
         _, height, width = self.picture.pixels.shape
         self.bits = {}
         coded = []
@@ -127,26 +131,28 @@ class _Writer:
                 matte = own, layer.matte
             settings = {"matte": matte, "threads": self.threads, "bits": self.bits}
             coded.append(code_layer(layer.name, header, layer.integers, **settings))
+        self.empty = tuple(layer.name for layer in coded if not any(layer.box or ()))
         return write(container_of(width, height, coded, self.picture.notes))
 
     def measured(self, data: bytes, code: int, layers: Sequence[FittedLayer]) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
         splats = sum(layer.count for layer in layers)
         rendered = Scene.from_bytes(data, threads=self.threads).render(threads=self.threads)
-        return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits)
+        return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits, self.empty)
 
 
 class _Target:
     """What a file must reach: at most `size` bytes, or at least `psnr` dB."""
 
-    def __init__(self, size: int | None, psnr: float | None) -> None:
+    def __init__(self, size: int | None, psnr: float | None, window: float = WINDOW) -> None:
         self.size = size
         self.psnr = psnr
+        self.window = window  # below the size, to be content with
 
     def met(self, size: int, psnr: float) -> bool:
         """Whether a file lies in the target's window."""
         if self.size is not None:
-            return self.size * (1 - WINDOW) <= size <= self.size
+            return self.size * (1 - self.window) <= size <= self.size
         assert self.psnr is not None
         return self.psnr <= psnr <= self.psnr * (1 + 0.5 * WINDOW)
 
@@ -169,7 +175,8 @@ class _Target:
     def octaves(self, size: float, psnr: float, slope: float | None = None) -> float:
         """By how many octaves D should grow to move a result to the target."""
         if self.size is not None:
-            return math.log2(max(size, 1) / (AIM * self.size)) / (slope or SIZE_SLOPE)
+            aim = (1 - 0.4 * self.window) * self.size
+            return math.log2(max(size, 1) / aim) / (slope or SIZE_SLOPE)
         assert self.psnr is not None
         return (psnr - self.psnr * (1 + 0.15 * WINDOW)) / (slope or PSNR_SLOPE)
 
@@ -247,15 +254,22 @@ def encode_picture(
     elif masks is not None:
         targets = Cut(picture.pixels, masks)
         warnings = targets.warnings
-    target = None if size is None and psnr is None else _Target(size, psnr)
+    # Fits in turn gain by every correction, so that it is worth to come nearer.
+    window = 0.4 * WINDOW if isinstance(targets, Cut) else WINDOW
+    target = None if size is None and psnr is None else _Target(size, psnr, window)
     if target is None:
         quality = DEFAULT_QUALITY if quality is None else quality
         if not 1 <= quality <= 100:
             raise ConfigError(f"quality is {quality}, expected 1 to 100")
 
     def fitted(cuda: bool) -> _File:
-        fit = partial(LayersFit, targets, config, threads=workers, seed=seed, on_progress=progress, cuda=cuda)
-        return _reach(target, writer, targets, fit) if target else _at_quality(quality or 0, writer, fit)
+        settings = {"threads": workers, "seed": seed, "on_progress": progress, "cuda": cuda}
+        fit = partial(LayersFit, targets, config, **settings)
+        short = replace(load_config("fast"), tune=config.tune)
+        pilot = partial(LayersFit, [LayerTarget(PICTURE, picture.pixels)], short, **settings)
+        if target is None:
+            return _at_quality(quality or 0, writer, fit)
+        return _reach(target, writer, targets, fit, pilot)
 
     cuda = gpu.choose(device)
     try:
@@ -265,6 +279,9 @@ def encode_picture(
             raise
         cuda = False
         file = fitted(cuda)
+    warnings += [
+        f"{name!r} is empty: at this quality it is too small to be worth a splat" for name in file.empty
+    ]
     seconds = time.perf_counter() - start
     return Encoded(
         file.data,
@@ -287,7 +304,11 @@ def _at_quality(quality: int, writer: _Writer, fit: Callable[..., LayersFit]) ->
 
 
 def _reach(
-    target: _Target, writer: _Writer, targets: Sequence[LayerTarget] | Cut, start: Callable[..., LayersFit]
+    target: _Target,
+    writer: _Writer,
+    targets: Sequence[LayerTarget] | Cut,
+    start: Callable[..., LayersFit],
+    pilot: Callable[..., LayersFit],
 ) -> _File:
     """Fit with D under control, then correct D until the file lies in the target's window."""
     picture = writer.picture
@@ -305,21 +326,26 @@ def _reach(
         octaves = target.octaves(bits / 8, psnr_of(sse, samples) - ROUNDING_LOSS)
         return min(max(step * 2 ** max(min(octaves, 0.5), -0.5), low), high)
 
-    first = _first_step(target, picture)
+    first, begun = _first_step(target, picture), 0.0
     if isinstance(targets, Cut):
-        first = step_of(step_code(first))  # that of the file, since fits depend on what others decode to
-    fit = start(step=first, share_of_work=(0.0, 0.7), control=control)
+        # Fits depend on what others decode to, so D stays what it is at first; one layer tells it quickly.
+        begun = 0.1
+        whole = pilot(step=first, share_of_work=(0.0, begun), control=control)
+        first = step_of(step_code(whole.step * OBJECTS_STEP[target.size is None]))
+    fit = start(step=first, share_of_work=(begun, 0.7), control=control)
     tried: list[_File] = []
     for attempt in range(CORRECTIONS + 1):
         code = step_code(fit.step)
         fit.set_step(step_of(code))
         refined = fit.refined()
         data = writer.write(refined.layers(), code, None)
-        if target.size is not None and target.size < len(data) <= 1.12 * target.size:
+        last = attempt == CORRECTIONS
+        most = 1.12 if last or not isinstance(targets, Cut) else 1.03  # many fits bear trimming less
+        if target.size is not None and target.size < len(data) <= most * target.size:
             data = _trim(data, refined, writer, fit, code, target.size)
         file = writer.measured(data, code, refined.layers())
         tried.append(file)
-        if target.met(len(data), file.psnr) or attempt == CORRECTIONS:
+        if target.met(len(data), file.psnr) or last:
             break
         octaves = target.octaves(len(data), file.psnr, _slope(target, tried))
         wanted = step_code(fit.step * 2 ** max(min(octaves, 1.5), -1.5))
@@ -332,8 +358,7 @@ def _reach(
     allowed = [file for file in tried if target.allowed(len(file.data), file.psnr)]
     best = target.best(allowed) if allowed else None
     if best is None or not target.near(len(best.data)):
-        last = tried[-1]
-        nearest = f"{len(last.data)} bytes ({last.psnr:.2f} dB)"
+        nearest = f"{len(tried[-1].data)} bytes ({tried[-1].psnr:.2f} dB)"
         if best is not None and target.psnr:
             nearest = f"{best.psnr:.2f} dB"
         wish = f"{target.psnr:g} dB" if target.psnr is not None else f"{target.size} bytes"

@@ -34,10 +34,10 @@ from splat2d.fit.clip import OnFraction, SegmentFit
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import DEFAULT_QUALITY, quality_step, step_code
 
-COARSER = 1.4
+COARSER = 1.2
 """D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
 
-MAX_SAMPLES = 110_000_000  # of a segment: its pictures take 8 bytes a sample
+MAX_SAMPLES = 90_000_000  # of a segment: its pictures take 8 bytes a sample
 CUT = 0.05  # mean difference between frames, in [0, 1], that may be a cut
 CUT_RATIO = 3.0  # and over the mean of those before
 JITTER = Fraction(3, 2000)  # s that a time may be off the rate: containers round to ms

@@ -297,6 +297,11 @@ class Refined:
         self.sse = self._native.render()
         return changed + removed
 
+    def savings(self) -> NDArray[np.float32]:
+        """Distortion that each splat saves, those that save least first."""
+        live = self._native.integers()[:, : len(self._fit.pixels)].any(1)
+        return np.sort(self._native.savings()[live])
+
     def drop(self, count: int) -> None:
         """Remove the `count` splats that save least."""
         live = np.flatnonzero(self._native.integers()[:, : len(self._fit.pixels)].any(1))

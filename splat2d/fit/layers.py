@@ -1,7 +1,8 @@
 """All layers of a file being fitted at one step D; a picture without objects is one layer.
 
 Objects have a second fit, of their matte. Each fit of a picture that is cut goes against what those before it
-decode to, which is why they are refined as soon as they are made.
+decode to, which is why they are refined as soon as they are made. Then they take turns again, each against
+what all others decode to.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from splat2d._backend import core
 from splat2d.codec.container import PICTURE, STEP_SHIFT
+from splat2d.fit.composite import Composite
 from splat2d.fit.config import FitConfig
 from splat2d.fit.fitter import (
     Control,
@@ -30,6 +32,9 @@ from splat2d.render import View, render
 
 MATTE_STEP = 48
 """Step codes by which a matte is coarser than its layer's colours: 1.7 D."""
+
+TURNS, ROUNDS = 1, 3
+"""How often all fits of a cut picture go on, given what the others decode to, and rounds of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +87,15 @@ class LayersFit:
         cuda: bool = False,
     ) -> None:
         cutting = isinstance(targets, Cut)
-        self._cut = targets if cutting else None
+        self._composite: Composite | None = None
         self.names = [PICTURE, *targets.names] if cutting else [target.name for target in targets]
         self.fits: list[PictureFit] = []
         self._mattes = targets.names[::-1] if cutting else []
         self._on_progress = on_progress
         self._reports: list[Progress | None] = [None] * self._count
         self._refined: list[Refined] = []
-        shares = self._shares(share_of_work)
+        turns = list(pairwise(np.linspace(*share_of_work, TURNS + 2 if cutting else 2).tolist()))
+        shares = self._shares(turns[0])
 
         def fit(target: LayerTarget, config: FitConfig) -> PictureFit:
             number = len(self.fits)
@@ -113,21 +119,41 @@ class LayersFit:
 
         if isinstance(targets, Cut):
             # Errors of coverage are weighed by what they do to the picture, whatever the tune.
-            configs = replace(config, tune="psnr"), config
-            self._in_turn(targets, lambda target, n: fit(target, configs[n >= len(self._mattes)]))
+            many, matting = len(self._mattes), replace(config, tune="psnr")
+            self._composite = self._in_turn(
+                targets, lambda target: fit(target, matting if len(self.fits) < many else config)
+            )
+            for turn in turns[1:]:
+                self._again(self._composite, step, ROUNDS, turn)
         else:
             for target in targets:
                 fit(target, config)
 
-    def _in_turn(self, cut: Cut, fit: Callable[[LayerTarget, int], PictureFit]) -> None:
+    def _in_turn(self, cut: Cut, fit: Callable[[LayerTarget], PictureFit]) -> Composite:
         """Fit mattes and colours, each to what those before it decode to."""
         cut.begin()
+        for name in self._mattes:
+            cut.matted(name, self._decoded(fit(cut.matte(name)))[0])
+        cut.drawn(PICTURE, self._decoded(fit(cut.background())))
+        for name in cut.names:
+            cut.drawn(name, self._decoded(fit(cut.colors(name))))
+        return Composite(cut)
+
+    def _again(self, composite: Composite, step: float, rounds: int, work: tuple[float, float]) -> None:
+        """Go on with each fit, to what all others decode to."""
+        steps, shares = self._steps(step), self._shares(work)
+
+        def decoded(number: int, target: LayerTarget) -> NDArray[np.float32]:
+            fit = self.fits[number]
+            fit.retarget(target.pixels, target.weights)
+            fit.continue_at(steps[number], rounds, shares[number])
+            return self._decoded(fit)
+
         self._refined = []
         for name in self._mattes:
-            cut.matted(name, self._decoded(fit(cut.matte(name), len(self._refined)))[0])
-        cut.drawn(PICTURE, self._decoded(fit(cut.background(), len(self._refined))))
-        for name in cut.names:
-            cut.drawn(name, self._decoded(fit(cut.colors(name), len(self._refined))))
+            composite.matted(name, decoded(len(self._refined), composite.matte(name))[0])
+        for name in self.names:
+            composite.drawn(name, decoded(len(self._refined), composite.colors(name)))
 
     @property
     def _count(self) -> int:
@@ -184,21 +210,12 @@ class LayersFit:
 
     def continue_at(self, step: float, rounds: int, share_of_work: tuple[float, float]) -> None:
         """Go on from the present state with another D, fixed from now on."""
-        steps, shares = self._steps(step), self._shares(share_of_work)
-
-        def further(number: int) -> PictureFit:
-            self.fits[number].continue_at(steps[number], rounds, shares[number])
-            return self.fits[number]
-
-        def again(target: LayerTarget, number: int) -> PictureFit:
-            self.fits[number].retarget(target.pixels, target.weights)
-            return further(number)
-
-        if self._cut is not None:
-            self._in_turn(self._cut, again)
-        else:
-            for number in range(self._count):
-                further(number)
+        if self._composite is not None:
+            self._again(self._composite, step, rounds, share_of_work)
+            return
+        shares = self._shares(share_of_work)
+        for fit, own, share in zip(self.fits, self._steps(step), shares, strict=True):
+            fit.continue_at(own, rounds, share)
 
     def refined(self) -> RefinedLayers:
         """The integers of the present state after exact refinement, to be had once a state."""
@@ -231,10 +248,11 @@ class RefinedLayers:
             refined.sweep(lmbda * (fit.step / self._fit.step) ** 2, number, patience)
 
     def drop(self, count: int) -> None:
-        """Take out the least useful splats, from each fit in proportion to what it has."""
-        have = [len(refined.integers()) for refined in self._refined]
-        for refined, n in zip(self._refined, have, strict=True):
-            refined.drop(-(-count * n // max(sum(have), 1)))
+        """Take out those splats of all fits that save least, by what their errors do to the picture."""
+        savings = [refined.savings() for refined in self._refined]
+        limit = np.sort(np.concatenate(savings))[: max(count, 1)][-1:]
+        for refined, own in zip(self._refined, savings, strict=True):
+            refined.drop(int((own <= limit).sum()))
 
     def layers(self) -> list[FittedLayer]:
         """What is left, back to front."""

@@ -21,7 +21,7 @@ _MATTE_WEIGHTS = (0.3, 3.0)  # least and most of errors of coverage; the squared
 _MIXED_WEIGHT = 0.02  # of a smooth continuation where a layer is seen in part
 _NEAR_WEIGHT, _FAR_WEIGHT = 0.05, 0.005  # of an object's continuation outside, near its edge and beyond
 _NEAR = 12  # px
-_LEAST_SHARE = 0.05  # of an object in a mixture from which its colour is told
+LEAST_SHARE = 0.05  # of an object in a mixture from which its colour is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,7 @@ class _Object:
         front: [C, H, W] its colours, continued beyond its edge.
         back: [C, H, W] those behind it, continued under it.
         cover: [H, W] coverage.
+        matte: what its matte is fitted to first.
     """
 
     pixels: Floats
@@ -58,6 +59,7 @@ class _Object:
     front: Floats
     back: Floats
     cover: Floats
+    matte: LayerTarget
 
 
 class Cut:
@@ -70,41 +72,47 @@ class Cut:
         names: of the objects, back to front.
         channels: of the picture.
         warnings: about the masks.
+        picture: [C, H, W] as it was.
+        covers: softened masks [H, W] by name.
+        objects: by name, as far as they were taken off.
+        decoded: [C, H, W] what layers' colours decode to, as far as they were drawn.
     """
 
     def __init__(self, pixels: Floats, masks: Mapping[str, Floats]) -> None:
         """Check and soften the masks; arguments and exceptions as of `cut`."""
-        self._covers, self.warnings = _covers(pixels, masks)
-        self.names = list(self._covers)
+        self.covers, self.warnings = _covers(pixels, masks)
+        self.names = list(self.covers)
         self.channels = len(pixels)
-        self._picture = pixels
+        self.picture = pixels
         self.begin()
 
     def begin(self) -> None:
         """Take it apart afresh."""
-        self._objects: dict[str, _Object] = {}
-        self._rest = self._pixels = self._drawn = self._picture
-        self._seen = np.ones(self._picture.shape[1:], np.float32)
+        self.objects: dict[str, _Object] = {}
+        self.decoded: dict[str, Floats] = {}
+        self.continued_background = self._pixels = self._drawn = self.picture
+        self._seen = np.ones(self.picture.shape[1:], np.float32)
 
     def matte(self, name: str) -> LayerTarget:
         """The coverage [1, H, W] of the next object from the front."""
-        front, back, cover = _sides(self._pixels, self._covers[name])
-        self._objects[name] = _Object(self._pixels, self._seen, front, back, cover)
+        front, back, cover = _sides(self._pixels, self.covers[name])
         # An error of coverage is one of the picture where both sides differ.
         contrast = np.square(front - back).sum(0) * self._seen**2
         weights = np.clip(contrast, *_MATTE_WEIGHTS).astype(np.float32)
-        return LayerTarget(name, cover[None], weights, (0,))
+        target = LayerTarget(name, cover[None], weights, (0,))
+        self.objects[name] = _Object(self._pixels, self._seen, front, back, cover, target)
+        return target
 
     def matted(self, name: str, cover: Floats) -> None:
         """Take the object off: its coverage [H, W] is what its matte decodes to."""
-        thing = self._objects[name]
+        thing = self.objects[name]
         thing.cover = cover
         # What neither side explains goes to both, to the one that shows more for the most part.
         missing = (thing.pixels - cover * thing.front - (1 - cover) * thing.back) / (
             cover**2 + (1 - cover) ** 2
         )
         self._pixels = np.clip(thing.back + (1 - cover) * missing, 0, 1)
-        self._rest = np.where(cover > 0.01, thing.back, self._rest)
+        self.continued_background = np.where(cover > 0.01, thing.back, self.continued_background)
         self._seen = self._seen * (1 - cover)
 
     def background(self) -> LayerTarget:
@@ -112,28 +120,34 @@ class Cut:
         seen = self._seen
         mixed = (seen < 0.99) & (seen > 0.01)
         hidden = np.where(mixed, _MIXED_WEIGHT, HIDDEN_WEIGHT) * (1 - seen)
-        return _blended(PICTURE, self._pixels, seen**2, self._rest, hidden)
+        return blended(PICTURE, self._pixels, seen**2, self.continued_background, hidden)
 
     def colors(self, name: str) -> LayerTarget:
         """Straight colours of an object: what is missing over all that is drawn behind it."""
-        thing = self._objects[name]
+        thing = self.objects[name]
         cover = thing.cover
-        wanted = (thing.pixels - (1 - cover) * self._drawn) / np.maximum(cover, _LEAST_SHARE)
-        inside = cover > 0.01
-        near = ~_eroded(~inside, _NEAR)
-        rest = np.where(inside, _MIXED_WEIGHT, np.where(near, _NEAR_WEIGHT, _FAR_WEIGHT))
+        wanted = (thing.pixels - (1 - cover) * self._drawn) / np.maximum(cover, LEAST_SHARE)
         core = cover >= 0.5 * cover.max()
         base = tuple(round(255 * float(plane[core].mean(dtype=np.float64))) for plane in thing.pixels)
         weight = np.square(cover * thing.seen)
-        return _blended(name, np.clip(wanted, 0, 1), weight, thing.front, rest, base)
+        rest = self.continuation_weights(cover)
+        return blended(name, np.clip(wanted, 0, 1), weight, thing.front, rest, base)
+
+    @staticmethod
+    def continuation_weights(cover: Floats) -> Floats:
+        """Weights [H, W] of an object's colours as continued beyond its edge, by its coverage."""
+        inside = cover > 0.01
+        near = ~_eroded(~inside, _NEAR)
+        return np.where(inside, _MIXED_WEIGHT, np.where(near, _NEAR_WEIGHT, _FAR_WEIGHT))
 
     def drawn(self, name: str, planes: Floats) -> None:
         """Put the colours [C, H, W] that a layer decodes to over what is drawn."""
-        cover = 1 if name == PICTURE else self._objects[name].cover
+        self.decoded[name] = planes
+        cover = 1 if name == PICTURE else self.objects[name].cover
         self._drawn = cover * planes + (1 - cover) * self._drawn
 
 
-def _blended(
+def blended(
     name: str,
     pixels: Floats,
     weight: Floats,
@@ -174,7 +188,7 @@ def cut(pixels: Floats, masks: Mapping[str, Floats]) -> tuple[list[LayerTarget],
         seen = seen * (1 - alpha)
         rest = np.where(alpha > 0.01, smooth, rest)
     # Where little is seen, what was continued counts more than the rest of a mixture of colours.
-    targets.append(_blended(PICTURE, pixels, seen**2, rest, HIDDEN_WEIGHT * (1 - seen)))
+    targets.append(blended(PICTURE, pixels, seen**2, rest, HIDDEN_WEIGHT * (1 - seen)))
     return targets[::-1], warnings
 
 
@@ -232,6 +246,11 @@ def _binomial(plane: Floats) -> Floats:
         side = plane.shape[axis]
         plane = (padded.take(range(side), axis) + 2 * plane + padded.take(range(2, side + 2), axis)) / 4
     return plane
+
+
+def near_edge(cover: Floats) -> NDArray[np.bool_]:
+    """Where [H, W] the colours of a mask's both sides mix."""
+    return ~(_eroded(cover >= 0.99, _BAND) | _eroded(cover <= 0.01, _BAND))
 
 
 def _eroded(inside: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:

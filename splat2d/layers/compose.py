@@ -86,8 +86,14 @@ Layers = Sequence[tuple[State, Splats]]
 def output_channels(layers: Layers) -> int:
     """Channels of a picture of these layers: colour where one shows colour, alpha unless one covers all."""
     shown = [(state, splats) for state, splats in layers if state.visible]
-    colored = any(splats.channels >= 3 or _colors_grey(state) for state, splats in shown)
-    return (3 if colored else 1) + (not any(_covers_all(*layer) for layer in shown))
+    return max((output_colors(*layer) for layer in shown), default=1) + (
+        not any(_covers_all(*layer) for layer in shown)
+    )
+
+
+def output_colors(state: State, splats: Splats) -> int:
+    """Colour channels of a layer as edited: 3, or 1 of a grey one that no edit tints."""
+    return 3 if splats.channels >= 3 or _colors_grey(state) else 1
 
 
 def compose(
@@ -122,7 +128,7 @@ def compose(
                 continue
             part = window.window(x, y, w, h)
             color, coverage = draw(state, splats, part, threads=threads, device=device)
-            color, coverage = _developed(state, color, coverage, 3 if channels >= 3 else 1)
+            color, coverage = develop(state, color, coverage, 3 if channels >= 3 else 1)
             block = out[:, top + y : top + y + h, x : x + w]
             block *= 1 - coverage
             block[: len(color)] += color
@@ -281,8 +287,8 @@ def _edge(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     return np.interp(distance, knots, [integral(z + 0.5) - integral(z - 0.5) for z in knots.tolist()])
 
 
-def _developed(state: State, color: Floats, coverage: Floats, colors: int) -> tuple[Floats, Floats]:
-    """Colour [`colors`, H, W] and coverage [H, W] of a drawn layer after its edits of colour."""
+def develop(state: State, color: Floats, coverage: Floats, colors: int) -> tuple[Floats, Floats]:
+    """Colour [`colors`, H, W] and coverage [H, W] of a drawn layer after its edits of colour and opacity."""
     if state.is_recolored:
         sources = (*np.broadcast_to(color, (3, *coverage.shape)), coverage)
         # One after another, so that bytes are the same on every machine.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ from splat2d.layers.stack import Stack, State
 # Of a layer in a stack only; one that is extracted or merged into another stack leaves them behind.
 _OF_THE_STACK = ("hide", "show", "raise", "lower", "to-front", "to-back", "duplicate", "rename", "delete")
 
+_COARSE = 1500  # splats that are decoded in well under 100 ms
+
 Bounds = tuple[float, float, float, float]
 """Left, top, width and height, px of the file's canvas."""
 
@@ -48,7 +51,7 @@ class Document:
         container: Container,
         steps: Sequence[Step] = (),
         stack: Stack | None = None,
-        boxes: dict[int, Bounds] | None = None,
+        boxes: dict[tuple[int, int], Bounds] | None = None,
     ) -> None:
         """Check the edits.
 
@@ -57,7 +60,7 @@ class Document:
             container: the same, parsed.
             steps: of edits.
             stack: what the steps make of the layers, where it is known.
-            boxes: of coded layers whose box is known though the file does not store it.
+            boxes: of coded layers, by number and tiers decoded, where they are known but not stored.
 
         Raises:
             ConfigError: edits that cannot be done, or too many.
@@ -126,17 +129,23 @@ class Document:
     def _with(self, steps: Sequence[Step], stack: Stack | None = None) -> Document:
         return Document(self._base, self.container, steps, stack, self._boxes)
 
-    def _coded_box(self, source: int) -> Bounds:
-        """Where a coded layer can be seen, px of its canvas."""
+    def _coded_box(self, source: int, *, coarse: bool = False) -> Bounds:
+        """Where a coded layer can be seen, px of its canvas; `coarse` is quick whatever the file's size.
+
+        Only the alpha of a file without layers is decoded for its box; all others store it.
+        """
         layer = self.container.stack[source]
         if layer.box is not None:
             return layer.box
-        if source not in self._boxes:
-            h = layer.header
-            # Only the alpha of a file without layers is decoded for its box; all others store it.
-            found = visible_box(decode_layer(layer)[0], h) if layer.has_alpha else (0, 0, h.width, h.height)
-            self._boxes[source] = found
-        return self._boxes[source]
+        tiers = len(layer.tier_counts)
+        if coarse:
+            tiers = sum(total <= _COARSE for total in accumulate(layer.tier_counts))
+        if (source, tiers) not in self._boxes:
+            h, found = layer.header, (0, 0, layer.header.width, layer.header.height)
+            if layer.has_alpha and tiers:
+                found = visible_box(decode_layer(layer, tiers=tiers)[0], h)
+            self._boxes[source, tiers] = found
+        return self._boxes[source, tiers]
 
     def box(self, state: State) -> Bounds:
         """Where a layer can be seen: the box around its edited box, wider by the blur's sigma."""
@@ -149,8 +158,11 @@ class Document:
         return tuple(np.concatenate([low, high - low]).tolist())
 
     def center(self, state: State) -> tuple[float, float]:
-        """The middle of a layer's box as it stands now, which is the canvas's for a layer nowhere visible."""
-        x, y, w, h = self._coded_box(state.source)
+        """The middle of a layer's box as it stands now, which is the canvas's for a layer nowhere visible.
+
+        In a file without layers, which stores no box, it is where the largest splats are seen, at most 1,500.
+        """
+        x, y, w, h = self._coded_box(state.source, coarse=True)
         if not w * h:
             x, y, w, h = 0, 0, self.coded(state).header.width, self.coded(state).header.height
         return state.apply((x + w / 2, y + h / 2))
@@ -178,7 +190,7 @@ class Document:
         state = self.stack.find(name)
         h = self.container.header
         notes = self.container.notes if self.container.tier_counts and state.source == 0 else ()
-        file = Document.of(container_of(h.width, h.height, [self._whole(state, state.name)], notes))
+        file = Document.of(container_of(h.width, h.height, [self.whole(state, state.name)], notes))
         return file._with(self._steps_of({state.number: 0}))
 
     def merged(
@@ -203,7 +215,7 @@ class Document:
         taken.update(self.stack.names, (layer.name for layer in self.container.stack))
         layers = []
         for state, name in zip(added, names or [state.name for state in added], strict=True):
-            layers.append(other._whole(state, _unique(name, taken)))
+            layers.append(other.whole(state, unique_name(name, taken)))
             taken.add(layers[-1].name)
         numbers = {state.number: here + i for i, state in enumerate(added)}
         # Numbers of this file's copies come behind all coded layers.
@@ -237,8 +249,8 @@ class Document:
         high = [max(box[i] + box[i + 2] for box in boxes) for i in (0, 1)]
         return (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
 
-    def _whole(self, state: State, name: str) -> CodedLayer:
-        """A layer's coded form under another name, with a box."""
+    def whole(self, state: State, name: str) -> CodedLayer:
+        """A layer's coded form, without edits, under another name, with a box."""
         x, y, w, h = map(math.floor, self._coded_box(state.source))
         coded = self.coded(state)
         matte = coded.matte and replace(coded.matte, name=name)
@@ -265,7 +277,7 @@ class Document:
         return steps
 
 
-def _unique(name: str, taken: Iterable[str]) -> str:
+def unique_name(name: str, taken: Iterable[str]) -> str:
     """A name, followed by a number if it is taken."""
     candidate, number = name, 1
     while candidate in taken:

@@ -67,6 +67,11 @@ class State:
         """Whether its colours differ from the coded ones."""
         return not np.array_equal(self.color, np.eye(3, 4))
 
+    @property
+    def changes_look(self) -> bool:
+        """Whether the layer looks otherwise than it was coded, wherever it stands in the stack."""
+        return self.is_placed or self.is_recolored or self.opacity != 1
+
     def apply(self, point: Sequence[float]) -> tuple[float, float]:
         """Where a point of the coded layer stands now, px."""
         x, y = self.matrix @ point + self.offset
