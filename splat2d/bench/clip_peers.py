@@ -89,7 +89,7 @@ PEERS = {
             "SVT-AV1 preset 6",
             "libsvtav1",
             "libdav1d",
-            (20, 26, 32, 38, 44, 50, 56, 62),
+            (16, 20, 26, 32, 38, 44, 50, 56, 63),
             {"preset": "6"},
             parameters=("svtav1-params", "lp={threads}"),
         ),
