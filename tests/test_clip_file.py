@@ -1,7 +1,9 @@
 """The file of a clip: what is written is read, at any time, and damage is said."""
 
+import hashlib
 import io
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +233,25 @@ def test_any_integers_survive(frames):
     coded = code_segment(header, 0, path, (), header.step_code, (1, 2, 3), integers)
     back = decode_segment(header, coded)
     assert sorted(map(tuple, back)) == sorted(map(tuple, integers))
+
+
+def digest(array):
+    return hashlib.sha256(array.tobytes()).hexdigest()[:16]
+
+
+def test_golden_clip_decodes_as_ever():
+    path = Path(__file__).parent / "golden_clips" / "small.splat"  # never made anew to make this pass
+    with path.open("rb") as file:
+        coded = ClipFile(file)
+        segments = [coded.segment(i) for i in range(len(coded.places))]
+        integers = [decode_segment(coded.header, s).astype("<i4") for s in segments]
+    assert [digest(q) for q in integers] == ["15a3697e3b7c3b1d", "e4a827c84781f348"]
+    assert [s.ticks for s in segments] == [(), (3600, 12600, 3600, 3600)]
+    assert coded.notes == ("a note",)
+    clip = Clip.open(path)
+    shown = np.stack(list(clip)).astype(int)
+    means = [128.3637, 127.5889]
+    np.testing.assert_allclose([shown[0].mean(), shown[7].mean()], means, atol=0.01)
 
 
 def test_adaptive_tables_learn():
