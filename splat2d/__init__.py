@@ -88,8 +88,8 @@ def encode(
         device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
         masks: objects, each a layer in front of the background: a mapping of names, back to front, to masks
             (paths, or arrays [H, W] in [0, 1]), or the path of a picture of labels.
-        fps: frames a second of a clip; those of the file when None. A clip takes quality, preset, seed,
-            threads and progress of the arguments above.
+        fps: frames a second of a clip; those of the file when None. Of the arguments above, tune, masks and
+            the GPU are for pictures; psnr and bpp are those of each segment.
         jobs: segments of a clip that are fitted at the same time, by processes of their own.
 
     Returns:
@@ -103,9 +103,11 @@ def encode(
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
     if fps is not None or _is_clip(image):
-        if any(v is not None for v in (psnr, bpp, size, tune, masks)) or device == "cuda":
-            raise ConfigError("a clip takes quality, preset, seed, threads, jobs and progress")
-        return _encode_clip(image, fps, quality, preset, seed, threads, jobs, progress)
+        if tune is not None or masks is not None or device == "cuda":
+            raise ConfigError("tune, masks and the GPU are for pictures, and this is a clip")
+        options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset}
+        options |= {"seed": seed, "threads": threads, "jobs": jobs, "progress": progress}
+        return _encode_clip(image, fps, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.masks import load_masks
     from splat2d.pictures import load_picture
@@ -135,16 +137,7 @@ def _is_clip(image: Any) -> bool:
     return getattr(image, "ndim", 0) == 4
 
 
-def _encode_clip(
-    source: Any,
-    fps: Any,
-    quality: int | None,
-    preset: str,
-    seed: int,
-    threads: int | None,
-    jobs: int,
-    progress: Any,
-) -> bytes:
+def _encode_clip(source: Any, fps: Any, options: dict[str, Any]) -> bytes:
     """Encode the frames of a path, a reader, an array or any iterable."""
     import io
 
@@ -156,12 +149,13 @@ def _encode_clip(
         source = open_clip(source, fps=fps)
     if isinstance(source, ClipReader):
         rate, frames = source.fps, ((frame.pixels, frame.time) for frame in source)
+        total = source.count
     else:
+        total = len(source) if hasattr(source, "__len__") else None
         rate = DEFAULT_FPS if fps is None else parse_fps(fps)
         frames = ((_pixels(frame), None) for frame in source)
     file = io.BytesIO()
-    options: dict[str, Any] = {"quality": quality, "preset": preset, "seed": seed, "threads": threads}
-    encode_frames(frames, rate, file, jobs=jobs, progress=progress, **options)
+    encode_frames(frames, rate, file, total=total, **options)
     return file.getvalue()
 
 

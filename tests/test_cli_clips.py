@@ -79,6 +79,13 @@ def test_moment_rate_and_window(folder, clip):
         assert small.n_frames == 14
 
 
+def test_targets(folder):
+    run(folder, "encode", "in_%03d.png", "small.splat", "--preset", "quick.yaml", "--size", 4000)
+    assert 0.8 * 4000 < (folder / "small.splat").stat().st_size <= 4000
+    run(folder, "encode", "in_%03d.png", "bad.splat", "--preset", "quick.yaml", "--size", 90, status=1)
+    assert not (folder / "bad.splat").exists()
+
+
 def test_info(folder, clip):
     figures = json.loads(run(folder, "info", clip, "--json").stdout)
     assert (figures["frames"], figures["segments"], figures["duration"]) == (14, 3, 1.12)
@@ -95,7 +102,8 @@ def test_info(folder, clip):
         (("info", "clip.splat", "--plot", "p.png"), 2, "this is a clip"),
         (("layers", "clip.splat"), 1, "this is a clip, not a picture"),
         (("edit", "clip.splat", "e.splat", "--group", "picture", "--blur", "1"), 1, "this is a clip"),
-        (("encode", "in_%03d.png", "x.splat", "--bpp", "1"), 2, "--bpp is for pictures"),
+        (("encode", "in_%03d.png", "x.splat", "--tune", "psnr"), 2, "--tune is for pictures"),
+        (("encode", "in_%03d.png", "x.splat", "--bpp", "1", "--psnr", "3"), 1, "contradict each other"),
         (("encode", "none_%03d.png", "x.splat"), 1, "matches no file"),
         (("encode", "in_000.png", "x.splat", "--jobs", "2"), 2, "this is a picture"),
         (("encode", "in_%03d.png", "clip.splat"), 1, "exists already"),

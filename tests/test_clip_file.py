@@ -205,6 +205,28 @@ def test_jobs_give_the_same_file(frames, data):
     assert file.getvalue() == data
 
 
+def test_a_psnr_is_reached_in_each_segment(frames):
+    file = io.BytesIO()
+    encode_frames([(f, None) for f in frames[:12]], Fraction(25), file, config=QUICK, psnr=30.0)
+    clip = Clip.from_bytes(file.getvalue())
+    shown = np.stack(list(clip))
+    for first in (0, 8):
+        part = slice(first, first + 8)
+        assert 30 <= psnr(shown[part], frames[part][: len(shown[part])]) < 31.5
+    with pytest.raises(ConfigError, match="one of them"):
+        encode_frames([(frames[0], None)], Fraction(25), io.BytesIO(), psnr=30.0, quality=50)
+    with pytest.raises(ConfigError, match="number of frames"):
+        encode_frames([(frames[0], None)], Fraction(25), io.BytesIO(), size=5000)
+
+
+def test_segments_of_a_known_length_are_even(frames):
+    file = io.BytesIO()
+    timed = ((f, None) for f in frames[:9])
+    encode_frames(timed, Fraction(25), file, config=QUICK, quality=20, total=9)
+    clip = ClipFile(io.BytesIO(file.getvalue()))
+    assert [clip.head(i).count for i in range(2)] == [5, 4]
+
+
 def random_integers(rng, count, header, frames):
     """Integers of splats that a file may hold."""
     out = []

@@ -13,21 +13,22 @@ if TYPE_CHECKING:
     from splat2d.cli.encode import Encode
 
 
-def encode_clip(command: Encode) -> None:
+def encode_clip(command: Encode, size: int | None) -> None:
     """Fit the clip segment by segment, write the file, print one line.
 
     What is finished of it lies in OUTPUT.part, which becomes OUTPUT in the end.
 
     Args:
         command: the command line.
+        size: most bytes of the file, or None.
 
     Raises:
         UsageError: an option that only pictures have.
         Splat2dError: what the input, the settings or the files are at fault for.
     """
-    for option in ("psnr", "bpp", "size", "tune", "labels"):
+    for option in ("tune", "labels"):
         if getattr(command, option) is not None:
-            raise UsageError(f"--{option} is for pictures; a clip takes --quality")
+            raise UsageError(f"--{option} is for pictures")
     if command.mask:
         raise UsageError("--mask is for pictures")
     if command.device == "cuda":
@@ -62,6 +63,9 @@ def encode_clip(command: Encode) -> None:
                 reader.fps,
                 file,
                 quality=command.quality,
+                bpp=command.bpp,
+                psnr=command.psnr,
+                size=size,
                 preset=command.preset,
                 seed=command.seed,
                 threads=command.threads,
@@ -93,7 +97,7 @@ def encode_clip(command: Encode) -> None:
             "frames": frames,
             "fps": float(reader.fps),
             "seconds": seconds,
-            "quality": checked_quality(command.quality),
+            "quality": None if size or command.bpp or command.psnr else checked_quality(command.quality),
             "preset": command.preset,
             "seed": command.seed,
             "warnings": reader.warnings,

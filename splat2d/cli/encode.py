@@ -94,7 +94,7 @@ class Encode:
         if self.fps is not None or is_clip(self.input):
             from splat2d.cli._encode_clip import encode_clip
 
-            return encode_clip(self)
+            return encode_clip(self, size)
         if self.resume or self.jobs != 1:
             raise UsageError("--resume and --jobs are for clips, and this is a picture")
         from splat2d.files import check_output, write_atomic

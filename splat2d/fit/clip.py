@@ -133,6 +133,15 @@ class SegmentFit:
         if self._on_progress is not None:
             self._on_progress(min(self._done / self._all, 1.0))
 
+    def continue_at(self, step: float) -> None:
+        """Go on from the present state with another D."""
+        self.step = step
+        fitter = self._fitter
+        fitter.set_rate(step, self.lmbda)
+        fitter.refresh()
+        self._rounds(fitter, 1, self.config.steps, 1)
+        self._finish()
+
     def refined(self) -> NDArray[np.int32]:
         """The integers of the present state after exact refinement, [N, C + 9]."""
         config = self.config

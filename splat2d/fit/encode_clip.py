@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -31,6 +31,7 @@ from splat2d.codec.clips import (
 from splat2d.codec.container import Header
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.fit.clip import OnFraction, SegmentFit
+from splat2d.fit.clip_target import ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import DEFAULT_QUALITY, quality_step, step_code
 
@@ -173,6 +174,9 @@ def encode_frames(
     file: BinaryIO,
     *,
     quality: int | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    size: int | None = None,
     preset: str = "default",
     config: ClipConfig | None = None,
     seed: int = 0,
@@ -189,14 +193,17 @@ def encode_frames(
         frames: [H, W, C] uint8 each, all of one size, with their times in s, or None where the rate tells.
         fps: frames a second.
         file: open for reading and writing; a segment is flushed as soon as it is encoded.
-        quality: 1 to 100; 75 when None.
+        quality: 1 to 100; 75 when None and there is no target.
+        bpp: most bits a pixel, of each segment and so of the file.
+        psnr: least PSNR of each segment, dB.
+        size: most bytes of the file, shared out by frames; needs `total`.
         preset: fast, default or best, or the path of a YAML file.
         config: effort, instead of a preset.
         seed: of the encoder's random order.
         threads: None uses all cores; the file does not depend on it.
         jobs: segments that are fitted at the same time, by processes that share the threads.
         progress: called now and then.
-        total: frames that are expected.
+        total: frames that are expected; segments are then of even length.
         notes: what was done to the clip on the way in.
         resume: go on behind the last whole segment in the file, which the same frames and settings made.
 
@@ -206,16 +213,25 @@ def encode_frames(
     Raises:
         ShapeError: no frames, or frames of changing size.
         ConfigError: settings out of range, or a file of other settings to go on with.
+        TargetError: a target that a segment cannot reach.
         BitstreamError: a damaged file to go on with.
     """
-    quality = checked_quality(quality)
+    if sum(v is not None for v in (quality, bpp, psnr, size)) > 1:
+        raise ConfigError("quality, bpp, psnr and size exclude each other: give one of them")
     config = load_clip_config(preset) if config is None else config
     iterator = iter(frames)
     start = next(iterator, None)
     if start is None:
         raise ShapeError("the clip has no frames")
     height, width, channels = start[0].shape
-    header = header_of(width, height, channels, quality, config)
+    if size is not None:
+        if not total:
+            raise ConfigError("a size needs the number of frames, which this clip does not tell; give bpp")
+        bpp = 8 * size / (width * height * total)
+    target = ClipTarget(bpp, psnr) if bpp is not None or psnr is not None else None
+    header = header_of(width, height, channels, checked_quality(quality), config)
+    if target is not None:
+        header = replace(header, quality=0, step_code=step_code(target.first_step))
     begun = _Begun.of(file, header, fps) if resume else _Begun(0, [])
     file.seek(0)
     head = clip_head(header, fps)
@@ -227,6 +243,8 @@ def encode_frames(
     sizes = begun.sizes
     cores = thread_count(threads)
     most = segment_frames(config, width, height, channels)
+    if total and total > most:
+        most = -(-total // -(-total // most))
     todo = (s for s in Shots(itertools.chain([start], iterator), fps, most) if s.first >= begun.frames)
     done = begun.frames
 
@@ -235,7 +253,7 @@ def encode_frames(
             progress(ClipProgress(done + part * count, total, len(head) + sum(sizes)))
 
     report()
-    work = _Work(header, config, seed, max(cores // jobs, 1))
+    work = _Work(header, config, seed, max(cores // jobs, 1), target)
     for coded in work.each(todo, report) if jobs == 1 else work.together(todo, jobs):
         sizes.append(file.write(segment_section(coded)))
         file.flush()
@@ -281,9 +299,22 @@ class _Work:
     config: ClipConfig
     seed: int
     threads: int
+    target: ClipTarget | None = None
 
     def fit(self, shot: Shot, on_progress: OnFraction | None = None) -> CodedSegment:
         """Fit and code one."""
+        if self.target is not None:
+            return fit_to_target(
+                self.target,
+                shot.frames,
+                shot.first,
+                shot.ticks,
+                self.header,
+                self.config,
+                threads=self.threads,
+                seed=self.seed,
+                on_progress=on_progress,
+            )
         fit = SegmentFit(
             shot.frames,
             self.config,
