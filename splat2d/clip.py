@@ -8,13 +8,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splat2d._backend import core, thread_count
-from splat2d.codec.clips import PATH_UNITS, TICKS, ClipFile, CodedSegment, decode_segment
+from splat2d.codec.clips import MAX_OVERLAP, PATH_UNITS, TICKS, ClipFile, CodedSegment, decode_segment
 from splat2d.codec.container import Header
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.render import CUTOFF, View, render, render_bytes
@@ -25,19 +25,18 @@ _KEPT = 2  # decoded segments
 _IN_MEMORY = 1 << 26  # bytes of a file that is read at once
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(NamedTuple):
     """What a moment shows: 2D splats, each with a cut-off of its own.
 
-    Args:
-        index: [M] of the segment's splats.
+    Attributes:
+        chosen: [M] of the segment's splats.
         means: [M, 2] px.
         conics: [M, 3] px^-2.
         colors: [M, C].
         cutoffs: [M] largest q that is drawn.
     """
 
-    index: NDArray[np.int32]
+    chosen: NDArray[np.int32]
     means: NDArray[np.float32]
     conics: NDArray[np.float32]
     colors: NDArray[np.float32]
@@ -109,6 +108,13 @@ class Segment:
         return Slice(*core().slice(*arrays, time, *self.shift(time), CUTOFF))
 
 
+class _Part(NamedTuple):
+    """A slice and the colour under it."""
+
+    slice: Slice
+    background: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class _Span:
     """Frames of a segment and when they are shown, s."""
@@ -117,6 +123,19 @@ class _Span:
     count: int
     start: Fraction
     ends: tuple[Fraction, ...]  # of the frames, where they do not all last alike
+
+    @property
+    def last(self) -> int:
+        """The frame behind the last."""
+        return self.first + self.count
+
+    def time_of(self, frame: int, rate: Fraction) -> Fraction:
+        """When a frame begins, s, also of those behind the last, which last as the rate says."""
+        within = frame - self.first
+        if self.ends and within > 0:
+            known = min(within, self.count)
+            return self.ends[known - 1] + (within - known) / rate
+        return self.start + within / rate
 
 
 class Clip:
@@ -157,8 +176,8 @@ class Clip:
         if not self._spans:
             raise BitstreamError("the clip has no frames")
         last = self._spans[-1]
-        self.count = last.first + last.count
-        self.duration = last.ends[-1] if last.ends else last.start + last.count / self._file.rate
+        self.count = last.last
+        self.duration = last.time_of(last.last, self._file.rate)
         self.fps = self.count / self.duration
         self._starts = [span.start for span in self._spans]
         self._firsts = [span.first for span in self._spans]
@@ -227,23 +246,23 @@ class Clip:
     def _read_spans(self) -> list[_Span]:
         """The frames of all segments, without decoding their splats."""
         spans: list[_Span] = []
-        frames, start = 0, Fraction(0)
+        rate = self._file.rate
         for index in range(len(self._file.places)):
+            frames = spans[-1].last if spans else 0
             try:
                 coded = self._file.head(index)
-                if coded.first < frames or (coded.first > frames and not self._skip):
+                least = max(frames - MAX_OVERLAP, spans[-1].first + 1) if spans else 0
+                if coded.first < least or (coded.first > frames and not self._skip):
                     raise BitstreamError(
                         f"segment {index} begins with frame {coded.first}, expected {frames}"
                     )
             except BitstreamError as error:
                 self._lost(str(error))
                 continue
-            start += (coded.first - frames) / self._file.rate
+            start = spans[-1].time_of(coded.first, rate) if spans else coded.first / rate
             ends = tuple(start + Fraction(sum(coded.ticks[: i + 1]), TICKS) for i in range(len(coded.ticks)))
             self._indices.append(index)
             spans.append(_Span(coded.first, coded.count, start, ends))
-            start = ends[-1] if ends else start + coded.count / self._file.rate
-            frames = coded.first + coded.count
         return spans
 
     def __len__(self) -> int:
@@ -264,10 +283,7 @@ class Clip:
         if not 0 <= frame < self.count:
             raise ConfigError(f"frame is {frame}, expected 0 to {self.count - 1}")
         span = self._spans[max(bisect.bisect_right(self._firsts, frame) - 1, 0)]
-        within = min(frame - span.first, span.count - 1)
-        if not span.ends:
-            return span.start + (frame - span.first) / self._file.rate
-        return span.ends[within - 1] if within > 0 else span.start
+        return span.time_of(frame, self._file.rate)
 
     def _place(self, time: float | Fraction) -> tuple[int, float]:
         """Segment and time in frames from its first edge."""
@@ -326,12 +342,11 @@ class Clip:
             ConfigError: settings out of range or in contradiction.
             BitstreamError: the segment is damaged.
         """
-        segment, at, view = self._asked(time, frame, scale, width, height, crop)
-        s = segment.slice(at)
+        s, background, view = self._asked(time, frame, scale, width, height, crop)
         return render_bytes(
             *(s.means, s.conics, s.colors),
             view,
-            background=segment.background,
+            background=background,
             threads=threads,
             cutoffs=s.cutoffs,
         )
@@ -348,12 +363,11 @@ class Clip:
         threads: int | None = None,
     ) -> NDArray[np.float32]:
         """Render a moment without rounding or clamping: [H, W, C] float32; arguments as of `render`."""
-        segment, at, view = self._asked(time, frame, scale, width, height, crop)
-        s = segment.slice(at)
+        s, background, view = self._asked(time, frame, scale, width, height, crop)
         planes = render(
             *(s.means, s.conics, s.colors),
             view,
-            background=segment.background,
+            background=background,
             threads=threads,
             cutoffs=s.cutoffs,
         )
@@ -367,21 +381,50 @@ class Clip:
         width: int | None,
         height: int | None,
         crop: Sequence[float] | None,
-    ) -> tuple[Segment, float, View]:
-        """Segment, time in it and view that a caller of `render` asks for."""
+    ) -> tuple[Slice, NDArray[np.float32], View]:
+        """What a caller of `render` asks for: splats, the colour under them, and the view."""
         if (time is None) == (frame is None):
             raise ConfigError("a clip is rendered at a time or a frame: give one of them")
         view = View.asked(self.width, self.height, scale, width, height, crop)
         index, at = self._place(self.time_of(frame) if frame is not None else time or 0)
-        while True:
-            try:
-                return self.segment(index), at, view
-            except BitstreamError as error:
-                self._lost(f"segment {self._indices[index]}: {error}")
-                if index == 0:
-                    raise
-                index -= 1
-                at = self._spans[index].count - 0.5
+        shown = [(self._shown(which, moment), weight) for which, moment, weight in self._weights(index, at)]
+        parts = [(part, weight) for part, weight in shown if part is not None]
+        while not parts:
+            if index == 0:
+                raise BitstreamError(self.damaged[-1])
+            index -= 1
+            last = self._shown(index, self._spans[index].count - 0.5)
+            parts = [] if last is None else [(last, 1.0)]
+        total = sum(weight for _, weight in parts)
+        slices = [
+            part.slice._replace(colors=part.slice.colors * np.float32(weight / total))
+            for part, weight in parts
+        ]
+        joined = Slice(*(np.concatenate(arrays) for arrays in zip(*slices, strict=True)))
+        background = sum(part.background * np.float32(weight / total) for part, weight in parts)
+        return joined, np.asarray(background, np.float32), view
+
+    def _weights(self, index: int, at: float) -> list[tuple[int, float, float]]:
+        """Segments and local times that show a moment, with their weights, which make up 1.
+
+        Frames that two segments share go over from one to the other.
+        """
+        if index:
+            before, own = self._spans[index - 1], self._spans[index]
+            shared = before.last - own.first
+            if at < shared:
+                part = (at + 0.5) / (shared + 1)
+                return [(index - 1, at + own.first - before.first, 1 - part), (index, at, part)]
+        return [(index, at, 1.0)]
+
+    def _shown(self, index: int, at: float) -> _Part | None:
+        """What a segment shows at a local time, None where it is damaged and may be left out."""
+        try:
+            segment = self.segment(index)
+        except BitstreamError as error:
+            self._lost(f"segment {self._indices[index]}: {error}")
+            return None
+        return _Part(segment.slice(at), segment.background)
 
     def frames(
         self,

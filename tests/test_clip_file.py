@@ -17,6 +17,7 @@ from splat2d.codec.coder import Counter, Decoder, Encoder
 from splat2d.errors import BitstreamError, ConfigError, ShapeError
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode_clip import Shots, encode_frames, header_of
+from splat2d.render import View, render
 from tests.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2, frames=8)
@@ -75,6 +76,21 @@ def test_times_between_frames(frames, data):
     np.testing.assert_array_equal(crop, clip.render(frame=2)[20:45, 10:40])
 
 
+def test_segments_go_over_into_each_other(frames, data):
+    clip = Clip.from_bytes(data)
+    one, two = clip.segment(0), clip.segment(1)
+
+    def alone(segment, at):
+        s = segment.slice(at)
+        view = View.whole(96, 64)
+        return render(s.means, s.conics, s.colors, view, background=segment.background, cutoffs=s.cutoffs)
+
+    for frame, part in ((6, 1 / 3), (7, 2 / 3)):
+        blend = (1 - part) * alone(one, frame + 0.5) + part * alone(two, frame - 6 + 0.5)
+        np.testing.assert_allclose(clip.render_float(frame=frame), blend.transpose(1, 2, 0), atol=1e-5)
+    np.testing.assert_allclose(clip.render_float(frame=8), alone(two, 2.5).transpose(1, 2, 0), atol=1e-6)
+
+
 @pytest.mark.parametrize("time", [-0.01, 0.81])
 def test_time_outside_is_refused(data, time):
     with pytest.raises(ConfigError, match=r"expected 0 to 0\.8"):
@@ -105,9 +121,11 @@ def test_a_damaged_segment_leaves_the_others(frames, data):
         clip.render(frame=9)
     clip = Clip.from_bytes(bytes(damaged), skip_damaged=True)
     shown = np.stack(list(clip))
-    np.testing.assert_array_equal(shown[:8], np.stack(list(Clip.from_bytes(data)))[:8])
-    np.testing.assert_array_equal(shown[8], shown[15])  # the last good frame
-    assert psnr(shown[16:], frames[16:]) > 30
+    # Of 8 frames a segment, two are those of the next: 0 to 7, 6 to 13, 12 to 19.
+    np.testing.assert_array_equal(shown[:6], np.stack(list(Clip.from_bytes(data)))[:6])
+    assert psnr(shown[6:8], frames[6:8]) > 30
+    np.testing.assert_array_equal(shown[8], shown[11])  # the last good frame
+    assert psnr(shown[12:], frames[12:]) > 30
     assert "segment 1" in clip.damaged[0]
 
 
@@ -147,9 +165,9 @@ def test_pictures_and_clips_are_told_apart(data):
 
 def test_segments_end_at_cuts():
     first, second = moving_scene(11, seed=1), 255 - moving_scene(10, seed=2)
-    found = list(Shots(((f, None) for f in [*first, *second]), Fraction(25), 32))
-    assert [(s.first, len(s.frames)) for s in found] == [(0, 11), (11, 10)]
-    assert [len(s.frames) for s in Shots(((f, None) for f in first), Fraction(25), 4)] == [4, 4, 3]
+    found = list(Shots(((f, None) for f in [*first, *second]), Fraction(25), 32, 2))
+    assert [(s.first, len(s.frames)) for s in found] == [(0, 11), (11, 10)]  # none shared
+    assert [len(s.frames) for s in Shots(((f, None) for f in first), Fraction(25), 4, 1)] == [4, 4, 4, 2]
 
 
 def test_frames_of_changing_size():
@@ -193,7 +211,7 @@ def test_going_on_gives_the_same_file(frames, data):
     seen = []
     options = {"config": QUICK, "quality": 60, "resume": True}
     encode_frames(timed, Fraction(25), file, progress=lambda p: seen.append(p.frames), **options)
-    assert seen[0] == 16
+    assert seen[0] == 14
     assert file.getvalue() == data
     with pytest.raises(ConfigError, match="cannot be resumed"):
         encode_frames(timed, Fraction(24), file, **options)
@@ -224,7 +242,7 @@ def test_segments_of_a_known_length_are_even(frames):
     timed = ((f, None) for f in frames[:9])
     encode_frames(timed, Fraction(25), file, config=QUICK, quality=20, total=9)
     clip = ClipFile(io.BytesIO(file.getvalue()))
-    assert [clip.head(i).count for i in range(2)] == [5, 4]
+    assert [clip.head(i).count for i in range(2)] == [6, 5]
 
 
 def random_integers(rng, count, header, frames):

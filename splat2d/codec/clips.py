@@ -48,6 +48,9 @@ PATH_UNITS = 64
 TICKS = 90_000
 """A second, of the frames that do not last as the rate says."""
 
+MAX_OVERLAP = 8
+"""Frames that a segment may share with the one before."""
+
 MAX_SEGMENTS = 1 << 20
 MAX_RATE = (1 << 31) - 1
 MAX_PATH = 1 << 20  # 1/64 px
@@ -347,6 +350,7 @@ def is_clip(data: bytes) -> bool:
 
 __all__ = [
     "MAGIC",
+    "MAX_OVERLAP",
     "PATH_UNITS",
     "TICKS",
     "VERSION",

@@ -41,6 +41,7 @@ COARSER = 1.2
 MAX_SAMPLES = 90_000_000  # of a segment: its pictures take 8 bytes a sample
 CUT = 0.05  # mean difference between frames, in [0, 1], that may be a cut
 CUT_RATIO = 3.0  # and over the mean of those before
+OVERLAP = 2  # frames that segments share where there is no cut
 JITTER = Fraction(3, 2000)  # s that a time may be off the rate: containers round to ms
 
 
@@ -71,6 +72,11 @@ def segment_frames(config: ClipConfig, width: int, height: int, channels: int) -
     return int(min(config.frames, most, core().MAX_FRAMES))
 
 
+def overlap(most: int) -> int:
+    """Frames that a segment of at most `most` shares with the next, to be blended so that nothing pops."""
+    return min(OVERLAP, most // 4)
+
+
 class Shots:
     """Cuts a clip into segments: at scene changes, and evenly where there are none for long.
 
@@ -78,10 +84,11 @@ class Shots:
         frames: [H, W, C] uint8 each, all of one size, with their times in s, or None where the rate tells.
         fps: frames a second.
         most: frames of a segment.
+        shared: of them with the next segment, where there is no cut.
     """
 
-    def __init__(self, frames: Iterable[TimedFrame], fps: Fraction, most: int) -> None:
-        self._frames, self._fps, self._most = frames, fps, most
+    def __init__(self, frames: Iterable[TimedFrame], fps: Fraction, most: int, shared: int = 0) -> None:
+        self._frames, self._fps, self._most, self._shared = frames, fps, most, shared
         self._told = Fraction(0)  # when the next segment begins according to the file
 
     def __iter__(self) -> Iterator[Shot]:
@@ -107,23 +114,24 @@ class Shots:
                 cut = difference > CUT and difference > CUT_RATIO * usual
                 differences = [] if cut else [*differences[-7:], difference]
             if cut or len(held) == self._most:
-                yield self._shot(first, held, [*times, time])
-                first += len(held)
-                held, times = [], []
+                kept = 0 if cut else self._shared
+                yield self._shot(first, held, [*times, time], kept)
+                first += len(held) - kept
+                held, times = held[len(held) - kept :], times[len(times) - kept :]
             held.append(frame)
             times.append(time)
         if held:
-            yield self._shot(first, held, [*times, times[-1] + 1 / self._fps])
+            yield self._shot(first, held, [*times, times[-1] + 1 / self._fps], 0)
 
-    def _shot(self, first: int, frames: list[NDArray[np.uint8]], times: list[Fraction]) -> Shot:
-        """A segment, with times of its own where the rate's would be off."""
-        even = [self._told + (i + 1) / self._fps for i in range(len(frames))]
-        if all(abs(a - b) <= JITTER for a, b in zip(even, times[1:], strict=True)):
-            self._told = even[-1]
-            return Shot(first, np.stack(frames))
-        marks = [round(self._told * TICKS), *(round(t * TICKS) for t in times[1:])]
-        ticks = tuple(max(b - a, 1) for a, b in itertools.pairwise(marks))
-        self._told += Fraction(sum(ticks), TICKS)
+    def _shot(self, first: int, frames: list[NDArray[np.uint8]], times: list[Fraction], kept: int) -> Shot:
+        """A segment, with times where the rate's would be off; the next has its last `kept` frames, too."""
+        ends = [self._told + (i + 1) / self._fps for i in range(len(frames))]
+        ticks: tuple[int, ...] = ()
+        if any(abs(a - b) > JITTER for a, b in zip(ends, times[1:], strict=True)):
+            marks = [round(self._told * TICKS), *(round(t * TICKS) for t in times[1:])]
+            ticks = tuple(max(b - a, 1) for a, b in itertools.pairwise(marks))
+            ends = [self._told + Fraction(sum(ticks[: i + 1]), TICKS) for i in range(len(ticks))]
+        self._told = ends[-1 - kept]
         return Shot(first, np.stack(frames), ticks)
 
 
@@ -228,6 +236,13 @@ def encode_frames(
         if not total:
             raise ConfigError("a size needs the number of frames, which this clip does not tell; give bpp")
         bpp = 8 * size / (width * height * total)
+    most = segment_frames(config, width, height, channels)
+    shared = overlap(most)
+    if total and total > most:
+        parts = -(-(total - shared) // (most - shared))
+        most = -(-(total - shared) // parts) + shared
+    if bpp is not None and not (total and total <= most):
+        bpp *= (most - shared) / most  # frames that two segments share are paid for twice
     target = ClipTarget(bpp, psnr) if bpp is not None or psnr is not None else None
     header = header_of(width, height, channels, checked_quality(quality), config)
     if target is not None:
@@ -242,10 +257,8 @@ def encode_frames(
     file.truncate()
     sizes = begun.sizes
     cores = thread_count(threads)
-    most = segment_frames(config, width, height, channels)
-    if total and total > most:
-        most = -(-total // -(-total // most))
-    todo = (s for s in Shots(itertools.chain([start], iterator), fps, most) if s.first >= begun.frames)
+    all_shots = Shots(itertools.chain([start], iterator), fps, most, shared)
+    todo = (s for s in all_shots if s.first + len(s.frames) > begun.frames)
     done = begun.frames
 
     def report(part: float = 0.0, count: int = 0) -> None:
@@ -257,7 +270,7 @@ def encode_frames(
     for coded in work.each(todo, report) if jobs == 1 else work.together(todo, jobs):
         sizes.append(file.write(segment_section(coded)))
         file.flush()
-        done += coded.count
+        done = coded.first + coded.count
         report()
     file.write(clip_tail(sizes, notes))
     return ClipProgress(done, done, file.tell())
@@ -287,7 +300,8 @@ class _Begun:
             raise ConfigError("what was begun has another size, rate or quality, so it cannot be resumed")
         frames = 0
         for index in range(len(clip.places)):
-            frames += clip.segment(index).count
+            segment = clip.segment(index)
+            frames = segment.first + segment.count
         return cls(frames, [place.size for place in clip.places])
 
 
