@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bisect
 import io
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, BinaryIO, NamedTuple
@@ -14,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d._backend import core, thread_count
+from splat2d.clips.reader import parse_fps
 from splat2d.codec.clips import MAX_OVERLAP, PATH_UNITS, TICKS, ClipFile, CodedSegment, decode_segment
 from splat2d.codec.container import Header
+from splat2d.codec.splats import check_tiers
 from splat2d.errors import BitstreamError, ConfigError
-from splat2d.render import CUTOFF, View, render, render_bytes
+from splat2d.files import open_input
+from splat2d.render import CUTOFF, View, background_floats, render, render_bytes
 
 __all__ = ["Clip", "Segment"]
 
@@ -26,21 +30,49 @@ _IN_MEMORY = 1 << 26  # bytes of a file that is read at once
 
 
 class Slice(NamedTuple):
-    """What a moment shows: 2D splats, each with a cut-off of its own.
+    """What a moment shows: 2D splats, each with a cut-off of its own, and the colour under them.
 
     Attributes:
-        chosen: [M] of the segment's splats.
         means: [M, 2] px.
         conics: [M, 3] px^-2.
         colors: [M, C].
         cutoffs: [M] largest q that is drawn.
+        background: [C].
     """
 
-    chosen: NDArray[np.int32]
     means: NDArray[np.float32]
     conics: NDArray[np.float32]
     colors: NDArray[np.float32]
     cutoffs: NDArray[np.float32]
+    background: NDArray[np.float32]
+
+    def draw(self, view: View, threads: int | None) -> NDArray[np.uint8]:
+        """[H, W, C] bytes."""
+        return self._drawn(render_bytes, view, threads)
+
+    def draw_float(self, view: View, threads: int | None) -> NDArray[np.float32]:
+        """[H, W, C], neither rounded nor clamped."""
+        return np.ascontiguousarray(self._drawn(render, view, threads).transpose(1, 2, 0))
+
+    def _drawn(self, draw: Callable[..., Any], view: View, threads: int | None) -> Any:
+        splats = self.means, self.conics, self.colors
+        return draw(*splats, view, background=self.background, threads=threads, cutoffs=self.cutoffs)
+
+
+def blended(slices: Sequence[tuple[Slice, float]]) -> Slice:
+    """The sum of slices by their weights, which are brought to 1."""
+    total = sum(weight for _, weight in slices)
+    parts = [
+        s._replace(colors=s.colors * np.float32(w / total), background=s.background * np.float32(w / total))
+        for s, w in slices
+    ]
+    return Slice(
+        np.concatenate([part.means for part in parts]),
+        np.concatenate([part.conics for part in parts]),
+        np.concatenate([part.colors for part in parts]),
+        np.concatenate([part.cutoffs for part in parts]),
+        np.stack([part.background for part in parts]).sum(0, dtype=np.float32),
+    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +87,6 @@ class Segment:
         colors: [N, C] amplitudes.
         path: [T, 2] px by which each frame shows the world farther to the right and down.
         background: [C] the colour under all splats.
-        tier: [N] tier of each splat, 0 the coarsest.
     """
 
     means: NDArray[np.float32]
@@ -65,7 +96,6 @@ class Segment:
     colors: NDArray[np.float32]
     path: NDArray[np.float64]
     background: NDArray[np.float32]
-    tier: NDArray[np.int32]
 
     @classmethod
     def of(
@@ -75,19 +105,15 @@ class Segment:
         *,
         tiers: int | None = None,
         threads: int = 1,
-        bits: dict[str, float] | None = None,
     ) -> Segment:
         """Decode a segment.
 
         Raises:
             BitstreamError: damaged data.
         """
-        integers = decode_segment(header, coded, tiers=tiers, threads=threads, bits=bits)
+        integers = decode_segment(header, coded, tiers=tiers, threads=threads)
         poses = core().moving_poses(integers, coded.step, header.chroma_step, coded.count)
-        background = (np.array(coded.background, np.float32) / 255).astype(np.float32)
-        tier = np.repeat(np.arange(len(coded.tier_counts), dtype=np.int32), coded.tier_counts)
-        tier = tier[: len(integers)]
-        return cls(*poses, coded.path / PATH_UNITS, background, tier)
+        return cls(*poses, coded.path / PATH_UNITS, background_floats(coded.background))
 
     def shift(self, time: float) -> tuple[float, float]:
         """Of the world at a time in frames, px: the path, between the middles of frames in a line."""
@@ -100,19 +126,10 @@ class Segment:
 
         Args:
             time: frames from the segment's first edge; frame i is at i + 0.5.
-
-        Returns:
-            The 2D splats of that moment.
         """
         arrays = (self.means, self.velocities, self.conics, self.precisions, self.colors)
-        return Slice(*core().slice(*arrays, time, *self.shift(time), CUTOFF))
-
-
-class _Part(NamedTuple):
-    """A slice and the colour under it."""
-
-    slice: Slice
-    background: NDArray[np.float32]
+        _, means, conics, colors, cutoffs = core().slice(*arrays, time, *self.shift(time), CUTOFF)
+        return Slice(means, conics, colors, cutoffs, self.background)
 
 
 @dataclass(frozen=True)
@@ -160,8 +177,7 @@ class Clip:
         skip_damaged: bool = False,
         threads: int | None = None,
     ) -> None:
-        if tiers is not None and not 1 <= tiers <= core().TIERS:
-            raise ConfigError(f"tiers is {tiers}, expected 1 to {core().TIERS}")
+        check_tiers(tiers)
         self._file = ClipFile(file)
         self._tiers, self._skip, self._threads = tiers, skip_damaged, threads
         self._decoded: dict[int, Segment] = {}
@@ -204,16 +220,13 @@ class Clip:
             BitstreamError: no clip, or a damaged one.
             ConfigError: tiers out of range.
         """
-        try:
-            file = open(path, "rb")
-        except OSError as error:
-            raise BitstreamError(f"{os.fspath(path)}: cannot be opened ({error.strerror})") from None
         options: dict[str, Any] = {"tiers": tiers, "skip_damaged": skip_damaged, "threads": threads}
+        with open_input(path, error=BitstreamError) as found:
+            if os.fstat(found.fileno()).st_size <= _IN_MEMORY:
+                return cls.from_bytes(found.read(), **options)
+        file = open(path, "rb")
         try:
-            if os.fstat(file.fileno()).st_size > _IN_MEMORY:
-                return cls(file, **options)
-            with file:
-                return cls.from_bytes(file.read(), **options)
+            return cls(file, **options)
         except BaseException:
             file.close()
             raise
@@ -260,7 +273,7 @@ class Clip:
                 self._lost(str(error))
                 continue
             start = spans[-1].time_of(coded.first, rate) if spans else coded.first / rate
-            ends = tuple(start + Fraction(sum(coded.ticks[: i + 1]), TICKS) for i in range(len(coded.ticks)))
+            ends = tuple(start + Fraction(ticks, TICKS) for ticks in itertools.accumulate(coded.ticks))
             self._indices.append(index)
             spans.append(_Span(coded.first, coded.count, start, ends))
         return spans
@@ -342,14 +355,8 @@ class Clip:
             ConfigError: settings out of range or in contradiction.
             BitstreamError: the segment is damaged.
         """
-        s, background, view = self._asked(time, frame, scale, width, height, crop)
-        return render_bytes(
-            *(s.means, s.conics, s.colors),
-            view,
-            background=background,
-            threads=threads,
-            cutoffs=s.cutoffs,
-        )
+        shown, view = self._asked(time, frame, scale, width, height, crop)
+        return shown.draw(view, threads)
 
     def render_float(
         self,
@@ -363,15 +370,8 @@ class Clip:
         threads: int | None = None,
     ) -> NDArray[np.float32]:
         """Render a moment without rounding or clamping: [H, W, C] float32; arguments as of `render`."""
-        s, background, view = self._asked(time, frame, scale, width, height, crop)
-        planes = render(
-            *(s.means, s.conics, s.colors),
-            view,
-            background=background,
-            threads=threads,
-            cutoffs=s.cutoffs,
-        )
-        return np.ascontiguousarray(planes.transpose(1, 2, 0))
+        shown, view = self._asked(time, frame, scale, width, height, crop)
+        return shown.draw_float(view, threads)
 
     def _asked(
         self,
@@ -381,8 +381,8 @@ class Clip:
         width: int | None,
         height: int | None,
         crop: Sequence[float] | None,
-    ) -> tuple[Slice, NDArray[np.float32], View]:
-        """What a caller of `render` asks for: splats, the colour under them, and the view."""
+    ) -> tuple[Slice, View]:
+        """What a caller of `render` asks for."""
         if (time is None) == (frame is None):
             raise ConfigError("a clip is rendered at a time or a frame: give one of them")
         view = View.asked(self.width, self.height, scale, width, height, crop)
@@ -395,14 +395,7 @@ class Clip:
             index -= 1
             last = self._shown(index, self._spans[index].count - 0.5)
             parts = [] if last is None else [(last, 1.0)]
-        total = sum(weight for _, weight in parts)
-        slices = [
-            part.slice._replace(colors=part.slice.colors * np.float32(weight / total))
-            for part, weight in parts
-        ]
-        joined = Slice(*(np.concatenate(arrays) for arrays in zip(*slices, strict=True)))
-        background = sum(part.background * np.float32(weight / total) for part, weight in parts)
-        return joined, np.asarray(background, np.float32), view
+        return blended(parts), view
 
     def _weights(self, index: int, at: float) -> list[tuple[int, float, float]]:
         """Segments and local times that show a moment, with their weights, which make up 1.
@@ -417,14 +410,13 @@ class Clip:
                 return [(index - 1, at + own.first - before.first, 1 - part), (index, at, part)]
         return [(index, at, 1.0)]
 
-    def _shown(self, index: int, at: float) -> _Part | None:
+    def _shown(self, index: int, at: float) -> Slice | None:
         """What a segment shows at a local time, None where it is damaged and may be left out."""
         try:
-            segment = self.segment(index)
+            return self.segment(index).slice(at)
         except BitstreamError as error:
             self._lost(f"segment {self._indices[index]}: {error}")
             return None
-        return _Part(segment.slice(at), segment.background)
 
     def frames(
         self,
@@ -450,9 +442,7 @@ class Clip:
             ConfigError: settings out of range or in contradiction.
             BitstreamError: a segment is damaged.
         """
-        if fps is not None and not 0 < fps <= 1000:
-            raise ConfigError(f"fps is {float(fps):g}, expected above 0 and at most 1000")
-        rate = None if fps is None else Fraction(fps).limit_denominator(1001)
+        rate = None if fps is None else parse_fps(fps)
         count = self.count if rate is None else max(int(self.duration * rate), 1)
         for number in range(count):
             time = self.time_of(number) if rate is None else number / rate

@@ -32,6 +32,11 @@ Floats = NDArray[np.float32]
 Splats = tuple[Floats, Floats, Floats]
 
 
+def background_floats(background: Sequence[int]) -> Floats:
+    """Return a base colour's bytes as floats in [0, 1], [C]."""
+    return (np.array(background, np.float32) / 255).astype(np.float32)
+
+
 def check_output_size(width: int, height: int) -> None:
     """Raise ShapeError unless a picture of this size may be rendered.
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
 from splat2d.codec.container import Header
+from splat2d.codec.splats import check_tiers
 from splat2d.errors import ConfigError
 from splat2d.layers.coded import decode_layer, layout_of
 from splat2d.layers.compose import Layers, Splats, compose, draw_coverage, output_channels, to_bytes
@@ -77,7 +77,7 @@ class Scene:
             BitstreamError: not a whole, undamaged .splat file.
             ConfigError: tiers out of range.
         """
-        _check_tiers(tiers)
+        check_tiers(tiers)
         return cls.of(Document.from_bytes(bytes(data)), tiers=tiers, count_bits=count_bits, threads=threads)
 
     @classmethod
@@ -254,7 +254,7 @@ class Scene:
         view = View.asked(self.width, self.height, scale, width, height, crop)
         flat = self._flat
         if flat:
-            first = flat.first(_check_tiers(tiers))
+            first = flat.first(check_tiers(tiers))
             return render_bytes(
                 *(first.means, first.conics, first.colors),
                 view,
@@ -283,7 +283,7 @@ class Scene:
         view = View.asked(self.width, self.height, scale, width, height, crop)
         flat = self._flat
         if flat:
-            first = flat.first(_check_tiers(tiers))
+            first = flat.first(check_tiers(tiers))
             planes = render(
                 *(first.means, first.conics, first.colors),
                 view,
@@ -317,7 +317,7 @@ class Scene:
         flat = self._flat
         if flat is None:
             raise ConfigError("splats of a window are those of one layer without edits; render draws layers")
-        first = flat.first(_check_tiers(tiers))
+        first = flat.first(check_tiers(tiers))
         return (*transform(first.means, first.conics, first.colors, view), flat.background), view
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -368,16 +368,9 @@ class Scene:
         return splats if whole and not state.changes_look else None
 
     def _first(self, tiers: int | None) -> Layers:
-        _check_tiers(tiers)
+        check_tiers(tiers)
         return [(state, splats.first(tiers)) for state, splats in self._stack]
 
     def _with(self, document: Document) -> Scene:
         """The same splats under other edits."""
         return Scene(document, self._decoded, self._bits)
-
-
-def _check_tiers(tiers: int | None) -> int | None:
-    """A number of tiers that there can be, or None for all."""
-    if tiers is not None and not 1 <= tiers <= core().TIERS:
-        raise ConfigError(f"tiers is {tiers}, expected 1 to {core().TIERS}")
-    return tiers

@@ -21,8 +21,8 @@ from splat2d.codec.container import step_of
 from splat2d.errors import Splat2dError
 from splat2d.fit.config import FitConfig
 from splat2d.fit.encode import quality_step, step_code
-from splat2d.fit.fitter import PictureFit, background_floats
-from splat2d.render import CUTOFF
+from splat2d.fit.fitter import PictureFit
+from splat2d.render import CUTOFF, background_floats
 
 # Steps of ln area and ln aspect, of the angle in rad and of the position in deviations, over 1 / R.
 SHAPE, ANGLE, POSITION = 1.63, 1.0, 1.41

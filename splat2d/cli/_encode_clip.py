@@ -37,7 +37,8 @@ def encode_clip(command: Encode, size: int | None) -> None:
     from splat2d.clips.reader import open_clip
     from splat2d.errors import OutputError
     from splat2d.files import check_output, shown
-    from splat2d.fit.encode_clip import checked_quality, encode_frames
+    from splat2d.fit.encode import checked_quality
+    from splat2d.fit.encode_clip import encode_frames
 
     checked_quality(command.quality)
     check_output(command.output, force=command.force)

@@ -19,11 +19,9 @@ from splat2d.codec.coder import Decoder, Encoder
 from splat2d.codec.container import (
     CLIP,
     INDEX,
-    MAGIC,
     NOTE,
     OPTIONAL,
     SEGMENT,
-    VERSION,
     Header,
     Reader,
     check_fields,
@@ -115,7 +113,6 @@ def code_segment(
     integers: NDArray[np.int32],
     *,
     threads: int = 1,
-    bits: dict[str, float] | None = None,
 ) -> CodedSegment:
     """Code a fitted segment.
 
@@ -128,15 +125,11 @@ def code_segment(
         background: one byte a channel.
         integers: [N, C + 9], in any order.
         threads: of the native core.
-        bits: the code length of each attribute is added here.
     """
     plane = np.ascontiguousarray(integers[:, : header.channels + 5])
     layout = Layout.of(plane, *world_of(header, path), header.chroma_step, step_code)
     coder = Encoder()
     code_moving(coder, layout, len(path), integers, threads=threads)
-    if bits is not None:
-        for name, length in coder.bits.items():
-            bits[name] = bits.get(name, 0.0) + length
     return CodedSegment(
         first, path, tuple(ticks), step_code, background, layout.tier_counts, coder.to_bytes()
     )
@@ -148,23 +141,18 @@ def decode_segment(
     *,
     tiers: int | None = None,
     threads: int = 1,
-    bits: dict[str, float] | None = None,
 ) -> NDArray[np.int32]:
     """The integers of a segment's splats, [N, C + 9].
 
     Raises:
         BitstreamError: damaged data.
     """
-    coder = Decoder(segment.splats, count_bits=bits is not None)
+    coder = Decoder(segment.splats)
     layout = layout_of_segment(header, segment)
     try:
-        out = code_moving(coder, layout, segment.count, None, tiers=tiers, threads=threads)
+        return code_moving(coder, layout, segment.count, None, tiers=tiers, threads=threads)
     except ValueError as error:
         raise BitstreamError(f"the coded splats are damaged: {error}") from error
-    if bits is not None:
-        for name, length in coder.bits.items():
-            bits[name] = bits.get(name, 0.0) + length
-    return out
 
 
 def clip_head(header: Header, rate: Fraction) -> bytes:
@@ -349,11 +337,9 @@ def is_clip(data: bytes) -> bool:
 
 
 __all__ = [
-    "MAGIC",
     "MAX_OVERLAP",
     "PATH_UNITS",
     "TICKS",
-    "VERSION",
     "ClipFile",
     "CodedSegment",
     "clip_head",

@@ -17,9 +17,9 @@ from splat2d.codec.coder import Coder, Ints
 from splat2d.codec.network import HEADS, network
 from splat2d.codec.positions import Layout, Leaves, code_positions
 from splat2d.codec.tokens import DIRECT, from_token, to_token, token_bits
-from splat2d.errors import BitstreamError
+from splat2d.errors import BitstreamError, ConfigError
 
-__all__ = ["Layout", "code_splats", "splat_batches"]
+__all__ = ["Layout", "check_tiers", "code_splats", "splat_batches"]
 
 SECTORS = 32  # of the half turn, coded before the remainder of a fine angle
 MAX_POINTS = 1 << 24
@@ -27,6 +27,17 @@ BATCHES = 2  # of a tier: the second has the first as neighbours
 NO_LIMITS = np.zeros(0, np.int64)
 
 Int32s = NDArray[np.int32]
+
+
+def check_tiers(tiers: int | None) -> int | None:
+    """A number of tiers that there can be, or None for all.
+
+    Raises:
+        ConfigError: another number.
+    """
+    if tiers is not None and not 1 <= tiers <= core().TIERS:
+        raise ConfigError(f"tiers is {tiers}, expected 1 to {core().TIERS}")
+    return tiers
 
 
 class Batch:

@@ -15,9 +15,9 @@ from splat2d._backend import core
 from splat2d.codec.clips import PATH_UNITS
 from splat2d.fit.camera import camera_path
 from splat2d.fit.config import ClipConfig
-from splat2d.fit.fitter import HALF_MIN, SEED_BITS, background_floats, background_of, half, psnr_of
+from splat2d.fit.fitter import HALF_MIN, SEED_BITS, background_of, half
 from splat2d.fit.rates import moving_tables, rate_tables
-from splat2d.render import CUTOFF
+from splat2d.render import CUTOFF, background_floats
 
 if TYPE_CHECKING:
     from splat2d._core import ClipFitter
@@ -99,11 +99,6 @@ class SegmentFit:
     def lmbda(self) -> float:
         """SSE that one bit is worth."""
         return self.config.lagrangian * self.step**2
-
-    @property
-    def psnr(self) -> float:
-        """Of the unrounded fit, dB."""
-        return psnr_of(self._fitter.sse, int(np.prod(self.shape)))
 
     def _rounds(self, fitter: ClipFitter, rounds: int, steps: int, scale: int) -> None:
         config, lmbda = self.config, self.lmbda / scale**2

@@ -16,7 +16,7 @@ from splat2d.fit.clip import OnFraction, SegmentFit
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode import PSNR_SLOPE, STEP_CODES, step_code
 from splat2d.fit.fitter import psnr_of
-from splat2d.render import View, render_bytes
+from splat2d.render import View
 
 WINDOW = 0.04  # below a rate, or 0.15 dB above a PSNR, to be content with
 PSNR_WINDOW = 0.15  # dB
@@ -78,14 +78,7 @@ def psnr_of_segment(header: Header, coded: CodedSegment, frames: NDArray[np.uint
     view = View.whole(header.width, header.height)
     sse = 0.0
     for t, frame in enumerate(frames):
-        s = segment.slice(t + 0.5)
-        shown = render_bytes(
-            *(s.means, s.conics, s.colors),
-            view,
-            background=segment.background,
-            threads=threads,
-            cutoffs=s.cutoffs,
-        )
+        shown = segment.slice(t + 0.5).draw(view, threads)
         sse += float(((shown.astype(np.float32) - frame) ** 2).sum(dtype=np.float64)) / 255**2
     return psnr_of(sse, frames.size)
 

@@ -74,6 +74,18 @@ def step_code(step: float) -> int:
     return min(max(round(STEP_BIAS + STEP_SHIFT * math.log2(step)), low), high)
 
 
+def checked_quality(quality: int | None) -> int:
+    """A quality from 1 to 100, 75 for None.
+
+    Raises:
+        ConfigError: out of range.
+    """
+    quality = DEFAULT_QUALITY if quality is None else quality
+    if not 1 <= quality <= 100:
+        raise ConfigError(f"quality is {quality}, expected 1 to 100")
+    return quality
+
+
 def quality_step(quality: float) -> float:
     """D of a quality from 1 to 100."""
     steep = max(quality - STEEP_FROM, 0) / (100 - STEEP_FROM)
@@ -258,9 +270,7 @@ def encode_picture(
     window = 0.4 * WINDOW if isinstance(targets, Cut) else WINDOW
     target = None if size is None and psnr is None else _Target(size, psnr, window)
     if target is None:
-        quality = DEFAULT_QUALITY if quality is None else quality
-        if not 1 <= quality <= 100:
-            raise ConfigError(f"quality is {quality}, expected 1 to 100")
+        quality = checked_quality(quality)
 
     def fitted(cuda: bool) -> _File:
         settings = {"threads": workers, "seed": seed, "on_progress": progress, "cuda": cuda}

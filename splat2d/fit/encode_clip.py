@@ -33,7 +33,7 @@ from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.fit.clip import OnFraction, SegmentFit
 from splat2d.fit.clip_target import ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
-from splat2d.fit.encode import DEFAULT_QUALITY, quality_step, step_code
+from splat2d.fit.encode import checked_quality, quality_step, step_code
 
 COARSER = 1.2
 """D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
@@ -162,18 +162,6 @@ def header_of(width: int, height: int, channels: int, quality: int, config: Clip
     """The header of a clip."""
     code = step_code(COARSER * quality_step(quality))
     return Header(width, height, channels, code, round(8 * config.chroma_step), quality, (0,) * channels)
-
-
-def checked_quality(quality: int | None) -> int:
-    """A quality from 1 to 100, 75 for None.
-
-    Raises:
-        ConfigError: out of range.
-    """
-    quality = DEFAULT_QUALITY if quality is None else quality
-    if not 1 <= quality <= 100:
-        raise ConfigError(f"quality is {quality}, expected 1 to 100")
-    return quality
 
 
 def encode_frames(

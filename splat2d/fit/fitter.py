@@ -17,7 +17,7 @@ from splat2d._backend import core
 from splat2d.fit.config import FitConfig
 from splat2d.fit.perceptual import half_weights, ms_ssim_weights, weighed
 from splat2d.fit.rates import rate_tables
-from splat2d.render import CUTOFF
+from splat2d.render import CUTOFF, background_floats
 
 if TYPE_CHECKING:
     from splat2d._core import Fitter, Refiner
@@ -51,11 +51,6 @@ Control = Callable[[float, float, float], float]
 def background_of(pixels: NDArray[np.float32]) -> tuple[int, ...]:
     """The mean colour in bytes, one a channel, of pixels [C, H, W]."""
     return tuple(round(float(np.clip(plane.mean(dtype=np.float64), 0, 1)) * 255) for plane in pixels)
-
-
-def background_floats(background: tuple[int, ...]) -> NDArray[np.float32]:
-    """Bytes as floats in [0, 1], [C]."""
-    return (np.array(background, np.float32) / 255).astype(np.float32)
 
 
 def psnr_of(sse: float, samples: int) -> float:

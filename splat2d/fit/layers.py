@@ -24,11 +24,10 @@ from splat2d.fit.fitter import (
     PictureFit,
     Progress,
     Refined,
-    background_floats,
     background_of,
 )
 from splat2d.fit.objects import Cut, LayerTarget
-from splat2d.render import View, render
+from splat2d.render import View, background_floats, render
 
 MATTE_STEP = 48
 """Step codes by which a matte is coarser than its layer's colours: 1.7 D."""

@@ -15,7 +15,7 @@ from splat2d.codec.container import PICTURE, Box, CodedLayer, Container, Header
 from splat2d.codec.splats import Layout, code_splats
 from splat2d.errors import BitstreamError
 from splat2d.layers.compose import Splats
-from splat2d.render import View, render
+from splat2d.render import View, background_floats, render
 
 VISIBLE = 1 / 16
 """Least coverage that counts as visible."""
@@ -57,10 +57,9 @@ def _added(bits: dict[str, float], more: dict[str, float]) -> dict[str, float]:
 
 def splats_of(integers: NDArray[np.int32], header: Header, tier_counts: tuple[int, ...]) -> Splats:
     """The splats that integers [N, C + 5] stand for."""
-    background = (np.array(header.background, np.float32) / 255).astype(np.float32)
     return Splats(
         *core().dequantize(integers, header.step, header.chroma_step),
-        background,
+        background_floats(header.background),
         tier_counts,
         (header.width, header.height),
     )
