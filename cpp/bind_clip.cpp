@@ -41,11 +41,7 @@ nb::tuple poses(const Ints2& integers, double step, int chroma_step, int frames)
           "integers must be [N, C + 9] with C from 1 to 4");
   check_frames(frames);
   const size_t n = integers.shape(0), width = integers.shape(1), C = width - kMovingFields;
-  ColorModel model;
-  model.channels = static_cast<int>(C);
-  model.steps = color_steps(model.channels, chroma_step);
-  for (size_t c = 0; c < C; ++c) model.component_steps[c] = static_cast<float>(step * model.steps.weight[c] / 8.0);
-  std::copy_n(color_basis(model.channels), C * C, model.basis);
+  const ColorModel model = color_model(static_cast<int>(C), step, chroma_step);
   std::vector<float> means(3 * n), velocities(2 * n), conics(3 * n), precisions(n), colors(C * n);
   for (size_t i = 0; i < n; ++i) {
     const int32_t* q = integers.data() + width * i;

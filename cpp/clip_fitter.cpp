@@ -9,8 +9,7 @@ namespace splat2d {
 
 namespace {
 
-constexpr float kTrust = 0.5f, kLeastTrust = 0.05f;  // of a step's geometry, times A
-constexpr double kLeastPruneBits = 10;               // that a splat counts for when it may go
+constexpr double kLeastPruneBits = 10;  // that a splat counts for when it may go
 
 std::vector<float> negative_target(const float* frames, const float* background, int channels, size_t plane,
                                    const std::vector<float>& gains) {
@@ -160,7 +159,7 @@ std::vector<float> ClipFitter::natural_gradient() {
 void ClipFitter::limit(Array<float>* direction) const {
   const size_t C = channels_, P = parameters();
   device_.for_each(count(), [&](int64_t i) {
-    const float limit = std::max(kTrust * units_[i].amplitude, kLeastTrust);
+    const float limit = fit::trust(units_[i]);
     float* d = direction->data() + P * i;
     for (size_t j = C; j < P; ++j) d[j] = clamp(d[j], -limit, limit);
   });

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include "schedule.hpp"
 
@@ -10,8 +9,7 @@ namespace splat2d {
 
 namespace {
 
-constexpr double kUnseen = -1e30;  // before a splat's first visit
-constexpr int kPadding = 2;        // px of the world that a pixel of a frame may lie off
+constexpr int kPadding = 2;  // px of the world that a pixel of a frame may lie off
 constexpr int kSteps = 2 * kMovingFields;
 constexpr Canvas kEndless{1 << 20, 1 << 20};
 
@@ -64,13 +62,10 @@ ClipRefiner::ClipRefiner(std::vector<int32_t> integers, const ClipFitter& fitter
                          double cutoff)
     : fitter_(&fitter),
       footage_(fitter.footage()),
+      colors_(color_model(fitter.channels(), step, chroma_step)),
       cutoff_(static_cast<float>(cutoff)),
       integers_(std::move(integers)),
       residual_(fitter.target().size()) {
-  const int C = colors_.channels = fitter.channels();
-  colors_.steps = color_steps(C, chroma_step);
-  for (int c = 0; c < C; ++c) colors_.component_steps[c] = static_cast<float>(step * colors_.steps.weight[c] / 8.0);
-  std::copy_n(color_basis(C), C * C, colors_.basis);
   const auto cells = [](int size) { return (size + ChangeMap::kCell - 1) / ChangeMap::kCell; };
   energy_.resize(static_cast<size_t>(cells(footage_.world.width)) * cells(footage_.world.height));
   changes_ = {cells(footage_.world.width), energy_.data()};
@@ -311,8 +306,7 @@ RefineResult ClipRefiner::sweep(const SweepPlan& plan, const RateTables& rates, 
     w.reach = reach_of(s, 1.5f * cutoff_);
     waiting.push_back(w);
   }
-  std::sort(waiting.begin(), waiting.end(),
-            [](const Waiting& a, const Waiting& b) { return std::pair(a.key, a.splat) < std::pair(b.key, b.splat); });
+  put_in_order(&waiting);
   const Schedule schedule = in_cells(waiting, footage_.world);
   std::vector<uint8_t> changed(count(), 0), removed(count(), 0);
   for (size_t stage = 0; stage + 1 < schedule.stages.size(); ++stage) {

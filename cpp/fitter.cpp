@@ -9,8 +9,6 @@ namespace {
 
 // Amplitude in D that stands for all splats without natural units; the best of 1, 2, 4 ... 64.
 constexpr double kPlainAmplitude = 16.0;
-// Trust in the geometry's part of a step: this times A, and a floor for splats that have no amplitude yet.
-constexpr float kTrust = 0.5f, kLeastTrust = 0.05f;
 constexpr double kLeastPruneBits = 8;  // that a splat counts for when it may go
 
 std::vector<float> negative_target(const float* image, const float* background, int channels, size_t plane) {
@@ -147,7 +145,7 @@ void Fitter::limit(Array<float>* direction) const {
   const float *means = state_.means.data(), *frames = state_.frames.data();
   float* d = direction->data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
-    const float limit = fit::larger(kTrust * units[i].amplitude, kLeastTrust);
+    const float limit = fit::trust(units[i]);
     for (int j = C; j < P; ++j) d[P * i + j] = clamp(d[P * i + j], -limit, limit);
     fit::hold(model, means + 2 * i, frames + 4 * i, 1.0f, d + P * i);
   });

@@ -9,8 +9,7 @@ namespace splat2d {
 
 namespace {
 
-constexpr double kUnseen = -1e30;  // before a splat's first visit
-constexpr int kNotDue = -1;        // in place of a splat that waits
+constexpr int kNotDue = -1;  // in place of a splat that waits
 
 Array<float> uploaded(const float* values, size_t count) { return Array<float>(std::vector(values, values + count)); }
 
@@ -25,11 +24,7 @@ Refiner::Refiner(std::vector<int32_t> integers, const Array<float>& negative_tar
       distortion_(distortion),
       integers_(std::move(integers)),
       residual_(negative_target.size()) {
-  model_.channels = channels;
-  model_.steps = color_steps(channels, chroma_step);
-  for (int c = 0; c < channels; ++c)
-    model_.component_steps[c] = static_cast<float>(step * model_.steps.weight[c] / 8.0);
-  std::copy_n(color_basis(channels), channels * channels, model_.basis);
+  static_cast<ColorModel&>(model_) = color_model(channels, step, chroma_step);
   model_.cutoff = static_cast<float>(cutoff);
   model_.levels = 1;
   model_.level[0] = {residual_.data(), nullptr, canvas};
@@ -125,8 +120,7 @@ RefineResult Refiner::sweep(const SweepPlan& plan, const RateTables& rates) {
   std::vector<Waiting> waiting = candidates.host();
   waiting.erase(std::remove_if(waiting.begin(), waiting.end(), [](const Waiting& w) { return w.splat == kNotDue; }),
                 waiting.end());
-  std::sort(waiting.begin(), waiting.end(),
-            [](const Waiting& a, const Waiting& b) { return std::pair(a.key, a.splat) < std::pair(b.key, b.splat); });
+  put_in_order(&waiting);
   const Schedule schedule = Device::kManyTeams ? in_sets(waiting, canvas) : in_cells(waiting, canvas);
 
   const Array<float> color =

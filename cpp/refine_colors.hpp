@@ -27,6 +27,16 @@ struct ColorModel {
   float basis[kMaxChannels * kMaxChannels];  // rows of the colour basis
 };
 
+// That of a file's step and chroma step (eighths).
+inline ColorModel color_model(int channels, double step, int chroma_step) {
+  ColorModel m;
+  m.channels = channels;
+  m.steps = color_steps(channels, chroma_step);
+  for (int c = 0; c < channels; ++c) m.component_steps[c] = static_cast<float>(step * m.steps.weight[c] / 8.0);
+  for (int i = 0; i < channels * channels; ++i) m.basis[i] = color_basis(channels)[i];
+  return m;
+}
+
 namespace refine {
 
 constexpr float kNever = 1e30f;  // the cost of what cannot be

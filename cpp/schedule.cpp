@@ -1,6 +1,7 @@
 #include "schedule.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "refine_splat.hpp"
 
@@ -14,6 +15,11 @@ constexpr int kShared = ChangeMap::kCell;
 static_assert(kSquare % kShared == 0 && kMargin % kShared == 0);
 
 }  // namespace
+
+void put_in_order(std::vector<Waiting>* waiting) {
+  std::sort(waiting->begin(), waiting->end(),
+            [](const Waiting& a, const Waiting& b) { return std::pair(a.key, a.splat) < std::pair(b.key, b.splat); });
+}
 
 void Schedule::end_line() {
   if (lines.back() < static_cast<int>(visits.size())) lines.push_back(static_cast<int>(visits.size()));

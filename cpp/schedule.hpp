@@ -24,6 +24,10 @@ struct Waiting {
   Box reach;  // px that its moves touch, but for a few that widen it most
 };
 
+void put_in_order(std::vector<Waiting>* waiting);
+
+constexpr double kUnseen = -1e30;  // the changes around a splat before its first visit
+
 struct Visit {
   int splat;
   Box reach;  // moves that would go farther are not tried

@@ -44,6 +44,9 @@ constexpr float kReach = kMargin - 4.0f;
 
 SPLAT2D_HD float larger(float a, float b) { return a < b ? b : a; }
 
+// Most that a step changes a number of the geometry; splats without an amplitude yet have some room, too.
+SPLAT2D_HD float trust(const Units& units) { return larger(0.5f * units.amplitude, 0.05f); }
+
 struct Eigen {
   float s1, s2, angle;  // standard deviations, s1 >= s2
 };
