@@ -157,6 +157,13 @@ void bind_clip(nb::module_& m) {
       .def_prop_ro("sse", &ClipFitter::sse)
       .def_prop_ro("bits", &ClipFitter::bits)
       .def("set_rate", &ClipFitter::set_rate, "step"_a, "lmbda"_a)
+      .def(
+          "look_at_every",
+          [](ClipFitter& self, int frames) {
+            require(frames > 0, "every 1 frame or more");
+            self.look_at_every(frames);
+          },
+          "frames"_a, nb::call_guard<nb::gil_scoped_release>())
       .def("prune", &ClipFitter::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "seed",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "moving_quantizer.hpp"
 
@@ -9,7 +10,18 @@ namespace splat2d {
 
 namespace {
 
-constexpr double kLeastPruneBits = 10;  // that a splat counts for when it may go
+constexpr double kLeastPruneBits = 10;   // that a splat counts for when it may go
+constexpr int kParts = 8;                // that the gradient's sum over the frames is made of
+constexpr float kLeastDeviation = 2.0f;  // px of the pyramid's level that a splat is drawn on
+
+// The highest level on which a splat is smooth.
+int level_of(const MovingShape& s, int most) {
+  const float half = 0.5f * (s.cov[0] + s.cov[2]), difference = 0.5f * (s.cov[0] - s.cov[2]);
+  const float least_squared = s.det * s.det / (half + std::sqrt(difference * difference + s.cov[1] * s.cov[1]));
+  int level = 0;
+  for (float limit = 4 * kLeastDeviation * kLeastDeviation; level < most && least_squared >= limit; limit *= 4) ++level;
+  return level;
+}
 
 std::vector<float> negative_target(const float* frames, const float* background, int channels, size_t plane,
                                    const std::vector<float>& gains) {
@@ -64,27 +76,80 @@ void ClipFitter::update_geometry() {
   conics_.resize(3 * n);
   precisions_.resize(n);
   colors_.resize(C * n);
+  levels_.resize(n);
+  const int most = Pyramid::levels_of(footage_.canvas);
   device_.for_each(count(), [&](int64_t i) {
     MovingShape& s = shapes_[i];
     s = fit::moving_shape(model_, state_.means.data() + 3 * i, state_.frames.data() + 9 * i);
     fit::moving_look(model_, s, state_.k.data() + C * i, conics_.data() + 3 * i, colors_.data() + C * i);
     std::copy_n(s.velocity, 2, velocities_.data() + 2 * i);
     precisions_.data()[i] = 1 / s.variance;
+    levels_[i] = static_cast<uint8_t>(level_of(s, most));
   });
+  level_count_ = 1 + (n ? *std::max_element(levels_.begin(), levels_.end()) : 0);
+}
+
+void ClipFitter::slice_of(int t, int level, Slices* out) const {
+  const Level to{levels_.data(), level, Pyramid::scale(level), Pyramid::offset(level)};
+  slice(splats(), static_cast<float>(t) + 0.5f, footage_.shifts[t], static_cast<float>(options_.cutoff),
+        footage_.gains[t], out, &to);
+}
+
+// What a thread needs to work on a frame.
+struct ClipFitter::Workspace {
+  Pyramid pyramid;
+  Slices slices;
+  std::vector<float> v_means, v_conics, v_colors;
+};
+
+// Gradients by the splats' physical numbers.
+struct ClipFitter::Gradients {
+  std::vector<MovingGradient> shapes;
+  std::vector<float> conics;  // [N, 3] of slices
+  std::vector<float> colors;  // [N, C]
+  std::vector<float> along;   // <colours, their gradient>
+
+  void clear(size_t count, size_t channels) {
+    shapes.assign(count, {});
+    conics.assign(3 * count, 0.0f);
+    colors.assign(channels * count, 0.0f);
+    along.assign(count, 0.0f);
+  }
+};
+
+template <class F>
+void ClipFitter::each_frame(int count, F f) {
+  device_.for_teams<std::optional<Workspace>>(count, [&](const Team&, int64_t i, std::optional<Workspace>* workspace) {
+    if (!*workspace) workspace->emplace(Pyramid(footage_.canvas, channels_));
+    f(static_cast<int>(i), &**workspace);
+  });
+}
+
+double ClipFitter::draw(int t, Workspace* w) {
+  const Device alone(1);
+  const size_t size = footage_.canvas.area() * channels_;
+  const float* target = negative_target_.data() + t * size;
+  float* residual = residual_.data() + t * size;
+  const float* base = nullptr;
+  for (int level = level_count_ - 1; level > 0; --level) {
+    slice_of(t, level, &w->slices);
+    alone.render(w->slices.splats(channels_), w->pyramid.canvas(level), 0, base, w->pyramid.picture(level));
+    float* below = level > 1 ? w->pyramid.picture(level - 1) : residual;
+    w->pyramid.enlarge(alone, level, level > 1 ? nullptr : target, below);
+    base = below;
+  }
+  slice_of(t, 0, &w->slices);
+  const double squares = alone.render(w->slices.splats(channels_), footage_.canvas, 0, base ? base : target, residual);
+  return saturation_.clip(alone, squares, t * size, size, residual);
 }
 
 double ClipFitter::evaluate() {
   update_geometry();
-  const size_t size = footage_.canvas.area() * channels_;
-  Slices slices;
-  double squares = 0;
-  for (int t = 0; t < footage_.frames(); ++t) {
-    slice(splats(), static_cast<float>(t) + 0.5f, footage_.shifts[t], static_cast<float>(options_.cutoff),
-          footage_.gains[t], &slices);
-    squares += device_.render(slices.splats(channels_), footage_.canvas, 0, negative_target_.data() + t * size,
-                              residual_.data() + t * size);
-  }
-  sse_ = saturation_.clip(device_, squares, &residual_);
+  const int looked_at = (footage_.frames() + every_ - 1) / every_;
+  std::vector<double> squares(looked_at);
+  each_frame(looked_at, [&](int i, Workspace* workspace) { squares[i] = draw(i * every_, workspace); });
+  sse_ = 0;
+  for (const double s : squares) sse_ += every_ * s;
   bits_ = device_.sum(count(), [&](int64_t i) {
     return static_cast<double>(
         fit::moving_bits(model_, shapes_[i], state_.means.data() + 3 * i, state_.k.data() + channels_ * i));
@@ -92,60 +157,85 @@ double ClipFitter::evaluate() {
   return 0.5 * (sse_ + options_.lambda * bits_);
 }
 
-void ClipFitter::gradient(Array<float>* out) {
-  const size_t n = count(), C = channels_, P = parameters(), size = footage_.canvas.area() * C;
-  out->resize(P * n);
-  units_.resize(n);
-  v_colors_.assign(C * n, 0.0f);
-  std::vector<MovingGradient> g(n);
-  std::vector<float> cross(n, 0.0f), v_slice_conics(3 * n, 0.0f);
-  std::vector<float> v_means, v_conics, v_colors;
-  Slices slices;
-  for (int t = 0; t < footage_.frames(); ++t) {
-    slice(splats(), static_cast<float>(t) + 0.5f, footage_.shifts[t], static_cast<float>(options_.cutoff),
-          footage_.gains[t], &slices);
-    const size_t m = slices.index.size();
-    v_means.resize(2 * m);
-    v_conics.resize(3 * m);
-    v_colors.resize(C * m);
-    device_.backward(slices.splats(channels_), footage_.canvas, 0, residual_.data() + t * size, v_means.data(),
-                     v_conics.data(), v_colors.data());
+void ClipFitter::add_gradients(int t, Workspace* w, Gradients* to) const {
+  const Device alone(1);
+  const size_t C = channels_;
+  const float* residual = residual_.data() + t * footage_.canvas.area() * C;
+  const float weight = static_cast<float>(every_);
+  for (int level = 0; level < level_count_; ++level) {
+    if (level > 0) {
+      w->pyramid.shrink(alone, residual, level);
+      residual = w->pyramid.picture(level);
+    }
+    slice_of(t, level, &w->slices);
+    const size_t m = w->slices.index.size();
+    w->v_means.resize(2 * m);
+    w->v_conics.resize(3 * m);
+    w->v_colors.resize(C * m);
+    alone.backward(w->slices.splats(channels_), w->pyramid.canvas(level), 0, residual, w->v_means.data(),
+                   w->v_conics.data(), w->v_colors.data());
+    const float by_mean = weight * Pyramid::scale(level),
+                by_conic = weight / (Pyramid::scale(level) * Pyramid::scale(level));
     for (size_t j = 0; j < m; ++j) {
-      const size_t i = slices.index[j];
-      const float apart = slices.apart[j], precision = precisions_.data()[i];
+      const size_t i = w->slices.index[j];
+      const float apart = w->slices.apart[j], precision = precisions_.data()[i];
       float along = 0;  // gradient by the logarithm of the slice's height
       for (size_t c = 0; c < C; ++c) {
-        const float v = v_colors[C * j + c] * slices.fade[j];
-        v_colors_[C * i + c] += v;
+        const float v = w->v_colors[C * j + c] * w->slices.fade[j] * weight;
+        to->colors[C * i + c] += v;
         along += v * colors_.data()[C * i + c];
       }
-      cross[i] += along;
-      MovingGradient& to = g[i];
-      to.time += along * apart * precision;
-      to.variance += 0.5f * along * apart * apart * precision * precision;
+      to->along[i] += along;
+      MovingGradient& g = to->shapes[i];
+      g.time += along * apart * precision;
+      g.variance += 0.5f * along * apart * apart * precision * precision;
       for (int a = 0; a < 2; ++a) {
-        const float v = v_means[2 * j + a];
-        to.mean[a] += v;
-        to.velocity[a] += apart * v;
-        to.time -= velocities_.data()[2 * i + a] * v;
+        const float v = w->v_means[2 * j + a] * by_mean;
+        g.mean[a] += v;
+        g.velocity[a] += apart * v;
+        g.time -= velocities_.data()[2 * i + a] * v;
       }
-      for (int a = 0; a < 3; ++a) v_slice_conics[3 * i + a] += v_conics[3 * j + a];
+      for (int a = 0; a < 3; ++a) to->conics[3 * i + a] += w->v_conics[3 * j + a] * by_conic;
     }
   }
+}
+
+void ClipFitter::gradient(Array<float>* out) {
+  const size_t n = count(), C = channels_, P = parameters();
+  out->resize(P * n);
+  units_.resize(n);
+  const int looked_at = (footage_.frames() + every_ - 1) / every_;
+  // Sums have one order whatever the number of threads.
+  const int parts = std::min(kParts, looked_at);
+  std::vector<Gradients> sums(parts);
+  each_frame(parts, [&](int part, Workspace* workspace) {
+    sums[part].clear(n, C);
+    for (int i = looked_at * part / parts; i < looked_at * (part + 1) / parts; ++i)
+      add_gradients(i * every_, workspace, &sums[part]);
+  });
+  v_colors_ = std::move(sums[0].colors);
   device_.for_each(count(), [&](int64_t i) {
     const float *k = state_.k.data() + C * i, *l = state_.frames.data() + 9 * i, *mean = state_.means.data() + 3 * i;
     const MovingShape& s = shapes_[i];
-    float* v = out->data() + P * i;
+    MovingGradient g = sums[0].shapes[i];
+    float *v_conic = &sums[0].conics[3 * i], along = sums[0].along[i];
+    for (int part = 1; part < parts; ++part) {
+      g += sums[part].shapes[i];
+      for (size_t c = 0; c < C; ++c) v_colors_[C * i + c] += sums[part].colors[C * i + c];
+      for (int a = 0; a < 3; ++a) v_conic[a] += sums[part].conics[3 * i + a];
+      along += sums[part].along[i];
+    }
+    float* to = out->data() + P * i;
     units_[i] = fit::moving_units(model_, k);
     for (size_t j = 0; j < C; ++j) {
-      v[j] = 0;
-      for (size_t c = 0; c < C; ++c) v[j] += model_.plane.basis[C * j + c] * v_colors_[C * i + c];
-      v[j] /= s.norm;
+      to[j] = 0;
+      for (size_t c = 0; c < C; ++c) to[j] += model_.plane.basis[C * j + c] * v_colors_[C * i + c];
+      to[j] /= s.norm;
     }
-    fit::add_conic_gradient(conics_.data() + 3 * i, &v_slice_conics[3 * i], &g[i]);
-    fit::add_norm_gradient(s, cross[i], &g[i]);
-    fit::add_moving_rate(model_, s, mean, k, v, &g[i]);
-    fit::to_natural(s, units_[i], l, g[i], v + C);
+    fit::add_conic_gradient(conics_.data() + 3 * i, v_conic, &g);
+    fit::add_norm_gradient(s, along, &g);
+    fit::add_moving_rate(model_, s, mean, k, to, &g);
+    fit::to_natural(s, units_[i], l, g, to + C);
   });
 }
 
@@ -210,6 +300,12 @@ std::vector<int32_t> ClipFitter::quantize() const {
     quantize_course(r, footage_.world, {mean[0], mean[1], mean[2], s.velocity[0], s.velocity[1]}, T, f);
   }
   return out;
+}
+
+void ClipFitter::look_at_every(int frames) {
+  every_ = frames;
+  memory_.clear();
+  refresh();
 }
 
 void ClipFitter::enlarge(const ClipFitter& half) {

@@ -8,6 +8,7 @@
 #include "moving.hpp"
 #include "moving_step.hpp"
 #include "peaks.hpp"
+#include "pyramid.hpp"
 #include "saturation.hpp"
 
 namespace splat2d {
@@ -34,6 +35,9 @@ class ClipFitter : public Descent {
 
   // Changes D and lambda; what has been fitted stays.
   void set_rate(double step, double lambda);
+
+  // From now on only every so many frames are looked at, which stand for those between them.
+  void look_at_every(int frames);
 
   // Removes splats whose removal costs less distortion than factor * lambda * bits. Returns how many went.
   int prune(double factor);
@@ -71,6 +75,16 @@ class ClipFitter : public Descent {
  private:
   void update_geometry();
   MovingSplats splats() const;
+  struct Workspace;
+  struct Gradients;
+  // The slices that frame t shows of the splats of a level.
+  void slice_of(int t, int level, Slices* out) const;
+  // f(i, workspace) for i from 0 to count - 1, in any order, each by one thread.
+  template <class F>
+  void each_frame(int count, F f);
+  // Draws frame t's residual; returns its squared sum.
+  double draw(int t, Workspace* workspace);
+  void add_gradients(int t, Workspace* workspace, Gradients* to) const;
   // The residual seen through a window of weights, in the world, [C, H, W].
   Planes through(const std::vector<float>& weights) const;
 
@@ -82,9 +96,12 @@ class ClipFitter : public Descent {
   Array<float> residual_;  // render - frames, zero where the decoder clamps
 
   std::vector<MovingShape> shapes_;  // derived
+  std::vector<uint8_t> levels_;      // that splats are drawn on
+  int level_count_ = 1;
   Array<float> velocities_, conics_, precisions_, colors_;
   std::vector<float> v_colors_;  // [N, C] of the last gradient
   std::vector<Units> units_;
+  int every_ = 1;
   double sse_ = 0, bits_ = 0;
 };
 

@@ -11,6 +11,9 @@ namespace {
 
 constexpr int kPadding = 2;  // px of the world that a pixel of a frame may lie off
 constexpr int kSteps = 2 * kMovingFields;
+constexpr size_t kGrain = 16;   // a second thread for so many times as many pixels as elsewhere
+constexpr int kDepth = 4;       // moves in a row at most
+constexpr float kSlack = 0.5f;  // bits that a first move may promise to lose and is tried nonetheless
 constexpr Canvas kEndless{1 << 20, 1 << 20};
 
 // The box of a slice in the world, whose pixels may lie anywhere.
@@ -46,15 +49,31 @@ struct ClipRefiner::Splat {
   refine::Geometry g;  // its slice, for what a picture's splat costs
   int first, end;      // of the frames that show it
 
-  // Calls f(t, ellipse mean [2], q in time) for each of them.
+  // What a frame shows of it; the box is empty where that is nothing.
+  struct Slice {
+    int t;
+    float mean[2];
+    float cutoff, fade;  // fade: height times the gain
+    Box box;
+  };
+
+  // Calls f(slice) for the frames that show it, in any order.
   template <class F>
-  void each_frame(const Footage& footage, F f) const {
-    for (int t = first; t < end; ++t) {
-      const float apart = (static_cast<float>(t) + 0.5f) - pose.mean[2];
-      const float mean[2] = {pose.mean[0] + pose.velocity[0] * apart + footage.shifts[t].x,
-                             pose.mean[1] + pose.velocity[1] * apart + footage.shifts[t].y};
-      f(t, mean, apart * apart * pose.precision);
-    }
+  void each_frame(const Team& team, const Footage& footage, float cutoff, F f) const {
+    const float* a = pose.shape.conic;
+    const double area = fit::kPi * cutoff / std::sqrt(a[0] * a[2] - a[1] * a[1]);
+    const double pixels = std::min(area, static_cast<double>(footage.canvas.area())) * (end - first);
+    team.each(end - first, static_cast<size_t>(pixels) / kGrain, [&](const Lanes&, int i) {
+      Slice s;
+      s.t = first + i;
+      const float apart = (static_cast<float>(s.t) + 0.5f) - pose.mean[2], q = apart * apart * pose.precision;
+      s.mean[0] = pose.mean[0] + pose.velocity[0] * apart + footage.shifts[s.t].x;
+      s.mean[1] = pose.mean[1] + pose.velocity[1] * apart + footage.shifts[s.t].y;
+      s.cutoff = cutoff - q;
+      s.fade = footage.gains[s.t] * std::exp(-0.5f * q);
+      s.box = s.cutoff > 0 ? bounding_box(s.mean, pose.shape.conic, s.cutoff, footage.canvas) : Box{0, 0, 0, 0};
+      f(s);
+    });
   }
 };
 
@@ -113,36 +132,49 @@ Box ClipRefiner::reach_of(const Splat& s, float cutoff) const {
   return united(at(s.first), at(s.end - 1));
 }
 
-Projection ClipRefiner::project(const Splat& s) const {
+Projection ClipRefiner::project(const Team& team, const Splat& s) const {
   const int C = colors_.channels;
   const size_t size = footage_.canvas.area() * C;
-  const auto kernel = kernels().project[C - 1];
-  Projection out = {};
-  s.each_frame(footage_, [&](int t, const float* mean, float q) {
-    const float cutoff = cutoff_ - q, fade = footage_.gains[t] * std::exp(-0.5f * q);
-    if (cutoff <= 0) return;
-    const Box box = bounding_box(mean, s.pose.shape.conic, cutoff, footage_.canvas);
-    if (box.empty()) return;
-    Projection sums;
-    kernel(make_ellipse(mean, s.pose.shape.conic, cutoff), box, footage_.canvas, residual_.data() + t * size, &sums);
-    for (int c = 0; c < C; ++c) out.with[c] += fade * sums.with[c];
-    out.self += fade * fade * sums.self;
+  Projection found[kMaxFrames];
+  s.each_frame(team, footage_, cutoff_, [&](const Splat::Slice& f) {
+    Projection& sums = found[f.t - s.first] = {};
+    if (f.box.empty()) return;
+    kernels().project[C - 1](make_ellipse(f.mean, s.pose.shape.conic, f.cutoff), f.box, footage_.canvas,
+                             residual_.data() + f.t * size, &sums);
+    for (int c = 0; c < C; ++c) sums.with[c] *= f.fade;
+    sums.self *= f.fade * f.fade;
   });
+  Projection out = {};
+  for (int i = 0; i < s.end - s.first; ++i) {
+    for (int c = 0; c < C; ++c) out.with[c] += found[i].with[c];
+    out.self += found[i].self;
+  }
   return out;
 }
 
-void ClipRefiner::add(const Splat& s, const float* color) {
+Forecast ClipRefiner::observe(const Team& team, const Splat& s, const float* color) const {
   const int C = colors_.channels;
   const size_t size = footage_.canvas.area() * C;
-  s.each_frame(footage_, [&](int t, const float* mean, float q) {
-    const float cutoff = cutoff_ - q, fade = footage_.gains[t] * std::exp(-0.5f * q);
-    if (cutoff <= 0) return;
-    const Box box = bounding_box(mean, s.pose.shape.conic, cutoff, footage_.canvas);
-    if (box.empty()) return;
+  Forecast::Frame frames[kMaxFrames];
+  s.each_frame(team, footage_, cutoff_, [&](const Splat::Slice& f) {
+    Forecast::Frame& to = frames[f.t - s.first] = {};
+    to.fade = f.fade;
+    if (f.box.empty()) return;
+    kernels().observe[C - 1](make_ellipse(f.mean, s.pose.shape.conic, f.cutoff), f.box, footage_.canvas, color,
+                             residual_.data() + f.t * size, to.v_mean, to.v_conic, &to.sums);
+  });
+  return Forecast(s.pose, C, color, footage_.gains.data(), frames, s.first, s.end - s.first);
+}
+
+void ClipRefiner::add(const Team& team, const Splat& s, const float* color) {
+  const int C = colors_.channels;
+  const size_t size = footage_.canvas.area() * C;
+  s.each_frame(team, footage_, cutoff_, [&](const Splat::Slice& f) {
+    if (f.box.empty()) return;
     float shade[kMaxChannels];
-    for (int c = 0; c < C; ++c) shade[c] = color[c] * fade;
-    kernels().add[C - 1](make_ellipse(mean, s.pose.shape.conic, cutoff), box, footage_.canvas, shade,
-                         residual_.data() + t * size);
+    for (int c = 0; c < C; ++c) shade[c] = color[c] * f.fade;
+    kernels().add[C - 1](make_ellipse(f.mean, s.pose.shape.conic, f.cutoff), f.box, footage_.canvas, shade,
+                         residual_.data() + f.t * size);
   });
 }
 
@@ -232,57 +264,99 @@ bool ClipRefiner::change_class(const Splat& start, const int32_t* from, int ener
 }
 
 // Returns whether the integers changed.
-bool ClipRefiner::visit(int32_t* q, const SweepPlan& plan, const RateTables& rates, const MovingRates& moving_rates,
-                        const Box& region, double* seen, bool* removed) {
+bool ClipRefiner::visit(const Team& team, int32_t* q, const SweepPlan& plan, const RateTables& rates,
+                        const MovingRates& moving_rates, const Box& region, double* seen, bool* removed) {
   constexpr int kMaxWidth = kMaxChannels + kMovingFields;
-  const int C = colors_.channels;
-  *removed = false;
-  Splat start;
-  if (!build(q, &start)) return false;
-  float color[kMaxChannels];
-  refine::color_of(colors_, q, start.pose.norm, color);
-  for (int c = 0; c < C; ++c) color[c] = -color[c];
-  add(start, color);
-  const float lmbda = static_cast<float>(plan.lambda);
-  float least = 0;
-  Splat best;
-  int32_t chosen[kMaxWidth], trial[kMaxWidth], free[kMaxChannels];
-  bool found = false;
-  const auto weigh = [&](const Splat& s, int32_t* row, int32_t* free_colors) {
-    const float cost =
-        refine::best_colors(Lanes(), colors_, rates, lmbda, project(s), s.pose.norm,
-                            lmbda * bits(rates, moving_rates, s, row + C), s.g.energy_class, q, row, free_colors);
-    if (cost >= least) return;
-    least = cost;
-    best = s;
-    found = true;
-    refine::copy_ints(row, width(), chosen);
+  struct Candidate {
+    Splat s;
+    int32_t q[kMaxWidth];
   };
-  refine::copy_ints(q, width(), trial);
+  const int C = colors_.channels;
+  const float lmbda = static_cast<float>(plan.lambda);
+  *removed = false;
+  Candidate start;
+  if (!build(q, &start.s)) return false;
+  refine::copy_ints(q, width(), start.q);
+  float color[kMaxChannels];
+  refine::color_of(colors_, q, start.s.pose.norm, color);
+  const Forecast forecast = observe(team, start.s, color);
+
+  // The present shape, with its best colours
+  const auto price = [&](const Candidate& c) { return lmbda * bits(rates, moving_rates, c.s, c.q + C); };
+  const auto weigh = [&](const Projection& sums, Candidate* c, int32_t* free) {
+    return refine::best_colors(Lanes(), colors_, rates, lmbda, sums, c->s.pose.norm, price(*c), c->s.g.energy_class, q,
+                               c->q, free);
+  };
+  int32_t free[kMaxChannels];
   refine::copy_ints(q, C, free);
-  weigh(start, trial, free);
-  Splat moved;
-  for (int move = 0; move < kSteps; ++move)
-    if (propose(start, q, move, trial, &moved) && within(reach_of(moved, cutoff_), region))
-      weigh(moved, trial, nullptr);
-  const int other = energy_class(free, colors_.steps);
-  if (other != start.g.energy_class && change_class(start, q, other, trial, &moved) &&
-      within(reach_of(moved, cutoff_), region))
-    weigh(moved, trial, nullptr);
+  Candidate best = start;
+  float least = weigh(forecast.without(), &best, free);
+
+  // Moves that promise something, each from where the one before it led
+  const auto promise = [&](const Candidate& c, const Projection& sums) {
+    float out = price(c);
+    const float norm = c.s.pose.norm;
+    for (int i = 0; i < C; ++i) {
+      float with = 0;
+      for (int k = 0; k < C; ++k) with += colors_.basis[C * i + k] * sums.with[k];
+      const float v = static_cast<float>(q[i]) * colors_.component_steps[i] / norm;
+      out += v * (2 * with + v * sums.self);
+    }
+    return out;
+  };
+  Candidate candidates[kDepth * kSteps + 1];
+  int count = 0;
+  float reached = promise(start, forecast.without()), limit = reached + kSlack * lmbda;
+  const Candidate* from = &start;
+  for (int depth = 0; from && depth < kDepth; ++depth) {
+    const Candidate* next = nullptr;
+    for (int move = 0; move < kSteps; ++move) {
+      Candidate& trial = candidates[count];
+      if (!propose(from->s, from->q, move, trial.q, &trial.s) || !within(reach_of(trial.s, cutoff_), region)) continue;
+      const float promised = promise(trial, forecast.without(trial.s.pose));
+      if (promised >= limit) continue;
+      ++count;
+      if (promised >= reached) continue;
+      reached = promised;
+      next = &trial;
+      if (depth > 0) limit = reached;
+    }
+    limit = reached;
+    from = next;
+  }
+  Candidate& other = candidates[count];
+  const int free_class = energy_class(free, colors_.steps);
+  if (free_class != start.s.g.energy_class && change_class(start.s, q, free_class, other.q, &other.s) &&
+      within(reach_of(other.s, cutoff_), region))
+    ++count;
+
   const Canvas world = footage_.world;
-  const Box before = clipped(reach_of(start, refine::kCore), world);
-  if (!found) {
+  const Box before = clipped(reach_of(start.s, refine::kCore), world);
+  const auto same = [&](const int32_t* a) { return std::equal(a, a + width(), q); };
+  if (count == 0 && least < 0 && same(best.q)) {
+    *seen = changes_.mean(before);
+    return false;
+  }
+  for (int c = 0; c < C; ++c) color[c] = -color[c];
+  add(team, start.s, color);
+  for (int i = 0; i < count; ++i) {
+    const float cost = weigh(project(team, candidates[i].s), &candidates[i], nullptr);
+    if (cost >= least) continue;
+    least = cost;
+    best = candidates[i];
+  }
+  if (least >= 0) {
     const int32_t nothing[kMaxWidth] = {};
     changes_.add(before, refine::change(colors_, width(), q, nothing));
     std::fill_n(q, C, 0);
     *removed = true;
     return true;
   }
-  const double changed = refine::change(colors_, width(), q, chosen);
-  refine::copy_ints(chosen, width(), q);
-  refine::color_of(colors_, q, best.pose.norm, color);
-  add(best, color);
-  const Box after = clipped(reach_of(best, refine::kCore), world);
+  const double changed = refine::change(colors_, width(), q, best.q);
+  refine::copy_ints(best.q, width(), q);
+  refine::color_of(colors_, q, best.s.pose.norm, color);
+  add(team, best.s, color);
+  const Box after = clipped(reach_of(best.s, refine::kCore), world);
   if (changed > 0) {
     changes_.add(before, changed);
     changes_.add(after, changed);
@@ -311,11 +385,11 @@ RefineResult ClipRefiner::sweep(const SweepPlan& plan, const RateTables& rates, 
   std::vector<uint8_t> changed(count(), 0), removed(count(), 0);
   for (size_t stage = 0; stage + 1 < schedule.stages.size(); ++stage) {
     const int first = schedule.stages[stage], lines = schedule.stages[stage + 1] - first;
-    fitter_->device().for_teams<int>(lines, [&](const Team&, int64_t line, int*) {
+    fitter_->device().for_teams<int>(lines, [&](const Team& team, int64_t line, int*) {
       for (int v = schedule.lines[first + line]; v < schedule.lines[first + line + 1]; ++v) {
         const Visit& visited = schedule.visits[v];
         bool gone = false;
-        changed[visited.splat] = visit(&integers_[static_cast<size_t>(visited.splat) * width()], plan, rates,
+        changed[visited.splat] = visit(team, &integers_[static_cast<size_t>(visited.splat) * width()], plan, rates,
                                        moving_rates, visited.reach, &seen_[visited.splat], &gone);
         removed[visited.splat] = gone;
       }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "clip_fitter.hpp"
+#include "forecast.hpp"
 #include "moving_quantizer.hpp"
 #include "refine.hpp"
 
@@ -36,17 +37,17 @@ class ClipRefiner {
 
  private:
   struct Splat;
-  struct Move;
   bool build(const int32_t* q, int energy_class, Splat* out) const;
   bool build(const int32_t* q, Splat* out) const;
   Box reach_of(const Splat& s, float cutoff) const;
-  Projection project(const Splat& s) const;
-  void add(const Splat& s, const float* color);
+  Projection project(const Team& team, const Splat& s) const;
+  Forecast observe(const Team& team, const Splat& s, const float* color) const;
+  void add(const Team& team, const Splat& s, const float* color);
   Course course_of(const Splat& s) const;
   bool propose(const Splat& start, const int32_t* from, int move, int32_t* q, Splat* out) const;
   bool change_class(const Splat& start, const int32_t* from, int energy_class, int32_t* q, Splat* out) const;
-  bool visit(int32_t* q, const SweepPlan& plan, const RateTables& rates, const MovingRates& moving_rates,
-             const Box& region, double* seen, bool* removed);
+  bool visit(const Team& team, int32_t* q, const SweepPlan& plan, const RateTables& rates,
+             const MovingRates& moving_rates, const Box& region, double* seen, bool* removed);
   float bits(const RateTables& rates, const MovingRates& moving_rates, const Splat& s, const int32_t* fields) const;
 
   const ClipFitter* fitter_;

@@ -53,11 +53,11 @@ Planes ClipFitter::through(const std::vector<float>& weights) const {
   Planes out{world, Array<float>(world.area() * C)};
   double squares = 0;
   for (const float w : weights) squares += static_cast<double>(w) * w;
-  const float scale = static_cast<float>(-1 / std::sqrt(squares));
+  const float scale = static_cast<float>(-every_ / std::sqrt(squares));
   device_.for_each(static_cast<int64_t>(C) * world.height, [&](int64_t row) {
     const int c = static_cast<int>(row / world.height), y = static_cast<int>(row % world.height);
     float* to = out.data.data() + c * world.area() + static_cast<size_t>(y) * world.width;
-    for (int t = 0; t < footage_.frames(); ++t) {
+    for (int t = 0; t < footage_.frames(); t += every_) {
       if (weights[t] == 0) continue;
       const int dx = static_cast<int>(std::lround(footage_.shifts[t].x)),
                 dy = static_cast<int>(std::lround(footage_.shifts[t].y));

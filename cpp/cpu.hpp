@@ -136,11 +136,10 @@ class Device {
     return total;
   }
 
-  // values[i] = f(i, values[i]); returns the sum of their squares.
-  template <class F>
-  double squares(float* values, size_t count, F f) const {
+  // Brings values nearer to 0 by at most `free`, where signs are those of the values; returns the sum of their squares.
+  double saturate(const int8_t* signs, float free, float* values, size_t count) const {
     return chunks(count, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) values[i] = f(i, values[i]);
+      kernels().saturate(signs + begin, free, static_cast<int>(end - begin), values + begin);
       return kernels().dot(values + begin, values + begin, static_cast<int>(end - begin));
     });
   }

@@ -52,11 +52,12 @@ void accumulate(const Ellipse& e, Box box, Box tile, const float* color, float* 
       [](float) SPLAT2D_LAMBDA_INLINE {});
 }
 
-template <int C>
-void backward(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture, float* v_mean,
-              float* v_conic, float* v_color) {
+// Gradients of a splat's colour, centre and conic (where asked for), and its own energy where there is a place for it.
+template <int C, bool kSelf>
+SPLAT2D_INLINE void gradients(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
+                              float* v_mean, float* v_conic, float* v_color, float* self) {
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
-  v16 shade[C], color_sum[C];
+  v16 shade[C], color_sum[C], energy = zero();
   for (int c = 0; c < C; ++c) {
     shade[c] = splat(color[c]);
     color_sum[c] = zero();
@@ -74,6 +75,7 @@ void backward(const Ellipse& e, Box box, Canvas canvas, const float* color, cons
           dot += v * shade[c];
           color_sum[c] += g * v;
         }
+        if constexpr (kSelf) energy += g * g;
         const v16 w = g * dot;
         const v16 wx = w * dx;
         row_w += w;
@@ -90,8 +92,39 @@ void backward(const Ellipse& e, Box box, Canvas canvas, const float* color, cons
         row_wx = zero();
       });
   for (int c = 0; c < C; ++c) v_color[c] = sum(color_sum[c]);
+  if constexpr (kSelf) *self = sum(energy);
   if (!v_mean) return;
   shape_gradients(e, {sum(m_x), sum(m_y), sum(m_xx), sum(m_xy), sum(m_yy)}, v_mean, v_conic);
+}
+
+template <int C>
+void backward(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture, float* v_mean,
+              float* v_conic, float* v_color) {
+  gradients<C, false>(e, box, canvas, color, picture, v_mean, v_conic, v_color, nullptr);
+}
+
+template <int C>
+void observe(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture, float* v_mean,
+             float* v_conic, Projection* out) {
+  gradients<C, true>(e, box, canvas, color, picture, v_mean, v_conic, out->with, &out->self);
+}
+
+Foreseen foresee(const Sightings& s, const CourseChange& change) {
+  const float *a = change.from, *b = change.to, *m = change.apart;
+  v16 drift = zero(), shared = zero(), self = zero();
+  for (int i = 0; i < s.count; i += kLanes) {
+    const v16 center = load(s.center + i), before = center - splat(a[2]), after = center - splat(b[2]);
+    const v16 dx = after * b[3] - before * a[3] + splat(b[0] - a[0]);
+    const v16 dy = after * b[4] - before * a[4] + splat(b[1] - a[1]);
+    const v16 old = load(s.fade + i);
+    const v16 fade = load(s.gain + i) * exp_negative(clamp(after * after * (-0.5f * change.precision), -79.0f, 0.0f));
+    drift += load(s.slope[0] + i) * dx + load(s.slope[1] + i) * dy + load(s.along + i) * (fade - old) +
+             (load(s.bend[0] + i) * dx * dx + load(s.bend[2] + i) * dy * dy) * 0.5f + load(s.bend[1] + i) * dx * dy;
+    const v16 far = dx * dx * m[0] + dx * dy * (2 * m[1]) + dy * dy * m[2];
+    shared += old * fade * exp_negative(clamp(far * -0.5f, -79.0f, 0.0f));
+    self += fade * fade;
+  }
+  return {sum(drift), sum(shared), sum(self)};
 }
 
 // Inner products of g with a picture and with itself, each pixel weighed by `weights` where there are any.
@@ -189,6 +222,13 @@ double copy_and_square(const float* from, float* to, int count) {
   return dot(from, from, count);
 }
 
+void saturate(const int8_t* signs, float free, int count, float* values) {
+  for (int i = 0; i < count; ++i) {
+    const float sign = signs[i], beyond = sign * values[i], up = beyond < 0.0f ? 0.0f : beyond;
+    values[i] -= sign * (free < up ? free : up);
+  }
+}
+
 void energy_row(const float* picture, size_t plane, int channels, float factor, int width, float* out) {
   for (int x = 0; x < width; ++x) out[x] = 0.0f;
   for (int c = 0; c < channels; ++c)
@@ -205,6 +245,54 @@ void bytes_row(const float* row, int width, int channels, bool unpremultiply, un
       for (int x = 0; x < width; ++x) out[x * channels + c] = to_byte(plane[x]);
     }
   }
+}
+
+void sum_rows(const float* const* rows, const float* factors, int count, int width, float* out) {
+  for (int x = 0; x < width; x += kLanes) {
+    const int room = width - x;
+    v16 sum = zero();
+    for (int i = 0; i < count; ++i)
+      sum += (room >= kLanes ? load(rows[i] + x) : load_partial(rows[i] + x, room)) * factors[i];
+    if (room >= kLanes) {
+      store(out + x, sum);
+    } else {
+      float lanes[kLanes];
+      store(lanes, sum);
+      for (int l = 0; l < room; ++l) out[x + l] = lanes[l];
+    }
+  }
+}
+
+void widen_row(const float* coarse, const float* base, int width, float* out) {
+  constexpr const float* w = kCubicTaps;
+  for (int j = 0; j < width / 2; ++j) {
+    const float* p = coarse + j;
+    out[2 * j] = base[2 * j] + (w[0] * p[0] + w[1] * p[1] + w[2] * p[2] + w[3] * p[3]);
+    out[2 * j + 1] = base[2 * j + 1] + (w[3] * p[1] + w[2] * p[2] + w[1] * p[3] + w[0] * p[4]);
+  }
+  if (width % 2) {
+    const float* p = coarse + width / 2;
+    out[width - 1] = base[width - 1] + (w[0] * p[0] + w[1] * p[1] + w[2] * p[2] + w[3] * p[3]);
+  }
+}
+
+void narrow_row(const float* fine, int width, float* scratch, float* out) {
+  constexpr const float* w = kCubicTaps;
+  const int half = (width + 1) / 2;
+  float *even = scratch + 4, *odd = even + half + 8;
+  for (int i = -4; i < 0; ++i) even[i] = odd[i] = 0.0f;
+  for (int i = half; i < half + 4; ++i) even[i] = odd[i] = 0.0f;
+  for (int j = 0; j < width / 2; ++j) {
+    even[j] = fine[2 * j];
+    odd[j] = fine[2 * j + 1];
+  }
+  if (width % 2) {
+    even[half - 1] = fine[width - 1];
+    odd[half - 1] = 0.0f;
+  }
+  for (int i = 0; i < half + 4; ++i)
+    out[i] = (w[0] * even[i] + w[1] * even[i - 1] + w[2] * even[i - 2] + w[3] * even[i - 3]) +
+             (w[3] * odd[i - 1] + w[2] * odd[i - 2] + w[1] * odd[i - 3] + w[0] * odd[i - 4]);
 }
 
 // Products are below 2^43 and exact in double, results below 2^27.
@@ -320,6 +408,8 @@ extern const Kernels SPLAT2D_KERNELS;
 const Kernels SPLAT2D_KERNELS = {
     {accumulate<1>, accumulate<2>, accumulate<3>, accumulate<4>},
     {backward<1>, backward<2>, backward<3>, backward<4>},
+    {observe<1>, observe<2>, observe<3>, observe<4>},
+    foresee,
     {project<1>, project<2>, project<3>, project<4>},
     {project_weighted<1>, project_weighted<2>, project_weighted<3>, project_weighted<4>},
     {add<1>, add<2>, add<3>, add<4>},
@@ -327,8 +417,12 @@ const Kernels SPLAT2D_KERNELS = {
     dot,
     add_scaled,
     copy_and_square,
+    saturate,
     energy_row,
     bytes_row,
+    sum_rows,
+    widen_row,
+    narrow_row,
     score_neighbours,
     dense,
     normalise,

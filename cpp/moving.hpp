@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "kernels.hpp"
@@ -39,12 +40,21 @@ struct Slices {
   }
 };
 
-// gain: that all heights are multiplied by.
-inline void slice(const MovingSplats& s, float time, Shift shift, float cutoff, float gain, Slices* out) {
+// Where slices go that are not drawn at full size (cpp/pyramid.hpp): x there is x * scale + offset.
+struct Level {
+  const uint8_t* of;  // [N] levels; those of one number are wanted
+  int number;
+  float scale, offset;
+};
+
+// gain: that all heights are multiplied by. Without a level all splats are wanted, at full size.
+inline void slice(const MovingSplats& s, float time, Shift shift, float cutoff, float gain, Slices* out,
+                  const Level* level = nullptr) {
   out->index.clear();
   out->apart.clear();
   out->fade.clear();
   for (int i = 0; i < s.count; ++i) {
+    if (level && level->of[i] != level->number) continue;
     const float apart = time - s.means[3 * static_cast<size_t>(i) + 2];
     if (apart * apart * s.precisions[i] < cutoff) {
       out->index.push_back(i);
@@ -67,6 +77,9 @@ inline void slice(const MovingSplats& s, float time, Shift shift, float cutoff, 
     for (size_t c = 0; c < C; ++c) out->colors[C * j + c] = s.colors[C * i + c] * fade;
     out->cutoffs[j] = cutoff - q;
   }
+  if (!level || level->number == 0) return;
+  for (float& v : out->means) v = v * level->scale + level->offset;
+  for (float& v : out->conics) v /= level->scale * level->scale;
 }
 
 }  // namespace splat2d

@@ -32,6 +32,17 @@ struct MovingGradient {
   float mean[2] = {0, 0}, time = 0, velocity[2] = {0, 0};
   float cov[3] = {0, 0, 0};  // of the symmetric matrix: xx, xy (one of both), yy
   float variance = 0;
+
+  SPLAT2D_HD MovingGradient& operator+=(const MovingGradient& other) {
+    for (int a = 0; a < 2; ++a) {
+      mean[a] += other.mean[a];
+      velocity[a] += other.velocity[a];
+    }
+    for (int a = 0; a < 3; ++a) cov[a] += other.cov[a];
+    time += other.time;
+    variance += other.variance;
+    return *this;
+  }
 };
 
 namespace fit {

@@ -19,13 +19,8 @@ Saturation::Saturation(const float* image, size_t size) {
   if (std::any_of(signs.begin(), signs.end(), [](int8_t sign) { return sign != 0; })) signs_ = Array(std::move(signs));
 }
 
-double Saturation::clip(const Device& device, double squares, Array<float>* residual) const {
-  if (signs_.empty()) return squares;
-  const int8_t* signs = signs_.data();
-  return device.squares(residual->data(), signs_.size(), [=] SPLAT2D_LOOP(int64_t i, float r) {
-    const float sign = static_cast<float>(signs[i]);
-    return r - sign * clamp(sign * r, 0.0f, kFree);
-  });
+double Saturation::clip(const Device& device, double squares, size_t first, size_t count, float* residual) const {
+  return signs_.empty() ? squares : device.saturate(signs_.data() + first, kFree, residual, count);
 }
 
 void Saturation::clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const {

@@ -15,7 +15,11 @@ class Saturation {
 
   // Takes from residuals (render - image) what the decoder clamps away; `squares` is their sum of squares before.
   // Returns it after. A squared distance to a convex set, whose gradient is what is left.
-  double clip(const Device& device, double squares, Array<float>* residual) const;
+  double clip(const Device& device, double squares, Array<float>* residual) const {
+    return clip(device, squares, 0, residual->size(), residual->data());
+  }
+  // The same for some of them only, from number `first` on.
+  double clip(const Device& device, double squares, size_t first, size_t count, float* residual) const;
 
   // Sets the gradient to zero where `clip` left no residual.
   void clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const;

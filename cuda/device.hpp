@@ -157,6 +157,15 @@ struct Unchanged {
   __device__ float operator()(int64_t, float v) const { return v; }
 };
 
+struct Saturated {
+  const int8_t* signs;
+  float free;
+  __device__ float operator()(int64_t i, float v) const {
+    const float sign = static_cast<float>(signs[i]);
+    return v - sign * clamp(sign * v, 0.0f, free);
+  }
+};
+
 struct Products {
   const float *a[kMostTerms], *b[kMostTerms];
   __device__ double operator()(int pair, int64_t i) const { return static_cast<double>(a[pair][i]) * b[pair][i]; }
@@ -247,10 +256,9 @@ class Device {
     return sums(1, count, gpu::OneSum<F>{f})[0];
   }
 
-  // values[i] = f(i, values[i]); returns the sum of their squares.
-  template <class F>
-  double squares(float* values, size_t count, F f) const {
-    return sums(1, static_cast<int64_t>(count), gpu::Squares<F>{values, f})[0];
+  // Brings values nearer to 0 by at most `free`, where signs are those of the values; returns the sum of their squares.
+  double saturate(const int8_t* signs, float free, float* values, size_t count) const {
+    return squares(values, count, gpu::Saturated{signs, free});
   }
 
   using Vectors = std::vector<std::pair<const float*, const float*>>;
@@ -321,6 +329,12 @@ class Device {
  private:
   static dim3 grid_of(int rows, int width) {
     return dim3(gpu::parts(width, gpu::kLoopThreads), std::clamp(rows, 1, gpu::kMostRows));
+  }
+
+  // values[i] = f(i, values[i]); returns the sum of their squares.
+  template <class F>
+  double squares(float* values, size_t count, F f) const {
+    return sums(1, static_cast<int64_t>(count), gpu::Squares<F>{values, f})[0];
   }
 
   // Of f(y, i) for i from 0 to count - 1, for each y.

@@ -12,10 +12,10 @@ from tests.scenes_in_time import moving_scene
 QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2)
 
 
-def random_state(rng, count, width, height, frames):
+def random_state(rng, count, width, height, frames, size=1.0):
     means = np.stack([rng.uniform(8, s - 8, count) for s in (width, height)], 1)
     means = np.column_stack([means, rng.uniform(0.5, frames - 0.5, count)])
-    factors = np.diag([3.0, 4.0, 1.5]) @ (np.eye(3) + 0.25 * rng.standard_normal((count, 3, 3)))
+    factors = np.diag([3.0 * size, 4.0 * size, 1.5]) @ (np.eye(3) + 0.25 * rng.standard_normal((count, 3, 3)))
     return means, factors, 2 * rng.standard_normal((count, 3))
 
 
@@ -23,8 +23,8 @@ def exponential(e):
     return np.eye(3) + e + e @ e / 2 + e @ e @ e / 6
 
 
-@pytest.mark.parametrize("lmbda", [1e-9, 0.5])
-def test_natural_gradient_is_that_of_the_objective(lmbda):
+@pytest.mark.parametrize(("lmbda", "size"), [(1e-9, 1.0), (0.5, 1.0), (1e-9, 4.0)])
+def test_natural_gradient_is_that_of_the_objective(lmbda, size):
     rng = np.random.default_rng(0)
     frames, width, height, count = 6, 56, 40, 10
     pixels = rng.random((frames, 3, height, width)).astype(np.float32)
@@ -40,7 +40,7 @@ def test_natural_gradient_is_that_of_the_objective(lmbda):
         f.insert(*(np.ascontiguousarray(a, np.float32) for a in arrays))
         return f
 
-    means, factors, k = random_state(rng, count, width, height, frames)
+    means, factors, k = random_state(rng, count, width, height, frames, size)
     gradient = fitter(means, factors, k).natural_gradient()
     amplitude = np.sqrt((k**2).sum(1) + 0.04)[:, None]
     # Colours only where the rate's corner at 0 is rounded alike, that is without the rate.
@@ -59,6 +59,66 @@ def test_natural_gradient_is_that_of_the_objective(lmbda):
         step = 3e-3
         difference = (moved(step) - moved(-step)) / (2 * step)
         assert (gradient * z).sum() == pytest.approx(difference, rel=0.04, abs=0.05)
+
+
+def drawn(means, factors, k, frames, width, height):
+    """Frames [T, H, W] of one channel, straight from the definition."""
+    ys, xs = np.mgrid[0.5:height, 0.5:width]
+    times = np.arange(frames) + 0.5
+    out = np.zeros((frames, height, width))
+    for mean, factor, amplitude in zip(means, factors, k, strict=True):
+        cov = factor @ factor.T
+        velocity = cov[:2, 2] / cov[2, 2]
+        of_slice = cov[:2, :2] - np.outer(velocity, cov[:2, 2])
+        q_time = (times - mean[2]) ** 2 / cov[2, 2]
+        norm = np.sqrt(np.pi * np.sqrt(np.linalg.det(of_slice)) * np.exp(-q_time).sum())
+        a, b, _, c = np.linalg.inv(of_slice).ravel()
+        for t in range(frames):
+            x, y = mean[:2] + velocity * (times[t] - mean[2])
+            q = a * (xs - x) ** 2 + 2 * b * (xs - x) * (ys - y) + c * (ys - y) ** 2
+            out[t] += amplitude[0] / norm * np.exp(-0.5 * (q + q_time[t]))
+    return out
+
+
+@pytest.mark.parametrize("size", [1.0, 2.5, 6.0])
+def test_splats_are_drawn_as_defined_on_every_level(size):
+    rng = np.random.default_rng(1)
+    frames, width, height, count = 3, 150, 131, 6
+    means, factors, k = random_state(rng, count, width, height, frames, size)
+    k *= 10
+    expected = drawn(means, factors, k[:, :1], frames, width, height)
+    # Not 0: values at the ends of the range are clamped.
+    pixels = (0.5 + 0.1 * rng.standard_normal((frames, 1, height, width))).astype(np.float32)
+    fitter = core().ClipFitter(
+        pixels,
+        np.zeros((frames, 2), np.float32),
+        np.ones(frames, np.float32),
+        width,
+        height,
+        np.full(1, 0.5, np.float32),
+        0.3,
+        1e-9,
+        cutoff=60.0,
+    )
+    fitter.insert(*(np.ascontiguousarray(a, np.float32) for a in (means, factors.reshape(-1, 9), k[:, :1])))
+    wanted = ((0.5 + expected - pixels[:, 0]) ** 2).sum()
+    assert wanted > 1.5 * ((0.5 - pixels) ** 2).sum()
+    assert fitter.sse == pytest.approx(wanted, rel=1e-3)
+
+
+def test_some_frames_stand_for_all():
+    frames = np.repeat(moving_scene(1), 12, axis=0)
+    fit = SegmentFit(frames, QUICK, 0.5)
+    fitter = fit._fitter  # noqa: SLF001
+    all_frames, gradient = fitter.sse, fitter.natural_gradient()
+    fitter.look_at_every(3)
+    assert fitter.sse == pytest.approx(all_frames, rel=0.05)
+    some = fitter.natural_gradient()
+    assert (some * gradient).sum() > 0.7 * np.linalg.norm(some) * np.linalg.norm(gradient)
+    fitter.look_at_every(1)
+    assert fitter.sse == pytest.approx(all_frames, rel=1e-6)
+    with pytest.raises(ValueError, match="every"):
+        fitter.look_at_every(0)
 
 
 def test_still_picture_costs_hardly_more_than_one_frame():

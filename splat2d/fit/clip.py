@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OnFraction = Callable[[float], None]
 
+LEAST_SEEN = 16  # frames that rounds at half size look at
+
 
 class SegmentFit:
     """The frames of a segment being fitted.
@@ -66,6 +68,7 @@ class SegmentFit:
         smaller = None
         if half_rounds:
             smaller = self._fitter_of(np.stack([half(frame) for frame in pixels]), 2)
+            smaller.look_at_every(min(config.half_stride, max(1, len(pixels) // LEAST_SEEN)))
             self._rounds(smaller, half_rounds, config.half_steps, 2)
         self._fitter = self._fitter_of(pixels, 1)
         del pixels
@@ -103,9 +106,7 @@ class SegmentFit:
     def _rounds(self, fitter: ClipFitter, rounds: int, steps: int, scale: int) -> None:
         config, lmbda = self.config, self.lmbda / scale**2
         for _ in range(rounds):
-            if fitter.count:
-                fitter.prune(config.prune_factor)
-                fitter.refresh()
+            fitter.prune(config.prune_factor)
             fitter.seed(config.seed_threshold * SEED_BITS * lmbda, config.seed_energy, list(config.durations))
             fitter.refresh()
             self._report(4 / scale**2)

@@ -72,6 +72,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
     "final_steps": (0, 10_000),
     "sweeps": (0, 1000),
+    "half_stride": (1, 8),
     "half_rounds": (0, 1000),
     "half_steps": (1, 1000),
     "frames": (1, 64),
@@ -127,6 +128,7 @@ class ClipConfig:
         steps: optimiser steps a round.
         half_rounds: rounds at half resolution before those.
         half_steps: optimiser steps in each of them.
+        half_stride: they look at every so many frames only, but at 16 at least.
         final_steps: optimiser steps after the last round, in three parts with a pruning before each.
         sweeps: sweeps of exact integer refinement.
         frames: of a segment at most, 1 to 64.
@@ -147,6 +149,7 @@ class ClipConfig:
     steps: int = 6
     half_rounds: int = 10
     half_steps: int = 8
+    half_stride: int = 2
     final_steps: int = 45
     sweeps: int = 5
     frames: int = 64
