@@ -109,7 +109,7 @@ def test_splats_are_drawn_as_defined_on_every_level(size):
 def test_some_frames_stand_for_all():
     frames = np.repeat(moving_scene(1), 12, axis=0)
     fit = SegmentFit(frames, QUICK, 0.5)
-    fitter = fit._fitter  # noqa: SLF001
+    fitter = fit._fitter
     all_frames, gradient = fitter.sse, fitter.natural_gradient()
     fitter.look_at_every(3)
     assert fitter.sse == pytest.approx(all_frames, rel=0.05)
