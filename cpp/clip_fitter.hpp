@@ -75,6 +75,9 @@ class ClipFitter : public Descent {
  private:
   void update_geometry();
   MovingSplats splats() const;
+  struct Seed;
+  float promise_of(Seed* seed, const SeedShape& shape, bool roughly) const;
+  void follow(Seed* seed) const;
   struct Workspace;
   struct Gradients;
   // The slices that frame t shows of the splats of a level.

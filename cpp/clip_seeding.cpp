@@ -6,44 +6,65 @@
 
 namespace splat2d {
 
+struct ClipFitter::Seed {
+  Candidate peak;
+  float time, duration;
+  float saved;
+  float velocity[2] = {0, 0};
+};
+
 namespace {
 
 constexpr float kLeastWeight = 0.03f;  // of a frame in a window
 constexpr float kSpacing = 1.5f;       // of windows, in standard deviations
-constexpr float kBlocked = 1.2f;       // time that an accepted seed keeps for itself, in standard deviations
+constexpr size_t kLeastSeeds = 32;     // of a round, whatever they promise
+constexpr float kSeedCutoff = 6.0f;
+constexpr float kMostSpeed = 8.0f;    // px a frame that seeds are looked for to move at
+constexpr float kSearched = 8.0f;     // of the velocity, in px of the splat's width over its duration
+constexpr float kWorthMoving = 1.4f;  // what a velocity must save to be taken
+constexpr float kBlocked = 1.2f;      // time that an accepted seed keeps for itself, in standard deviations
 
-struct TimedCandidate {
-  Candidate peak;
-  float time, duration;
-  float saved;
-};
+// Where seeds already are, in the world and in time.
+template <class Seed>
+class Taken {
+ public:
+  explicit Taken(const Footage& footage)
+      : world_(footage.world), frames_(footage.frames()), cells_(world_.area() * frames_, 0) {}
 
-// Greedy suppression in space and time, as `suppress` in space.
-std::vector<TimedCandidate> suppress_in_time(std::vector<TimedCandidate> all, const Footage& footage,
-                                             float separation) {
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.saved > b.saved; });
-  const Canvas world = footage.world;
-  const int frames = footage.frames();
-  std::vector<uint8_t> occupied(world.area() * frames, 0);
-  std::vector<TimedCandidate> out;
-  for (const TimedCandidate& k : all) {
-    const int x = std::min(static_cast<int>(k.peak.x), world.width - 1),
-              y = std::min(static_cast<int>(k.peak.y), world.height - 1);
-    const int t0 = std::max(0, static_cast<int>(k.time - kBlocked * k.duration)),
-              t1 = std::min(frames, static_cast<int>(k.time + kBlocked * k.duration) + 1);
+  bool holds(const Seed& s) const {
     bool taken = false;
-    for (int t = t0; t < t1 && !taken; ++t)
-      taken = occupied[t * world.area() + static_cast<size_t>(y) * world.width + x];
-    if (taken) continue;
-    out.push_back(k);
-    const int r = std::max(1, static_cast<int>(separation * k.peak.scale * 1.2f));
-    const int x0 = std::max(x - r, 0), x1 = std::min(x + r, world.width - 1);
-    for (int t = t0; t < t1; ++t)
-      for (int yy = std::max(y - r, 0); yy <= std::min(y + r, world.height - 1); ++yy)
-        std::fill_n(&occupied[t * world.area() + static_cast<size_t>(yy) * world.width + x0], x1 - x0 + 1, uint8_t{1});
+    each_frame(s, [&](int x, int y, size_t frame) { taken |= cells_[frame + at(x, y)] != 0; });
+    return taken;
   }
-  return out;
-}
+
+  void add(const Seed& s, float separation) {
+    const int r = std::max(1, static_cast<int>(separation * s.peak.scale * 1.2f));
+    each_frame(s, [&](int x, int y, size_t frame) {
+      const int x0 = std::max(x - r, 0), x1 = std::min(x + r, world_.width - 1);
+      for (int row = std::max(y - r, 0); row <= std::min(y + r, world_.height - 1); ++row)
+        if (x0 <= x1) std::fill_n(&cells_[frame + at(x0, row)], x1 - x0 + 1, uint8_t{1});
+    });
+  }
+
+ private:
+  size_t at(int x, int y) const { return static_cast<size_t>(y) * world_.width + x; }
+
+  // Calls f(x, y, first cell of the frame) for the frames that a seed keeps for itself.
+  template <class F>
+  void each_frame(const Seed& s, F f) const {
+    const int t0 = std::max(0, static_cast<int>(s.time - kBlocked * s.duration)),
+              t1 = std::min(frames_, static_cast<int>(s.time + kBlocked * s.duration) + 1);
+    for (int t = t0; t < t1; ++t) {
+      const float apart = static_cast<float>(t) + 0.5f - s.time;
+      f(clamp(static_cast<int>(s.peak.x + s.velocity[0] * apart), 0, world_.width - 1),
+        clamp(static_cast<int>(s.peak.y + s.velocity[1] * apart), 0, world_.height - 1), world_.area() * t);
+    }
+  }
+
+  Canvas world_;
+  int frames_;
+  std::vector<uint8_t> cells_;
+};
 
 }  // namespace
 
@@ -74,12 +95,78 @@ Planes ClipFitter::through(const std::vector<float>& weights) const {
   return out;
 }
 
+// What a splat of a seed's shape would save if it moved so and lasted so long, and its amplitudes [C] in `peak`.
+float ClipFitter::promise_of(Seed* s, const SeedShape& shape, bool roughly) const {
+  const int C = channels_;
+  const size_t size = footage_.canvas.area() * C;
+  const float c = std::cos(shape.angle), n = std::sin(shape.angle);
+  const float p1 = 1 / (shape.s1 * shape.s1), p2 = 1 / (shape.s2 * shape.s2);
+  const float conic[3] = {c * c * p1 + n * n * p2, c * n * (p1 - p2), n * n * p1 + c * c * p2};
+  // Roughly: a few frames within the duration
+  const int stride =
+      roughly ? every_ * std::max(1, static_cast<int>(0.8f * s->duration / static_cast<float>(every_))) : every_;
+  const float reach = roughly ? 2.01f * static_cast<float>(stride) : 2.6f * s->duration;
+  const int middle = static_cast<int>(s->time) / every_ * every_;
+  float with[kMaxChannels] = {0, 0, 0, 0}, weights = 0;
+  for (int t = middle % stride; t < footage_.frames(); t += stride) {
+    const float apart = static_cast<float>(t) + 0.5f - s->time;
+    if (std::abs(apart) > reach + 1) continue;
+    const float w = std::exp(-0.5f * apart * apart / (s->duration * s->duration));
+    const float mean[2] = {s->peak.x + s->velocity[0] * apart + footage_.shifts[t].x,
+                           s->peak.y + s->velocity[1] * apart + footage_.shifts[t].y};
+    weights += w * w;
+    const Box box = bounding_box(mean, conic, kSeedCutoff, footage_.canvas);
+    if (box.empty()) continue;
+    Projection sums;
+    kernels().project[C - 1](make_ellipse(mean, conic, kSeedCutoff), box, footage_.canvas, residual_.data() + t * size,
+                             &sums);
+    for (int i = 0; i < C; ++i) with[i] -= w * sums.with[i];
+  }
+  const float scale = std::sqrt(static_cast<float>(stride) / (weights * fit::kPi * shape.s1 * shape.s2));
+  float energy = 0;
+  for (int i = 0; i < C; ++i) {
+    const float k = with[i] * scale;
+    energy += k * k;
+    s->peak.blurred[i] = k / (2 * std::sqrt(fit::kPi * shape.s1 * shape.s2));
+  }
+  return weights > 0 ? energy : 0.0f;
+}
+
+// Looks for the velocity that lets a seed save most.
+void ClipFitter::follow(Seed* seed) const {
+  const SeedShape shape = shape_of(seed->peak);
+  Seed best = *seed;
+  float radius = std::min(kMostSpeed, kSearched * std::max(shape.s2, 1.0f) / seed->duration);
+  const float finest = 0.2f * shape.s2 / seed->duration, still = promise_of(&best, shape, true);
+  float most = still;
+  for (radius *= 0.5f; radius > finest; radius *= 0.5f) {
+    const Seed from = best;
+    const int steps = radius > 0.9f ? 2 : 1;
+    for (int dy = -steps; dy <= steps; ++dy)
+      for (int dx = -steps; dx <= steps; ++dx) {
+        if (dx == 0 && dy == 0) continue;
+        Seed trial = from;
+        trial.velocity[0] += radius * static_cast<float>(dx);
+        trial.velocity[1] += radius * static_cast<float>(dy);
+        const float promise = promise_of(&trial, shape, true);
+        if (promise <= most) continue;
+        most = promise;
+        best = trial;
+      }
+  }
+  if (most <= still) return;
+  const float all = promise_of(seed, shape, false), along = promise_of(&best, shape, false);
+  if (along <= kWorthMoving * all) return;
+  best.saved = seed->saved * along / all;
+  *seed = best;
+}
+
 int ClipFitter::seed(const SeedOptions& options, const std::vector<double>& durations) {
   const int T = footage_.frames(), C = channels_;
-  std::vector<TimedCandidate> found;
+  std::vector<Seed> found;
   const auto look = [&](float time, float duration, const std::vector<float>& weights) {
     for (const Candidate& peak : find_peaks(device_, through(weights), C, options, nullptr))
-      found.push_back({peak, time, duration, peak.saved});
+      found.push_back({peak, time, duration, peak.saved, {0, 0}});
   };
   look(0.5f * static_cast<float>(T), 2.0f * static_cast<float>(T), std::vector<float>(T, 1.0f));
   for (const double wanted : durations) {
@@ -95,16 +182,26 @@ int ClipFitter::seed(const SeedOptions& options, const std::vector<double>& dura
       look(time, duration, weights);
     }
   }
-  std::vector<TimedCandidate> seeds =
-      suppress_in_time(std::move(found), footage_, static_cast<float>(options.separation));
-  seeds.resize(seeds_of_round(seeds, options.energy * sse_));
+  std::stable_sort(found.begin(), found.end(), [](const Seed& a, const Seed& b) { return a.saved > b.saved; });
+  std::vector<Seed> seeds;
+  Taken<Seed> taken(footage_);
+  double promised = 0;
+  for (Seed& s : found) {
+    if (seeds.size() >= kLeastSeeds && promised >= options.energy * sse_) break;
+    if (taken.holds(s)) continue;
+    if (s.duration < static_cast<float>(T) && T > 1) follow(&s);
+    taken.add(s, static_cast<float>(options.separation));
+    seeds.push_back(s);
+    promised += s.saved;
+  }
 
   std::vector<float> means, frames, ks;
-  for (const TimedCandidate& s : seeds) {
+  for (const Seed& s : seeds) {
     const auto [s1, s2, angle] = shape_of(s.peak);
     const float c = std::cos(angle), n = std::sin(angle);
     means.insert(means.end(), {s.peak.x, s.peak.y, s.time});
-    frames.insert(frames.end(), {c * s1, -n * s2, 0.0f, n * s1, c * s2, 0.0f, 0.0f, 0.0f, s.duration});
+    frames.insert(frames.end(), {c * s1, -n * s2, s.velocity[0] * s.duration, n * s1, c * s2,
+                                 s.velocity[1] * s.duration, 0.0f, 0.0f, s.duration});
     const float scale = 2 * std::sqrt(fit::kPi * s1 * s2) * static_cast<float>(options.amplitude);
     for (int j = 0; j < C; ++j) {
       float v = 0;

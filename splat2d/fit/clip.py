@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OnFraction = Callable[[float], None]
 
+FEW = 20  # frames; segments of fewer get up to twice the steps
 LEAST_SEEN = 16  # frames that rounds at half size look at
 
 
@@ -61,21 +62,25 @@ class SegmentFit:
         self._on_progress = on_progress
         self._done = 0.0
         half_rounds = config.half_rounds if min(pixels.shape[2:]) >= HALF_MIN else 0
-        self._all = half_rounds * (config.half_steps + 4) / 4 + config.rounds * (config.steps + 4)
-        self._all += config.final_steps + 8 * config.sweeps
+        more = min(2.0, max(1.0, FEW / len(pixels)))
+        half_steps, steps, self._final_steps = (
+            round(more * n) for n in (config.half_steps, config.steps, config.final_steps)
+        )
+        self._all = half_rounds * (half_steps + 4) / 4 + config.rounds * (steps + 4)
+        self._all += self._final_steps + 8 * config.sweeps
         self._threads = threads
         self._weights = frame_weights(len(pixels), config.border_weight)
         smaller = None
         if half_rounds:
             smaller = self._fitter_of(np.stack([half(frame) for frame in pixels]), 2)
             smaller.look_at_every(min(config.half_stride, max(1, len(pixels) // LEAST_SEEN)))
-            self._rounds(smaller, half_rounds, config.half_steps, 2)
+            self._rounds(smaller, half_rounds, half_steps, 2)
         self._fitter = self._fitter_of(pixels, 1)
         del pixels
         if smaller is not None:
             self._fitter.enlarge(smaller)
             del smaller
-        self._rounds(self._fitter, config.rounds, config.steps, 1)
+        self._rounds(self._fitter, config.rounds, steps, 1)
         self._finish()
 
     def _fitter_of(self, pixels: NDArray[np.float32], scale: int) -> ClipFitter:
@@ -117,7 +122,7 @@ class SegmentFit:
         for part in range(parts):
             fitter.prune(self.config.prune_factor)
             fitter.refresh()
-            self._steps(fitter, (self.config.final_steps + part) // parts, 1)
+            self._steps(fitter, (self._final_steps + part) // parts, 1)
 
     def _steps(self, fitter: ClipFitter, count: int, scale: int) -> None:
         for _ in range(count):

@@ -125,7 +125,7 @@ class ClipConfig:
 
     Args:
         rounds: rounds of pruning, seeding and optimising at full resolution.
-        steps: optimiser steps a round.
+        steps: optimiser steps a round; these and the others are up to twice as many in short segments.
         half_rounds: rounds at half resolution before those.
         half_steps: optimiser steps in each of them.
         half_stride: they look at every so many frames only, but at 16 at least.
@@ -162,7 +162,7 @@ class ClipConfig:
     lagrangian: float = 0.0743
     chroma_step: float = 1.25
     fit_cutoff: float = 9.5
-    memory: int = 12
+    memory: int = 6
 
     def __post_init__(self) -> None:
         """Check types and ranges; a ConfigError names the key."""
