@@ -274,6 +274,13 @@ def test_frames_are_those_of_the_range_halved(tmp_path: Path):
     for index in range(3):
         expected = Image.fromarray(frames[2 + index]).resize((48, 32), Image.Resampling.LANCZOS)
         np.testing.assert_array_equal(part.frames[index], np.asarray(expected))
+    cropped = Source("waves", path, crop=(10, 4, 80, 48), reduce=2)
+    assert cropped.described() == "frames 0 on of waves, 80x48 px of them from 10, 4 on, reduced by 2"
+    for frame, pixels in zip(frames, load(cropped).frames, strict=True):
+        box = Image.fromarray(frame[4:52, 10:90])
+        np.testing.assert_array_equal(pixels, np.asarray(box.resize((40, 24), Image.Resampling.LANCZOS)))
+    with pytest.raises(InputClipError, match="96x64 px, but 90x64 px from 10, 0 on"):
+        load(Source("waves", path, crop=(10, 0, 90, 64)))
     with pytest.raises(InputClipError, match="has 2 frames from frame 4 on, expected 3"):
         load(Source("waves", path, first=4, count=3))
 

@@ -37,6 +37,7 @@ class Source:
         fps: frames a second; what the file says when None.
         matrix: of a video file's YCbCr; by tags, else by size, when None.
         qualities: of splat2d.
+        crop: x, y, width and height of what is taken of each frame, before it is reduced; all when None.
     """
 
     name: str
@@ -47,11 +48,15 @@ class Source:
     fps: Fraction | None = None
     matrix: Matrix | None = None
     qualities: tuple[float, ...] = QUALITIES
+    crop: tuple[int, int, int, int] | None = None
 
     def described(self) -> str:
         """Return what is taken of which file, in words."""
         last = "" if self.count is None else f" to {self.first + self.count - 1}"
         parts = [f"frames {self.first}{last or ' on'} of {self.path.name}"]
+        if self.crop is not None:
+            x, y, width, height = self.crop
+            parts.append(f"{width}x{height} px of them from {x}, {y} on")
         parts += [f"reduced by {self.reduce}"] if self.reduce > 1 else []
         return ", ".join(parts + ([f"matrix {self.matrix}"] if self.matrix else []))
 
@@ -81,6 +86,9 @@ RECIPES = {
             "park-joy", Path("park_joy_480x270_10f.y4m"), 0, 10, matrix="bt601", qualities=(12, 25, 38, 52)
         ),
         Source("bunny-720p", _BUNNY, 40, 32, matrix="bt601", qualities=(25, 42, 60, 77)),
+        Source(
+            "bunny-crop", _BUNNY, 0, 132, matrix="bt601", qualities=(15, 30, 45, 60), crop=(0, 40, 1280, 640)
+        ),
     )
 }
 """The clips of the README: Big Buck Bunny (Blender Foundation, CC BY 3.0), BasketballPass (of the common test
@@ -153,7 +161,14 @@ def load(source: Source) -> Loaded:
     """
     reader = open_clip(source.path, fps=source.fps, matrix=source.matrix)
     name = shown(source.path)
-    width, height = reader.width // source.reduce, reader.height // source.reduce
+    x, y, width, height = source.crop or (0, 0, reader.width, reader.height)
+    if x + width > reader.width or y + height > reader.height:
+        raise InputClipError(
+            f"{name}: has frames of {reader.width}x{reader.height} px, but {width}x{height} px from {x}, {y} "
+            "on are to be measured"
+        )
+    box = np.s_[y : y + height, x : x + width]
+    width, height = width // source.reduce, height // source.reduce
     if min(width, height) < LEAST_SIDE or width % 2 or height % 2:
         raise InputClipError(
             f"{name}: has frames of {width}x{height} px; a benchmark needs even sides, for 4:2:0, of "
@@ -163,7 +178,7 @@ def load(source: Source) -> Loaded:
     frames = []
     if source.count is None or source.count <= most:
         taken = islice(reader.frames(source.first), source.count or most + 1)
-        frames = [_reduced(frame.pixels, source.reduce) for frame in taken]
+        frames = [_reduced(frame.pixels[box], source.reduce) for frame in taken]
     if len(frames) > most or (source.count or 0) > most:
         raise InputClipError(
             f"{name}: is too long to be measured whole; --frames A:B may take {most} frames at most"
