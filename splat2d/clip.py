@@ -451,8 +451,16 @@ class Clip:
                 self.render(time, scale=scale, width=width, height=height, crop=crop, threads=threads),
             )
 
-    def info(self) -> dict[str, Any]:
-        """Size, rate, frames and segments for JSON."""
+    def info(self, *, count_bits: bool = False) -> dict[str, Any]:
+        """Size, rate, frames and segments for JSON.
+
+        Args:
+            count_bits: also decode all segments and tell the bits of each attribute.
+
+        Raises:
+            BitstreamError: a segment is damaged.
+        """
+        bits = self._bits() if count_bits else {}
         size = self._file.size
         splats = [sum(self._file.head(i).tier_counts) for i in self._indices]
         return {
@@ -466,9 +474,25 @@ class Clip:
             "duration": float(self.duration),
             "segments": len(self._spans),
             "splats": sum(splats),
+            **({"bits_per_splat": bits} if bits else {}),
             "quality": self.header.quality or None,
             "step": self.header.step,
             "chroma_step": self.header.chroma_step / 8,
             "notes": list(self.notes),
             "damaged": self.damaged,
         }
+
+    def _bits(self) -> dict[str, float]:
+        """Bits a splat of each attribute, of all segments that are not damaged."""
+        bits: dict[str, float] = {}
+        count = 0
+        for index in self._indices:
+            try:
+                integers = decode_segment(
+                    self.header, self._file.segment(index), bits=bits, threads=thread_count(self._threads)
+                )
+            except BitstreamError as error:
+                self._lost(f"segment {index}: {error}")
+            else:
+                count += len(integers)
+        return {name: length / max(count, 1) for name, length in sorted(bits.items())}

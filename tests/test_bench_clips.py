@@ -138,6 +138,11 @@ def test_rows_of_another_version_and_fresh_ones_are_measured_again(clip: Path, t
     after = clips.run(options(clip, tmp_path, fresh=("x265",)), notes)
     assert [row["codec"] for row in notes.rows] == ["x265"] * 2
     assert len(after["rows"]) == 4
+    # Rows of clips that are not measured this time stay.
+    other = folder_of(tmp_path / "other", moving(4, 64, 96))
+    notes = Notes()
+    both = clips.run(options(other, tmp_path, fresh=("x265", "x264")), notes)
+    assert (len(notes.rows), len(both["rows"])) == (4, 8)
 
 
 def test_jobs_give_the_same_files(clip: Path, tmp_path: Path):

@@ -89,6 +89,7 @@ def test_targets(folder):
 def test_info(folder, clip):
     figures = json.loads(run(folder, "info", clip, "--json").stdout)
     assert (figures["frames"], figures["segments"], figures["duration"]) == (14, 3, 1.12)
+    assert "velocity" in figures["bits_per_splat"]
     assert "frames" in run(folder, "info", clip).stdout
 
 

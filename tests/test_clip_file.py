@@ -52,7 +52,12 @@ def test_decoded_frames_are_like_the_given(frames, data):
     assert psnr(shown, frames) > 33
     assert min(psnr(a, b) for a, b in zip(shown, frames, strict=True)) > 30
     assert len(data) < frames.nbytes / 60
-    assert clip.info()["segments"] == 3
+    figures = clip.info(count_bits=True)
+    assert figures["segments"] == 3
+    bits = figures["bits_per_splat"]
+    assert {"position", "luma", "duration", "time", "velocity"} <= set(bits)
+    assert sum(bits.values()) * figures["splats"] / 8 == pytest.approx(len(data), rel=0.15)
+    assert "bits_per_splat" not in clip.info()
 
 
 def test_same_bytes_for_any_number_of_threads(frames, data):

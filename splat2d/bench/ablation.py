@@ -210,7 +210,9 @@ def run(options: Options, ideas: Sequence[str], preset: str, observer: Observer)
         }
     order = [WHOLE, *(idea.name for idea in IDEAS)]
     result["codecs"] = {name: result["codecs"][name] for name in order if name in result["codecs"]}
-    stale = images.drop_stale(result, {variant.name: variant.version() for variant in variants}, set())
+    stale = images.drop_stale(
+        result, pictures, {variant.name: variant.version() for variant in variants}, set()
+    )
     stale += _drop_lost(result, options.out)
     encoded = [v for v in variants if not result["codecs"][v.name]["counted"]]
     try:

@@ -99,7 +99,7 @@ def run(options: Options, observer: Observer) -> dict[str, Any]:
     result.pop("summary", None)
     clips = readable(options.sources, result, observer)
     able = usable(wanted, result, observer)
-    stale = drop_stale(result, {codec.name: codec.version() for codec in able}, fresh)
+    stale = drop_stale(result, clips, {codec.name: codec.version() for codec in able}, fresh)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         tasks, there = tasks_of(options, clips, able, result)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -144,7 +144,7 @@ def run(options: Options, observer: Observer) -> dict[str, Any]:
     pictures = readable(paths, result, observer)
     able = usable(wanted, result, observer)
     metrics = ("psnr", *(key for key in METRICS if key in options.measures and key != "psnr"))
-    stale = drop_stale(result, {codec.name: codec.version() for codec in able}, fresh)
+    stale = drop_stale(result, pictures, {codec.name: codec.version() for codec in able}, fresh)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         tasks, there = tasks_of(options, pictures, able, metrics, result)
@@ -220,12 +220,19 @@ def usable(wanted: Sequence[AnyCodec], result: dict[str, Any], observer: Observe
     return able
 
 
-def drop_stale(result: dict[str, Any], versions: dict[str, str], fresh: set[str]) -> int:
-    """Remove rows of other versions, of codecs to measure again and with errors; returns how many."""
+def drop_stale(
+    result: dict[str, Any], digests: Collection[str], versions: dict[str, str], fresh: set[str]
+) -> int:
+    """Remove what is to be measured again; returns how many rows.
+
+    That is rows of the pictures of this run, whose digests are given: of other versions, of fresh codecs and
+    with errors. Rows of other pictures stay.
+    """
     kept = [
         row
         for row in result["rows"]
-        if row["codec"] not in versions
+        if row["picture"] not in digests
+        or row["codec"] not in versions
         or (row["version"] == versions[row["codec"]] and row["codec"] not in fresh and "error" not in row)
     ]
     dropped = len(result["rows"]) - len(kept)

@@ -64,7 +64,9 @@ class Images:
         tuple[str, ...],
         arg(metavar="M...", help="Of psnr, ms_ssim, ssimulacra2 and memory; all when not given."),
     ] = ()
-    fresh: Annotated[tuple[str, ...], arg(metavar="NAME...", help="Codecs to measure again.")] = ()
+    fresh: Annotated[
+        tuple[str, ...], arg(metavar="NAME...", help="Codecs to measure again on what is named.")
+    ] = ()
     page_bpp: Annotated[
         tuple[str, ...],
         arg(metavar="B...", help="Rates of the page's pictures, the nearest files are shown; 0 for no page."),
@@ -226,8 +228,9 @@ class Ablation:
 class Clips:
     """Measure codecs on clips: rates, PSNR, MS-SSIM, flicker, times; BD-rates by clip, tables and a plot.
 
-    The standard clips go by names: bunny-360p, basketballpass, park-joy and bunny-720p. A run with the same
-    --out continues: only what is missing is measured. Lists may be written with spaces or with commas.
+    The standard clips go by names: bunny-360p, basketballpass, park-joy, bunny-720p and bunny-crop. A run
+    with the same --out continues: only what is missing is measured. Lists may be written with spaces or with
+    commas.
     """
 
     sources: Annotated[
@@ -270,7 +273,9 @@ class Clips:
     jobs: Annotated[
         int, arg(metavar="N", help="Rows at a time; with more than one, times are not comparable.")
     ] = 1
-    fresh: Annotated[tuple[str, ...], arg(metavar="NAME...", help="Codecs to measure again.")] = ()
+    fresh: Annotated[
+        tuple[str, ...], arg(metavar="NAME...", help="Codecs to measure again on what is named.")
+    ] = ()
 
     def run(self) -> None:
         """Measure what is missing, then write the tables and the plot."""

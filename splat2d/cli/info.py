@@ -39,7 +39,7 @@ class Info:
             if self.plot is not None:
                 raise UsageError("--plot is for pictures, and this is a clip")
             with open_clip_file(self.file, skip_damaged=True) as clip:
-                figures |= clip.info()
+                figures |= clip.info(count_bits=True)
         else:
             scene = open_scene(self.file, count_bits=True)
             figures |= scene.info()

@@ -140,19 +140,31 @@ def decode_segment(
     segment: CodedSegment,
     *,
     tiers: int | None = None,
+    bits: dict[str, float] | None = None,
     threads: int = 1,
 ) -> NDArray[np.int32]:
     """The integers of a segment's splats, [N, C + 9].
 
+    Args:
+        header: of the file.
+        segment: with its coded splats.
+        tiers: stop after this many tiers.
+        bits: gets the code lengths of the segment's attributes added.
+        threads: of the native core.
+
     Raises:
         BitstreamError: damaged data.
     """
-    coder = Decoder(segment.splats)
+    coder = Decoder(segment.splats, count_bits=bits is not None)
     layout = layout_of_segment(header, segment)
     try:
-        return code_moving(coder, layout, segment.count, None, tiers=tiers, threads=threads)
+        integers = code_moving(coder, layout, segment.count, None, tiers=tiers, threads=threads)
     except ValueError as error:
         raise BitstreamError(f"the coded splats are damaged: {error}") from error
+    if bits is not None:
+        for name, length in coder.bits.items():
+            bits[name] = bits.get(name, 0.0) + length
+    return integers
 
 
 def clip_head(header: Header, rate: Fraction) -> bytes:
