@@ -106,7 +106,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
         print_json(figures)
     else:
         print(
-            f"{command.output}: {done.size:,} bytes, {bpp:.4f} bpp, {frames:,} frames, "
+            f"{command.output}: {done.size:,} bytes, {bpp:.4f} bpp, {frames:,} frame{'s' * (frames != 1)}, "
             f"{seconds:.2f} s, {seconds / frames:.2f} s a frame"
         )
 
