@@ -77,6 +77,21 @@ struct ClipRefiner::Splat {
   }
 };
 
+struct ClipRefiner::Candidate {
+  Splat s;
+  int32_t q[kMaxChannels + kMovingFields];
+};
+
+// What one visit works with.
+struct ClipRefiner::Visit {
+  const Team& team;
+  const SweepPlan& plan;
+  const RateTables& rates;
+  const MovingRates& moving_rates;
+  const Box& region;  // that moves must stay in
+  int32_t* q;         // of the splat
+};
+
 ClipRefiner::ClipRefiner(std::vector<int32_t> integers, const ClipFitter& fitter, double step, int chroma_step,
                          double cutoff)
     : fitter_(&fitter),
@@ -263,57 +278,44 @@ bool ClipRefiner::change_class(const Splat& start, const int32_t* from, int ener
   return build(q, energy_class, out);
 }
 
-// Returns whether the integers changed.
-bool ClipRefiner::visit(const Team& team, int32_t* q, const SweepPlan& plan, const RateTables& rates,
-                        const MovingRates& moving_rates, const Box& region, double* seen, bool* removed) {
-  constexpr int kMaxWidth = kMaxChannels + kMovingFields;
-  struct Candidate {
-    Splat s;
-    int32_t q[kMaxWidth];
-  };
+float ClipRefiner::price(const Visit& v, const Candidate& c) const {
+  return static_cast<float>(v.plan.lambda) * bits(v.rates, v.moving_rates, c.s, c.q + colors_.channels);
+}
+
+// J over that of the splat's absence, with the best colours, which go to the candidate.
+float ClipRefiner::weigh(const Visit& v, const Projection& sums, Candidate* c, int32_t* free) const {
+  return refine::best_colors(Lanes(), colors_, v.rates, static_cast<float>(v.plan.lambda), sums, c->s.pose.norm,
+                             price(v, *c), c->s.g.energy_class, v.q, c->q, free);
+}
+
+// The same with the present colours, and without their bits.
+float ClipRefiner::promise(const Visit& v, const Projection& sums, const Candidate& c) const {
   const int C = colors_.channels;
-  const float lmbda = static_cast<float>(plan.lambda);
-  *removed = false;
-  Candidate start;
-  if (!build(q, &start.s)) return false;
-  refine::copy_ints(q, width(), start.q);
-  float color[kMaxChannels];
-  refine::color_of(colors_, q, start.s.pose.norm, color);
-  const Forecast forecast = observe(team, start.s, color);
+  float out = price(v, c);
+  for (int i = 0; i < C; ++i) {
+    float with = 0;
+    for (int k = 0; k < C; ++k) with += colors_.basis[C * i + k] * sums.with[k];
+    const float k = static_cast<float>(v.q[i]) * colors_.component_steps[i] / c.s.pose.norm;
+    out += k * (2 * with + k * sums.self);
+  }
+  return out;
+}
 
-  // The present shape, with its best colours
-  const auto price = [&](const Candidate& c) { return lmbda * bits(rates, moving_rates, c.s, c.q + C); };
-  const auto weigh = [&](const Projection& sums, Candidate* c, int32_t* free) {
-    return refine::best_colors(Lanes(), colors_, rates, lmbda, sums, c->s.pose.norm, price(*c), c->s.g.energy_class, q,
-                               c->q, free);
-  };
-  int32_t free[kMaxChannels];
-  refine::copy_ints(q, C, free);
-  Candidate best = start;
-  float least = weigh(forecast.without(), &best, free);
+bool ClipRefiner::may_go(const Visit& v, const Splat& s) const { return within(reach_of(s, cutoff_), v.region); }
 
-  // Moves that promise something, each from where the one before it led
-  const auto promise = [&](const Candidate& c, const Projection& sums) {
-    float out = price(c);
-    const float norm = c.s.pose.norm;
-    for (int i = 0; i < C; ++i) {
-      float with = 0;
-      for (int k = 0; k < C; ++k) with += colors_.basis[C * i + k] * sums.with[k];
-      const float v = static_cast<float>(q[i]) * colors_.component_steps[i] / norm;
-      out += v * (2 * with + v * sums.self);
-    }
-    return out;
-  };
-  Candidate candidates[kDepth * kSteps + 1];
+// Moves that promise something, each from where the best before it led. Returns how many.
+int ClipRefiner::find_moves(const Visit& v, const Candidate& start, const Forecast& forecast,
+                            Candidate* candidates) const {
   int count = 0;
-  float reached = promise(start, forecast.without()), limit = reached + kSlack * lmbda;
+  float reached = promise(v, forecast.without(), start);
+  float limit = reached + kSlack * static_cast<float>(v.plan.lambda);
   const Candidate* from = &start;
   for (int depth = 0; from && depth < kDepth; ++depth) {
     const Candidate* next = nullptr;
     for (int move = 0; move < kSteps; ++move) {
       Candidate& trial = candidates[count];
-      if (!propose(from->s, from->q, move, trial.q, &trial.s) || !within(reach_of(trial.s, cutoff_), region)) continue;
-      const float promised = promise(trial, forecast.without(trial.s.pose));
+      if (!propose(from->s, from->q, move, trial.q, &trial.s) || !may_go(v, trial.s)) continue;
+      const float promised = promise(v, forecast.without(trial.s.pose), trial);
       if (promised >= limit) continue;
       ++count;
       if (promised >= reached) continue;
@@ -324,45 +326,63 @@ bool ClipRefiner::visit(const Team& team, int32_t* q, const SweepPlan& plan, con
     limit = reached;
     from = next;
   }
+  return count;
+}
+
+refine::Outcome ClipRefiner::visit(const Visit& v, double* seen) {
+  const int C = colors_.channels;
+  Candidate start;
+  if (!build(v.q, &start.s)) return refine::kKept;
+  refine::copy_ints(v.q, width(), start.q);
+  float color[kMaxChannels];
+  refine::color_of(colors_, v.q, start.s.pose.norm, color);
+  const Forecast forecast = observe(v.team, start.s, color);
+
+  // The present shape, with its best colours
+  int32_t free[kMaxChannels];
+  refine::copy_ints(v.q, C, free);
+  Candidate best = start;
+  float least = weigh(v, forecast.without(), &best, free);
+
+  Candidate candidates[kDepth * kSteps + 1];
+  int count = find_moves(v, start, forecast, candidates);
   Candidate& other = candidates[count];
   const int free_class = energy_class(free, colors_.steps);
-  if (free_class != start.s.g.energy_class && change_class(start.s, q, free_class, other.q, &other.s) &&
-      within(reach_of(other.s, cutoff_), region))
+  if (free_class != start.s.g.energy_class && change_class(start.s, v.q, free_class, other.q, &other.s) &&
+      may_go(v, other.s))
     ++count;
 
   const Canvas world = footage_.world;
   const Box before = clipped(reach_of(start.s, refine::kCore), world);
-  const auto same = [&](const int32_t* a) { return std::equal(a, a + width(), q); };
-  if (count == 0 && least < 0 && same(best.q)) {
+  if (count == 0 && least < 0 && std::equal(best.q, best.q + width(), v.q)) {
     *seen = changes_.mean(before);
-    return false;
+    return refine::kKept;
   }
   for (int c = 0; c < C; ++c) color[c] = -color[c];
-  add(team, start.s, color);
+  add(v.team, start.s, color);
   for (int i = 0; i < count; ++i) {
-    const float cost = weigh(project(team, candidates[i].s), &candidates[i], nullptr);
+    const float cost = weigh(v, project(v.team, candidates[i].s), &candidates[i], nullptr);
     if (cost >= least) continue;
     least = cost;
     best = candidates[i];
   }
   if (least >= 0) {
-    const int32_t nothing[kMaxWidth] = {};
-    changes_.add(before, refine::change(colors_, width(), q, nothing));
-    std::fill_n(q, C, 0);
-    *removed = true;
-    return true;
+    const int32_t nothing[kMaxChannels + kMovingFields] = {};
+    changes_.add(before, refine::change(colors_, width(), v.q, nothing));
+    std::fill_n(v.q, C, 0);
+    return refine::kRemoved;
   }
-  const double changed = refine::change(colors_, width(), q, best.q);
-  refine::copy_ints(best.q, width(), q);
-  refine::color_of(colors_, q, best.s.pose.norm, color);
-  add(team, best.s, color);
+  const double changed = refine::change(colors_, width(), v.q, best.q);
+  refine::copy_ints(best.q, width(), v.q);
+  refine::color_of(colors_, v.q, best.s.pose.norm, color);
+  add(v.team, best.s, color);
   const Box after = clipped(reach_of(best.s, refine::kCore), world);
   if (changed > 0) {
     changes_.add(before, changed);
     changes_.add(after, changed);
   }
   *seen = changes_.mean(after);
-  return changed > 0;
+  return changed > 0 ? refine::kChanged : refine::kKept;
 }
 
 RefineResult ClipRefiner::sweep(const SweepPlan& plan, const RateTables& rates, const MovingRates& moving_rates) {
@@ -382,25 +402,21 @@ RefineResult ClipRefiner::sweep(const SweepPlan& plan, const RateTables& rates, 
   }
   put_in_order(&waiting);
   const Schedule schedule = in_cells(waiting, footage_.world);
-  std::vector<uint8_t> changed(count(), 0), removed(count(), 0);
+  std::vector<refine::Outcome> outcomes(count(), refine::kKept);
   for (size_t stage = 0; stage + 1 < schedule.stages.size(); ++stage) {
     const int first = schedule.stages[stage], lines = schedule.stages[stage + 1] - first;
     fitter_->device().for_teams<int>(lines, [&](const Team& team, int64_t line, int*) {
-      for (int v = schedule.lines[first + line]; v < schedule.lines[first + line + 1]; ++v) {
-        const Visit& visited = schedule.visits[v];
-        bool gone = false;
-        changed[visited.splat] = visit(team, &integers_[static_cast<size_t>(visited.splat) * width()], plan, rates,
-                                       moving_rates, visited.reach, &seen_[visited.splat], &gone);
-        removed[visited.splat] = gone;
+      for (int i = schedule.lines[first + line]; i < schedule.lines[first + line + 1]; ++i) {
+        const splat2d::Visit& due = schedule.visits[i];
+        int32_t* q = &integers_[static_cast<size_t>(due.splat) * width()];
+        outcomes[due.splat] = visit({team, plan, rates, moving_rates, due.reach, q}, &seen_[due.splat]);
       }
     });
   }
-  RefineResult result{0, 0};
-  for (int i = 0; i < count(); ++i) {
-    result.changed += changed[i] && !removed[i];
-    result.removed += removed[i];
-  }
-  return result;
+  const auto total = [&](refine::Outcome o) {
+    return static_cast<int>(std::count(outcomes.begin(), outcomes.end(), o));
+  };
+  return {total(refine::kChanged), total(refine::kRemoved)};
 }
 
 }  // namespace splat2d
