@@ -106,6 +106,36 @@ def test_splats_are_drawn_as_defined_on_every_level(size):
     assert fitter.sse == pytest.approx(wanted, rel=1e-3)
 
 
+def test_seeds_move_with_what_they_show():
+    y, x = np.mgrid[0.5:64, 0.5:96]
+    velocity = np.array([4.0, -2.0])
+    frames = np.zeros((7, 3, 64, 96), np.float32)
+    for t in range(7):
+        cx, cy = np.array([48, 32]) + velocity * (t - 3)
+        frames[t] = 0.4 + 0.3 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 2.0**2))
+    fitter = core().ClipFitter(
+        frames,
+        np.zeros((7, 2), np.float32),
+        np.ones(7, np.float32),
+        96,
+        64,
+        np.full(3, 0.4, np.float32),
+        0.3,
+        1e-3,
+    )
+    fitter.seed(1e-2, 1.0, [1.0])
+    means, factors, k = fitter.state()
+    factors = factors.reshape(-1, 3, 3)
+    short = np.flatnonzero(factors[:, 2, 2] < 2)  # others last from beginning to end
+    best = short[(k[short] ** 2).sum(1).argsort()[-2:]]
+    factors = factors[best]
+    found = factors[:, :2, 2] / factors[:, 2:, 2]
+    np.testing.assert_allclose(found, np.tile(velocity, (2, 1)), atol=0.5)
+    # On the blob's path, too
+    away = means[best, :2] - ([48, 32] + velocity * (means[best, 2:] - 3.5))
+    assert np.abs(away).max() < 1.0
+
+
 def test_some_frames_stand_for_all():
     frames = np.repeat(moving_scene(1), 12, axis=0)
     fit = SegmentFit(frames, QUICK, 0.5)
