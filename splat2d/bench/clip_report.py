@@ -64,7 +64,7 @@ def _range(points: Sequence[dict[str, Any]]) -> list[float]:
 
 
 def bd_rate_table(result: dict[str, Any], test: str, metric: str = "psnr") -> str:
-    """Return a codec's BD-rates, a row for each clip and a column for each other codec.
+    """Return a codec's BD-rates, a row for each clip and a column for each other codec measured there.
 
     A figure that less than the whole of our range went into says how much; where nothing is common both
     ranges stand there.
@@ -72,6 +72,7 @@ def bd_rate_table(result: dict[str, Any], test: str, metric: str = "psnr") -> st
     against = result["summary"]["bd_rate"][test]
     clips = [c["name"] for c in result["pictures"].values() if c["name"] in result["summary"]["psnr"][test]]
     rows = [(clip, *(_cell(result, test, anchor, clip, metric) for anchor in against)) for clip in clips]
+    rows = [row for row in rows if any(row[1:])]
     means = [percent(found[metric]["mean"]) for found in against.values()]
     rows.append(("mean", *(f"**{mean}**" if mean else "" for mean in means)))
     return markdown(("clip", *(_label(result, anchor) for anchor in against)), rows)
