@@ -7,6 +7,7 @@ from splat2d._backend import core
 from splat2d.fit.camera import camera_path
 from splat2d.fit.clip import SegmentFit, planar
 from splat2d.fit.config import ClipConfig
+from splat2d.fit.rates import moving_tables, rate_tables
 from tests.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2)
@@ -185,6 +186,27 @@ def test_refinement_lowers_the_objective():
         return core().ClipRefiner(integers, fit._fitter, fit.step).render()
 
     assert sse(fine) < 0.9 * sse(rough)
+
+
+def test_refinement_moves_splats():
+    frames = moving_scene(6)
+    fit = SegmentFit(frames, ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=0), 0.1)
+    refiner = core().ClipRefiner(fit._fitter.quantize(), fit._fitter, fit.step)
+
+    before, classes = refiner.integers(), refiner.classes()
+    tables = (*rate_tables(before, classes, 3, 96 * 64), *moving_tables(before, classes, 3, 6))
+    rough = refiner.render()
+    changed, removed = refiner.sweep(fit.lmbda, *tables, 0, 0.0)
+    after = refiner.integers()
+    alive = after[:, :3].any(1)
+    moved = (before[alive, 3:] != after[alive, 3:]).mean(0)
+    assert changed >= (before[alive] != after[alive]).any(1).sum()
+    assert removed == (before[:, :3].any(1) & ~alive).sum()
+    assert refiner.render() < rough
+    # Every field is moved: area, aspect, angle, place, duration, time and velocity.
+    assert (moved > 0.03).all(), moved
+    again, _ = refiner.sweep(fit.lmbda, *tables, 1, 0.0)
+    assert again < changed
 
 
 def test_planar_is_exact():
