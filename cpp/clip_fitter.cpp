@@ -16,8 +16,7 @@ constexpr float kLeastDeviation = 2.0f;  // px of the pyramid's level that a spl
 
 // The highest level on which a splat is smooth.
 int level_of(const MovingShape& s, int most) {
-  const float half = 0.5f * (s.cov[0] + s.cov[2]), difference = 0.5f * (s.cov[0] - s.cov[2]);
-  const float least_squared = s.det * s.det / (half + std::sqrt(difference * difference + s.cov[1] * s.cov[1]));
+  const float least_squared = s.det * s.det / fit::largest_variance(s.cov);
   int level = 0;
   for (float limit = 4 * kLeastDeviation * kLeastDeviation; level < most && least_squared >= limit; limit *= 4) ++level;
   return level;
@@ -135,7 +134,7 @@ double ClipFitter::draw(int t, Workspace* w) {
     slice_of(t, level, &w->slices);
     alone.render(w->slices.splats(channels_), w->pyramid.canvas(level), 0, base, w->pyramid.picture(level));
     float* below = level > 1 ? w->pyramid.picture(level - 1) : residual;
-    w->pyramid.enlarge(alone, level, level > 1 ? nullptr : target, below);
+    w->pyramid.enlarge(level, level > 1 ? nullptr : target, below);
     base = below;
   }
   slice_of(t, 0, &w->slices);
@@ -145,9 +144,8 @@ double ClipFitter::draw(int t, Workspace* w) {
 
 double ClipFitter::evaluate() {
   update_geometry();
-  const int looked_at = (footage_.frames() + every_ - 1) / every_;
-  std::vector<double> squares(looked_at);
-  each_frame(looked_at, [&](int i, Workspace* workspace) { squares[i] = draw(i * every_, workspace); });
+  std::vector<double> squares(seen_frames());
+  each_frame(seen_frames(), [&](int i, Workspace* workspace) { squares[i] = draw(i * every_, workspace); });
   sse_ = 0;
   for (const double s : squares) sse_ += every_ * s;
   bits_ = device_.sum(count(), [&](int64_t i) {
@@ -164,7 +162,7 @@ void ClipFitter::add_gradients(int t, Workspace* w, Gradients* to) const {
   const float weight = static_cast<float>(every_);
   for (int level = 0; level < level_count_; ++level) {
     if (level > 0) {
-      w->pyramid.shrink(alone, residual, level);
+      w->pyramid.shrink(residual, level);
       residual = w->pyramid.picture(level);
     }
     slice_of(t, level, &w->slices);
@@ -204,13 +202,12 @@ void ClipFitter::gradient(Array<float>* out) {
   const size_t n = count(), C = channels_, P = parameters();
   out->resize(P * n);
   units_.resize(n);
-  const int looked_at = (footage_.frames() + every_ - 1) / every_;
   // Sums have one order whatever the number of threads.
-  const int parts = std::min(kParts, looked_at);
+  const int seen = seen_frames(), parts = std::min(kParts, seen);
   std::vector<Gradients> sums(parts);
   each_frame(parts, [&](int part, Workspace* workspace) {
     sums[part].clear(n, C);
-    for (int i = looked_at * part / parts; i < looked_at * (part + 1) / parts; ++i)
+    for (int i = seen * part / parts; i < seen * (part + 1) / parts; ++i)
       add_gradients(i * every_, workspace, &sums[part]);
   });
   v_colors_ = std::move(sums[0].colors);

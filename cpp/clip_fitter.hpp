@@ -76,8 +76,11 @@ class ClipFitter : public Descent {
   void update_geometry();
   MovingSplats splats() const;
   struct Seed;
-  float promise_of(Seed* seed, const SeedShape& shape, bool roughly) const;
+  struct Promise;
+  Promise promise_of(const Seed& seed, const SeedShape& shape, const float* conic, bool roughly) const;
   void follow(Seed* seed) const;
+  // Frames that are looked at: the first of every so many.
+  int seen_frames() const { return (footage_.frames() + every_ - 1) / every_; }
   struct Workspace;
   struct Gradients;
   // The slices that frame t shows of the splats of a level.

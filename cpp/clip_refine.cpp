@@ -83,7 +83,7 @@ struct ClipRefiner::Candidate {
 };
 
 // What one visit works with.
-struct ClipRefiner::Visit {
+struct ClipRefiner::Terms {
   const Team& team;
   const SweepPlan& plan;
   const RateTables& rates;
@@ -278,18 +278,18 @@ bool ClipRefiner::change_class(const Splat& start, const int32_t* from, int ener
   return build(q, energy_class, out);
 }
 
-float ClipRefiner::price(const Visit& v, const Candidate& c) const {
+float ClipRefiner::price(const Terms& v, const Candidate& c) const {
   return static_cast<float>(v.plan.lambda) * bits(v.rates, v.moving_rates, c.s, c.q + colors_.channels);
 }
 
 // J over that of the splat's absence, with the best colours, which go to the candidate.
-float ClipRefiner::weigh(const Visit& v, const Projection& sums, Candidate* c, int32_t* free) const {
+float ClipRefiner::weigh(const Terms& v, const Projection& sums, Candidate* c, int32_t* free) const {
   return refine::best_colors(Lanes(), colors_, v.rates, static_cast<float>(v.plan.lambda), sums, c->s.pose.norm,
                              price(v, *c), c->s.g.energy_class, v.q, c->q, free);
 }
 
 // The same with the present colours, and without their bits.
-float ClipRefiner::promise(const Visit& v, const Projection& sums, const Candidate& c) const {
+float ClipRefiner::promise(const Terms& v, const Projection& sums, const Candidate& c) const {
   const int C = colors_.channels;
   float out = price(v, c);
   for (int i = 0; i < C; ++i) {
@@ -301,10 +301,10 @@ float ClipRefiner::promise(const Visit& v, const Projection& sums, const Candida
   return out;
 }
 
-bool ClipRefiner::may_go(const Visit& v, const Splat& s) const { return within(reach_of(s, cutoff_), v.region); }
+bool ClipRefiner::may_go(const Terms& v, const Splat& s) const { return within(reach_of(s, cutoff_), v.region); }
 
 // Moves that promise something, each from where the best before it led. Returns how many.
-int ClipRefiner::find_moves(const Visit& v, const Candidate& start, const Forecast& forecast,
+int ClipRefiner::find_moves(const Terms& v, const Candidate& start, const Forecast& forecast,
                             Candidate* candidates) const {
   int count = 0;
   float reached = promise(v, forecast.without(), start);
@@ -329,7 +329,7 @@ int ClipRefiner::find_moves(const Visit& v, const Candidate& start, const Foreca
   return count;
 }
 
-refine::Outcome ClipRefiner::visit(const Visit& v, double* seen) {
+refine::Outcome ClipRefiner::visit(const Terms& v, double* seen) {
   const int C = colors_.channels;
   Candidate start;
   if (!build(v.q, &start.s)) return refine::kKept;
@@ -407,7 +407,7 @@ RefineResult ClipRefiner::sweep(const SweepPlan& plan, const RateTables& rates, 
     const int first = schedule.stages[stage], lines = schedule.stages[stage + 1] - first;
     fitter_->device().for_teams<int>(lines, [&](const Team& team, int64_t line, int*) {
       for (int i = schedule.lines[first + line]; i < schedule.lines[first + line + 1]; ++i) {
-        const splat2d::Visit& due = schedule.visits[i];
+        const Visit& due = schedule.visits[i];
         int32_t* q = &integers_[static_cast<size_t>(due.splat) * width()];
         outcomes[due.splat] = visit({team, plan, rates, moving_rates, due.reach, q}, &seen_[due.splat]);
       }

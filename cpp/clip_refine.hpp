@@ -38,7 +38,7 @@ class ClipRefiner {
  private:
   struct Splat;
   struct Candidate;
-  struct Visit;
+  struct Terms;
   bool build(const int32_t* q, int energy_class, Splat* out) const;
   bool build(const int32_t* q, Splat* out) const;
   Box reach_of(const Splat& s, float cutoff) const;
@@ -48,13 +48,13 @@ class ClipRefiner {
   Course course_of(const Splat& s) const;
   bool propose(const Splat& start, const int32_t* from, int move, int32_t* q, Splat* out) const;
   bool change_class(const Splat& start, const int32_t* from, int energy_class, int32_t* q, Splat* out) const;
-  float price(const Visit& v, const Candidate& c) const;
-  float weigh(const Visit& v, const Projection& sums, Candidate* c, int32_t* free) const;
-  float promise(const Visit& v, const Projection& sums, const Candidate& c) const;
-  bool may_go(const Visit& v, const Splat& s) const;
-  int find_moves(const Visit& v, const Candidate& start, const Forecast& forecast, Candidate* candidates) const;
+  float price(const Terms& v, const Candidate& c) const;
+  float weigh(const Terms& v, const Projection& sums, Candidate* c, int32_t* free) const;
+  float promise(const Terms& v, const Projection& sums, const Candidate& c) const;
+  bool may_go(const Terms& v, const Splat& s) const;
+  int find_moves(const Terms& v, const Candidate& start, const Forecast& forecast, Candidate* candidates) const;
   // Makes a splat's integers those of the least J near them; seen: changes around it, as of now.
-  refine::Outcome visit(const Visit& v, double* seen);
+  refine::Outcome visit(const Terms& v, double* seen);
   float bits(const RateTables& rates, const MovingRates& moving_rates, const Splat& s, const int32_t* fields) const;
 
   const ClipFitter* fitter_;

@@ -13,11 +13,15 @@ struct ClipFitter::Seed {
   float velocity[2] = {0, 0};
 };
 
+struct ClipFitter::Promise {
+  float saved = 0;
+  float blurred[kMaxChannels] = {0, 0, 0, 0};  // as a candidate's
+};
+
 namespace {
 
 constexpr float kLeastWeight = 0.03f;  // of a frame in a window
 constexpr float kSpacing = 1.5f;       // of windows, in standard deviations
-constexpr size_t kLeastSeeds = 32;     // of a round, whatever they promise
 constexpr float kSeedCutoff = 6.0f;
 constexpr float kMostSpeed = 8.0f;    // px a frame that seeds are looked for to move at
 constexpr float kSearched = 8.0f;     // of the velocity, in px of the splat's width over its duration
@@ -95,25 +99,23 @@ Planes ClipFitter::through(const std::vector<float>& weights) const {
   return out;
 }
 
-// What a splat of a seed's shape would save if it moved so and lasted so long, and its amplitudes [C] in `peak`.
-float ClipFitter::promise_of(Seed* s, const SeedShape& shape, bool roughly) const {
+// What a splat of a shape would save if it went as a seed does.
+ClipFitter::Promise ClipFitter::promise_of(const Seed& s, const SeedShape& shape, const float* conic,
+                                           bool roughly) const {
   const int C = channels_;
   const size_t size = footage_.canvas.area() * C;
-  const float c = std::cos(shape.angle), n = std::sin(shape.angle);
-  const float p1 = 1 / (shape.s1 * shape.s1), p2 = 1 / (shape.s2 * shape.s2);
-  const float conic[3] = {c * c * p1 + n * n * p2, c * n * (p1 - p2), n * n * p1 + c * c * p2};
   // Roughly: a few frames within the duration
   const int stride =
-      roughly ? every_ * std::max(1, static_cast<int>(0.8f * s->duration / static_cast<float>(every_))) : every_;
-  const float reach = roughly ? 2.01f * static_cast<float>(stride) : 2.6f * s->duration;
-  const int middle = static_cast<int>(s->time) / every_ * every_;
+      roughly ? every_ * std::max(1, static_cast<int>(0.8f * s.duration / static_cast<float>(every_))) : every_;
+  const float reach = roughly ? 2.01f * static_cast<float>(stride) : 2.6f * s.duration;
+  const int middle = static_cast<int>(s.time) / every_ * every_;
   float with[kMaxChannels] = {0, 0, 0, 0}, weights = 0;
   for (int t = middle % stride; t < footage_.frames(); t += stride) {
-    const float apart = static_cast<float>(t) + 0.5f - s->time;
+    const float apart = static_cast<float>(t) + 0.5f - s.time;
     if (std::abs(apart) > reach + 1) continue;
-    const float w = std::exp(-0.5f * apart * apart / (s->duration * s->duration));
-    const float mean[2] = {s->peak.x + s->velocity[0] * apart + footage_.shifts[t].x,
-                           s->peak.y + s->velocity[1] * apart + footage_.shifts[t].y};
+    const float w = std::exp(-0.5f * apart * apart / (s.duration * s.duration));
+    const float mean[2] = {s.peak.x + s.velocity[0] * apart + footage_.shifts[t].x,
+                           s.peak.y + s.velocity[1] * apart + footage_.shifts[t].y};
     weights += w * w;
     const Box box = bounding_box(mean, conic, kSeedCutoff, footage_.canvas);
     if (box.empty()) continue;
@@ -122,22 +124,26 @@ float ClipFitter::promise_of(Seed* s, const SeedShape& shape, bool roughly) cons
                              &sums);
     for (int i = 0; i < C; ++i) with[i] -= w * sums.with[i];
   }
+  Promise out;
+  if (weights == 0) return out;
   const float scale = std::sqrt(static_cast<float>(stride) / (weights * fit::kPi * shape.s1 * shape.s2));
-  float energy = 0;
   for (int i = 0; i < C; ++i) {
     const float k = with[i] * scale;
-    energy += k * k;
-    s->peak.blurred[i] = k / (2 * std::sqrt(fit::kPi * shape.s1 * shape.s2));
+    out.saved += k * k;
+    out.blurred[i] = k / (2 * std::sqrt(fit::kPi * shape.s1 * shape.s2));
   }
-  return weights > 0 ? energy : 0.0f;
+  return out;
 }
 
 // Looks for the velocity that lets a seed save most.
 void ClipFitter::follow(Seed* seed) const {
   const SeedShape shape = shape_of(seed->peak);
+  const float c = std::cos(shape.angle), n = std::sin(shape.angle);
+  const float p1 = 1 / (shape.s1 * shape.s1), p2 = 1 / (shape.s2 * shape.s2);
+  const float conic[3] = {c * c * p1 + n * n * p2, c * n * (p1 - p2), n * n * p1 + c * c * p2};
   Seed best = *seed;
   float radius = std::min(kMostSpeed, kSearched * std::max(shape.s2, 1.0f) / seed->duration);
-  const float finest = 0.2f * shape.s2 / seed->duration, still = promise_of(&best, shape, true);
+  const float finest = 0.2f * shape.s2 / seed->duration, still = promise_of(best, shape, conic, true).saved;
   float most = still;
   for (radius *= 0.5f; radius > finest; radius *= 0.5f) {
     const Seed from = best;
@@ -148,17 +154,20 @@ void ClipFitter::follow(Seed* seed) const {
         Seed trial = from;
         trial.velocity[0] += radius * static_cast<float>(dx);
         trial.velocity[1] += radius * static_cast<float>(dy);
-        const float promise = promise_of(&trial, shape, true);
-        if (promise <= most) continue;
-        most = promise;
+        const float saved = promise_of(trial, shape, conic, true).saved;
+        if (saved <= most) continue;
+        most = saved;
         best = trial;
       }
   }
   if (most <= still) return;
-  const float all = promise_of(seed, shape, false), along = promise_of(&best, shape, false);
-  if (along <= kWorthMoving * all) return;
-  best.saved = seed->saved * along / all;
-  *seed = best;
+  const Promise standing = promise_of(*seed, shape, conic, false), along = promise_of(best, shape, conic, false);
+  const bool moves = along.saved > kWorthMoving * standing.saved;
+  if (moves) {
+    best.saved = seed->saved * along.saved / standing.saved;
+    *seed = best;
+  }
+  std::copy_n((moves ? along : standing).blurred, kMaxChannels, seed->peak.blurred);
 }
 
 int ClipFitter::seed(const SeedOptions& options, const std::vector<double>& durations) {
@@ -187,7 +196,7 @@ int ClipFitter::seed(const SeedOptions& options, const std::vector<double>& dura
   Taken<Seed> taken(footage_);
   double promised = 0;
   for (Seed& s : found) {
-    if (seeds.size() >= kLeastSeeds && promised >= options.energy * sse_) break;
+    if (enough_seeds(seeds.size(), promised, options.energy * sse_)) break;
     if (taken.holds(s)) continue;
     if (s.duration < static_cast<float>(T) && T > 1) follow(&s);
     taken.add(s, static_cast<float>(options.separation));

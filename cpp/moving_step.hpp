@@ -214,6 +214,12 @@ SPLAT2D_HD void to_natural(const MovingShape& s, const Units& units, const float
   v[8] = 2 * e(1, 2) * units.e;
 }
 
+// That along the long axis of a covariance xx, xy, yy.
+SPLAT2D_HD float largest_variance(const float* cov) {
+  const float half = 0.5f * (cov[0] + cov[2]), difference = 0.5f * (cov[0] - cov[2]);
+  return half + sqrtf(difference * difference + cov[1] * cov[1]);
+}
+
 // Brings a splat back into bounds: its duration and time (along its path), and the deviations of its slice.
 SPLAT2D_HD void clamp_moving(const MovingModel& model, float* mean, float* l) {
   const float T = static_cast<float>(model.frames);
@@ -240,9 +246,7 @@ SPLAT2D_HD void clamp_moving(const MovingModel& model, float* mean, float* l) {
     mean[a] += clamp(at, -kReach, side + kReach) - at;
   }
   mean[2] = time;
-  const float half = 0.5f * (s.cov[0] + s.cov[2]), difference = 0.5f * (s.cov[0] - s.cov[2]);
-  const float r = sqrtf(difference * difference + s.cov[1] * s.cov[1]);
-  const float s1 = sqrtf(half + r), s2 = s.det / s1;
+  const float s1 = sqrtf(largest_variance(s.cov)), s2 = s.det / s1;
   if (s1 <= kScaleMax && s2 >= kScaleFloor) return;
   const float f1 = clamp(s1, kScaleFloor, kScaleMax) / s1, f2 = clamp(s2, kScaleFloor, kScaleMax) / larger(s2, 1e-12f);
   const float angle = 0.5f * atan2f(2 * s.cov[1], s.cov[0] - s.cov[2]), c = cosf(angle), n = sinf(angle);

@@ -41,15 +41,11 @@ std::vector<Candidate> find_peaks(const Device& device, Planes wanted, int chann
 // Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.
 std::vector<Candidate> suppress(std::vector<Candidate> all, Canvas canvas, float separation);
 
-// How many of the survivors, the best first, a round takes that may promise this much together. The peaks of one scale
-// echo in the next, so it is few while the picture is bare, and all of them once it is nearly explained.
-template <class T>
-size_t seeds_of_round(const std::vector<T>& seeds, double promise) {
+// Whether a round takes no more seeds, the best first, than these, which promise so much of `most` together. The peaks
+// of one scale echo in the next, so it takes few while the picture is bare, and all once it is nearly explained.
+inline bool enough_seeds(size_t seeds, double promised, double most) {
   constexpr size_t kLeastSeeds = 32;  // whatever they promise
-  double promised = 0;
-  size_t kept = 0;
-  while (kept < seeds.size() && (kept < kLeastSeeds || promised < promise)) promised += seeds[kept++].saved;
-  return kept;
+  return seeds >= kLeastSeeds && promised >= most;
 }
 
 // The shape that a peak's Hessian asks for: standard deviations (px) with s1 along `angle`.

@@ -16,7 +16,12 @@ int Pyramid::levels_of(Canvas canvas) {
   return levels;
 }
 
-Pyramid::Pyramid(Canvas canvas, int channels) : channels_(channels), canvases_{canvas} {
+Pyramid::Pyramid(Canvas canvas, int channels)
+    : channels_(channels),
+      canvases_{canvas},
+      line_(canvas.width + 8),
+      scratch_(canvas.width + 40),
+      zeros_(canvas.width + 8) {
   for (int level = 0; level < levels_of(canvas); ++level) {
     const Canvas below = canvases_.back();
     canvases_.push_back({(below.width + 1) / 2 + 4, (below.height + 1) / 2 + 4});
@@ -24,11 +29,10 @@ Pyramid::Pyramid(Canvas canvas, int channels) : channels_(channels), canvases_{c
   }
 }
 
-void Pyramid::enlarge(const Device& device, int level, const float* base, float* out) {
+void Pyramid::enlarge(int level, const float* base, float* out) {
   const Canvas coarse = canvases_[level], fine = canvases_[level - 1];
   const float* from = picture(level);
-  const std::vector<float> nothing(base ? 0 : fine.width, 0.0f);
-  device.for_rows(channels_ * fine.height, fine.width, [&](int row, int, int) {
+  for (int row = 0; row < channels_ * fine.height; ++row) {
     const int c = row / fine.height, y = row % fine.height;
     const float *rows[4], *first = from + c * coarse.area() + static_cast<size_t>(y / 2 + y % 2) * coarse.width;
     float factors[4];
@@ -36,17 +40,16 @@ void Pyramid::enlarge(const Device& device, int level, const float* base, float*
       rows[i] = first + static_cast<size_t>(i) * coarse.width;
       factors[i] = kCubicTaps[y % 2 ? 3 - i : i];
     }
-    std::vector<float> line(coarse.width);
-    kernels().sum_rows(rows, factors, 4, coarse.width, line.data());
+    kernels().sum_rows(rows, factors, 4, coarse.width, line_.data());
     const size_t at = c * fine.area() + static_cast<size_t>(y) * fine.width;
-    kernels().widen_row(line.data(), base ? base + at : nothing.data(), fine.width, out + at);
-  });
+    kernels().widen_row(line_.data(), base ? base + at : zeros_.data(), fine.width, out + at);
+  }
 }
 
-void Pyramid::shrink(const Device& device, const float* from, int level) {
+void Pyramid::shrink(const float* from, int level) {
   const Canvas coarse = canvases_[level], fine = canvases_[level - 1];
   float* out = picture(level);
-  device.for_rows(channels_ * coarse.height, coarse.width, [&](int row, int, int) {
+  for (int row = 0; row < channels_ * coarse.height; ++row) {
     const int c = row / coarse.height, y = row % coarse.height;
     const float* rows[8];
     float factors[8];
@@ -60,11 +63,10 @@ void Pyramid::shrink(const Device& device, const float* from, int level) {
       take(2 * (y - i), kCubicTaps[i]);
       take(2 * (y - 1 - i) + 1, kCubicTaps[3 - i]);
     }
-    std::vector<float> line(fine.width), scratch(fine.width + 32);
-    kernels().sum_rows(rows, factors, count, fine.width, line.data());
-    kernels().narrow_row(line.data(), fine.width, scratch.data(),
+    kernels().sum_rows(rows, factors, count, fine.width, line_.data());
+    kernels().narrow_row(line_.data(), fine.width, scratch_.data(),
                          out + c * coarse.area() + static_cast<size_t>(y) * coarse.width);
-  });
+  }
 }
 
 }  // namespace splat2d

@@ -7,10 +7,11 @@
 
 #include <vector>
 
-#include "device.hpp"
+#include "kernels.hpp"
 
 namespace splat2d {
 
+// For one thread.
 class Pyramid {
  public:
   static constexpr int kMaxLevels = 4;  // above the picture itself
@@ -24,9 +25,9 @@ class Pyramid {
   float* picture(int level) { return planes_[level - 1].data(); }
 
   // The picture of level - 1 [C, H, W] = base + the picture of `level`, enlarged. Base may be out, or null for 0.
-  void enlarge(const Device& device, int level, const float* base, float* out);
+  void enlarge(int level, const float* base, float* out);
   // The transpose: the picture of `level` of that of level - 1.
-  void shrink(const Device& device, const float* from, int level);
+  void shrink(const float* from, int level);
 
   // x of level 0 is x * scale + offset there.
   static float scale(int level) { return 1.0f / static_cast<float>(1 << level); }
@@ -35,7 +36,8 @@ class Pyramid {
  private:
   int channels_;
   std::vector<Canvas> canvases_;
-  std::vector<Array<float>> planes_;
+  std::vector<std::vector<float>> planes_;
+  std::vector<float> line_, scratch_, zeros_;  // rows
 };
 
 }  // namespace splat2d

@@ -63,7 +63,10 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
       suppress(find_peaks(device_, negated(device_, canvas_, error()), C, options, distortion_.get()), canvas_,
                static_cast<float>(options.separation));
   const int candidates = static_cast<int>(seeds.size());
-  seeds.resize(seeds_of_round(seeds, options.energy * weighed_));
+  size_t taken = 0;
+  for (double promised = 0; taken < seeds.size() && !enough_seeds(taken, promised, options.energy * weighed_);)
+    promised += seeds[taken++].saved;
+  seeds.resize(taken);
   if (options.random) scatter(&seeds);
 
   std::vector<float> means, frames, ks;
