@@ -202,7 +202,7 @@ void bind_clip(nb::module_& m) {
              const size_t n = self.count();
              return numpy(self.quantize(), {n, static_cast<size_t>(self.channels() + kMovingFields)});
            })
-      .def("value", &ClipFitter::value)
+      .def("value", &ClipFitter::evaluated)
       .def("natural_gradient", [](ClipFitter& self) {
         const size_t n = self.count(), p = self.channels() + fit::kMovingParameters;
         return numpy(self.natural_gradient(), {n, p});

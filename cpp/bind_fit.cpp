@@ -61,7 +61,8 @@ void bind_fit(nb::module_& m) {
                     "error must have the weights' size");
             const Array<float> errors(std::vector<float>(error.data(), error.data() + error.size()));
             Array<float> gradient(error.size());
-            const double total = self.evaluate(Device(threads), errors, static_cast<int>(channels), &gradient);
+            double total = 0;
+            self.evaluate(Device(threads), errors, static_cast<int>(channels), &gradient, &total);
             return nb::make_tuple(total, numpy(gradient.host(), {channels, height, width}));
           },
           "error"_a.noconvert(), "threads"_a = 1);

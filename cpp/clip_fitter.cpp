@@ -132,28 +132,34 @@ double ClipFitter::draw(int t, Workspace* w) {
   const float* base = nullptr;
   for (int level = level_count_ - 1; level > 0; --level) {
     slice_of(t, level, &w->slices);
-    alone.render(w->slices.splats(channels_), w->pyramid.canvas(level), 0, base, w->pyramid.picture(level));
+    double unused;
+    alone.render(w->slices.splats(channels_), w->pyramid.canvas(level), 0, base, {}, w->pyramid.picture(level),
+                 &unused);
     float* below = level > 1 ? w->pyramid.picture(level - 1) : residual;
     w->pyramid.enlarge(level, level > 1 ? nullptr : target, below);
     base = below;
   }
   slice_of(t, 0, &w->slices);
-  const double squares = alone.render(w->slices.splats(channels_), footage_.canvas, 0, base ? base : target, residual);
-  return saturation_.clip(alone, squares, t * size, size, residual);
+  double squares = 0;
+  alone.render(w->slices.splats(channels_), footage_.canvas, 0, base ? base : target, saturation_.headroom(t * size),
+               residual, &squares);
+  return squares;
 }
 
-double ClipFitter::evaluate() {
+void ClipFitter::evaluate() {
   update_geometry();
   std::vector<double> squares(seen_frames());
   each_frame(seen_frames(), [&](int i, Workspace* workspace) { squares[i] = draw(i * every_, workspace); });
   sse_ = 0;
   for (const double s : squares) sse_ += every_ * s;
-  bits_ = device_.sum(count(), [&](int64_t i) {
+  const auto bits = [&](int64_t i) {
     return static_cast<double>(
         fit::moving_bits(model_, shapes_[i], state_.means.data() + 3 * i, state_.k.data() + channels_ * i));
-  });
-  return 0.5 * (sse_ + options_.lambda * bits_);
+  };
+  device_.sum(count(), bits, &bits_);
 }
+
+double ClipFitter::value() { return 0.5 * (sse_ + options_.lambda * bits_); }
 
 void ClipFitter::add_gradients(int t, Workspace* w, Gradients* to) const {
   const Device alone(1);
@@ -201,7 +207,6 @@ void ClipFitter::add_gradients(int t, Workspace* w, Gradients* to) const {
 void ClipFitter::gradient(Array<float>* out) {
   const size_t n = count(), C = channels_, P = parameters();
   out->resize(P * n);
-  units_.resize(n);
   // Sums have one order whatever the number of threads.
   const int seen = seen_frames(), parts = std::min(kParts, seen);
   std::vector<Gradients> sums(parts);
@@ -223,7 +228,6 @@ void ClipFitter::gradient(Array<float>* out) {
       along += sums[part].along[i];
     }
     float* to = out->data() + P * i;
-    units_[i] = fit::moving_units(model_, k);
     for (size_t j = 0; j < C; ++j) {
       to[j] = 0;
       for (size_t c = 0; c < C; ++c) to[j] += model_.plane.basis[C * j + c] * v_colors_[C * i + c];
@@ -232,7 +236,7 @@ void ClipFitter::gradient(Array<float>* out) {
     fit::add_conic_gradient(conics_.data() + 3 * i, v_conic, &g);
     fit::add_norm_gradient(s, along, &g);
     fit::add_moving_rate(model_, s, mean, k, to, &g);
-    fit::to_natural(s, units_[i], l, g, to + C);
+    fit::to_natural(s, fit::moving_units(model_, k), l, g, to + C);
   });
 }
 
@@ -243,10 +247,10 @@ std::vector<float> ClipFitter::natural_gradient() {
   return out.host();
 }
 
-void ClipFitter::limit(Array<float>* direction) const {
+void ClipFitter::limit(const FitState& at, Array<float>* direction) const {
   const size_t C = channels_, P = parameters();
   device_.for_each(count(), [&](int64_t i) {
-    const float limit = fit::trust(units_[i]);
+    const float limit = fit::trust(fit::moving_units(model_, at.k.data() + C * i));
     float* d = direction->data() + P * i;
     for (size_t j = C; j < P; ++j) d[j] = clamp(d[j], -limit, limit);
   });
@@ -255,9 +259,10 @@ void ClipFitter::limit(Array<float>* direction) const {
 void ClipFitter::move(const Array<float>& direction, float t, const FitState& from) {
   const size_t C = channels_, P = parameters();
   device_.for_each(count(), [&](int64_t i) {
-    fit::move_moving(model_, units_[i], direction.data() + P * i, t, from.means.data() + 3 * i,
-                     from.frames.data() + 9 * i, from.k.data() + C * i, state_.means.data() + 3 * i,
-                     state_.frames.data() + 9 * i, state_.k.data() + C * i);
+    const float* k = from.k.data() + C * i;
+    fit::move_moving(model_, fit::moving_units(model_, k), direction.data() + P * i, t, from.means.data() + 3 * i,
+                     from.frames.data() + 9 * i, k, state_.means.data() + 3 * i, state_.frames.data() + 9 * i,
+                     state_.k.data() + C * i);
   });
 }
 

@@ -63,13 +63,17 @@ class ClipFitter : public Descent {
   FitState state() const { return {state_.means.copy(), state_.frames.copy(), state_.k.copy()}; }
 
   // J / 2 and its gradient, for tests.
-  double value() { return evaluate(); }
+  double evaluated() {
+    evaluate();
+    return value();
+  }
   std::vector<float> natural_gradient();
 
  protected:
-  double evaluate() override;
+  void evaluate() override;
+  double value() override;
   void gradient(Array<float>* out) override;
-  void limit(Array<float>* direction) const override;
+  void limit(const FitState& at, Array<float>* direction) const override;
   void move(const Array<float>& direction, float t, const FitState& from) override;
 
  private:
@@ -106,7 +110,6 @@ class ClipFitter : public Descent {
   int level_count_ = 1;
   Array<float> velocities_, conics_, precisions_, colors_;
   std::vector<float> v_colors_;  // [N, C] of the last gradient
-  std::vector<Units> units_;
   int every_ = 1;
   double sse_ = 0, bits_ = 0;
 };

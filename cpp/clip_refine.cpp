@@ -214,13 +214,15 @@ double ClipRefiner::render() {
   });
   const MovingSplats splats{n, C, means.data(), velocities.data(), conics.data(), precisions.data(), colors.data()};
   Slices slices;
-  double squares = 0;
+  double sse = 0;
   for (int t = 0; t < footage_.frames(); ++t) {
     slice(splats, static_cast<float>(t) + 0.5f, footage_.shifts[t], cutoff_, footage_.gains[t], &slices);
-    squares += fitter_->device().render(slices.splats(C), footage_.canvas, 0, fitter_->target().data() + t * size,
-                                        residual_.data() + t * size);
+    double squares = 0;
+    fitter_->device().render(slices.splats(C), footage_.canvas, 0, fitter_->target().data() + t * size,
+                             fitter_->saturation().headroom(t * size), residual_.data() + t * size, &squares);
+    sse += squares;
   }
-  return fitter_->saturation().clip(fitter_->device(), squares, &residual_);
+  return sse;
 }
 
 float ClipRefiner::bits(const RateTables& rates, const MovingRates& moving_rates, const Splat& s,

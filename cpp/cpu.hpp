@@ -35,6 +35,20 @@ class Array {
   std::vector<T> values_;
 };
 
+// Results of sums, which may be read once they have been fetched.
+class Numbers {
+ public:
+  explicit Numbers(size_t size) : values_(size) {}
+
+  double* at(size_t i) { return &values_[i]; }
+  void fetch() {}
+  double operator[](size_t i) const { return values_[i]; }
+  const double* data() const { return values_.data(); }
+
+ private:
+  std::vector<double> values_;
+};
+
 // Who sees to the pixels of one thing in a team: a thread, whose lanes are those of the kernels.
 class Lanes {
  public:
@@ -90,7 +104,8 @@ class Team {
 
 class Device {
  public:
-  static constexpr bool kManyTeams = false;  // at a time
+  static constexpr bool kManyTeams = false;   // at a time
+  static constexpr bool kLooksAhead = false;  // does what may not be wanted rather than wait for the answer
 
   explicit Device(int threads) : threads_(threads) {}
 
@@ -125,35 +140,24 @@ class Device {
 
   // The sum of f(i) for i from 0 to count - 1.
   template <class F>
-  double sum(int64_t count, F f) const {
+  void sum(int64_t count, F f, double* to) const {
     std::vector<double> blocks((count + kSumBlock - 1) / kSumBlock, 0.0);
 #pragma omp parallel for num_threads(threads_) if (threads_ > 1 && count > kSerial)
     for (size_t block = 0; block < blocks.size(); ++block)
       for (int64_t i = block * kSumBlock, end = std::min<int64_t>(count, i + kSumBlock); i < end; ++i)
         blocks[block] += f(i);
-    double total = 0;
-    for (double b : blocks) total += b;
-    return total;
-  }
-
-  // Brings values nearer to 0 by at most `free`, where signs are those of the values; returns the sum of their squares.
-  double saturate(const int8_t* signs, float free, float* values, size_t count) const {
-    return chunks(count, [&](size_t begin, size_t end) {
-      kernels().saturate(signs + begin, free, static_cast<int>(end - begin), values + begin);
-      return kernels().dot(values + begin, values + begin, static_cast<int>(end - begin));
-    });
+    *to = 0;
+    for (double b : blocks) *to += b;
   }
 
   using Vectors = std::vector<std::pair<const float*, const float*>>;
 
   // Inner products of pairs of vectors of `count` elements.
-  std::vector<double> dots(const Vectors& pairs, size_t count) const {
-    std::vector<double> out;
+  void dots(const Vectors& pairs, size_t count, double* to) const {
     for (const auto& [a, b] : pairs)
-      out.push_back(chunks(count, [a = a, b = b](size_t begin, size_t end) {
+      *to++ = chunks(count, [a = a, b = b](size_t begin, size_t end) {
         return kernels().dot(a + begin, b + begin, static_cast<int>(end - begin));
-      }));
-    return out;
+      });
   }
 
   // out = sum_i factors[i] * vectors[i], none of which is out.
@@ -182,9 +186,16 @@ class Device {
     return out;
   }
 
-  // out [C, H, W] = base [C, H, W] + sum of splats; returns the sum of squares of out.
-  double render(const Splats& splats, Canvas canvas, float cutoff, const float* base, float* out) const {
-    return render_forward(splats, canvas, cutoff, base, false, out, threads_);
+  // out [C, H, W] = base [C, H, W] + sum of splats, less what the headroom takes; and the sum of its squares.
+  void render(const Splats& splats, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
+              double* squares) const {
+    *squares = render_forward(splats, canvas, cutoff, base, false, out, threads_);
+    if (!headroom.signs) return;
+    *squares = chunks(canvas.area() * splats.channels, [&](size_t begin, size_t end) {
+      const int count = static_cast<int>(end - begin);
+      kernels().saturate(headroom.signs + begin, headroom.free, count, out + begin);
+      return kernels().dot(out + begin, out + begin, count);
+    });
   }
 
   // Gradients, in the splats' shapes, of a scalar with cotangent v_out [C, H, W].
@@ -217,6 +228,21 @@ class Device {
 
 // What loops over rows are made of, by the instruction set of this machine.
 inline void add_scaled(float* a, const float* b, float factor, int count) { kernels().add_scaled(a, b, factor, count); }
+
+// out[x] = the sum of weights[i] p[i * stride + x].
+inline void weigh_rows(const float* p, size_t stride, const float* weights, int rows, int count, float* out) {
+  std::fill_n(out, count, 0.0f);
+  for (int i = 0; i < rows; ++i) add_scaled(out, p + i * stride, weights[i], count);
+}
+
+// out[x] = the sum of weights[i] p[x + i] for i from -radius to radius, as far as p [width] goes.
+inline void weigh_columns(const float* p, int width, const float* weights, int radius, int x0, int x1, float* out) {
+  std::fill(out + x0, out + x1, 0.0f);
+  for (int i = -radius; i <= radius; ++i) {
+    const int begin = std::max(x0, -i), end = std::min(x1, width - i);
+    if (begin < end) add_scaled(out + begin, p + begin + i, weights[i], end - begin);
+  }
+}
 
 inline void energy_row(const float* picture, size_t plane, int channels, float factor, int width, float* out) {
   kernels().energy_row(picture, plane, channels, factor, width, out);

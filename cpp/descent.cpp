@@ -10,64 +10,68 @@ namespace {
 constexpr int kAttempts = 5;       // of a line search
 constexpr double kDescent = 1e-4;  // of the slope's promise that a step must keep (Armijo)
 
-// s *= taken and y = g - y
-void to_pair(const Device& device, float taken, const Array<float>& gradient, Array<float>* step,
-             Array<float>* change) {
-  float *s = step->data(), *y = change->data();
-  const float* g = gradient.data();
-  device.for_each(static_cast<int64_t>(step->size()), [=] SPLAT2D_LOOP(int64_t i) {
-    s[i] *= taken;
-    y[i] = g[i] - y[i];
-  });
-}
-
 }  // namespace
 
 Descent::Descent(const Device& device, int dimensions, int channels, int memory)
-    : dimensions_(dimensions), channels_(channels), device_(device), memory_(device_, memory) {}
+    : dimensions_(dimensions),
+      channels_(channels),
+      device_(device),
+      memory_(device_, memory),
+      numbers_(kProducts + Lbfgs::products_of(memory)) {}
 
 void Descent::refresh() {
-  value_ = evaluate();
+  evaluate();
   gradient(&gradient_);
+  memory_.forget();
+  numbers_.fetch();
+  value_ = value();
 }
 
-void Descent::direction(Array<float>* out) const {
-  memory_.direction(gradient_, out);
-  limit(out);
+void Descent::turn() {
+  memory_.direction(gradient_, &direction_);
+  limit(from_, &direction_);
+  device_.dots({{gradient_.data(), direction_.data()}}, direction_.size(), numbers_.at(kSlope));
+}
+
+void Descent::look(double t) {
+  gradient(&next_gradient_);
+  memory_.propose(direction_, static_cast<float>(t), gradient_, next_gradient_, numbers_.at(kProducts));
 }
 
 bool Descent::step() {
   if (count() == 0) return false;
-  Array<float> d;
-  const auto slope_of = [&] { return device_.dots({{gradient_.data(), d.data()}}, d.size())[0]; };
-  direction(&d);
-  double slope = slope_of();
-  if (!(slope < 0)) {
-    memory_.clear();
-    direction(&d);
-    slope = slope_of();
-  }
   std::swap(state_, from_);
   state_.means.resize(from_.means.size());
   state_.frames.resize(from_.frames.size());
   state_.k.resize(from_.k.size());
+  turn();
   double t = 1;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    move(d, static_cast<float>(t), from_);
-    const double value = evaluate();
-    if (value <= value_ + kDescent * t * slope) {
-      Array<float> change = std::move(gradient_);
-      gradient_ = {};
-      gradient(&gradient_);
-      to_pair(device_, static_cast<float>(t), gradient_, &d, &change);
-      memory_.push(std::move(d), std::move(change));
-      value_ = value;
+  for (int attempt = 0; attempt < kAttempts;) {
+    move(direction_, static_cast<float>(t), from_);
+    evaluate();
+    if (Device::kLooksAhead) look(t);
+    numbers_.fetch();
+    const double next = value(), slope = numbers_[kSlope];
+    if (!(slope < 0) && !memory_.empty()) {
+      memory_.clear();
+      turn();
+      continue;
+    }
+    if (next <= value_ + kDescent * t * slope) {
+      if (!Device::kLooksAhead) {
+        look(t);
+        numbers_.fetch();
+      }
+      memory_.take(numbers_.data() + kProducts);
+      std::swap(gradient_, next_gradient_);
+      value_ = next;
       return true;
     }
     // Minimum of the parabola through value, slope and the rejected value, kept in [0.15 t, 0.5 t].
-    const double curvature = value - value_ - t * slope;
+    const double curvature = next - value_ - t * slope;
     const double best = curvature > 0 ? -slope * t * t / (2 * curvature) : 0.3 * t;
     t = std::clamp(best, 0.15 * t, 0.5 * t);
+    ++attempt;
   }
   std::swap(state_, from_);
   memory_.clear();

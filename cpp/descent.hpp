@@ -47,12 +47,14 @@ class Descent {
   int shape_parameters() const { return dimensions_ * (dimensions_ + 3) / 2; }  // of the centre and the factor
   int parameters() const { return channels_ + shape_parameters(); }
 
-  // J / 2 at the present state.
-  virtual double evaluate() = 0;
+  // What J of the present state is made of, into numbers_ from kEvaluated on.
+  virtual void evaluate() = 0;
+  // J / 2, once that has been fetched.
+  virtual double value() = 0;
   // Its gradient in natural units, at the state that was evaluated last.
   virtual void gradient(Array<float>* out) = 0;
-  // Keeps a direction within what a step may change.
-  virtual void limit(Array<float>* direction) const = 0;
+  // Keeps a direction within what a step from a state may change.
+  virtual void limit(const FitState& at, Array<float>* direction) const = 0;
   // Moves to t times a direction from a state.
   virtual void move(const Array<float>& direction, float t, const FitState& from) = 0;
 
@@ -60,16 +62,23 @@ class Descent {
   int keep(const std::vector<uint8_t>& flags);
   void add(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k);
 
+  // In numbers_; the products of the next pair of the memory come last.
+  enum { kEvaluated = 0, kSlope = 3, kProducts = 4 };
+
   const int dimensions_, channels_;
   const Device device_;
   FitState state_;
   Lbfgs memory_;
+  Numbers numbers_;
 
  private:
-  void direction(Array<float>* out) const;
+  // The direction of a step from `from_`, and its slope.
+  void turn();
+  // The gradient at t times the direction, and what the memory makes of it.
+  void look(double t);
 
   FitState from_;  // before the present step
-  Array<float> gradient_;
+  Array<float> direction_, gradient_, next_gradient_;
   double value_ = 0;
 };
 

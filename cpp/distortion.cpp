@@ -99,8 +99,8 @@ std::vector<Array<float>> Distortion::pyramid(const Device& device, const Array<
   return out;
 }
 
-double Distortion::evaluate(const Device& device, const Array<float>& error, int channels,
-                            Array<float>* gradient) const {
+void Distortion::evaluate(const Device& device, const Array<float>& error, int channels, Array<float>* gradient,
+                          double* value) const {
   std::vector<Array<float>> errors = pyramid(device, error, channels);
   for (int l = levels() - 1; l >= 0; --l) {
     const Canvas size = canvas(l);
@@ -113,7 +113,7 @@ double Distortion::evaluate(const Device& device, const Array<float>& error, int
     });
     if (l + 1 < levels()) expand(device, errors[l].data(), size, channels, to);
   }
-  return device.dots({{error.data(), gradient->data()}}, error.size())[0];
+  device.dots({{error.data(), gradient->data()}}, error.size(), value);
 }
 
 }  // namespace splat2d

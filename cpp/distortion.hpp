@@ -65,8 +65,9 @@ class Distortion {
   // The error [C, H, W] at levels 1 and up.
   std::vector<Array<float>> pyramid(const Device& device, const Array<float>& error, int channels) const;
 
-  // Returns D(error) and writes half of its gradient, both for error [C, H, W].
-  double evaluate(const Device& device, const Array<float>& error, int channels, Array<float>* gradient) const;
+  // D(error) and half of its gradient, both for error [C, H, W].
+  void evaluate(const Device& device, const Array<float>& error, int channels, Array<float>* gradient,
+                double* value) const;
 
  private:
   std::vector<Array<float>> planes_;  // of density_

@@ -48,20 +48,6 @@ void Fitter::set_rate(double step, double lambda) {
   model_.plain_amplitude = static_cast<float>(kPlainAmplitude * step);
 }
 
-void Fitter::update_geometry() {
-  const size_t n = count();
-  conics_.resize(3 * n);
-  colors_.resize(channels_ * n);
-  norms_.resize(n);
-  const int C = channels_;
-  const FitModel model = model_;
-  const float *frames = state_.frames.data(), *k = state_.k.data();
-  float *conics = conics_.data(), *colors = colors_.data(), *norms = norms_.data();
-  device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
-    fit::geometry(model, frames + 4 * i, k + C * i, conics + 3 * i, colors + C * i, norms + i);
-  });
-}
-
 void Fitter::splats(float* means, float* conics, float* colors) const {
   const auto copy = [](const Array<float>& from, float* to) {
     const std::vector<float> values = from.host();
@@ -72,34 +58,39 @@ void Fitter::splats(float* means, float* conics, float* colors) const {
   copy(colors_, colors);
 }
 
-double Fitter::evaluate() {
-  update_geometry();
-  const Splats s{count(), channels_, state_.means.data(), conics_.data(), colors_.data()};
-  sse_ = device_.render(s, canvas_, static_cast<float>(options_.cutoff), negative_target_.data(), residual_.data());
-  sse_ = saturation_.clip(device_, sse_, &residual_);
-  weighed_ = sse_;
-  if (distortion_) {
-    weighed_ = distortion_->evaluate(device_, residual_, channels_, &error_);
-    saturation_.clip_gradient(device_, residual_, &error_);
-  }
-  bits_ = total_bits();
-  return 0.5 * (weighed_ + (options_.rate_term ? options_.lambda * bits_ : 0.0));
-}
-
-double Fitter::total_bits() const {
+void Fitter::evaluate() {
+  const size_t n = count();
+  conics_.resize(3 * n);
+  colors_.resize(channels_ * n);
+  norms_.resize(n);
   const int C = channels_;
   const FitModel model = model_;
   const float *frames = state_.frames.data(), *k = state_.k.data();
-  return device_.sum(count(), [=] SPLAT2D_LOOP(int64_t i) {
+  float *conics = conics_.data(), *colors = colors_.data(), *norms = norms_.data();
+  const auto geometry_and_bits = [=] SPLAT2D_LOOP(int64_t i) {
+    fit::geometry(model, frames + 4 * i, k + C * i, conics + 3 * i, colors + C * i, norms + i);
     return static_cast<double>(fit::bits(model, frames + 4 * i, k + C * i));
-  });
+  };
+  device_.sum(count(), geometry_and_bits, numbers_.at(kBits));
+  const Splats s{count(), channels_, state_.means.data(), conics, colors};
+  device_.render(s, canvas_, static_cast<float>(options_.cutoff), negative_target_.data(), saturation_.headroom(),
+                 residual_.data(), numbers_.at(kSse));
+  if (!distortion_) return;
+  distortion_->evaluate(device_, residual_, channels_, &error_, numbers_.at(kWeighed));
+  saturation_.clip_gradient(device_, residual_, &error_);
+}
+
+double Fitter::value() {
+  sse_ = numbers_[kSse];
+  weighed_ = distortion_ ? numbers_[kWeighed] : sse_;
+  bits_ = numbers_[kBits];
+  return 0.5 * (weighed_ + (options_.rate_term ? options_.lambda * bits_ : 0.0));
 }
 
 void Fitter::gradient(Array<float>* out) {
   const int n = count(), C = channels_, P = parameters();
   const size_t rows = n;
   out->resize(P * rows);
-  units_.resize(rows);
   v_means_.resize(2 * rows);
   v_conics_.resize(3 * rows);
   v_colors_.resize(C * rows);
@@ -112,15 +103,14 @@ void Fitter::gradient(Array<float>* out) {
   const float *means = state_.means.data(), *frames = state_.frames.data(), *k = state_.k.data();
   const float *colors = colors_.data(), *norms = norms_.data();
   const float *v_means = v_means_.data(), *v_conics = v_conics_.data(), *v_colors = v_colors_.data();
-  Units* units = units_.data();
   float* to = out->data();
   device_.for_each(n, [=] SPLAT2D_LOOP(int64_t i) {
     const float *mean = means + 2 * i, *l = frames + 4 * i;
     float* v = to + P * i;
-    units[i] = fit::units_of(model, k + C * i, density.at(mean, l));
-    fit::natural_gradient(model, units[i], l, colors + C * i, norms[i], v_means + 2 * i, v_conics + 3 * i,
+    const Units units = fit::units_of(model, k + C * i, density.at(mean, l));
+    fit::natural_gradient(model, units, l, colors + C * i, norms[i], v_means + 2 * i, v_conics + 3 * i,
                           v_colors + C * i, v);
-    if (rate_term) fit::add_rate_gradient(model, units[i], l, k + C * i, v);
+    if (rate_term) fit::add_rate_gradient(model, units, l, k + C * i, v);
     fit::hold(model, mean, l, -1.0f, v);
   });
 }
@@ -128,26 +118,28 @@ void Fitter::gradient(Array<float>* out) {
 void Fitter::move(const Array<float>& direction, float t, const FitState& from) {
   const int C = channels_, P = parameters();
   const FitModel model = model_;
-  const Units* units = units_.data();
+  const Density density = density_of(distortion_.get());
   const float *z = direction.data(), *from_means = from.means.data(), *from_frames = from.frames.data(),
               *from_k = from.k.data();
   float *means = state_.means.data(), *frames = state_.frames.data(), *k = state_.k.data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
-    fit::move(model, units[i], z + P * i, t, from_means + 2 * i, from_frames + 4 * i, from_k + C * i, means + 2 * i,
-              frames + 4 * i, k + C * i);
+    const float *mean = from_means + 2 * i, *l = from_frames + 4 * i, *amplitudes = from_k + C * i;
+    fit::move(model, fit::units_of(model, amplitudes, density.at(mean, l)), z + P * i, t, mean, l, amplitudes,
+              means + 2 * i, frames + 4 * i, k + C * i);
   });
 }
 
-void Fitter::limit(Array<float>* direction) const {
+void Fitter::limit(const FitState& at, Array<float>* direction) const {
   const int C = channels_, P = parameters();
   const FitModel model = model_;
-  const Units* units = units_.data();
-  const float *means = state_.means.data(), *frames = state_.frames.data();
+  const Density density = density_of(distortion_.get());
+  const float *means = at.means.data(), *frames = at.frames.data(), *k = at.k.data();
   float* d = direction->data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
-    const float limit = fit::trust(units[i]);
+    const float *mean = means + 2 * i, *l = frames + 4 * i;
+    const float limit = fit::trust(fit::units_of(model, k + C * i, density.at(mean, l)));
     for (int j = C; j < P; ++j) d[P * i + j] = clamp(d[P * i + j], -limit, limit);
-    fit::hold(model, means + 2 * i, frames + 4 * i, 1.0f, d + P * i);
+    fit::hold(model, mean, l, 1.0f, d + P * i);
   });
 }
 

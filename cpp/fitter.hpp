@@ -50,11 +50,10 @@ class Fitter : public Descent {
   std::vector<int32_t> quantize() const;
 
   // Parts of a step. Public, because loops for a GPU may not stand in private functions.
-  void update_geometry();
-  double total_bits() const;
-  double evaluate() override;
+  void evaluate() override;
+  double value() override;
   void gradient(Array<float>* out) override;
-  void limit(Array<float>* direction) const override;
+  void limit(const FitState& at, Array<float>* direction) const override;
   void move(const Array<float>& direction, float t, const FitState& from) override;
 
  private:
@@ -72,9 +71,9 @@ class Fitter : public Descent {
   Array<float> error_;
 
   Array<float> conics_, colors_, norms_;        // derived
-  Array<Units> units_;                          // of the last gradient
   Array<float> v_means_, v_conics_, v_colors_;  // of the last gradient
   double sse_ = 0, weighed_ = 0, bits_ = 0;     // weighed_: the distortion
+  enum { kSse = kEvaluated, kBits, kWeighed };
 };
 
 }  // namespace splat2d

@@ -20,6 +20,12 @@ struct Splats {
   float cutoff(size_t n, float of_all) const { return cutoffs ? cutoffs[n] : of_all; }
 };
 
+// Values are brought nearer to 0 by at most `free` where signs are theirs; nowhere without signs.
+struct Headroom {
+  const int8_t* signs = nullptr;
+  float free = 0;
+};
+
 struct Projection {
   float with[kMaxChannels];  // <picture_c, g>
   float self;                // <g, g>

@@ -13,11 +13,24 @@ class Lbfgs {
   // memory: pairs that are kept at most.
   Lbfgs(const Device& device, int memory) : device_(device), memory_(memory) {}
 
-  // Minus the inverse Hessian's estimate times the gradient.
-  void direction(const Array<float>& gradient, Array<float>* out) const;
+  bool empty() const { return pairs_.empty(); }
 
-  // A step and the change of the gradient along it; left out where the curvature is not positive.
-  void push(Array<float> step, Array<float> change);
+  // Minus the inverse Hessian's estimate times the gradient.
+  void direction(const Array<float>& gradient, Array<float>* out);
+
+  // Numbers that `propose` writes at most.
+  static size_t products_of(int memory) { return 5 * static_cast<size_t>(memory) + 4; }
+
+  // Writes the pair of a step that is t times a direction, which changes the gradient from `before` to `after`, and
+  // queues its products. Until they have been fetched and are taken, nothing else changes.
+  void propose(const Array<float>& direction, float t, const Array<float>& before, const Array<float>& after,
+               double* products);
+
+  // Keeps what was proposed last, unless its curvature is not positive; the gradient is now the one after it.
+  void take(const double* products);
+
+  // The gradient is another one now.
+  void forget() { known_ = false; }
 
   void clear();
 
@@ -33,13 +46,16 @@ class Lbfgs {
   };
   bool curved(size_t pair, double least) const { return sy_[pair][pair] > least * yy_[pair][pair]; }
   void drop(size_t pair);
-  // Products of the pairs from `first` on with all.
-  void multiply(size_t first);
+  // Computes the pairs' products anew.
+  void multiply();
 
   Device device_;
   size_t memory_;
   std::vector<Pair> pairs_;
+  Pair next_;
   std::vector<std::vector<double>> sy_, yy_;  // [i][j] <s_i, y_j> and <y_i, y_j>
+  std::vector<double> sg_, yg_;               // [i] <s_i, gradient> and <y_i, gradient>
+  bool known_ = false;                        // the gradient's products
 };
 
 // Rows `rows` of an array, each of `width` numbers.

@@ -45,20 +45,12 @@ void blur(const Device& device, const Planes& in, int channels, float sigma, Arr
   const float *from = in.data.data(), *weight = weights.data() + radius;
   float *columns = scratch->data(), *to = out->data.data();
   device.for_rows(h * channels, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
-    const int y = row % h, count = x1 - x0;
-    float* o = columns + static_cast<size_t>(row) * w + x0;
-    for (int i = 0; i < count; ++i) o[i] = 0;
-    for (int j = y < radius ? -y : -radius; j <= radius && y + j < h; ++j)
-      add_scaled(o, from + static_cast<size_t>(row + j) * w + x0, weight[j], count);
+    const int y = row % h, first = y < radius ? -y : -radius, last = y + radius < h ? radius : h - 1 - y;
+    const float* p = from + static_cast<size_t>(row + first) * w + x0;
+    weigh_rows(p, w, weight + first, last - first + 1, x1 - x0, columns + static_cast<size_t>(row) * w + x0);
   });
   device.for_rows(h * channels, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
-    const float* p = columns + static_cast<size_t>(row) * w;
-    float* o = to + static_cast<size_t>(row) * w;
-    for (int x = x0; x < x1; ++x) o[x] = 0;
-    for (int i = -radius; i <= radius; ++i) {
-      const int begin = x0 < -i ? -i : x0, end = x1 < w - i ? x1 : w - i;
-      if (begin < end) add_scaled(o + begin, p + begin + i, weight[i], end - begin);
-    }
+    weigh_columns(columns + static_cast<size_t>(row) * w, w, weight, radius, x0, x1, to + static_cast<size_t>(row) * w);
   });
 }
 

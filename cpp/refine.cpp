@@ -61,15 +61,17 @@ double Refiner::render() {
     refine::color_of(m, q, g.shape.norm, color + i * m.channels);
   });
   const Splats s{count(), m.channels, mean, conic, color};
-  const double all = device_.render(s, m.level[0].canvas, m.cutoff, negative_target_->data(), residual_.data());
-  const double sse = saturation_->clip(device_, all, &residual_);
+  Numbers sse(1);
+  device_.render(s, m.level[0].canvas, m.cutoff, negative_target_->data(), saturation_->headroom(), residual_.data(),
+                 sse.at(0));
   if (distortion_) {
     levels_ = distortion_->pyramid(device_, residual_, m.channels);
     model_.levels = distortion_->levels();
     for (int l = 0; l < model_.levels; ++l)
       model_.level[l] = {(l ? levels_[l - 1] : residual_).data(), distortion_->weights(l), distortion_->canvas(l)};
   }
-  return sse;
+  sse.fetch();
+  return sse[0];
 }
 
 std::vector<float> Refiner::savings() {

@@ -19,8 +19,8 @@ Saturation::Saturation(const float* image, size_t size) {
   if (std::any_of(signs.begin(), signs.end(), [](int8_t sign) { return sign != 0; })) signs_ = Array(std::move(signs));
 }
 
-double Saturation::clip(const Device& device, double squares, size_t first, size_t count, float* residual) const {
-  return signs_.empty() ? squares : device.saturate(signs_.data() + first, kFree, residual, count);
+Headroom Saturation::headroom(size_t first) const {
+  return signs_.empty() ? Headroom{} : Headroom{signs_.data() + first, kFree};
 }
 
 void Saturation::clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const {

@@ -13,15 +13,11 @@ class Saturation {
   // image: samples in [0, 1] of this machine's memory, `size` of them.
   Saturation(const float* image, size_t size);
 
-  // Takes from residuals (render - image) what the decoder clamps away; `squares` is their sum of squares before.
-  // Returns it after. A squared distance to a convex set, whose gradient is what is left.
-  double clip(const Device& device, double squares, Array<float>* residual) const {
-    return clip(device, squares, 0, residual->size(), residual->data());
-  }
-  // The same for some of them only, from number `first` on.
-  double clip(const Device& device, double squares, size_t first, size_t count, float* residual) const;
+  // What the decoder clamps away of residuals (render - image), from sample `first` on. What is left is the distance to
+  // a convex set, half the gradient of its square.
+  Headroom headroom(size_t first = 0) const;
 
-  // Sets the gradient to zero where `clip` left no residual.
+  // Sets the gradient to zero where the headroom left no residual.
   void clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const;
 
  private:

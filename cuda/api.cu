@@ -1,6 +1,7 @@
 // The library's C interface for drawing: plain pointers and a stream, so that any program can load it.
 #include <stdexcept>
 
+#include "../cpp/view.hpp"
 #include "api.hpp"
 #include "raster.hpp"
 
@@ -10,7 +11,7 @@ using namespace splat2d;
 using namespace splat2d::gpu;
 
 // What the kernels' indices and grids hold.
-void require_sizes(const Splats& s, Canvas canvas) {
+void require_sizes(const Frames& s, Canvas canvas) {
   constexpr int kMostSide = 1 << 18, kMostFrames = 65535;
   const auto require = [](bool good, const char* what) {
     if (!good) throw std::invalid_argument(what);
@@ -18,8 +19,18 @@ void require_sizes(const Splats& s, Canvas canvas) {
   require(canvas.width > 0 && canvas.height > 0 && canvas.width <= kMostSide && canvas.height <= kMostSide,
           "width and height must be from 1 to 262144");
   require(s.frames > 0 && s.frames <= kMostFrames, "frames must be from 1 to 65535");
-  require(s.count >= 0 && s.count < 1 << 30, "too many splats");
+  require(s.count >= 0 && static_cast<int64_t>(s.frames) * s.count < int64_t{1} << 31, "too many splats");
   require(s.channels >= 1 && s.channels <= kMaxChannels, "channels must be from 1 to 4");
+}
+
+constexpr int kThreads = 256;
+
+__global__ void see_splats(Frames s, Window window, float* __restrict__ means, float* __restrict__ conics,
+                           float* __restrict__ colors) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, C = s.channels;
+  if (i < s.count)
+    through_window(window, s.means + 2 * i, s.conics + 3 * i, s.channels, s.colors + C * i, means + 2 * i,
+                   conics + 3 * i, colors + C * i);
 }
 
 // Memory for one picture that is drawn from splats of the CPU.
@@ -56,9 +67,27 @@ SPLAT2D_EXPORT int splat2d_cuda_forward(void* session, const float* means, const
                                         int frames, int count, int channels, int width, int height, float cutoff,
                                         const float* base, int base_is_color, float* out) {
   return guarded([&] {
-    const Splats s{frames, count, channels, means, conics, colors};
+    const Frames s{frames, count, channels, means, conics, colors};
     require_sizes(s, {width, height});
-    static_cast<Session*>(session)->rasterizer.forward(s, {width, height}, cutoff, base, base_is_color != 0, out);
+    static_cast<Session*>(session)->rasterizer.forward(s, {width, height}, cutoff, {base, base_is_color != 0, {}, out});
+  });
+}
+
+// The same of one frame seen through a window of the canvas; background [C] or null.
+SPLAT2D_EXPORT int splat2d_cuda_window(void* session, const float* means, const float* conics, const float* colors,
+                                       int count, int channels, double x, double y, double scale_x, double scale_y,
+                                       int width, int height, float cutoff, const float* background, float* out) {
+  return guarded([&] {
+    auto& self = *static_cast<Session*>(session);
+    const Frames s{1, count, channels, means, conics, colors};
+    require_sizes(s, {width, height});
+    const size_t n = count;
+    float* m = self.splats.reserve(n * (5 + channels));
+    float *c = m + 2 * n, *k = c + 3 * n;
+    if (count)
+      launch_loop(see_splats, dim3(parts(count, kThreads)), kThreads, self.rasterizer.stream(), s,
+                  Window{x, y, scale_x, scale_y}, m, c, k);
+    self.rasterizer.forward({1, count, channels, m, c, k}, {width, height}, cutoff, {background, true, {}, out});
   });
 }
 
@@ -67,7 +96,7 @@ SPLAT2D_EXPORT int splat2d_cuda_backward(void* session, const float* means, cons
                                          int frames, int count, int channels, int width, int height, float cutoff,
                                          const float* v_out, float* v_means, float* v_conics, float* v_colors) {
   return guarded([&] {
-    const Splats s{frames, count, channels, means, conics, colors};
+    const Frames s{frames, count, channels, means, conics, colors};
     require_sizes(s, {width, height});
     static_cast<Session*>(session)->rasterizer.backward(s, {width, height}, cutoff, v_out, v_means, v_conics, v_colors);
   });
@@ -98,7 +127,7 @@ SPLAT2D_EXPORT int splat2d_cuda_render(void* session, const float* means, const 
       check(cudaMemcpyAsync(base, background, 4 * channels, cudaMemcpyHostToDevice, stream), "copying to the GPU");
     }
     float* drawn = self.planes.reserve(values);
-    self.rasterizer.forward({1, count, channels, m, s, k}, canvas, cutoff, base, true, drawn);
+    self.rasterizer.forward({1, count, channels, m, s, k}, canvas, cutoff, {base, true, {}, drawn});
     if (planes)
       check(cudaMemcpyAsync(planes, drawn, values * 4, cudaMemcpyDeviceToHost, stream), "copying from the GPU");
     if (bytes) {

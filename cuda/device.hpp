@@ -1,5 +1,5 @@
-// Arrays, loops and sums on a GPU: cpp/cpu.hpp's interface. All work is queued on the default stream; what returns a
-// number waits for it. Sums have a fixed order, so the same input gives the same bits.
+// Arrays, loops and sums on a GPU: cpp/cpu.hpp's interface. All work is queued on the default stream; what copies to
+// this machine waits for it. Sums have a fixed order, so the same input gives the same bits.
 #pragma once
 
 #include <algorithm>
@@ -92,10 +92,35 @@ class Array {
   size_t size_ = 0, capacity_ = 0;
 };
 
+// Results of sums, which may be read once they have been fetched.
+class Numbers {
+ public:
+  explicit Numbers(size_t size) : there_(size), here_(size), size_(size) {}
+
+  double* at(size_t i) { return there_.data() + i; }
+  // Waits for all that has been queued.
+  void fetch() {
+    gpu::check(cudaMemcpyAsync(here_.data(), there_.data(), size_ * sizeof(double), cudaMemcpyDeviceToHost, nullptr),
+               "copying from the GPU");
+    gpu::check(cudaStreamSynchronize(nullptr), "working");
+  }
+  double operator[](size_t i) const { return here_.data()[i]; }
+  const double* data() const { return here_.data(); }
+
+ private:
+  Array<double> there_;
+  gpu::Pinned<double> here_;
+  size_t size_;
+};
+
 namespace gpu {
 
+#ifdef SPLAT2D_EMULATED
+constexpr int kLoopThreads = 64;  // fibers take their time
+#else
 constexpr int kLoopThreads = 256;
-constexpr int kSumChunk = 1 << 14;  // elements of a sum that a block adds up
+#endif
+constexpr int kSumChunk = 1 << 12;  // elements of a sum that a block adds up
 constexpr int kMostRows = 65535;    // of a grid
 constexpr int kMostTerms = 120;     // of a launch, so that its parameters fit
 
@@ -112,58 +137,22 @@ __global__ void run_rows(int rows, int width, F f) {
   for (int row = blockIdx.y; row < rows; row += gridDim.y) f(row, x, x + 1);
 }
 
-// Of all threads of a block, in all of them.
-__device__ inline double block_total(double v) {
-  __shared__ double parts[kLoopThreads];
-  parts[threadIdx.x] = v;
-  __syncthreads();
-  for (int step = kLoopThreads / 2; step > 0; step /= 2) {
-    if (static_cast<int>(threadIdx.x) < step) parts[threadIdx.x] += parts[threadIdx.x + step];
-    __syncthreads();
-  }
-  const double total = parts[0];
-  __syncthreads();
-  return total;
-}
-
-// parts[y, x] = the sum of f(y, i) over the elements of chunk x.
+// to[y] = the sum of f(y, i).
 template <class F>
-__global__ void sum_chunks(int64_t count, F f, double* parts) {
-  const int64_t begin = static_cast<int64_t>(blockIdx.x) * kSumChunk;
+__global__ void __launch_bounds__(kLoopThreads)
+    sum_chunks(int64_t count, F f, double* parts, unsigned* arrived, double* to) {
+  const int chunk = blockIdx.x, chunks = gridDim.x, row = blockIdx.y;
+  const int64_t begin = static_cast<int64_t>(chunk) * kSumChunk;
   const int64_t end = begin + kSumChunk < count ? begin + kSumChunk : count;
   double sum = 0;
-  for (int64_t i = begin + threadIdx.x; i < end; i += kLoopThreads) sum += f(static_cast<int>(blockIdx.y), i);
-  sum = block_total(sum);
-  if (threadIdx.x == 0) parts[static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = sum;
+  for (int64_t i = begin + threadIdx.x; i < end; i += kLoopThreads) sum += f(row, i);
+  add_up<kLoopThreads>(sum, chunk, chunks, parts + static_cast<int64_t>(row) * chunks, arrived + row, to + row);
 }
 
 template <class F>
 struct OneSum {
   F f;
   __device__ double operator()(int, int64_t i) const { return f(i); }
-};
-
-template <class F>
-struct Squares {
-  float* values;
-  F f;
-  __device__ double operator()(int, int64_t i) const {
-    const float v = values[i] = f(i, values[i]);
-    return static_cast<double>(v) * v;
-  }
-};
-
-struct Unchanged {
-  __device__ float operator()(int64_t, float v) const { return v; }
-};
-
-struct Saturated {
-  const int8_t* signs;
-  float free;
-  __device__ float operator()(int64_t i, float v) const {
-    const float sign = static_cast<float>(signs[i]);
-    return v - sign * clamp(sign * v, 0.0f, free);
-  }
 };
 
 struct Products {
@@ -226,10 +215,13 @@ class Pool {
 
 class Device {
  public:
-  static constexpr bool kManyTeams = true;  // at a time
+  static constexpr bool kManyTeams = true;   // at a time
+  static constexpr bool kLooksAhead = true;  // does what may not be wanted rather than wait for the answer
 
   explicit Device(int = 1)
-      : pool_(std::make_shared<gpu::Pool>()), raster_(std::make_shared<gpu::Rasterizer>(nullptr)) {}
+      : pool_(std::make_shared<gpu::Pool>()),
+        raster_(std::make_shared<gpu::Rasterizer>(nullptr)),
+        scratch_(std::make_shared<gpu::Scratch>()) {}
 
   // f(i) for i from 0 to count - 1, in any order.
   template <class F>
@@ -252,28 +244,20 @@ class Device {
 
   // The sum of f(i) for i from 0 to count - 1.
   template <class F>
-  double sum(int64_t count, F f) const {
-    return sums(1, count, gpu::OneSum<F>{f})[0];
-  }
-
-  // Brings values nearer to 0 by at most `free`, where signs are those of the values; returns the sum of their squares.
-  double saturate(const int8_t* signs, float free, float* values, size_t count) const {
-    return squares(values, count, gpu::Saturated{signs, free});
+  void sum(int64_t count, F f, double* to) const {
+    sums(1, count, gpu::OneSum<F>{f}, to);
   }
 
   using Vectors = std::vector<std::pair<const float*, const float*>>;
 
   // Inner products of pairs of vectors of `count` elements.
-  std::vector<double> dots(const Vectors& pairs, size_t count) const {
-    std::vector<double> out;
+  void dots(const Vectors& pairs, size_t count, double* to) const {
     for (size_t first = 0; first < pairs.size(); first += gpu::kMostTerms) {
       gpu::Products products{};
       const int some = static_cast<int>(std::min<size_t>(gpu::kMostTerms, pairs.size() - first));
       for (int i = 0; i < some; ++i) std::tie(products.a[i], products.b[i]) = pairs[first + i];
-      const std::vector<double> found = sums(some, static_cast<int64_t>(count), products);
-      out.insert(out.end(), found.begin(), found.end());
+      sums(some, static_cast<int64_t>(count), products, to + first);
     }
-    return out;
   }
 
   // out = sum_i factors[i] * vectors[i], none of which is out.
@@ -313,17 +297,16 @@ class Device {
     }
   }
 
-  // out [C, H, W] = base [C, H, W] + sum of splats; returns the sum of squares of out.
-  double render(const Splats& s, Canvas canvas, float cutoff, const float* base, float* out) const {
-    raster_->forward({1, s.count, s.channels, s.means, s.conics, s.colors}, canvas, cutoff, base, false, out);
-    return squares(out, canvas.area() * s.channels, gpu::Unchanged{});
+  // out [C, H, W] = base [C, H, W] + sum of splats, less what the headroom takes; and the sum of its squares.
+  void render(const Splats& s, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
+              double* squares) const {
+    raster_->forward(frame(s), canvas, cutoff, {base, false, headroom, out, squares});
   }
 
   // Gradients, in the splats' shapes, of a scalar with cotangent v_out [C, H, W].
   void backward(const Splats& s, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
                 float* v_colors) const {
-    raster_->backward({1, s.count, s.channels, s.means, s.conics, s.colors}, canvas, cutoff, v_out, v_means, v_conics,
-                      v_colors);
+    raster_->backward(frame(s), canvas, cutoff, v_out, v_means, v_conics, v_colors);
   }
 
  private:
@@ -331,33 +314,40 @@ class Device {
     return dim3(gpu::parts(width, gpu::kLoopThreads), std::clamp(rows, 1, gpu::kMostRows));
   }
 
-  // values[i] = f(i, values[i]); returns the sum of their squares.
-  template <class F>
-  double squares(float* values, size_t count, F f) const {
-    return sums(1, static_cast<int64_t>(count), gpu::Squares<F>{values, f})[0];
-  }
+  static gpu::Frames frame(const Splats& s) { return {1, s.count, s.channels, s.means, s.conics, s.colors}; }
 
   // Of f(y, i) for i from 0 to count - 1, for each y.
   template <class F>
-  std::vector<double> sums(int rows, int64_t count, F f) const {
-    std::vector<double> out(rows, 0.0);
-    const int chunks = gpu::parts(count, gpu::kSumChunk);
-    if (!rows || !chunks) return out;
-    Array<double> parts(static_cast<size_t>(rows) * chunks);
-    gpu::launch(gpu::sum_chunks<F>, dim3(chunks, rows), gpu::kLoopThreads, nullptr, count, f, parts.data());
-    const std::vector<double> values = parts.host();
-    for (int y = 0; y < rows; ++y)
-      for (int x = 0; x < chunks; ++x) out[y] += values[static_cast<size_t>(y) * chunks + x];
-    return out;
+  void sums(int rows, int64_t count, F f, double* to) const {
+    if (!rows) return;
+    const int chunks = std::max(1, gpu::parts(count, gpu::kSumChunk));
+    scratch_->reserve(rows, chunks, nullptr);
+    gpu::launch(gpu::sum_chunks<F>, dim3(chunks, rows), gpu::kLoopThreads, nullptr, count, f, scratch_->parts.data(),
+                scratch_->arrived.data(), to);
   }
 
   std::shared_ptr<gpu::Pool> pool_;
   std::shared_ptr<gpu::Rasterizer> raster_;
+  std::shared_ptr<gpu::Scratch> scratch_;
 };
 
 // What loops over rows are made of.
-__device__ inline void add_scaled(float* a, const float* b, float factor, int count) {
-  for (int i = 0; i < count; ++i) a[i] += factor * b[i];
+__device__ inline void weigh_rows(const float* p, size_t stride, const float* weights, int rows, int count,
+                                  float* out) {
+  for (int x = 0; x < count; ++x) {
+    float sum = 0;
+    for (int i = 0; i < rows; ++i) sum += weights[i] * p[i * stride + x];
+    out[x] = sum;
+  }
+}
+
+__device__ inline void weigh_columns(const float* p, int width, const float* weights, int radius, int x0, int x1,
+                                     float* out) {
+  for (int x = x0; x < x1; ++x) {
+    float sum = 0;
+    for (int i = x < radius ? -x : -radius; i <= radius && x + i < width; ++i) sum += weights[i] * p[x + i];
+    out[x] = sum;
+  }
 }
 
 __device__ inline void energy_row(const float* picture, size_t plane, int channels, float factor, int width,

@@ -27,6 +27,13 @@ struct dim3 {
   dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
 
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+
 using cudaStream_t = void*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNoDevice = 100 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
@@ -185,12 +192,24 @@ namespace splat2d::gpu::emulated {
 // What thread `from` of the block publishes, or the own value where there is no such thread in the warp.
 template <class T>
 T shuffle(T value, unsigned from) {
-  static_assert(sizeof(T) == 4);
-  uint32_t word;
-  std::memcpy(&word, &value, 4);
-  const auto& words = Block::active().exchange(word);
-  const bool there = from / kWarp == Block::active().thread() / unsigned{kWarp} && from < words.size();
-  if (there) std::memcpy(&value, &words[from], 4);
+  static_assert(sizeof(T) % 4 == 0);
+  uint32_t own[sizeof(T) / 4];
+  std::memcpy(own, &value, sizeof(T));
+  for (uint32_t& word : own) {
+    const auto& words = Block::active().exchange(word);
+    const bool there = from / kWarp == Block::active().thread() / unsigned{kWarp} && from < words.size();
+    if (there) word = words[from];
+  }
+  std::memcpy(&value, own, sizeof(T));
+  return value;
+}
+
+// The least, or with `sign` -1 the largest, of what a warp's lanes publish.
+inline int reduce(int value, int sign) {
+  const auto& words = Block::active().exchange(static_cast<uint32_t>(value));
+  const int first = Block::active().thread() / kWarp * kWarp;
+  for (int l = first; l < first + kWarp && l < Block::active().size(); ++l)
+    if (sign * static_cast<int>(words[l]) < sign * value) value = static_cast<int>(words[l]);
   return value;
 }
 
@@ -203,19 +222,41 @@ T __shfl_down_sync(unsigned, T value, unsigned delta) {
 }
 
 template <class T>
+T __shfl_up_sync(unsigned, T value, unsigned delta) {
+  using namespace splat2d::gpu::emulated;
+  return shuffle(value, Block::active().thread() - delta);
+}
+
+template <class T>
 T __shfl_xor_sync(unsigned, T value, unsigned mask) {
   using namespace splat2d::gpu::emulated;
   return shuffle(value, Block::active().thread() ^ mask);
 }
 
+template <class T>
+T __shfl_sync(unsigned, T value, unsigned lane) {
+  using namespace splat2d::gpu::emulated;
+  return shuffle(value, Block::active().thread() / kWarp * kWarp + lane);
+}
+
+inline int __reduce_min_sync(unsigned, int value) { return splat2d::gpu::emulated::reduce(value, 1); }
+inline int __reduce_max_sync(unsigned, int value) { return splat2d::gpu::emulated::reduce(value, -1); }
+
 // One thread runs at a time.
-inline int atomicAdd(int* address, int value) {
-  const int before = *address;
+template <class T>
+T atomicAdd(T* address, T value) {
+  const T before = *address;
   *address += value;
   return before;
 }
+inline void __threadfence() {}
+template <class T>
+T __ldcg(const T* address) {
+  return *address;
+}
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
 inline float __expf(float x) { return std::exp(x); }
 
 inline cudaError_t cudaMalloc(void** memory, size_t size) {
@@ -240,6 +281,14 @@ inline cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcp
 }
 inline cudaError_t cudaMemsetAsync(void* to, int value, size_t size, cudaStream_t) {
   std::memset(to, value, size);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMallocHost(void** memory, size_t size) {
+  *memory = std::malloc(size);
+  return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+inline cudaError_t cudaFreeHost(void* memory) {
+  std::free(memory);
   return cudaSuccess;
 }
 inline cudaError_t cudaMallocAsync(void** memory, size_t size, cudaStream_t) { return cudaMalloc(memory, size); }

@@ -1,14 +1,15 @@
 // Additive rendering of anisotropic 2D Gaussians on a GPU, forward and backward; a batch of frames in one launch.
 //
-// No sorting: the canvas is cut into coarse bins, one block a bin reads all boxes and keeps, in index order, those
-// that touch it; a tile's block does the same with its bin's list. Sums have one order, so the same input gives
-// the same bits. The backward pass gives each splat a block of its own: no atomics.
+// Forward, each splat is counted in the tiles it touches, written into their lists, and drawn by one block a tile, in
+// index order, so that the same input gives the same bits. Nothing waits for the host: a frame whose lists do not fit
+// into the memory that is there is drawn by tiles that look through all splats, and the next one finds more memory.
+// The backward pass gives each splat a warp, and large ones many: no atomics on sums.
 #pragma once
 
 #include <cstdint>
 
-#include "../cpp/gaussian.hpp"
-#include "runtime.hpp"
+#include "../cpp/kernels.hpp"
+#include "sums.hpp"
 
 namespace splat2d::gpu {
 
@@ -16,26 +17,37 @@ namespace splat2d::gpu {
 __host__ __device__ inline int parts(int64_t size, int64_t part) { return static_cast<int>((size + part - 1) / part); }
 
 // Frames of splats, all pointers to device memory.
-struct Splats {
+struct Frames {
   int frames, count, channels;
   const float* means;   // [F, N, 2] px; pixel (i, j) is sampled at (i + 0.5, j + 0.5)
   const float* conics;  // [F, N, 3] px^-2
   const float* colors;  // [F, N, C]
 };
 
-struct alignas(16) PixelBox {
-  int x0, y0, x1, y1;
+// What frames are drawn onto and what becomes of them.
+struct Picture {
+  const float* base = nullptr;  // [F, C, H, W], or [C] when base_is_color
+  bool base_is_color = true;
+  Headroom headroom;          // of one frame
+  float* out = nullptr;       // [F, C, H, W]
+  double* squares = nullptr;  // of one frame: their sum, where it is wanted
+};
+
+// Tiles that a splat may touch: [x0, x1) x [y0, y1), and where these are 32 at most, which of them, row by row.
+struct alignas(16) Reach {
+  uint16_t x0, y0, x1, y1;
+  unsigned mask;
 };
 
 class Rasterizer {
  public:
   explicit Rasterizer(cudaStream_t stream) : stream_(stream) {}
 
-  // out [F, C, H, W] = base + sum of splats; base [F, C, H, W], or [C] when base_is_color, or null.
-  void forward(const Splats& splats, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out);
+  // out = base + sum of splats, less what the headroom takes.
+  void forward(const Frames& splats, Canvas canvas, float cutoff, const Picture& picture);
 
   // Gradients, in the splats' shapes, of a scalar with cotangent v_out [F, C, H, W].
-  void backward(const Splats& splats, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
+  void backward(const Frames& splats, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
                 float* v_colors);
 
   // Planes [C, H, W] to bytes [H, W, C], clamped; with unpremultiply the last channel divides the others.
@@ -44,12 +56,31 @@ class Rasterizer {
   cudaStream_t stream() const { return stream_; }
 
  private:
-  void bin(const Splats& splats, Canvas canvas, float cutoff);
+  // Which splats each tile sees.
+  struct Lists {
+    const float4* records;  // [F, N, quads]
+    const Reach* reaches;   // [F, N]
+    const int* counts;      // [F, tiles]
+    const int64_t* starts;  // [F, tiles] of the tiles' lists
+    const int* splats;      // of the lists, each in no order
+    const int64_t* total;   // entries of all lists; when more than the capacity, the lists are void
+    int64_t capacity;
+  };
+  template <int C>
+  friend struct DrawJob;
+  template <int C>
+  Lists make_lists(const Frames& splats, Canvas canvas, float cutoff);
 
   cudaStream_t stream_;
-  Buffer<PixelBox> boxes_;   // [F, N]
-  Buffer<int64_t> offsets_;  // [F * bins + 1]
-  Buffer<int> lists_;        // splats of each bin, in index order
+  Buffer<float4> records_;
+  Buffer<Reach> reaches_;
+  Buffer<int> counters_;  // the lists' total in the first two, then what tiles count and what they have been given
+  Buffer<int64_t> starts_;
+  Buffer<int> lists_;
+  Pinned<int64_t> needed_;  // entries of the last frame's lists, once its kernels are done
+  Scratch scratch_;         // of sums
+  Buffer<int> large_;       // splats that many warps share; see gather.cu
+  Buffer<float> shares_;
 };
 
 }  // namespace splat2d::gpu

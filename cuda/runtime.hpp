@@ -13,6 +13,20 @@
 
 namespace splat2d::gpu {
 
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+// 2^x, as exact as the hardware's instruction (2 units in the last place).
+__device__ inline float power_of_two(float x) {
+#ifdef SPLAT2D_EMULATED
+  return std::exp2(x);
+#else
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+}
+
 // A call of CUDA's that failed; says which and why. Memory that does not suffice is OutOfMemory.
 struct CudaError : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -66,10 +80,32 @@ class Buffer {
     return data_;
   }
   T* data() const { return data_; }
+  size_t capacity() const { return capacity_; }
 
  private:
   T* data_ = nullptr;
   size_t capacity_ = 0;
+};
+
+// Numbers of this machine's memory that the device writes to without a detour; zero at first.
+template <class T>
+class Pinned {
+ public:
+  explicit Pinned(size_t count = 1) {
+    void* memory = nullptr;
+    check(cudaMallocHost(&memory, count * sizeof(T)), "allocating memory that the GPU reaches");
+    data_ = static_cast<T*>(memory);
+    for (size_t i = 0; i < count; ++i) data_[i] = T();
+  }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+  ~Pinned() { cudaFreeHost(data_); }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+
+ private:
+  T* data_;
 };
 
 }  // namespace splat2d::gpu

@@ -2,14 +2,11 @@
 #pragma once
 
 #include "../cpp/kernels.hpp"
-#include "runtime.hpp"
+#include "sums.hpp"
 
 namespace splat2d {
 
 namespace gpu {
-
-constexpr int kWarp = 32;
-constexpr unsigned kAllLanes = 0xffffffffu;
 
 // f(x, y, g) for the pixels of a Gaussian that fall to one of `threads` threads; these lie side by side in as few rows
 // as the Gaussian's width lets them.
@@ -27,12 +24,6 @@ __device__ inline void each_pixel(const Ellipse& e, const Box& box, int thread, 
       if (h >= limit) f(x, y, __expf(h));
     }
   }
-}
-
-// Over the lanes of a warp, in all of them.
-__device__ inline float warp_sum(float v) {
-  for (int step = kWarp / 2; step > 0; step /= 2) v += __shfl_xor_sync(kAllLanes, v, step);
-  return v;
 }
 
 }  // namespace gpu

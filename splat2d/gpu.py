@@ -10,12 +10,15 @@ import ctypes
 import importlib.util
 import threading
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
+
+if TYPE_CHECKING:
+    from splat2d.render import View
 
 __all__ = ["DEVICES", "Device", "Session", "choose", "draw", "library", "session", "unavailable"]
 
@@ -29,6 +32,7 @@ _ARGUMENTS = {
     "open": [_POINTER, ctypes.POINTER(_POINTER)],
     "close": [_POINTER],
     "forward": [*[_POINTER] * 4, *[_INT] * 5, _FLOAT, _POINTER, _INT, _POINTER],
+    "window": [*[_POINTER] * 4, *[_INT] * 2, *[_DOUBLE] * 4, *[_INT] * 2, _FLOAT, *[_POINTER] * 2],
     "backward": [*[_POINTER] * 4, *[_INT] * 5, _FLOAT, *[_POINTER] * 4],
     "render": [*[_POINTER] * 4, *[_INT] * 4, _FLOAT, _POINTER, _INT, _POINTER, _POINTER],
     "fitter_open": [_POINTER, *[_INT] * 3, _POINTER, *[_DOUBLE] * 4, *[_INT] * 3, _POINTER, _INT, _POINTER],
@@ -170,6 +174,20 @@ class Session:
     ) -> None:
         """Draw frames of splats: out = base + sum of splats; base is [C] or [F, C, H, W], or none."""
         self._library.call("forward", self._session, *splats, *shape, *size, cutoff, base, base_is_color, out)
+
+    def window(
+        self,
+        splats: tuple[int, int, int],  # means [N, 2], conics [N, 3], colours [N, C] of the canvas
+        shape: tuple[int, int],  # N, C
+        view: View,
+        cutoff: float,
+        out: int,  # [C, H, W]
+        background: int = 0,  # [C], or none
+    ) -> None:
+        """Draw the splats of a canvas as a view shows them."""
+        corner = view.x, view.y, view.scale_x, view.scale_y
+        size = view.width, view.height
+        self._library.call("window", self._session, *splats, *shape, *corner, *size, cutoff, background, out)
 
     def backward(
         self,

@@ -9,14 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from splat2d import gpu
 from splat2d._backend import core, thread_count
+from splat2d.codec.splats import check_tiers
 from splat2d.errors import BackendUnavailableError, ShapeError
-from splat2d.render import CUTOFF, MAX_CHANNELS, check_cutoff, check_output_size
+from splat2d.render import CUTOFF, MAX_CHANNELS, View, check_cutoff, check_output_size
 from splat2d.scene import Scene
 
 
@@ -106,14 +109,34 @@ def render_tensor(
         ConfigError: If settings are out of range, or the scene has several visible layers or edits.
         BackendUnavailableError: If there is no such device, or the GPU's kernels do not load.
     """
-    splats, view = scene.window(scale=scale, width=width, height=height, crop=crop, tiers=tiers)
+    asked = {"scale": scale, "width": width, "height": height, "crop": crop}
+    if torch.device(device).type != "cuda":
+        splats, view = scene.window(**asked, tiers=tiers)
+        means, conics, colors, background = (_moved(array, device) for array in splats)
+        with torch.no_grad():
+            return rasterize(means, conics, colors, view.width, view.height, background=background)
+    view = View.asked(scene.width, scene.height, scale, width, height, crop)
+    flat = scene.flat
+    count = flat.first(check_tiers(tiers)).count
+    if device not in scene._by_device:
+        arrays = flat.means, flat.conics, flat.colors, flat.background
+        scene._by_device[device] = tuple(_moved(array, device) for array in arrays)
+    means, conics, colors, background = scene._by_device[device]
+    out = torch.empty(flat.channels, view.height, view.width, dtype=torch.float32, device=device)
+    with _session(means.device) as session:
+        shape = count, flat.channels
+        pointers = _pointers(means, conics, colors)
+        session.window(pointers, shape, view, CUTOFF, out.data_ptr(), background.data_ptr())
+    return out
+
+
+def _moved(array: NDArray[np.float32], device: str) -> Tensor:
+    """Return a copy on a device."""
     try:
-        means, conics, colors, background = (torch.from_numpy(array).to(device) for array in splats)
+        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
     except (RuntimeError, AssertionError) as error:
         why = " ".join(str(error).split())
         raise BackendUnavailableError(f"torch cannot use the device {device!r}: {why}") from error
-    with torch.no_grad():
-        return rasterize(means, conics, colors, view.width, view.height, background=background)
 
 
 def conics_from(

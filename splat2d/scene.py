@@ -55,6 +55,7 @@ class Scene:
         self.tier = first.tier
         counts = [part.tier_counts for layer in document.container.stack for part in layer.sets]
         self.tier_counts = tuple(map(sum, zip(*counts, strict=True)))
+        self._by_device: dict[str, Any] = {}  # copies of the splats, of `rasterize.render_tensor`
 
     @classmethod
     def from_bytes(
@@ -314,11 +315,21 @@ class Scene:
             ConfigError: settings out of range, or not a single visible layer without edits.
         """
         view = View.asked(self.width, self.height, scale, width, height, crop)
+        flat = self.flat
+        first = flat.first(check_tiers(tiers))
+        return (*transform(first.means, first.conics, first.colors, view), flat.background), view
+
+    @property
+    def flat(self) -> Splats:
+        """The splats of a picture of one visible layer that fills the canvas, without a matte or edits.
+
+        Raises:
+            ConfigError: it is none.
+        """
         flat = self._flat
         if flat is None:
             raise ConfigError("splats of a window are those of one layer without edits; render draws layers")
-        first = flat.first(check_tiers(tiers))
-        return (*transform(first.means, first.conics, first.colors, view), flat.background), view
+        return flat
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the .splat file; an existing one is kept unless `force`."""

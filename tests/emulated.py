@@ -28,7 +28,8 @@ def kernels() -> _Library:
     library = Path(mkdtemp(prefix="splat2d-emulated-")) / "kernels.so"
     options = ["-std=c++20", "-O1", "-fPIC", "-shared", "-DSPLAT2D_EMULATED", "-Wall", "-Wextra", "-Werror"]
     sources = [
-        str(SOURCES / name) for name in ("raster.cu", "fit.cu", "api.cu", "api_fit.cu", "api_refine.cu")
+        str(SOURCES / name)
+        for name in ("draw.cu", "gather.cu", "fit.cu", "api.cu", "api_fit.cu", "api_refine.cu")
     ]
     subprocess.run([compiler, *options, "-x", "c++", *sources, "-o", str(library)], check=True)
     return _Library(str(library))

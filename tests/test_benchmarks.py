@@ -108,7 +108,7 @@ def test_gpu_check_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys)
 
 def test_gpu_check_measures_with_emulated_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its scene, its bounds and its timing, on the CPU in place of the GPU."""
-    import gpu_check
+    import gpu_draw
     import torch
 
     from splat2d import gpu
@@ -120,16 +120,16 @@ def test_gpu_check_measures_with_emulated_kernels(monkeypatch: pytest.MonkeyPatc
     kernels = emulated.kernels()
     monkeypatch.setattr(gpu, "library", lambda: kernels)
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
-    monkeypatch.setattr(gpu_check, "BATCH", 1)
-    monkeypatch.setattr(gpu_check, "BATCHES", 2)
-    splats = gpu_check.random_splats(40, 48, 32, "cpu")
-    times = gpu_check.time_ours(splats, 48, 32, lambda: None)
+    monkeypatch.setattr(gpu_draw, "BATCH", 1)
+    monkeypatch.setattr(gpu_draw, "BATCHES", 2)
+    splats = gpu_draw.random_splats(40, 48, 32, "cpu")
+    times = gpu_draw.time_ours(splats, 48, 32, lambda: None)
     assert set(times) == {"forward", "backward"}
     assert all(times[name]["median_s"] > 0 for name in times)
-    work = gpu_check.bounds(splats, 48, 32)
+    work = gpu_draw.bounds(splats, 48, 32)
     assert 48 * 32 < work["pairs"] < 48 * 32 * 40
     assert work["forward_flops"] == 16 * work["pairs"]
-    assert gpu_check.check(splats, 48, 32) == {"pixels": 0.0, "gradients": 0.0}
+    assert gpu_draw.check(splats, 48, 32) == {"pixels": 0.0, "gradients": 0.0}
 
 
 def test_gpu_check_measures_the_fit_with_emulated_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,10 +149,11 @@ def test_gpu_check_measures_the_fit_with_emulated_kernels(monkeypatch: pytest.Mo
     assert step["median_s"] > 0
     small = gpu_fit._as_picture(gpu_fit.drawn_picture(48, 40))
     monkeypatch.setattr(gpu_fit, "pictures", lambda: {"drawn": small})
-    monkeypatch.setattr(gpu_fit, "large_picture", lambda: ("drawn", small))
     monkeypatch.setattr(gpu_fit, "QUALITIES", (20, 45, 70))
     said: list[str] = []
     figures = gpu_fit.compare_encodes(said.append)
     assert abs(figures["bd_rate"]) < 6
-    assert figures["large"]["psnr"] > 20
-    assert len(said) == 2
+    known = gpu_fit.known_files(figures)
+    assert known["drawn"].curve == figures["rows"][0]["curves"]["cpu"]
+    assert known["drawn"].seconds == figures["rows"][0]["seconds"]["cpu"]
+    assert len(said) == 1

@@ -72,8 +72,12 @@ def test_a_fit_is_the_cores(as_the_gpu, chelsea, channels):
     assert by_core[:, 0].sum() > 0, "some splats are pruned"
     for a, b in zip(found.splats(), expected.splats(), strict=True):
         assert a.shape == b.shape
-    assert np.abs(found.splats()[0] - expected.splats()[0]).max() < 0.05
-    assert (found.quantize() == expected.quantize()).mean() > 0.97
+    # Seeds that promise nearly the same may come in another order.
+    apart = np.abs(found.splats()[0][:, None] - expected.splats()[0]).max(2)
+    same = apart.argmin(1)
+    assert len(set(same)) == len(same)
+    assert apart.min(1).max() < 0.05
+    assert (found.quantize() == expected.quantize()[same]).mean() > 0.97
 
 
 def test_a_weighed_fit_is_the_cores(as_the_gpu, chelsea):
@@ -159,3 +163,17 @@ def test_a_gpu_fits_what_the_core_fits(samples):
         pixels = np.asarray(picture.convert("RGB"), np.float32).transpose(2, 0, 1) / 255
     results = [trajectory(module, np.ascontiguousarray(pixels))[1][-1] for module in (core(), cuda)]
     assert results[1][4:] == pytest.approx(results[0][4:], rel=0.02)
+
+
+@pytest.mark.gpu
+@emulated.needs_gpu
+@pytest.mark.parametrize("tune", ["psnr", "ms-ssim"])
+def test_files_of_a_gpu_are_as_good_as_the_cpus(samples, tune):
+    with Image.open(samples / "chelsea.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    settings = {"quality": 50, "preset": "fast", "tune": tune}
+    files = {device: splat2d.encode(pixels, **settings, device=device) for device in ("cpu", "cuda")}
+    errors = {d: np.square(splat2d.decode(f).astype(float) - pixels).mean() for d, f in files.items()}
+    assert errors["cuda"] == pytest.approx(errors["cpu"], rel=0.02)
+    assert len(files["cuda"]) == pytest.approx(len(files["cpu"]), rel=0.02)
+    assert splat2d.encode(pixels, **settings, device="cuda") == files["cuda"], "the same bits every time"

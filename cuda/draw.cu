@@ -1,0 +1,205 @@
+// Drawing: one block a tile, a quarter of it a warp, two pixels a thread.
+#include "lists.hpp"
+#include "sums.hpp"
+
+namespace splat2d::gpu {
+
+namespace {
+
+constexpr int kDrawThreads = 128;
+constexpr int kWarpTile = 8;       // px of a warp's part of a tile
+constexpr int kStaged = 128;       // splats in shared memory at a time
+constexpr int kMostSorted = 1024;  // splats of a list that is put in order in shared memory
+constexpr int kLoopThreads = 256;
+
+static_assert(4 * kWarpTile * kWarpTile == kTile * kTile && kDrawThreads == 4 * kWarp && kStaged == kDrawThreads);
+
+}  // namespace
+
+template <int C>
+struct DrawJob {
+  Rasterizer::Lists lists;
+  int count;  // splats of a frame
+  Canvas canvas;
+  float limit;
+  Picture picture;
+  double* parts;
+  unsigned* arrived;
+};
+
+namespace {
+
+// Two pixels of a thread, one four rows below the other.
+template <int C>
+struct Pixels {
+  float x, y;  // of the first's centre
+  float sums[2][C];
+
+  __device__ void add(const float4* record, float limit) {
+    float values[4 * kQuads<C>];
+    for (int q = 0; q < kQuads<C>; ++q) {
+      const float4 four = record[q];
+      values[4 * q] = four.x;
+      values[4 * q + 1] = four.y;
+      values[4 * q + 2] = four.z;
+      values[4 * q + 3] = four.w;
+    }
+    const float dx = x - values[0], dy = y - values[1];
+    const float along = values[2] * dx * dx, slope = values[3] * dx;
+    for (int p = 0; p < 2; ++p) {
+      const float d = dy + 4.0f * p, h = d * (values[4] * d + slope) + along;
+      if (h < limit) continue;
+      const float g = power_of_two(h);
+      for (int c = 0; c < C; ++c) sums[p][c] += g * values[5 + c];
+    }
+  }
+};
+
+// Draws `count` staged splats, of those that touch the warp's part of the tile.
+template <int C>
+__device__ inline void draw_staged(const float4* staged, int count, float left, float top, float limit,
+                                   Pixels<C>* pixels) {
+  const int lane = threadIdx.x % kWarp;
+  for (int first = 0; first < count; first += kWarp) {
+    bool hit = false;
+    if (first + lane < count) {
+      const float4 a = staged[kQuads<C> * (first + lane)], b = staged[kQuads<C> * (first + lane) + 1];
+      hit = touches({a.x, a.y, a.z, a.w, b.x}, left, top, left + kWarpTile - 1, top + kWarpTile - 1, limit);
+    }
+    for (unsigned mask = __ballot_sync(kAllLanes, hit); mask; mask &= mask - 1)
+      pixels->add(staged + kQuads<C> * (first + __ffs(mask) - 1), limit);
+  }
+}
+
+// Ranks the threads of a block that have something, in order; *total is how many there are.
+__device__ inline int rank_of(bool hit, int* total) {
+  __shared__ int warps[kDrawThreads / kWarp];
+  const unsigned mask = __ballot_sync(kAllLanes, hit);
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  if (lane == 0) warps[warp] = __popc(mask);
+  __syncthreads();
+  int before = 0, all = 0;
+  for (int w = 0; w < kDrawThreads / kWarp; ++w) {
+    before += w < warp ? warps[w] : 0;
+    all += warps[w];
+  }
+  __syncthreads();
+  *total = all;
+  return before + __popc(mask & ((1u << lane) - 1u));
+}
+
+__device__ inline bool reaches(const Reach& r, int x, int y) {
+  if (x < r.x0 || x >= r.x1 || y < r.y0 || y >= r.y1) return false;
+  const int columns = r.x1 - r.x0;
+  return columns * (r.y1 - r.y0) > kMostMarked || (r.mask >> ((y - r.y0) * columns + x - r.x0) & 1u);
+}
+
+template <int C>
+__global__ void __launch_bounds__(kDrawThreads) draw_tiles(DrawJob<C> job) {
+  __shared__ float4 staged[kStaged * kQuads<C>];
+  __shared__ int4 listed_fours[kMostSorted / 4];
+  __shared__ int sorted[kMostSorted];
+  const int t = threadIdx.x, warp = t / kWarp, lane = t % kWarp, frame = blockIdx.z;
+  const int tiles = gridDim.x * gridDim.y, tile = blockIdx.y * gridDim.x + blockIdx.x;
+  const int64_t at = static_cast<int64_t>(frame) * tiles + tile, first = static_cast<int64_t>(frame) * job.count;
+  const int left = blockIdx.x * kTile + warp % 2 * kWarpTile, top = blockIdx.y * kTile + warp / 2 * kWarpTile;
+  const int x = left + lane % kWarpTile, y = top + lane / kWarpTile;
+
+  Pixels<C> pixels{x + 0.5f, y + 0.5f, {}};
+  const auto stage = [&](int place, int splat) {
+    for (int q = 0; q < kQuads<C>; ++q)
+      staged[kQuads<C> * place + q] = job.lists.records[kQuads<C> * (first + splat) + q];
+  };
+  const auto draw = [&](int count) {
+    __syncthreads();
+    draw_staged<C>(staged, count, left + 0.5f, top + 0.5f, job.limit, &pixels);
+    __syncthreads();
+  };
+  const int length = job.lists.counts[at];
+  if (length <= kMostSorted && *job.lists.total <= job.lists.capacity) {
+    const int* list = job.lists.splats + job.lists.starts[at];
+    int* listed = reinterpret_cast<int*>(listed_fours);
+    const int fours = parts(length, 4);
+    for (int i = t; i < 4 * fours; i += kDrawThreads) listed[i] = i < length ? list[i] : job.count;
+    __syncthreads();
+    for (int i = t; i < length; i += kDrawThreads) {
+      const int own = listed[i];
+      int rank = 0;
+      for (int j = 0; j < fours; ++j) {
+        const int4 four = listed_fours[j];
+        rank += (four.x < own) + (four.y < own) + (four.z < own) + (four.w < own);
+      }
+      sorted[rank] = own;
+    }
+    __syncthreads();
+    for (int begin = 0; begin < length; begin += kStaged) {
+      if (begin + t < length) stage(t, sorted[begin + t]);
+      draw(length - begin < kStaged ? length - begin : kStaged);
+    }
+  } else {
+    for (int begin = 0; begin < job.count; begin += kDrawThreads) {
+      const int i = begin + t;
+      const bool hit = i < job.count && reaches(job.lists.reaches[first + i], blockIdx.x, blockIdx.y);
+      int found;
+      const int rank = rank_of(hit, &found);
+      if (hit) stage(rank, i);
+      if (found) draw(found);
+    }
+  }
+
+  const Picture& p = job.picture;
+  const int64_t plane = static_cast<int64_t>(job.canvas.width) * job.canvas.height;
+  double squares = 0;
+  for (int k = 0; k < 2; ++k) {
+    const int row = y + 4 * k;
+    if (x >= job.canvas.width || row >= job.canvas.height) continue;
+    for (int c = 0; c < C; ++c) {
+      const int64_t sample = c * plane + static_cast<int64_t>(row) * job.canvas.width + x;
+      const int64_t to = static_cast<int64_t>(frame) * C * plane + sample;
+      float v = pixels.sums[k][c] + (!p.base ? 0.0f : p.base_is_color ? p.base[c] : p.base[to]);
+      if (p.headroom.signs) {
+        const float sign = p.headroom.signs[sample];
+        v -= sign * clamp(sign * v, 0.0f, p.headroom.free);
+      }
+      p.out[to] = v;
+      squares += static_cast<double>(v) * v;
+    }
+  }
+  if (p.squares) add_up<kDrawThreads>(squares, tile, tiles, job.parts, job.arrived, p.squares);
+}
+
+__global__ void pack_bytes(const float* __restrict__ planes, int channels, int64_t pixels, bool unpremultiply,
+                           unsigned char* __restrict__ out) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i >= pixels) return;
+  const float alpha = planes[(channels - 1) * pixels + i];
+  for (int c = 0; c < channels; ++c) {
+    const float v = planes[c * pixels + i];
+    out[i * channels + c] = to_byte(unpremultiply && c + 1 < channels ? straight(v, alpha) : v);
+  }
+}
+
+}  // namespace
+
+void Rasterizer::forward(const Frames& s, Canvas canvas, float cutoff, const Picture& picture) {
+  const dim3 grid(parts(canvas.width, kTile), parts(canvas.height, kTile), s.frames);
+  if (picture.squares) scratch_.reserve(1, static_cast<size_t>(grid.x) * grid.y, stream_);
+  with_channels(s.channels, [&](auto c) {
+    const DrawJob<c()> job{make_lists<c()>(s, canvas, cutoff),
+                           s.count,
+                           canvas,
+                           -0.5f * kLog2E * cutoff,
+                           picture,
+                           scratch_.parts.data(),
+                           scratch_.arrived.data()};
+    launch(draw_tiles<c()>, grid, kDrawThreads, stream_, job);
+  });
+}
+
+void Rasterizer::to_bytes(const float* planes, int channels, Canvas canvas, bool unpremultiply, unsigned char* out) {
+  const int64_t pixels = static_cast<int64_t>(canvas.width) * canvas.height;
+  launch_loop(pack_bytes, dim3(parts(pixels, kLoopThreads)), kLoopThreads, stream_, planes, channels, pixels,
+              unpremultiply, out);
+}
+
+}  // namespace splat2d::gpu
