@@ -85,11 +85,22 @@ class Team {
   void share(int count, F f) const {
     for (int i = 0; i < count; ++i) f(i);
   }
-  // f(lanes, i) for i from 0 to count - 1, in any order; each looks at about so many pixels.
+  // f(lanes, i) for i from 0 to count - 1, in any order.
+  template <class F>
+  void each(int count, F f) const {
+    for (int i = 0; i < count; ++i) f(Lanes(), i);
+  }
+  // The same for what looks at about so many pixels.
   template <class F>
   void each(int count, size_t pixels, F f) const {
 #pragma omp parallel for schedule(dynamic) num_threads(threads_) if (threads_ > 1 && pixels > kSerial)
     for (int i = 0; i < count; ++i) f(Lanes(), i);
+  }
+  // sums[i] = the sum of what f(lanes, i, part, parts, &sum) says of each part, for i from 0 to count - 1; each looks
+  // at about so many pixels.
+  template <class Sums, class F>
+  void sum_up(int count, size_t pixels, F f, Sums* sums) const {
+    each(count, pixels, [&](const Lanes& lanes, int i) { f(lanes, i, 0, 1, &sums[i]); });
   }
   // picture += color g
   void add(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, float* picture) const {
@@ -136,6 +147,12 @@ class Device {
 #pragma omp for schedule(dynamic)
       for (int64_t i = 0; i < count; ++i) f(team, i, &notes);
     }
+  }
+
+  // f(team, 0, &notes), by a team of all there is.
+  template <class Notes, class F>
+  void for_team(F f) const {
+    for_teams<Notes>(1, f);
   }
 
   // The sum of f(i) for i from 0 to count - 1.

@@ -80,7 +80,7 @@ std::vector<float> Refiner::savings() {
   const int32_t* rows = integers_.data();
   float* to = out.data();
   device_.for_teams<int>(count(), [=] SPLAT2D_LOOP(const Team& team, int64_t i, int*) {
-    team.each(1, 0, [&](const Lanes& lanes, int) {
+    team.each(1, [&](const Lanes& lanes, int) {
       const float saved = refine::saving(lanes, m, rows + i * m.width());
       if (lanes.first()) to[i] = saved;
     });
@@ -138,13 +138,16 @@ RefineResult Refiner::sweep(const SweepPlan& plan, const RateTables& rates) {
   for (size_t s = 0; s + 1 < schedule.stages.size(); ++s) {
     const int first = schedule.stages[s];
     const int* line = lines.data() + first;
-    device_.for_teams<refine::Notes>(
-        schedule.stages[s + 1] - first, [=] SPLAT2D_LOOP(const Team& team, int64_t i, refine::Notes* notes) {
-          for (int v = line[i]; v < line[i + 1]; ++v) {
-            const int64_t n = visit[v].splat;
-            refine::visit(team, m, plan, tables, visit[v].reach, rows + n * m.width(), seen + n, outcome + n, notes);
-          }
-        });
+    const auto go = [=] SPLAT2D_LOOP(const Team& team, int64_t i, refine::Notes* notes) {
+      for (int v = line[i]; v < line[i + 1]; ++v) {
+        const int64_t n = visit[v].splat;
+        refine::visit(team, m, plan, tables, visit[v].reach, rows + n * m.width(), seen + n, outcome + n, notes);
+      }
+    };
+    if (static_cast<int>(s) < schedule.wide)
+      device_.for_team<refine::Notes>(go);
+    else
+      device_.for_teams<refine::Notes>(schedule.stages[s + 1] - first, go);
   }
   RefineResult result{0, 0};
   for (const refine::Outcome o : outcomes.host()) {

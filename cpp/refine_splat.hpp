@@ -84,6 +84,11 @@ struct Geometry {
   float rate_area;  // lattice area that the position code can use, px^2
 };
 
+// Inner products of a splat with the residual and with itself, at each level of the distortion.
+struct Sums {
+  Projection level[Distortion::kMaxLevels];
+};
+
 struct Move {
   int32_t q[kMaxChannels + kFields];  // once weighed, with the best colours
   Geometry g;
@@ -99,6 +104,7 @@ struct Notes {
   float color[kMaxChannels];
   int32_t free[kMaxChannels];  // the best colours of the present shape, whatever their energy class
   Move moves[kMoves];
+  Sums sums[kMoves];
   int chosen;  // of the moves; -1 for the splat's absence
 };
 
@@ -194,23 +200,32 @@ SPLAT2D_LOOP inline void add(const Team& team, const RefineModel& m, const Geome
   }
 }
 
-// Inner products with the residual, weighed by the distortion.
-SPLAT2D_LOOP inline Projection project(const Lanes& lanes, const RefineModel& m, const Geometry& g) {
-  const auto at = [&](const float* mean, const float* conic, int l) {
+// A part of a splat's inner products at each level, by rows of its boxes.
+SPLAT2D_LOOP inline void project(const Lanes& lanes, const RefineModel& m, const Geometry& g, int part, int parts,
+                                 Sums* out) {
+  for (int l = 0; l < m.levels; ++l) {
     const RefineModel::Level& level = m.level[l];
+    const LevelSplat s = seen_at(g, l);
     // In the box that `inside` knows: what others write at the same time must not be read.
-    return lanes.project(make_ellipse(mean, conic, m.cutoff), box_at(m, g, l), level.canvas, m.channels, level.residual,
-                         level.weights);
-  };
-  if (!m.level[0].weights) return at(g.mean, g.shape.conic, 0);
+    Box box = box_at(m, g, l);
+    const int64_t height = box.y1 - box.y0, top = box.y0;
+    box.y0 = static_cast<int>(top + height * part / parts);
+    box.y1 = static_cast<int>(top + height * (part + 1) / parts);
+    out->level[l] = lanes.project(make_ellipse(s.mean, s.conic, m.cutoff), box, level.canvas, m.channels,
+                                  level.residual, level.weights);
+  }
+}
+
+// Inner products with the residual, weighed by the distortion.
+SPLAT2D_LOOP inline Projection weighed(const RefineModel& m, const Geometry& g, const Sums& sums) {
+  if (!m.level[0].weights) return sums.level[0];
   Projection out = {};
   float positive = 0;
   for (int l = 0; l < m.levels; ++l) {
     const LevelSplat s = level_splat(g.mean, g.shape.conic, l);
-    const Projection sums = at(s.mean, s.conic, l);
     const float factor = s.height * static_cast<float>(1 << (2 * l));
-    for (int c = 0; c < m.channels; ++c) out.with[c] += factor * sums.with[c];
-    const float self = factor * s.height * sums.self;
+    for (int c = 0; c < m.channels; ++c) out.with[c] += factor * sums.level[l].with[c];
+    const float self = factor * s.height * sums.level[l].self;
     out.self += self;
     positive += self > 0 ? self : 0.0f;
   }
@@ -226,7 +241,9 @@ SPLAT2D_LOOP inline float saving(const Lanes& lanes, const RefineModel& m, const
   if (!build(m, q, &g)) return 0.0f;
   float color[kMaxChannels], saved = 0;
   color_of(m, q, g.shape.norm, color);
-  const Projection sums = project(lanes, m, g);
+  Sums levels = {};
+  project(lanes, m, g, 0, 1, &levels);
+  const Projection sums = weighed(m, g, levels);
   for (int c = 0; c < m.channels; ++c) saved += color[c] * (color[c] * sums.self - 2 * sums.with[c]);
   return saved;
 }
@@ -242,14 +259,14 @@ SPLAT2D_LOOP inline float shape_bits(const RateTables& rates, const Geometry& g,
 
 // Weighs a move against the splat's absence, with the best colours.
 SPLAT2D_LOOP inline void weigh(const Lanes& lanes, const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
-                               const int32_t* q, Move* move, int32_t* free) {
+                               const int32_t* q, const Sums& sums, Move* move, int32_t* free) {
   if (!move->valid) {
     if (lanes.first()) move->cost = kNever;
     return;
   }
   const float lmbda = static_cast<float>(plan.lambda);
   const float cost =
-      best_colors(lanes, m, rates, lmbda, project(lanes, m, move->g), move->g.shape.norm,
+      best_colors(lanes, m, rates, lmbda, weighed(m, move->g, sums), move->g.shape.norm,
                   lmbda * shape_bits(rates, move->g, move->q + m.channels), move->g.energy_class, q, move->q, free);
   if (lanes.first()) move->cost = cost;
 }
@@ -373,8 +390,16 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
   const size_t pixels = static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
   const auto try_moves = [&](int first, int end) {
     team.share(end - first, [&](int i) { propose_move(m, *notes, reach, first + i, &notes->moves[first + i]); });
-    team.each(end - first, pixels, [&](const Lanes& lanes, int i) {
-      weigh(lanes, m, plan, rates, q, &notes->moves[first + i], first + i == 0 ? notes->free : nullptr);
+    team.sum_up(
+        end - first, pixels,
+        [&](const Lanes& lanes, int i, int part, int parts, Sums* sums) {
+          const Move& move = notes->moves[first + i];
+          if (move.valid) project(lanes, m, move.g, part, parts, sums);
+        },
+        notes->sums + first);
+    team.each(end - first, [&](const Lanes& lanes, int i) {
+      weigh(lanes, m, plan, rates, q, notes->sums[first + i], &notes->moves[first + i],
+            first + i == 0 ? notes->free : nullptr);
     });
   };
   const int moves = plan.pairs ? kMoves : kPairs;

@@ -1,6 +1,8 @@
 #include "schedule.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <utility>
 
 #include "refine_splat.hpp"
@@ -9,7 +11,8 @@ namespace splat2d {
 
 namespace {
 
-constexpr int kSquare = 128;  // px
+constexpr int kSquare = 128;     // px
+constexpr int kWideOctave = 15;  // log2 of the px of a reach from which on all workers share a visit
 // Of the canvas, a cell is what one visit at a time may touch; visits write to the cells of the change map, too.
 constexpr int kShared = ChangeMap::kCell;
 static_assert(kSquare % kShared == 0 && kMargin % kShared == 0);
@@ -64,22 +67,45 @@ Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas) {
 
 Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas) {
   const int across = (canvas.width + kShared - 1) / kShared, down = (canvas.height + kShared - 1) / kShared;
-  std::vector<int> next(static_cast<size_t>(across) * down, 0);  // the first stage in which a cell is free
+  const auto octave = [](const Waiting& w) {
+    const double area = static_cast<double>(w.reach.x1 - w.reach.x0) * (w.reach.y1 - w.reach.y0);
+    return static_cast<int>(std::log2(std::max(area, 1.0)));
+  };
+  std::vector<std::pair<int, const Waiting*>> order;
+  for (const Waiting& w : waiting) order.push_back({-octave(w), &w});
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+
+  Schedule out;
+  size_t next = 0;
+  for (; next < order.size() && order[next].first <= -kWideOctave; ++next) {
+    out.visits.push_back({order[next].second->splat, order[next].second->reach});
+    out.end_stage();
+    ++out.wide;
+  }
+  std::vector<std::vector<uint64_t>> taken;  // by 64 stages: those in which each cell is
   std::vector<std::vector<Visit>> sets;
-  for (const Waiting& w : waiting) {
-    const Box& b = w.reach;
+  for (; next < order.size(); ++next) {
+    const Waiting& w = *order[next].second;
+    const Box cells{w.reach.x0 / kShared, w.reach.y0 / kShared, std::min((w.reach.x1 + kShared - 1) / kShared, across),
+                    std::min((w.reach.y1 + kShared - 1) / kShared, down)};
     const auto each_cell = [&](auto&& f) {
-      for (int y = b.y0 / kShared; y < std::min((b.y1 + kShared - 1) / kShared, down); ++y)
-        for (int x = b.x0 / kShared; x < std::min((b.x1 + kShared - 1) / kShared, across); ++x)
-          f(next[static_cast<size_t>(across) * y + x]);
+      for (int y = cells.y0; y < cells.y1; ++y)
+        for (int x = cells.x0; x < cells.x1; ++x) f(static_cast<size_t>(across) * y + x);
     };
-    int set = 0;
-    each_cell([&](int free) { set = std::max(set, free); });
-    each_cell([&](int& free) { free = set + 1; });
-    if (set == static_cast<int>(sets.size())) sets.emplace_back();
+    size_t word = 0;
+    uint64_t free = 0;
+    for (;; ++word) {
+      if (word == taken.size()) taken.emplace_back(static_cast<size_t>(across) * down, 0);
+      uint64_t used = 0;
+      each_cell([&](size_t cell) { used |= taken[word][cell]; });
+      if ((free = ~used)) break;
+    }
+    free &= ~free + 1;  // the lowest bit
+    each_cell([&](size_t cell) { taken[word][cell] |= free; });
+    const size_t set = 64 * word + static_cast<size_t>(std::countr_zero(free));
+    if (set >= sets.size()) sets.resize(set + 1);
     sets[set].push_back({w.splat, w.reach});
   }
-  Schedule out;
   for (const auto& set : sets) {
     for (const Visit& visit : set) {
       out.visits.push_back(visit);

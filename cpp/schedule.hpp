@@ -38,6 +38,7 @@ struct Schedule {
   std::vector<Visit> visits;
   std::vector<int> lines{0};   // where each begins in `visits`, and the end
   std::vector<int> stages{0};  // where each begins in `lines`, and the end
+  int wide = 0;                // first stages that are one visit each, of all workers together
 
   void end_line();
   void end_stage();
@@ -47,9 +48,10 @@ struct Schedule {
 // colours, a line each: splats of cells of one colour cannot touch the same pixels.
 Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas);
 
-// For many workers: lines of one visit. A splat goes as soon as all that share a pixel with it and go before it are
-// done, so the result is that of going one by one. Source: A parallel graph coloring heuristic (Jones and Plassmann
-// 1993); here small cells of the canvas, each for one visit at a time, stand for the graph's edges.
+// For many workers: the widest splats first, each by all workers, then lines of one visit. Each splat goes in the first
+// stage in which no other is at work on a pixel of its reach, so the result is that of going one by one, and there are
+// hardly more stages than visits to the busiest pixel. Large ones choose first, so that visits of a stage are about as
+// long. This is greedy colouring; small cells of the canvas, each for one visit at a time, stand for the graph's edges.
 Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas);
 
 }  // namespace splat2d

@@ -221,7 +221,8 @@ class Device {
   explicit Device(int = 1)
       : pool_(std::make_shared<gpu::Pool>()),
         raster_(std::make_shared<gpu::Rasterizer>(nullptr)),
-        scratch_(std::make_shared<gpu::Scratch>()) {}
+        scratch_(std::make_shared<gpu::Scratch>()),
+        room_(std::make_shared<gpu::Buffer<float>>()) {}
 
   // f(i) for i from 0 to count - 1, in any order.
   template <class F>
@@ -240,6 +241,16 @@ class Device {
   template <class Notes, class F>
   void for_teams(int64_t count, F f) const {
     if (count) gpu::launch(gpu::run_team<Notes, F>, static_cast<unsigned>(count), Team::kThreads, nullptr, f);
+  }
+
+  // f(team, 0, &notes), by a team of all there is.
+  template <class Notes, class F>
+  void for_team(F f) const {
+    const int blocks = gpu::multiprocessors();
+    const size_t notes = (sizeof(Notes) + 15) / 16 * 4, shares = sizeof(Notes) / 4 * blocks;
+    float* memory = room_->reserve(notes + shares);
+    gpu::launch_together(gpu::run_one_team<Notes, F>, blocks, Team::kThreads, nullptr, f,
+                         reinterpret_cast<Notes*>(memory), memory + notes);
   }
 
   // The sum of f(i) for i from 0 to count - 1.
@@ -329,6 +340,7 @@ class Device {
   std::shared_ptr<gpu::Pool> pool_;
   std::shared_ptr<gpu::Rasterizer> raster_;
   std::shared_ptr<gpu::Scratch> scratch_;
+  std::shared_ptr<gpu::Buffer<float>> room_;  // of a team of all blocks
 };
 
 // What loops over rows are made of.

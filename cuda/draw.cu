@@ -116,6 +116,8 @@ __global__ void __launch_bounds__(kDrawThreads) draw_tiles(DrawJob<C> job) {
     __syncthreads();
   };
   const int length = job.lists.counts[at];
+  __syncthreads();
+  if (t == 0) job.lists.counts[at] = job.lists.filled[at] = 0;
   if (length <= kMostSorted && *job.lists.total <= job.lists.capacity) {
     const int* list = job.lists.splats + job.lists.starts[at];
     int* listed = reinterpret_cast<int*>(listed_fours);

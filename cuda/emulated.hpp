@@ -254,6 +254,10 @@ template <class T>
 T __ldcg(const T* address) {
   return *address;
 }
+template <class T>
+T __ldg(const T* address) {
+  return *address;
+}
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
@@ -345,6 +349,15 @@ void launch(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t,
   emulated::for_blocks(grid, threads, [&] {
     emulated::Block::active().run(threads, [&] { kernel(static_cast<Parameters>(arguments)...); });
   });
+}
+
+// Blocks take turns, so that one must do.
+inline void meet_all_blocks() { __syncthreads(); }
+inline int multiprocessors() { return 1; }
+template <class... Parameters>
+void launch_together(void (*kernel)(Parameters...), int blocks, int threads, cudaStream_t stream,
+                     Parameters... arguments) {
+  launch(kernel, dim3(blocks), threads, stream, arguments...);
 }
 
 // For kernels whose threads neither wait for nor hear from each other: one after another, without fibers.

@@ -1,6 +1,6 @@
 // Gradients: each splat sums over its own pixels, by a warp, or where these are many, by several warps in parts.
+#include "pixels.hpp"
 #include "sums.hpp"
-#include "tiles.hpp"
 
 namespace splat2d::gpu {
 
@@ -8,9 +8,9 @@ namespace {
 
 constexpr int kGatherThreads = 256;
 constexpr int kWarps = kGatherThreads / kWarp;
-constexpr int kLarge = 4096;      // px of a box from which a splat is shared out
-constexpr int kShares = 64;       // that it is shared out into, rows of its box
-constexpr int kMostLarge = 2048;  // splats that are shared out; where there are more, none is, as all warps are busy
+constexpr int kLarge = 2048;      // px of a box from which a splat is shared out
+constexpr int kShares = 32;       // that it is shared out into, rows of its box
+constexpr int kMostLarge = 4096;  // splats that are shared out; where there are more, none is, as all warps are busy
 #ifdef SPLAT2D_EMULATED
 constexpr int kLargeBlocks = 2;
 #else
@@ -25,53 +25,50 @@ struct Sums {
   float v[kCount] = {};  // w dx, w dy, w dx^2, w dx dy, w dy^2, then the colours'
 };
 
+template <int C>
+struct Pixel {
+  float v[C];
+};
+
 // Adds the pixels of rows [y0, y1) of a splat's box, by the lanes of a warp.
 template <int C>
-__device__ inline void add_rows(const Ellipse& e, const Box& box, int y0, int y1, const float* color,
-                                const float* picture, Canvas canvas, Sums<C>* sums) {
+__device__ inline void add_rows(const Ellipse& e, Box box, int y0, int y1, const float* colors, const float* picture,
+                                Canvas canvas, Sums<C>* sums) {
   const int64_t plane = static_cast<int64_t>(canvas.width) * canvas.height;
-  const int lane = threadIdx.x % kWarp;
-  int across = 8;
-  while (across < kWarp && across < box.x1 - box.x0) across *= 2;
-  const int rows = kWarp / across;
-  const float a = -0.5f * kLog2E * e.a, b = -kLog2E * e.b, c = -0.5f * kLog2E * e.c, limit = limit_of(e.cutoff);
-  const float inverse_c = 1.0f / e.c;
-  for (int x0 = box.x0; x0 < box.x1; x0 += across) {
-    const int x = x0 + lane % across;
-    const float dx = center_distance(x, e.mx), along = a * dx * dx, slope = b * dx;
-    int first = y0, last = y1 - 1;
-    if (box.x1 - box.x0 > kWarp) {
-      // Rows that these columns reach
-      const float disc = e.cutoff * e.c - e.det * dx * dx, half = sqrtf(disc > 0.0f ? disc : 0.0f) * inverse_c + 0.02f;
-      const float mid = e.my - 0.5f - e.b * inverse_c * dx, low = static_cast<float>(y0), high = static_cast<float>(y1);
-      first = __reduce_min_sync(kAllLanes, static_cast<int>(clamp(mid - half, low, high)));
-      last = __reduce_max_sync(kAllLanes, static_cast<int>(clamp(mid + half, low - 1.0f, high - 1.0f) + 1.0f) - 1);
-    }
-    float w_sum = 0, wy_sum = 0, wyy_sum = 0;
-    const int end = x < box.x1 ? last : first - 1;
-    for (int y = first + lane / across; y <= end; y += rows) {
-      const float dy = center_distance(y, e.my), h = dy * (c * dy + slope) + along;
-      if (h < limit) continue;
-      const float g = power_of_two(h);
-      const float* p = picture + static_cast<int64_t>(y) * canvas.width + x;
-      float dot = 0;
-      for (int i = 0; i < C; ++i) {
-        const float v = p[i * plane];
-        dot += v * color[i];
-        sums->v[5 + i] += g * v;
-      }
-      const float w = g * dot, wy = w * dy;
-      w_sum += w;
-      wy_sum += wy;
-      wyy_sum += wy * dy;
-    }
-    const float wx = w_sum * dx;
-    sums->v[0] += wx;
-    sums->v[1] += wy_sum;
-    sums->v[2] += wx * dx;
-    sums->v[3] += wy_sum * dx;
-    sums->v[4] += wyy_sum;
-  }
+  box.y0 = y0;
+  box.y1 = y1;
+  float color[C];
+  for (int i = 0; i < C; ++i) color[i] = colors[i];
+  float w_sum = 0, wy_sum = 0;  // of a column
+  each_pixel(
+      e, box, threadIdx.x % kWarp, kWarp,
+      [&](int x, int y) {
+        Pixel<C> pixel;
+        SPLAT2D_UNROLL
+        for (int i = 0; i < C; ++i)
+          pixel.v[i] = __ldg(picture + i * plane + static_cast<int64_t>(y) * canvas.width + x);
+        return pixel;
+      },
+      [&](float g, float dy, const Pixel<C>& pixel) {
+        float dot = 0;
+        SPLAT2D_UNROLL
+        for (int i = 0; i < C; ++i) {
+          dot += pixel.v[i] * color[i];
+          sums->v[5 + i] += g * pixel.v[i];
+        }
+        const float w = g * dot, wy = w * dy;
+        w_sum += w;
+        wy_sum += wy;
+        sums->v[4] += wy * dy;
+      },
+      [&](float dx) {
+        const float wx = w_sum * dx;
+        sums->v[0] += wx;
+        sums->v[1] += wy_sum;
+        sums->v[2] += wx * dx;
+        sums->v[3] += wy_sum * dx;
+        w_sum = wy_sum = 0;
+      });
 }
 
 // Sums of eight numbers over a warp's lanes, in all of them: halves of the numbers change places with halves of the

@@ -10,46 +10,49 @@ namespace splat2d::gpu {
 constexpr int kListThreads = 256;
 constexpr int kMostMarked = 32;  // tiles of a reach's mask
 
-// f(tile) for the tiles that a splat touches: by its own thread, or where these are many, by the whole block.
+constexpr int kSharers = 8;                       // threads that see to one splat together
+constexpr int kListed = kListThreads / kSharers;  // splats of a block
+
+// f(tile, splat of the block) for the tiles that a splat touches: by its own threads, or where these are many, by the
+// whole block.
 template <class F>
-__device__ inline void each_tile(const Reach& own, bool there, int across, F f) {
-  __shared__ Reach wide[kListThreads];
-  __shared__ int thread_of[kListThreads];
+__device__ inline void each_tile(const Reach& own, int across, F f) {
+  __shared__ Reach wide[kListed];
+  __shared__ int splats[kListed];
   __shared__ int count;
+  const int splat = threadIdx.x / kSharers, sharer = threadIdx.x % kSharers;
   if (threadIdx.x == 0) count = 0;
   __syncthreads();
-  if (there) {
-    const int columns = own.x1 - own.x0, tiles = columns * (own.y1 - own.y0);
-    if (tiles > kMostMarked) {
+  const int columns = own.x1 - own.x0, tiles = columns * (own.y1 - own.y0);
+  if (tiles > kMostMarked) {
+    if (sharer == 0) {
       const int at = atomicAdd(&count, 1);
       wide[at] = own;
-      thread_of[at] = threadIdx.x;
-    } else {
-      for (unsigned mask = own.mask; mask; mask &= mask - 1) {
-        const int bit = __ffs(mask) - 1;
-        f((own.y0 + bit / columns) * across + own.x0 + bit % columns, static_cast<int>(threadIdx.x));
-      }
+      splats[at] = splat;
     }
+  } else {
+    for (int t = sharer; t < tiles; t += kSharers)
+      if (own.mask >> t & 1u) f((own.y0 + t / columns) * across + own.x0 + t % columns, splat);
   }
   __syncthreads();
   for (int w = 0; w < count; ++w) {
     const Reach r = wide[w];
-    const int columns = r.x1 - r.x0, tiles = columns * (r.y1 - r.y0);
-    for (int t = threadIdx.x; t < tiles; t += kListThreads)
-      f((r.y0 + t / columns) * across + r.x0 + t % columns, thread_of[w]);
+    const int wide_columns = r.x1 - r.x0, wide_tiles = wide_columns * (r.y1 - r.y0);
+    for (int t = threadIdx.x; t < wide_tiles; t += kListThreads)
+      f((r.y0 + t / wide_columns) * across + r.x0 + t % wide_columns, splats[w]);
   }
 }
 
-// Writes records and reaches, and counts the splats of each tile.
+// Writes records and reaches, and counts the splats of each tile. Counts must be zero; *total becomes it.
 template <int C>
 __global__ void __launch_bounds__(kListThreads)
     count_splats(Frames s, Canvas canvas, float cutoff, int across, int tiles, float4* __restrict__ records,
-                 Reach* __restrict__ reaches, int* __restrict__ counts) {
-  const int n = blockIdx.x * kListThreads + threadIdx.x;
+                 Reach* __restrict__ reaches, int* __restrict__ counts, unsigned long long* total) {
+  const int n = blockIdx.x * kListed + threadIdx.x / kSharers, sharer = threadIdx.x % kSharers;
   const int64_t i = static_cast<int64_t>(blockIdx.y) * s.count + n;
-  const bool there = n < s.count;
   Reach reach{0, 0, 0, 0, 0};
-  if (there) {
+  if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *total = 0;
+  if (n < s.count) {
     const float *mean = s.means + 2 * i, *conic = s.conics + 3 * i;
     const Box box = bounding_box(mean, conic, cutoff, canvas);
     const Falloff f = falloff_of(mean, conic);
@@ -57,20 +60,25 @@ __global__ void __launch_bounds__(kListThreads)
       const auto tile_of = [](int px) { return static_cast<uint16_t>(px / kTile); };
       reach = {tile_of(box.x0), tile_of(box.y0), tile_of(box.x1 + kTile - 1), tile_of(box.y1 + kTile - 1), 0};
       const int columns = reach.x1 - reach.x0, marked = columns * (reach.y1 - reach.y0);
-      for (int t = 0; marked <= kMostMarked && t < marked; ++t) {
+      for (int t = sharer; marked <= kMostMarked && t < marked; t += kSharers) {
         const float x = static_cast<float>((reach.x0 + t % columns) * kTile) + 0.5f,
                     y = static_cast<float>((reach.y0 + t / columns) * kTile) + 0.5f;
         if (touches(f, x, y, x + kTile - 1, y + kTile - 1, limit_of(cutoff))) reach.mask |= 1u << t;
       }
     }
-    reaches[i] = reach;
-    float values[4 * kQuads<C>] = {f.mx, f.my, f.a, f.b, f.c};
-    for (int c = 0; c < C; ++c) values[5 + c] = s.colors[C * i + c];
-    for (int q = 0; q < kQuads<C>; ++q)
-      records[kQuads<C> * i + q] = float4{values[4 * q], values[4 * q + 1], values[4 * q + 2], values[4 * q + 3]};
+    if (sharer < kQuads<C>) {
+      float values[4 * kQuads<C>] = {f.mx, f.my, f.a, f.b, f.c};
+      for (int c = 0; c < C; ++c) values[5 + c] = s.colors[C * i + c];
+      SPLAT2D_UNROLL
+      for (int q = 0; q < kQuads<C>; ++q)
+        if (q == sharer)
+          records[kQuads<C> * i + q] = float4{values[4 * q], values[4 * q + 1], values[4 * q + 2], values[4 * q + 3]};
+    }
   }
+  for (int step = 1; step < kSharers; step *= 2) reach.mask |= __shfl_xor_sync(kAllLanes, reach.mask, step);
+  if (n < s.count && sharer == 0) reaches[i] = reach;
   counts += static_cast<int64_t>(blockIdx.y) * tiles;
-  each_tile(reach, there, across, [&](int tile, int) { atomicAdd(counts + tile, 1); });
+  each_tile(reach, across, [&](int tile, int) { atomicAdd(counts + tile, 1); });
 }
 
 // Finds a place for each tile's list, in any order.
@@ -89,47 +97,47 @@ __global__ void place_lists(const int* __restrict__ counts, int64_t tiles, int64
   if (tile < tiles) starts[tile] = static_cast<int64_t>(start) + before - count;
 }
 
+// Writes the lists, unless they do not fit; *needed, of the host's memory, becomes their total length.
 __global__ void __launch_bounds__(kListThreads)
     fill_lists(const Reach* __restrict__ reaches, int count, int across, int tiles, const int64_t* __restrict__ starts,
-               const int64_t* total, int64_t capacity, int* __restrict__ filled, int* __restrict__ lists) {
+               const int64_t* total, int64_t capacity, int* __restrict__ filled, int* __restrict__ lists,
+               int64_t* needed) {
+  if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *needed = *total;
   if (*total > capacity) return;
-  const int n = blockIdx.x * kListThreads + threadIdx.x;
+  const int first = blockIdx.x * kListed, n = first + threadIdx.x / kSharers;
   const int64_t frame = blockIdx.y;
-  const bool there = n < count;
-  const Reach reach = there ? reaches[frame * count + n] : Reach{0, 0, 0, 0, 0};
-  each_tile(reach, there, across, [&](int tile, int thread) {
+  const Reach reach = n < count ? reaches[frame * count + n] : Reach{0, 0, 0, 0, 0};
+  each_tile(reach, across, [&](int tile, int splat) {
     const int64_t at = frame * tiles + tile;
-    lists[starts[at] + atomicAdd(filled + at, 1)] = static_cast<int>(blockIdx.x) * kListThreads + thread;
+    lists[starts[at] + atomicAdd(filled + at, 1)] = first + splat;
   });
 }
 
 template <int C>
 Rasterizer::Lists Rasterizer::make_lists(const Frames& s, Canvas canvas, float cutoff) {
-  constexpr int kHead = 4;         // counters before those of the tiles
   constexpr int64_t kFirst = 6;    // entries that a splat is expected to need before any frame has been drawn
   constexpr double kSpare = 1.25;  // memory over what the last frame needed
   const int across = parts(canvas.width, kTile), tiles = across * parts(canvas.height, kTile);
   const int64_t splats = static_cast<int64_t>(s.frames) * s.count, all = static_cast<int64_t>(s.frames) * tiles;
   float4* records = records_.reserve(kQuads<C> * splats);
   Reach* reaches = reaches_.reserve(splats);
-  int* counters = counters_.reserve(kHead + 2 * all);
-  int64_t* starts = starts_.reserve(all);
+  if (2 * all > static_cast<int64_t>(counters_.capacity())) {
+    counters_.reserve(2 * all);
+    check(cudaMemsetAsync(counters_.data(), 0, counters_.capacity() * sizeof(int), stream_), "clearing memory");
+  }
+  int *counts = counters_.data(), *filled = counts + all;
+  int64_t* starts = starts_.reserve(all + 1);
+  int64_t* total = starts + all;
   const int64_t needed = std::max(*needed_.data(), kFirst * splats);
   if (needed > static_cast<int64_t>(lists_.capacity())) lists_.reserve(static_cast<size_t>(kSpare * needed));
   const int64_t capacity = lists_.capacity();
-  auto* total = reinterpret_cast<int64_t*>(counters);
-  int *counts = counters + kHead, *filled = counts + all;
-  check(cudaMemsetAsync(counters, 0, (kHead + 2 * all) * sizeof(int), stream_), "clearing memory");
-  const dim3 grid(parts(s.count, kListThreads), s.frames);
-  if (s.count)
-    launch(count_splats<C>, grid, kListThreads, stream_, s, canvas, cutoff, across, tiles, records, reaches, counts);
-  launch(place_lists, dim3(parts(all, kListThreads)), kListThreads, stream_, counts, all, starts,
-         reinterpret_cast<unsigned long long*>(total));
-  if (s.count)
-    launch(fill_lists, grid, kListThreads, stream_, reaches, s.count, across, tiles, starts, total, capacity, filled,
-           lists_.data());
-  check(cudaMemcpyAsync(needed_.data(), total, sizeof *total, cudaMemcpyDeviceToHost, stream_), "counting splats");
-  return {records, reaches, counts, starts, lists_.data(), total, capacity};
+  const dim3 grid(std::max(1, parts(s.count, kListed)), s.frames);
+  auto* sum = reinterpret_cast<unsigned long long*>(total);
+  launch(count_splats<C>, grid, kListThreads, stream_, s, canvas, cutoff, across, tiles, records, reaches, counts, sum);
+  launch(place_lists, dim3(parts(all, kListThreads)), kListThreads, stream_, counts, all, starts, sum);
+  launch(fill_lists, grid, kListThreads, stream_, reaches, s.count, across, tiles, starts, total, capacity, filled,
+         lists_.data(), needed_.data());
+  return {records, reaches, counts, filled, starts, lists_.data(), total, capacity};
 }
 
 }  // namespace splat2d::gpu

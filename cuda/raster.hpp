@@ -60,7 +60,8 @@ class Rasterizer {
   struct Lists {
     const float4* records;  // [F, N, quads]
     const Reach* reaches;   // [F, N]
-    const int* counts;      // [F, tiles]
+    int* counts;            // [F, tiles]
+    int* filled;            // [F, tiles]; both are zero again when the frames are drawn
     const int64_t* starts;  // [F, tiles] of the tiles' lists
     const int* splats;      // of the lists, each in no order
     const int64_t* total;   // entries of all lists; when more than the capacity, the lists are void
@@ -74,7 +75,7 @@ class Rasterizer {
   cudaStream_t stream_;
   Buffer<float4> records_;
   Buffer<Reach> reaches_;
-  Buffer<int> counters_;  // the lists' total in the first two, then what tiles count and what they have been given
+  Buffer<int> counters_;  // what tiles count and what they have been given; zero between frames
   Buffer<int64_t> starts_;
   Buffer<int> lists_;
   Pinned<int64_t> needed_;  // entries of the last frame's lists, once its kernels are done

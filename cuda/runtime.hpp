@@ -8,7 +8,15 @@
 #ifdef SPLAT2D_EMULATED
 #include "emulated.hpp"
 #else
+#include <cooperative_groups.h>
 #include <cuda_runtime.h>
+#endif
+
+// Before a loop whose count is a constant: its arrays are then registers.
+#ifdef SPLAT2D_EMULATED
+#define SPLAT2D_UNROLL
+#else
+#define SPLAT2D_UNROLL _Pragma("unroll")
 #endif
 
 namespace splat2d::gpu {
@@ -44,6 +52,26 @@ inline void check(cudaError_t status, const char* what) {
 }
 
 #ifndef SPLAT2D_EMULATED
+// Waits for all blocks of a launch_together.
+__device__ inline void meet_all_blocks() { cooperative_groups::this_grid().sync(); }
+
+// As many blocks as there are multiprocessors, all at once.
+template <class... Parameters>
+void launch_together(void (*kernel)(Parameters...), int blocks, int threads, cudaStream_t stream,
+                     Parameters... arguments) {
+  void* pointers[] = {&arguments...};
+  check(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), dim3(blocks), dim3(threads), pointers, 0,
+                                    stream),
+        "starting a kernel");
+}
+
+inline int multiprocessors() {
+  int device = 0, count = 0;
+  check(cudaGetDevice(&device), "choosing a GPU");
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "looking at the GPU");
+  return count;
+}
+
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t stream, Arguments... arguments) {
   kernel<<<grid, threads, 0, stream>>>(static_cast<Parameters>(arguments)...);

@@ -1,32 +1,10 @@
-// A block of threads that works on one thing together, and the lanes of its warps: cpp/cpu.hpp's Team and Lanes.
+// Threads that work on one thing together, and the lanes of their warps: cpp/cpu.hpp's Team and Lanes.
 #pragma once
 
-#include "../cpp/kernels.hpp"
+#include "pixels.hpp"
 #include "sums.hpp"
 
 namespace splat2d {
-
-namespace gpu {
-
-// f(x, y, g) for the pixels of a Gaussian that fall to one of `threads` threads; these lie side by side in as few rows
-// as the Gaussian's width lets them.
-template <class F>
-__device__ inline void each_pixel(const Ellipse& e, const Box& box, int thread, int threads, F f) {
-  int across = 8;
-  while (across < kWarp && across < box.x1 - box.x0) across *= 2;
-  const float limit = -0.5f * e.cutoff;
-  for (int y = box.y0 + thread / across; y < box.y1; y += threads / across) {
-    const float dy = center_distance(y, e.my);
-    const Span span = row_span(e, dy, box.x0, box.x1);
-    const RowTerms row = row_terms(e.a, e.b, e.c, dy);
-    for (int x = span.first + thread % across; x <= span.last; x += across) {
-      const float h = exponent(row.a, row.b, row.c, center_distance(x, e.mx));
-      if (h >= limit) f(x, y, __expf(h));
-    }
-  }
-}
-
-}  // namespace gpu
 
 class Lanes {
  public:
@@ -47,14 +25,27 @@ class Lanes {
   // Inner products of a Gaussian with a picture and with itself, weighed by a plane where there is one.
   __device__ Projection project(const Ellipse& e, const Box& box, Canvas canvas, int channels, const float* picture,
                                 const float* weights) const {
+    struct Pixel {
+      float v[kMaxChannels], weight;
+    };
     Projection out = {};
-    gpu::each_pixel(e, box, lane(), kCount, [&](int x, int y, float g) {
-      const size_t at = static_cast<size_t>(y) * canvas.width + x;
-      const float weighed = weights ? g * weights[at] : g;
-      for (int c = 0; c < kMaxChannels; ++c)
-        if (c < channels) out.with[c] += weighed * picture[c * canvas.area() + at];
-      out.self += weighed * g;
-    });
+    gpu::each_pixel(
+        e, box, lane(), kCount,
+        [&](int x, int y) {
+          const size_t at = static_cast<size_t>(y) * canvas.width + x;
+          Pixel pixel;
+          SPLAT2D_UNROLL
+          for (int c = 0; c < kMaxChannels; ++c) pixel.v[c] = c < channels ? picture[c * canvas.area() + at] : 0.0f;
+          pixel.weight = weights ? weights[at] : 1.0f;
+          return pixel;
+        },
+        [&](float g, float, const Pixel& pixel) {
+          const float weighed = g * pixel.weight;
+          SPLAT2D_UNROLL
+          for (int c = 0; c < kMaxChannels; ++c) out.with[c] += weighed * pixel.v[c];
+          out.self += weighed * g;
+        },
+        [](float) {});
     for (int c = 0; c < kMaxChannels; ++c)
       if (c < channels) out.with[c] = gpu::warp_sum(out.with[c]);
     out.self = gpu::warp_sum(out.self);
@@ -62,38 +53,92 @@ class Lanes {
   }
 };
 
+// A block, or all blocks of a launch together. What is done once, or shared out as a few things, the first block does.
 class Team {
  public:
   static constexpr int kThreads = 384;  // a warp for each move that is tried at the same time, and one to spare
+  static constexpr int kMostSums = 32;  // that are added up at a time
+
+  // shares: room for what all blocks bring to a sum, where there are several.
+  __device__ Team(int block, int blocks, float* shares) : block_(block), blocks_(blocks), shares_(shares) {}
 
   // f(), by one thread when all have come so far. None goes on before it, or what the others share out, is done.
   template <class F>
   __device__ void once(F f) const {
-    __syncthreads();
-    if (threadIdx.x == 0) f();
-    __syncthreads();
+    meet();
+    if (block_ == 0 && threadIdx.x == 0) f();
+    meet();
   }
   // f(i) for i from 0 to count - 1, in any order.
   template <class F>
   __device__ void share(int count, F f) const {
-    for (int i = threadIdx.x; i < count; i += kThreads) f(i);
+    for (int i = threadIdx.x; block_ == 0 && i < count; i += kThreads) f(i);
     __syncthreads();
   }
-  // f(lanes, i) for i from 0 to count - 1, in any order; each looks at about so many pixels.
+  // f(lanes, i) for i from 0 to count - 1, in any order.
   template <class F>
-  __device__ void each(int count, size_t, F f) const {
-    for (int i = threadIdx.x / gpu::kWarp; i < count; i += kThreads / gpu::kWarp) f(Lanes(), i);
+  __device__ void each(int count, F f) const {
+    for (int i = threadIdx.x / gpu::kWarp; block_ == 0 && i < count; i += kThreads / gpu::kWarp) f(Lanes(), i);
+    __syncthreads();
+  }
+  // sums[i] = the sum of what f(lanes, i, part, parts, &sum) says of each part, for i from 0 to count - 1.
+  template <class Sums, class F>
+  __device__ void sum_up(int count, size_t, F f, Sums* sums) const {
+    constexpr int kWarps = kThreads / gpu::kWarp, kFloats = sizeof(Sums) / sizeof(float);
+    const int warp = threadIdx.x / gpu::kWarp, lane = threadIdx.x % gpu::kWarp;
+    meet();
+    for (int i = warp; i < count; i += kWarps) {
+      Sums sum{};
+      f(Lanes(), i, block_, blocks_, &sum);
+      if (lane == 0) (blocks_ == 1 ? sums[i] : reinterpret_cast<Sums*>(shares_)[i * blocks_ + block_]) = sum;
+    }
+    meet();
+    if (blocks_ == 1) return;
+    for (int i = warp; block_ == 0 && i < count; i += kWarps)
+      for (int k = 0; k < kFloats; ++k) {
+        float sum = 0;
+        for (int part = lane; part < blocks_; part += gpu::kWarp)
+          sum += __ldcg(shares_ + static_cast<size_t>(i * blocks_ + part) * kFloats + k);
+        sum = gpu::warp_sum(sum);
+        if (lane == 0) reinterpret_cast<float*>(sums + i)[k] = sum;
+      }
     __syncthreads();
   }
   // picture += color g
   __device__ void add(const Ellipse& e, const Box& box, Canvas canvas, int channels, const float* color,
                       float* picture) const {
-    gpu::each_pixel(e, box, threadIdx.x, kThreads, [&](int x, int y, float g) {
-      const size_t at = static_cast<size_t>(y) * canvas.width + x;
-      for (int c = 0; c < channels; ++c) picture[c * canvas.area() + at] += color[c] * g;
-    });
+    struct Pixel {
+      float v[kMaxChannels];
+      float* at;
+    };
+    gpu::each_pixel(
+        e, box, block_ * kThreads + threadIdx.x, blocks_ * kThreads,
+        [&](int x, int y) {
+          Pixel pixel;
+          pixel.at = picture + static_cast<size_t>(y) * canvas.width + x;
+          SPLAT2D_UNROLL
+          for (int c = 0; c < kMaxChannels; ++c) pixel.v[c] = c < channels ? pixel.at[c * canvas.area()] : 0.0f;
+          return pixel;
+        },
+        [&](float g, float, const Pixel& pixel) {
+          SPLAT2D_UNROLL
+          for (int c = 0; c < kMaxChannels; ++c)
+            if (c < channels) pixel.at[c * canvas.area()] = pixel.v[c] + color[c] * g;
+        },
+        [](float) {});
     __syncthreads();
   }
+
+ private:
+  __device__ void meet() const {
+    if (blocks_ == 1)
+      __syncthreads();
+    else
+      gpu::meet_all_blocks();
+  }
+
+  int block_, blocks_;
+  float* shares_;
 };
 
 namespace gpu {
@@ -101,7 +146,13 @@ namespace gpu {
 template <class Notes, class F>
 __global__ void __launch_bounds__(Team::kThreads) run_team(F f) {
   __shared__ Notes notes;
-  f(Team(), static_cast<int64_t>(blockIdx.x), &notes);
+  f(Team(0, 1, nullptr), static_cast<int64_t>(blockIdx.x), &notes);
+}
+
+// With all blocks at once.
+template <class Notes, class F>
+__global__ void __launch_bounds__(Team::kThreads, 1) run_one_team(F f, Notes* notes, float* shares) {
+  f(Team(blockIdx.x, gridDim.x, shares), 0, notes);
 }
 
 }  // namespace gpu

@@ -207,7 +207,7 @@ def test_blocks_may_run_in_any_order(as_the_gpu, chelsea):
 SHIM = """
 #include "schedule.hpp"
 
-extern "C" void sets_of(const int* boxes, int count, int width, int height, int* sets) {
+extern "C" int sets_of(const int* boxes, int count, int width, int height, int* sets) {
   std::vector<splat2d::Waiting> waiting;
   for (int i = 0; i < count; ++i)
     waiting.push_back({0, i, {}, {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]}});
@@ -215,12 +215,13 @@ extern "C" void sets_of(const int* boxes, int count, int width, int height, int*
   for (size_t set = 0; set + 1 < s.stages.size(); ++set)
     for (int line = s.stages[set]; line < s.stages[set + 1]; ++line)
       for (int v = s.lines[line]; v < s.lines[line + 1]; ++v) sets[s.visits[v].splat] = static_cast<int>(set);
+  return s.wide;
 }
 """
 
 
-def test_sets_are_what_going_one_by_one_allows(tmp_path):
-    """A splat's set follows those of all before it that share a cell with it, and no others."""
+def test_splats_of_a_set_share_no_pixel_and_sets_are_few(tmp_path):
+    """Each splat is in the first set that those before it, and larger ones, leave free; wide ones go alone."""
     compiler = shutil.which("g++") or shutil.which("c++")
     sources = emulated.SOURCES.parent / "cpp"
     if compiler is None or not sources.is_dir():
@@ -230,23 +231,33 @@ def test_sets_are_what_going_one_by_one_allows(tmp_path):
     command = [compiler, "-std=c++20", "-fPIC", "-shared", f"-I{sources}", str(tmp_path / "shim.cpp")]
     subprocess.run([*command, str(sources / "schedule.cpp"), "-o", str(library)], check=True)
     rng = np.random.default_rng(0)
-    width, height, count = 200, 150, 120
+    width, height, count = 260, 250, 700
     low = rng.integers([-30, -30], [width, height], (count, 2))
     high = low + np.exp(rng.uniform(0, 4.5, (count, 2))).astype(int)
     low, high = (np.clip(a, 0, [width, height]) for a in (low, high))
     boxes = np.ascontiguousarray(np.concatenate([low, high], 1), np.int32)
     boxes[:3] = [[0, 0, 0, 0], [0, 0, width, height], [0, 10, 0, 20]]
+    boxes[10:90] = [100, 100, 110, 110]
     found = np.full(count, -1, np.int32)
-    ctypes.CDLL(str(library)).sets_of(
+    wide = ctypes.CDLL(str(library)).sets_of(
         boxes.ctypes.data_as(ctypes.c_void_p), count, width, height, found.ctypes
     )
+    area = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], 1), 1)
+    assert wide == (area >= 1 << 15).sum() > 0
+    assert sorted(found[area >= 1 << 15]) == list(range(wide))
     first, last = boxes[:, :2] // CELL, -(-boxes[:, 2:] // CELL)
-    expected = np.zeros(count, int)
-    for i, j in combinations(range(count), 2):
+    others = np.flatnonzero(area < 1 << 15)
+    octave = np.log2(area).astype(int)
+    taken = {int(i): set() for i in others}
+    for i, j in combinations(others, 2):
         if (first[i] < last[j]).all() and (first[j] < last[i]).all():
-            expected[j] = max(expected[j], expected[i] + 1)
-    assert np.array_equal(found, expected)
-    assert 5 < expected.max() < count / 2
+            assert found[i] != found[j]
+            a, b = (i, j) if octave[i] >= octave[j] else (j, i)
+            taken[int(b)].add(int(found[a]))
+    for i in others:
+        free = next(s for s in range(wide, count) if s not in taken[int(i)])
+        assert found[i] == free
+    assert found.max() - wide > 64, "more than one word of stages"
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
