@@ -58,17 +58,26 @@ def check(splats: list[torch.Tensor], width: int, height: int) -> dict[str, floa
     }
 
 
-def seconds(action: Callable[[], object], wait: Callable[[], object], each: int = 1) -> dict[str, float]:
-    """Times of one of `each` things that an action does, from batches of many queued in a row."""
+def seconds(
+    action: Callable[[], object], wait: Callable[[], object], fewer: int = 1, things: int = 1
+) -> dict[str, float]:
+    """Times of a thing that an action does, from batches of many actions queued in a row.
+
+    Args:
+        action: queues some work.
+        wait: waits for it.
+        fewer: by which batches are shorter than usual.
+        things: that one action does.
+    """
     action()
     wait()
-    times = []
+    times, actions = [], max(BATCH // (fewer * things), 1)
     for _ in range(BATCHES):
         start = perf_counter()
-        for _ in range(max(BATCH // each, 1)):
+        for _ in range(actions):
             action()
         wait()
-        times.append((perf_counter() - start) / max(BATCH // each, 1) / each)
+        times.append((perf_counter() - start) / actions / things)
     return {"median_s": median(times), **spread(times)}
 
 
@@ -125,7 +134,7 @@ def time_graph(splats: list[torch.Tensor], width: int, height: int) -> dict[str,
         for _ in range(GRAPH_FRAMES):
             draw()
     out.zero_()
-    times = seconds(graph.replay, torch.cuda.synchronize, GRAPH_FRAMES)
+    times = seconds(graph.replay, torch.cuda.synchronize, things=GRAPH_FRAMES)
     if not torch.equal(out, expected):
         raise Splat2dError("a graph draws another picture")
     return times
@@ -184,7 +193,7 @@ def ceilings() -> dict[str, float]:
     """What the card can do: bytes a second of a large copy, and multiply-adds of its units at their clock."""
     source = torch.empty(1 << 28, dtype=torch.float32, device="cuda").normal_()
     to = torch.empty_like(source)
-    times = seconds(lambda: to.copy_(source), torch.cuda.synchronize, BATCH // 4)
+    times = seconds(lambda: to.copy_(source), torch.cuda.synchronize, fewer=5)
     query = ["nvidia-smi", "--query-gpu=clocks.max.sm", "--format=csv,noheader,nounits"]
     clock = float(subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()[0])
     units = torch.cuda.get_device_properties(0).multi_processor_count
@@ -218,17 +227,36 @@ def scene(width: int, height: int, count: int, goal: int, graph_goal: int | None
 
 
 def eight_k() -> dict[str, float]:
-    """Memory of the GPU that one 8K frame takes, with its splats, and the time to draw it."""
+    """Memory of the GPU that one 8K frame and its gradients take, with its splats, and the time for them."""
+    from splat2d.gpu import Session
+
     width, height, count = EIGHT_K
+    torch.cuda.empty_cache()
     free = torch.cuda.mem_get_info()[0]
     splats = random_splats(count, width, height, "cuda")
-    times = time_ours(splats, width, height, torch.cuda.synchronize)
+    out, session = (
+        torch.empty(3, height, width, device="cuda"),
+        Session(torch.cuda.current_stream().cuda_stream),
+    )
+    gradients = [torch.empty_like(t) for t in splats]
+    pointers, to = (tuple(t.data_ptr() for t in tensors) for tensors in (splats, gradients))
+    shape, size = (1, count, 3), (width, height)
+    forward = seconds(
+        lambda: session.forward(pointers, shape, size, CUTOFF, out.data_ptr()),
+        torch.cuda.synchronize,
+        fewer=10,
+    )
+    backward = seconds(
+        lambda: session.backward(pointers, shape, size, CUTOFF, out.data_ptr(), to),
+        torch.cuda.synchronize,
+        fewer=10,
+    )
     used = free - torch.cuda.mem_get_info()[0]
     return {
         "gib": used / 2**30,
         "goal_gib": EIGHT_K_GOAL,
-        "forward_s": times["forward"]["median_s"],
-        "backward_s": times["backward"]["median_s"],
+        "forward_s": forward["median_s"],
+        "backward_s": backward["median_s"],
     }
 
 

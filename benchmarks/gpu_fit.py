@@ -158,28 +158,62 @@ def encode_large(say: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def profile(quality: int = 60) -> dict[str, Any]:
-    """Where the time of an encode goes: the GPU's by kernel, and Python's by function, the longest first."""
-    import cProfile
-    import pstats
-
+def kernels_of(action: Callable[[], object]) -> list[dict[str, Any]]:
+    """Times of the GPU's kernels and of CUDA's calls during an action, the longest first."""
     import torch
 
-    picture = next(iter(pictures().values()))
-    encode_picture(picture, quality=quality, device="cuda")
+    action()
+    torch.cuda.synchronize()
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as kernels:
-        encode_picture(picture, quality=quality, device="cuda")
+    with torch.profiler.profile(activities=activities) as found:
+        action()
         torch.cuda.synchronize()
     events = [
         {
-            "name": event.key[:160],
+            "name": event.key[:200],
             "calls": event.count,
             "device_us": event.self_device_time_total,
             "host_us": event.self_cpu_time_total,
         }
-        for event in kernels.key_averages()
+        for event in found.key_averages()
     ]
+    return sorted(events, key=lambda e: -max(e["device_us"], e["host_us"]))[:40]
+
+
+def profile(quality: int = 60) -> dict[str, Any]:
+    """Where the time goes: of parts of an encode by kernel, and of a whole one by Python's function."""
+    import cProfile
+    import pstats
+
+    from splat2d.fit import cuda
+    from splat2d.fit.config import load_config
+    from splat2d.fit.encode import quality_step
+    from splat2d.fit.fitter import PictureFit
+    from splat2d.fit.rates import rate_tables
+    from splat2d.render import CUTOFF
+
+    picture = next(iter(pictures().values()))
+    fit = PictureFit(picture.pixels, load_config("default"), quality_step(quality), cuda=True)
+    fitter: Any = fit._fitter
+    refiner = cuda.Refiner(fitter.quantize(), fitter, fit.step, 10, CUTOFF)
+    tables = rate_tables(refiner.integers(), refiner.classes(), *picture.pixels.shape[::2])
+
+    def steps() -> None:
+        for _ in range(10):
+            fitter.step()
+
+    def renew() -> None:
+        fitter.prune(1.2)
+        fitter.refresh()
+        fitter.seed(0.2 * 34 * fit.lmbda, 0.3)
+        fitter.refresh()
+
+    parts = {
+        "ten steps": kernels_of(steps),
+        "a pruning and a seeding": kernels_of(renew),
+        "a sweep": kernels_of(lambda: refiner.sweep(fit.lmbda, *tables, 0, -1.0, True)),
+    }
+    encode_picture(picture, quality=quality, device="cuda")
     functions = cProfile.Profile()
     functions.runcall(encode_picture, picture, quality=quality, device="cuda")
     stats: Any = pstats.Stats(functions).stats  # pyright: ignore[reportAttributeAccessIssue]
@@ -187,8 +221,4 @@ def profile(quality: int = 60) -> dict[str, Any]:
         {"name": f"{Path(file).name}:{line} {name}", "calls": calls, "own_s": own, "whole_s": whole}
         for (file, line, name), (_, calls, own, whole, _) in stats.items()
     ]
-    return {
-        "device": sorted(events, key=lambda e: -e["device_us"])[:40],
-        "host": sorted(events, key=lambda e: -e["host_us"])[:20],
-        "python": sorted(python, key=lambda e: -e["own_s"])[:30],
-    }
+    return {"kernels": parts, "python": sorted(python, key=lambda e: -e["own_s"])[:30]}

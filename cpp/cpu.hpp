@@ -188,21 +188,6 @@ class Device {
     });
   }
 
-  // Those that f(row, x, &item) finds, for all columns of all rows, in order.
-  template <class T, class F>
-  std::vector<T> collect(int rows, int width, F f) const {
-    std::vector<std::vector<T>> found(rows);
-#pragma omp parallel for schedule(dynamic, 16) num_threads(threads_) if (threads_ > 1)
-    for (int row = 0; row < rows; ++row)
-      for (int x = 0; x < width; ++x) {
-        T item;
-        if (f(row, x, &item)) found[row].push_back(item);
-      }
-    std::vector<T> out;
-    for (const auto& row : found) out.insert(out.end(), row.begin(), row.end());
-    return out;
-  }
-
   // out [C, H, W] = base [C, H, W] + sum of splats, less what the headroom takes; and the sum of its squares.
   void render(const Splats& splats, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
               double* squares) const {
@@ -238,6 +223,36 @@ class Device {
   }
 
   int threads_;
+};
+
+// What several loops over pixels find, in order.
+template <class T>
+class Finds {
+ public:
+  explicit Finds(const Device& device) : device_(device) {}
+
+  // Those that f(row, x, &item) finds, for all columns of all rows.
+  template <class F>
+  void look(int rows, int width, F f) {
+    std::vector<std::vector<T>> found(rows);
+#pragma omp parallel for schedule(dynamic, 16) num_threads(device_.threads()) if (device_.threads() > 1)
+    for (int row = 0; row < rows; ++row)
+      for (int x = 0; x < width; ++x) {
+        T item;
+        if (f(row, x, &item)) found[row].push_back(item);
+      }
+    for (const auto& row : found) items_.insert(items_.end(), row.begin(), row.end());
+  }
+
+  // All of them; false when there was no room for all, and the loops are to look again.
+  bool take(std::vector<T>* items) {
+    items->swap(items_);
+    return true;
+  }
+
+ private:
+  Device device_;
+  std::vector<T> items_;
 };
 
 // Before the parameters of a lambda that the device runs.

@@ -58,7 +58,7 @@ void blur(const Device& device, const Planes& in, int channels, float sigma, Arr
 // for SSE; `scratch` has room for a plane.
 void find_peaks_of_scale(const Device& device, const Planes& blurred, int channels, float scale, float cell,
                          float threshold, const Density& density, const float* loads, Array<float>* scratch,
-                         std::vector<Candidate>* found) {
+                         Finds<Candidate>* found) {
   const int w = blurred.size.width, h = blurred.size.height;
   const int radius = std::max(1, static_cast<int>(std::lround(0.8f * scale / cell)));
   const size_t plane = blurred.size.area();
@@ -71,7 +71,7 @@ void find_peaks_of_scale(const Device& device, const Planes& blurred, int channe
       for (int x = x0; x < x1; ++x)
         row[x] /= density.at((x + 0.5f) * cell, (y + 0.5f) * cell, scale, loads + static_cast<size_t>(y) * w + x);
   });
-  const auto peaks = device.collect<Candidate>(h, w, [=] SPLAT2D_LOOP(int y, int x, Candidate* out) {
+  found->look(h, w, [=] SPLAT2D_LOOP(int y, int x, Candidate* out) {
     const size_t at = static_cast<size_t>(y) * w + x;
     const float v = energy[at];
     if (v <= threshold || (x > 0 && v < energy[at - 1]) || (x + 1 < w && v < energy[at + 1])) return false;
@@ -104,37 +104,44 @@ void find_peaks_of_scale(const Device& device, const Planes& blurred, int channe
     *out = k;
     return true;
   });
-  found->insert(found->end(), peaks.begin(), peaks.end());
 }
 
-}  // namespace
-
-std::vector<Candidate> find_peaks(const Device& device, Planes wanted, int channels, const SeedOptions& options,
-                                  const Distortion* distortion) {
+void find_peaks_of_all_scales(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
+                              const Distortion* distortion, Finds<Candidate>* found) {
   const Density density = density_of(distortion);
-  Planes& grid = wanted;
-  Planes blurred;
+  Planes coarse, blurred;
+  const Planes* grid = &wanted;
   // Weights may change from pixel to pixel: blurred as the error is, they turn it into a mean, which no seed exceeds.
   Planes weights{wanted.size, {}}, loads;
   if (density.levels) weights.data = distortion->finest().copy();
   Array<float> scratch;
-  std::vector<Candidate> found;
   float cell = 1;
   for (double scale = options.smallest; scale <= options.largest; scale *= options.ratio) {
-    while (scale / cell > kGridScale && cell < kCoarsest && std::min(grid.size.width, grid.size.height) >= 8) {
-      grid = halve(device, grid, channels);
+    while (scale / cell > kGridScale && cell < kCoarsest && std::min(grid->size.width, grid->size.height) >= 8) {
+      coarse = halve(device, *grid, channels);
+      grid = &coarse;
       if (density.levels) weights = halve(device, weights, 1);
       cell *= 2;
     }
     const double on_grid = scale / cell;
     // Averaging has already blurred a coarser grid by a pixel's variance.
     const double sigma = std::sqrt(std::max(on_grid * on_grid - (cell == 1 ? 0.0 : 1.0 / 12), 0.2));
-    blur(device, grid, channels, static_cast<float>(sigma), &scratch, &blurred);
+    blur(device, *grid, channels, static_cast<float>(sigma), &scratch, &blurred);
     if (density.levels) blur(device, weights, 1, static_cast<float>(sigma), &scratch, &loads);
     find_peaks_of_scale(device, blurred, channels, static_cast<float>(scale), cell,
-                        static_cast<float>(options.threshold), density, loads.data.data(), &scratch, &found);
+                        static_cast<float>(options.threshold), density, loads.data.data(), &scratch, found);
   }
-  return found;
+}
+
+}  // namespace
+
+std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
+                                  const Distortion* distortion) {
+  std::vector<Candidate> out;
+  Finds<Candidate> found(device);
+  do find_peaks_of_all_scales(device, wanted, channels, options, distortion, &found);
+  while (!found.take(&out));
+  return out;
 }
 
 // Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.

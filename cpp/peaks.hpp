@@ -35,7 +35,7 @@ struct Planes {
 
 // The peaks of `wanted` (what new splats should add up to) that save more than the threshold, scale by scale.
 // distortion: null for SSE.
-std::vector<Candidate> find_peaks(const Device& device, Planes wanted, int channels, const SeedOptions& options,
+std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
                                   const Distortion* distortion);
 
 // Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.

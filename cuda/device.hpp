@@ -62,10 +62,12 @@ class Array {
     if (size_) move_to(out.data_);
     return out;
   }
-  std::vector<T> host() const {
-    std::vector<T> out(size_);
-    if (size_)
-      gpu::check(cudaMemcpy(out.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost), "copying from the GPU");
+  std::vector<T> host() const { return host(size_); }
+  // The first `size` elements.
+  std::vector<T> host(size_t size) const {
+    std::vector<T> out(size);
+    if (size)
+      gpu::check(cudaMemcpy(out.data(), data_, size * sizeof(T), cudaMemcpyDeviceToHost), "copying from the GPU");
     return out;
   }
 
@@ -180,16 +182,18 @@ struct Found {
 };
 
 template <class T, class F>
-__global__ void find_items(int rows, int width, F f, Found<T>* out, int capacity, int* count) {
+__global__ void find_items(int rows, int width, F f, int64_t first, Found<T>* out, int capacity, int* count) {
   const int x = blockIdx.x * blockDim.x + threadIdx.x;
   if (x >= width) return;
   for (int row = blockIdx.y; row < rows; row += gridDim.y) {
     T item;
     if (!f(row, x, &item)) continue;
     const int at = atomicAdd(count, 1);
-    if (at < capacity) out[at] = {static_cast<int64_t>(row) * width + x, item};
+    if (at < capacity) out[at] = {first + static_cast<int64_t>(row) * width + x, item};
   }
 }
+
+inline dim3 grid_of(int rows, int width) { return dim3(parts(width, kLoopThreads), std::clamp(rows, 1, kMostRows)); }
 
 // Keeps freed memory for the next array as long as a fit lives.
 class Pool {
@@ -234,7 +238,7 @@ class Device {
   // f(row, x0, x1) for pieces [x0, x1) that together are all columns of all rows.
   template <class F>
   void for_rows(int rows, int width, F f) const {
-    gpu::launch_loop(gpu::run_rows<F>, grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f);
+    gpu::launch_loop(gpu::run_rows<F>, gpu::grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f);
   }
 
   // f(team, i, &notes) for i from 0 to count - 1, in any order, each by a team of its own with room for notes.
@@ -285,29 +289,6 @@ class Device {
     }
   }
 
-  // Those that f(row, x, &item) finds, for all columns of all rows, in order.
-  template <class T, class F>
-  std::vector<T> collect(int rows, int width, F f) const {
-    int capacity = 1 << 14;
-    while (true) {
-      Array<gpu::Found<T>> found(capacity);
-      Array<int> counter(1);
-      gpu::launch_loop(gpu::find_items<T, F>, grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f,
-                       found.data(), capacity, counter.data());
-      const int count = counter.host()[0];
-      if (count > capacity) {
-        capacity = count;
-        continue;
-      }
-      found.resize(count);
-      std::vector<gpu::Found<T>> items = found.host();
-      std::sort(items.begin(), items.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
-      std::vector<T> out;
-      for (const auto& item : items) out.push_back(item.item);
-      return out;
-    }
-  }
-
   // out [C, H, W] = base [C, H, W] + sum of splats, less what the headroom takes; and the sum of its squares.
   void render(const Splats& s, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
               double* squares) const {
@@ -321,10 +302,6 @@ class Device {
   }
 
  private:
-  static dim3 grid_of(int rows, int width) {
-    return dim3(gpu::parts(width, gpu::kLoopThreads), std::clamp(rows, 1, gpu::kMostRows));
-  }
-
   static gpu::Frames frame(const Splats& s) { return {1, s.count, s.channels, s.means, s.conics, s.colors}; }
 
   // Of f(y, i) for i from 0 to count - 1, for each y.
@@ -341,6 +318,42 @@ class Device {
   std::shared_ptr<gpu::Rasterizer> raster_;
   std::shared_ptr<gpu::Scratch> scratch_;
   std::shared_ptr<gpu::Buffer<float>> room_;  // of a team of all blocks
+};
+
+// What several loops over pixels find, in order.
+template <class T>
+class Finds {
+ public:
+  explicit Finds(const Device&) : found_(1 << 16), count_(1) {}
+
+  // Those that f(row, x, &item) finds, for all columns of all rows.
+  template <class F>
+  void look(int rows, int width, F f) {
+    gpu::launch_loop(gpu::find_items<T, F>, gpu::grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f,
+                     next_, found_.data(), static_cast<int>(found_.size()), count_.data());
+    next_ += static_cast<int64_t>(rows) * width;
+  }
+
+  // All of them; false when there was no room for all, and the loops are to look again.
+  bool take(std::vector<T>* items) {
+    const size_t count = count_.host()[0];
+    if (count > found_.size()) {
+      found_ = Array<gpu::Found<T>>(count);
+      count_ = Array<int>(1);
+      next_ = 0;
+      return false;
+    }
+    std::vector<gpu::Found<T>> found = found_.host(count);
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.place < b.place; });
+    items->clear();
+    for (const auto& item : found) items->push_back(item.item);
+    return true;
+  }
+
+ private:
+  Array<gpu::Found<T>> found_;
+  Array<int> count_;
+  int64_t next_ = 0;  // place of the next loop's first pixel
 };
 
 // What loops over rows are made of.

@@ -295,7 +295,10 @@ def test_a_gpu_draws_what_the_cpu_draws():
         found = gpu.draw("cuda", splats, 301, 203, CUTOFF, None)
         expected = core().render(*splats, 301, 203, CUTOFF, None, 1)
         assert found is not None
-        assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+        difference = np.abs(found - expected)
+        # A pixel on a cut-off may count on one side only, which is exp(-CUTOFF / 2) of an amplitude.
+        assert difference.max() < 1.1 * np.exp(-CUTOFF / 2) * np.abs(splats[2]).max()
+        assert (difference > 1e-5 * np.abs(expected).max()).mean() < 1e-3
 
 
 @pytest.mark.gpu

@@ -221,7 +221,7 @@ extern "C" int sets_of(const int* boxes, int count, int width, int height, int* 
 
 
 def test_splats_of_a_set_share_no_pixel_and_sets_are_few(tmp_path):
-    """Each splat is in the first set that those before it, and larger ones, leave free; wide ones go alone."""
+    """Each splat is in the first set that earlier and larger ones leave free; wide ones go alone."""
     compiler = shutil.which("g++") or shutil.which("c++")
     sources = emulated.SOURCES.parent / "cpp"
     if compiler is None or not sources.is_dir():
