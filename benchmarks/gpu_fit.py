@@ -15,6 +15,7 @@ from _paths import DATA
 from numpy.typing import NDArray
 from PIL import Image
 
+from splat2d import gpu
 from splat2d.bench.curves import bd_rate
 from splat2d.bench.machine import spread
 from splat2d.fit.encode import encode_picture
@@ -185,6 +186,9 @@ def profile(quality: int = 60) -> dict[str, Any]:
     import cProfile
     import pstats
 
+    import gpu_draw
+    import torch
+
     from splat2d.fit import cuda
     from splat2d.fit.config import load_config
     from splat2d.fit.encode import quality_step
@@ -208,7 +212,17 @@ def profile(quality: int = 60) -> dict[str, Any]:
         fitter.seed(0.2 * 34 * fit.lmbda, 0.3)
         fitter.refresh()
 
+    width, height, count, *_ = gpu_draw.SCENES[-1]
+    session = gpu.Session(torch.cuda.current_stream().cuda_stream)
+    splats = gpu_draw.random_splats(count, width, height, "cuda")
+    out = torch.empty(3, height, width, device="cuda")
+
+    def draw() -> None:
+        pointers = splats[0].data_ptr(), splats[1].data_ptr(), splats[2].data_ptr()
+        session.forward(pointers, (1, count, 3), (width, height), CUTOFF, out.data_ptr())
+
     parts = {
+        "a frame": kernels_of(draw),
         "ten steps": kernels_of(steps),
         "a pruning and a seeding": kernels_of(renew),
         "a sweep": kernels_of(lambda: refiner.sweep(fit.lmbda, *tables, 0, -1.0, True)),

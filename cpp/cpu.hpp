@@ -29,6 +29,8 @@ class Array {
   void resize(size_t size) { values_.resize(size); }
   void append(const std::vector<T>& more) { values_.insert(values_.end(), more.begin(), more.end()); }
   Array copy() const { return Array(values_); }
+  // Elements that are yet to be written.
+  static Array unset(size_t size) { return Array(size); }
   std::vector<T> host() const { return values_; }
 
  private:

@@ -12,7 +12,7 @@ constexpr double kLeastCurvature = 1e-6;  // <s, y> over <y, y>
 }  // namespace
 
 Array<float> gathered(const Device& device, const Array<float>& from, const Array<int>& rows, int width) {
-  Array<float> out(rows.size() * width);
+  Array<float> out = Array<float>::unset(rows.size() * width);
   const float* in = from.data();
   const int* row = rows.data();
   float* to = out.data();

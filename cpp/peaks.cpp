@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "splat_step.hpp"
 
@@ -17,7 +18,7 @@ constexpr float kShapeMin = 0.45f, kShapeMax = 2.5f, kHessianMin = 0.06f, kHessi
 
 Planes halve(const Device& device, const Planes& in, int channels) {
   const Canvas size{in.size.width / 2, in.size.height / 2}, wide = in.size;
-  Planes out{size, Array<float>(size.area() * channels)};
+  Planes out{size, Array<float>::unset(size.area() * channels)};
   const float* from = in.data.data();
   float* to = out.data.data();
   device.for_rows(size.height * channels, size.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
@@ -145,11 +146,15 @@ std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, in
 }
 
 // Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.
-std::vector<Candidate> suppress(std::vector<Candidate> all, Canvas canvas, float separation) {
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.saved > b.saved; });
+std::vector<Candidate> suppress(const std::vector<Candidate>& all, Canvas canvas, float separation) {
+  std::vector<std::pair<float, int>> order;
+  order.reserve(all.size());
+  for (size_t i = 0; i < all.size(); ++i) order.push_back({-all[i].saved, static_cast<int>(i)});
+  std::sort(order.begin(), order.end());
   std::vector<uint8_t> occupied(static_cast<size_t>(canvas.width) * canvas.height, 0);
   std::vector<Candidate> out;
-  for (const Candidate& k : all) {
+  for (const auto& [_, i] : order) {
+    const Candidate& k = all[i];
     const int x = std::min(static_cast<int>(k.x), canvas.width - 1),
               y = std::min(static_cast<int>(k.y), canvas.height - 1);
     if (occupied[static_cast<size_t>(y) * canvas.width + x]) continue;

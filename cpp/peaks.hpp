@@ -39,7 +39,7 @@ std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, in
                                   const Distortion* distortion);
 
 // Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.
-std::vector<Candidate> suppress(std::vector<Candidate> all, Canvas canvas, float separation);
+std::vector<Candidate> suppress(const std::vector<Candidate>& all, Canvas canvas, float separation);
 
 // Whether a round takes no more seeds, the best first, than these, which promise so much of `most` together. The peaks
 // of one scale echo in the next, so it takes few while the picture is bare, and all once it is nearly explained.

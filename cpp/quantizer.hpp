@@ -95,7 +95,7 @@ struct Direction {
 };
 
 SPLAT2D_HD Direction direction_of(int angle, int count) {
-  const int64_t turn = (static_cast<int64_t>(angle) << 16) / count;
+  const int64_t turn = (static_cast<uint32_t>(angle) << 16) / static_cast<uint32_t>(count);
   return {sine_q15(turn), turn <= 32768 ? sine_q15(32768 - turn) : -sine_q15(turn - 32768)};
 }
 
@@ -213,20 +213,35 @@ struct Shape {
   float norm;  // L2 norm of the unit-height Gaussian, sqrt(pi s1 s2)
 };
 
+#if defined(__CUDA_ARCH__)
+// 2^(-x / 65536), as floats have it: functions of doubles take a GPU long.
+__device__ inline double inverse_power(int x) {
+  return ldexpf(exp2f(static_cast<float>(x & 65535) * (-1.0f / 65536)), -(x >> 16));
+}
+#endif
+
 SPLAT2D_HD Shape make_shape(int energy_class, int area, int aspect, int angle) {
-  const double step = shape_step(energy_class) * (kLn2 / 65536.0);
-  const double log_area = area * step, log_aspect = aspect * step;
-  const double theta = kHalfTurn * angle / angle_count(energy_class, aspect);
-  const double i1 = exp(-(log_area + log_aspect)), i2 = exp(-(log_area - log_aspect));
-  const double cosine = cos(theta), sine = sin(theta);
+  const int q16 = shape_step(energy_class), angles = angle_count(energy_class, aspect);
+  const double step = q16 * (kLn2 / 65536.0), log_area = area * step, log_aspect = aspect * step;
+  const double theta = kHalfTurn * angle / angles;
   Shape s;
   s.log_area = static_cast<float>(log_area);
   s.log_aspect = static_cast<float>(log_aspect);
   s.angle = static_cast<float>(theta);
+#if defined(__CUDA_ARCH__)
+  const double i1 = inverse_power((area + aspect) * q16), i2 = inverse_power((area - aspect) * q16);
+  float sine_of, cosine_of;
+  sincospif(static_cast<float>(angle) / static_cast<float>(angles), &sine_of, &cosine_of);
+  const double cosine = cosine_of, sine = sine_of;
+  s.norm = sqrtf(static_cast<float>(kHalfTurn / inverse_power(area * q16)));
+#else
+  const double i1 = exp(-(log_area + log_aspect)), i2 = exp(-(log_area - log_aspect));
+  const double cosine = cos(theta), sine = sin(theta);
+  s.norm = static_cast<float>(sqrt(kHalfTurn) * exp(0.5 * log_area));
+#endif
   s.conic[0] = static_cast<float>(cosine * cosine * i1 + sine * sine * i2);
   s.conic[1] = static_cast<float>(cosine * sine * (i1 - i2));
   s.conic[2] = static_cast<float>(sine * sine * i1 + cosine * cosine * i2);
-  s.norm = static_cast<float>(sqrt(kHalfTurn) * exp(0.5 * log_area));
   return s;
 }
 

@@ -11,7 +11,7 @@ namespace {
 
 // Minus an array of planes.
 Planes negated(const Device& device, Canvas size, const Array<float>& in) {
-  Planes out{size, Array<float>(in.size())};
+  Planes out{size, Array<float>::unset(in.size())};
   const float* from = in.data();
   float* to = out.data.data();
   device.for_each(static_cast<int64_t>(in.size()), [=] SPLAT2D_LOOP(int64_t i) { to[i] = -from[i]; });

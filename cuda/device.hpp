@@ -55,10 +55,15 @@ class Array {
                "copying to the GPU");
     size_ += more.size();
   }
-  Array copy() const {
+  // Elements that are yet to be written.
+  static Array unset(size_t size) {
     Array out;
-    out.reserve(size_);
-    out.size_ = size_;
+    out.reserve(size);
+    out.size_ = size;
+    return out;
+  }
+  Array copy() const {
+    Array out = unset(size_);
     if (size_) move_to(out.data_);
     return out;
   }
@@ -122,9 +127,10 @@ constexpr int kLoopThreads = 64;  // fibers take their time
 #else
 constexpr int kLoopThreads = 256;
 #endif
-constexpr int kSumChunk = 1 << 12;  // elements of a sum that a block adds up
-constexpr int kMostRows = 65535;    // of a grid
-constexpr int kMostTerms = 120;     // of a launch, so that its parameters fit
+constexpr int kMostEach = 16;     // elements of a sum that a thread adds up
+constexpr int kBusy = 1 << 9;     // blocks that keep a device busy
+constexpr int kMostRows = 65535;  // of a grid
+constexpr int kMostTerms = 120;   // of a launch, so that its parameters fit
 
 template <class F>
 __global__ void run_each(int64_t count, F f) {
@@ -142,10 +148,10 @@ __global__ void run_rows(int rows, int width, F f) {
 // to[y] = the sum of f(y, i).
 template <class F>
 __global__ void __launch_bounds__(kLoopThreads)
-    sum_chunks(int64_t count, F f, double* parts, unsigned* arrived, double* to) {
+    sum_chunks(int64_t count, int size, F f, double* parts, unsigned* arrived, double* to) {
   const int chunk = blockIdx.x, chunks = gridDim.x, row = blockIdx.y;
-  const int64_t begin = static_cast<int64_t>(chunk) * kSumChunk;
-  const int64_t end = begin + kSumChunk < count ? begin + kSumChunk : count;
+  const int64_t begin = static_cast<int64_t>(chunk) * size;
+  const int64_t end = begin + size < count ? begin + size : count;
   double sum = 0;
   for (int64_t i = begin + threadIdx.x; i < end; i += kLoopThreads) sum += f(row, i);
   add_up<kLoopThreads>(sum, chunk, chunks, parts + static_cast<int64_t>(row) * chunks, arrived + row, to + row);
@@ -308,10 +314,12 @@ class Device {
   template <class F>
   void sums(int rows, int64_t count, F f, double* to) const {
     if (!rows) return;
-    const int chunks = std::max(1, gpu::parts(count, gpu::kSumChunk));
+    // Of a size that follows from the numbers of elements and sums alone, since it sets the order.
+    const int64_t each = std::clamp<int64_t>(count * rows / (gpu::kBusy * gpu::kLoopThreads), 1, gpu::kMostEach);
+    const int size = static_cast<int>(each) * gpu::kLoopThreads, chunks = std::max(1, gpu::parts(count, size));
     scratch_->reserve(rows, chunks, nullptr);
-    gpu::launch(gpu::sum_chunks<F>, dim3(chunks, rows), gpu::kLoopThreads, nullptr, count, f, scratch_->parts.data(),
-                scratch_->arrived.data(), to);
+    gpu::launch(gpu::sum_chunks<F>, dim3(chunks, rows), gpu::kLoopThreads, nullptr, count, size, f,
+                scratch_->parts.data(), scratch_->arrived.data(), to);
   }
 
   std::shared_ptr<gpu::Pool> pool_;
@@ -324,7 +332,7 @@ class Device {
 template <class T>
 class Finds {
  public:
-  explicit Finds(const Device&) : found_(1 << 16), count_(1) {}
+  explicit Finds(const Device&) : found_(Array<gpu::Found<T>>::unset(1 << 16)), count_(1) {}
 
   // Those that f(row, x, &item) finds, for all columns of all rows.
   template <class F>
@@ -338,7 +346,7 @@ class Finds {
   bool take(std::vector<T>* items) {
     const size_t count = count_.host()[0];
     if (count > found_.size()) {
-      found_ = Array<gpu::Found<T>>(count);
+      found_ = Array<gpu::Found<T>>::unset(count);
       count_ = Array<int>(1);
       next_ = 0;
       return false;

@@ -8,15 +8,15 @@ namespace {
 
 constexpr int kGatherThreads = 256;
 constexpr int kWarps = kGatherThreads / kWarp;
-constexpr int kLarge = 2048;      // px of a box from which a splat is shared out
-constexpr int kShares = 32;       // that it is shared out into, rows of its box
-constexpr int kMostLarge = 4096;  // splats that are shared out; where there are more, none is, as all warps are busy
+constexpr int kLeastShare = 1024;     // px of a large splat's box that a warp sees to
+constexpr int kMostParts = 256;       // that a splat as large as the canvas is shared out into
+constexpr int kMostLarge = 1 << 14;   // splats that are shared out
+constexpr int kMostShares = 1 << 16;  // of all of them
 #ifdef SPLAT2D_EMULATED
 constexpr int kLargeBlocks = 2;
 #else
 constexpr int kLargeBlocks = 264;
 #endif
-constexpr int kHead = 4;  // counters before the list of large splats
 
 // Of a splat: moments of w = g <cotangent, colour>, and sums of g times the cotangent.
 template <int C>
@@ -30,13 +30,11 @@ struct Pixel {
   float v[C];
 };
 
-// Adds the pixels of rows [y0, y1) of a splat's box, by the lanes of a warp.
+// Adds the pixels of a box, by the lanes of a warp.
 template <int C>
-__device__ inline void add_rows(const Ellipse& e, Box box, int y0, int y1, const float* colors, const float* picture,
-                                Canvas canvas, Sums<C>* sums) {
+__device__ inline void add_pixels(const Ellipse& e, const Box& box, const float* colors, const float* picture,
+                                  Canvas canvas, Sums<C>* sums) {
   const int64_t plane = static_cast<int64_t>(canvas.width) * canvas.height;
-  box.y0 = y0;
-  box.y1 = y1;
   float color[C];
   for (int i = 0; i < C; ++i) color[i] = colors[i];
   float w_sum = 0, wy_sum = 0;  // of a column
@@ -114,17 +112,34 @@ __device__ inline void write_gradients(const Ellipse& e, const Sums<C>& sums, in
   for (int c = 0; c < C; ++c) to.colors[C * i + c] = v[5 + c];
 }
 
-__device__ inline bool is_large(const Box& box) {
-  return static_cast<int64_t>(box.x1 - box.x0) * (box.y1 - box.y0) >= kLarge;
-}
+// A part of a large splat's box, by rows.
+struct alignas(16) Share {
+  int splat, large, part, parts;
+};
 
-__global__ void find_large(Frames s, Canvas canvas, float cutoff, int* large) {
+// What `find_large` finds. Where there is no room for all shares there are none, as all warps are busy then.
+struct Sharing {
+  int *large, *count;  // large splats and their shares
+  int* done;           // [kMostLarge] shares of each that are done
+  Share* shares;       // [kMostShares]
+  int pixels;          // of a share, about
+
+  __device__ bool fits() const { return *large <= kMostLarge && *count <= kMostShares; }
+  // Of a box: how many shares, none where one warp sees to it.
+  __device__ int parts(const Box& box) const {
+    const int64_t area = static_cast<int64_t>(box.x1 - box.x0) * (box.y1 - box.y0);
+    return area < 2 * pixels ? 0 : static_cast<int>((area + pixels - 1) / pixels);
+  }
+};
+
+__global__ void find_large(Frames s, Canvas canvas, float cutoff, Sharing sharing) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= static_cast<int64_t>(s.frames) * s.count) return;
-  const Box box = bounding_box(s.means + 2 * i, s.conics + 3 * i, cutoff, canvas);
-  if (!is_large(box)) return;
-  const int at = atomicAdd(large, 1);
-  if (at < kMostLarge) large[kHead + at] = static_cast<int>(i);
+  const int parts = sharing.parts(bounding_box(s.means + 2 * i, s.conics + 3 * i, cutoff, canvas));
+  if (!parts) return;
+  const int large = atomicAdd(sharing.large, 1), first = atomicAdd(sharing.count, parts);
+  if (large >= kMostLarge || first + parts > kMostShares) return;
+  for (int part = 0; part < parts; ++part) sharing.shares[first + part] = {static_cast<int>(i), large, part, parts};
 }
 
 template <int C>
@@ -134,29 +149,30 @@ struct GatherJob {
   float cutoff;
   const float* v_out;
   Gradients to;
-  int* large;     // how many, then which, then how many shares of each are done
-  float* shares;  // [kMostLarge, kShares, 5 + C]
+  Sharing sharing;
+  float* sums;  // [kMostShares, 5 + C]
 
   __device__ const float* picture(int64_t i) const { return v_out + i / s.count * C * canvas.width * canvas.height; }
 };
 
 // Adds a share to those of the same splat that are done; true when it was the last, whose sums are then those of all.
 template <int C>
-__device__ inline bool complete(const GatherJob<C>& job, int which, int share, Sums<C>* sums) {
+__device__ inline bool complete(const GatherJob<C>& job, int number, const Share& share, Sums<C>* sums) {
   constexpr int kCount = Sums<C>::kCount;
   const int lane = threadIdx.x % kWarp;
-  float* shares = job.shares + static_cast<int64_t>(which) * kShares * kCount;
+  float* own = job.sums + static_cast<int64_t>(number) * kCount;
   int before = 0;
   if (lane == 0) {
-    for (int k = 0; k < kCount; ++k) shares[share * kCount + k] = sums->v[k];
+    for (int k = 0; k < kCount; ++k) own[k] = sums->v[k];
     __threadfence();
-    before = atomicAdd(job.large + kHead + kMostLarge + which, 1);
+    before = atomicAdd(job.sharing.done + share.large, 1);
   }
-  if (__shfl_sync(kAllLanes, before, 0) != kShares - 1) return false;
+  if (__shfl_sync(kAllLanes, before, 0) != share.parts - 1) return false;
   __threadfence();
+  const float* first = own - share.part * kCount;
   for (int k = 0; k < kCount; ++k) {
     sums->v[k] = 0;
-    for (int p = lane; p < kShares; p += kWarp) sums->v[k] += __ldcg(shares + p * kCount + k);
+    for (int p = lane; p < share.parts; p += kWarp) sums->v[k] += __ldcg(first + p * kCount + k);
   }
   sum_lanes(sums);
   return true;
@@ -165,24 +181,23 @@ __device__ inline bool complete(const GatherJob<C>& job, int which, int share, S
 // The first blocks see to the shares of large splats, the others to a splat a warp.
 template <int C>
 __global__ void __launch_bounds__(kGatherThreads) gather_gradients(GatherJob<C> job) {
-  const int large = job.large[0], shared = large <= kMostLarge ? large : 0;
-  const bool sharing = blockIdx.x < kLargeBlocks;
+  const bool fits = job.sharing.fits(), sharing = blockIdx.x < kLargeBlocks;
   const int64_t warp = threadIdx.x / kWarp, splats = static_cast<int64_t>(job.s.frames) * job.s.count;
   const int64_t first = static_cast<int64_t>(blockIdx.x - (sharing ? 0 : kLargeBlocks)) * kWarps + warp;
-  const int64_t end = sharing ? static_cast<int64_t>(shared) * kShares : splats;
+  const int64_t end = !sharing ? splats : fits ? *job.sharing.count : 0;
   for (int64_t item = first; item < end; item += sharing ? kLargeBlocks * kWarps : end) {
-    const int which = static_cast<int>(item / kShares), share = static_cast<int>(item % kShares);
-    const int64_t i = sharing ? job.large[kHead + which] : item;
+    const Share share = sharing ? job.sharing.shares[item] : Share{static_cast<int>(item), 0, 0, 1};
+    const int64_t i = share.splat;
     const Ellipse e = make_ellipse(job.s.means + 2 * i, job.s.conics + 3 * i, job.cutoff);
-    const Box box = bounding_box(job.s.means + 2 * i, job.s.conics + 3 * i, job.cutoff, job.canvas);
-    if (!sharing && shared && is_large(box)) return;
-    const int height = box.y1 - box.y0;
-    const int y0 = sharing ? box.y0 + height * share / kShares : box.y0;
-    const int y1 = sharing ? box.y0 + height * (share + 1) / kShares : box.y1;
+    Box box = bounding_box(job.s.means + 2 * i, job.s.conics + 3 * i, job.cutoff, job.canvas);
+    if (!sharing && fits && job.sharing.parts(box)) return;
+    const int top = box.y0, height = box.y1 - box.y0;
+    box.y0 = top + height * share.part / share.parts;
+    box.y1 = top + height * (share.part + 1) / share.parts;
     Sums<C> sums;
-    if (y0 < y1) add_rows<C>(e, box, y0, y1, job.s.colors + C * i, job.picture(i), job.canvas, &sums);
+    if (!box.empty()) add_pixels<C>(e, box, job.s.colors + C * i, job.picture(i), job.canvas, &sums);
     sum_lanes(&sums);
-    if (sharing && !complete(job, which, share, &sums)) continue;
+    if (sharing && !complete(job, static_cast<int>(item), share, &sums)) continue;
     if (threadIdx.x % kWarp == 0) write_gradients<C>(e, sums, i, job.to);
   }
 }
@@ -193,12 +208,17 @@ void Rasterizer::backward(const Frames& s, Canvas canvas, float cutoff, const fl
                           float* v_conics, float* v_colors) {
   const int64_t splats = static_cast<int64_t>(s.frames) * s.count;
   if (splats == 0) return;
-  int* large = large_.reserve(kHead + 2 * kMostLarge);
-  check(cudaMemsetAsync(large, 0, (kHead + 2 * kMostLarge) * sizeof(int), stream_), "clearing memory");
-  launch_loop(find_large, dim3(parts(splats, kGatherThreads)), kGatherThreads, stream_, s, canvas, cutoff, large);
+  constexpr int kHead = 4;
+  int* counters = large_.reserve(kHead + kMostLarge);
+  check(cudaMemsetAsync(counters, 0, (kHead + kMostLarge) * sizeof(int), stream_), "clearing memory");
+  const int64_t part = static_cast<int64_t>(canvas.width) * canvas.height / kMostParts + 1;
+  const Sharing sharing{counters, counters + 1, counters + kHead,
+                        reinterpret_cast<Share*>(shares_.reserve(4 * kMostShares)),
+                        static_cast<int>(part > kLeastShare ? part : kLeastShare)};
+  launch_loop(find_large, dim3(parts(splats, kGatherThreads)), kGatherThreads, stream_, s, canvas, cutoff, sharing);
   with_channels(s.channels, [&](auto c) {
-    float* shares = shares_.reserve(static_cast<size_t>(kMostLarge) * kShares * Sums<c()>::kCount);
-    const GatherJob<c()> job{s, canvas, cutoff, v_out, {v_means, v_conics, v_colors}, large, shares};
+    float* sums = sums_.reserve(static_cast<size_t>(kMostShares) * Sums<c()>::kCount);
+    const GatherJob<c()> job{s, canvas, cutoff, v_out, {v_means, v_conics, v_colors}, sharing, sums};
     launch(gather_gradients<c()>, dim3(kLargeBlocks + parts(splats, kWarps)), kGatherThreads, stream_, job);
   });
 }

@@ -13,8 +13,10 @@ constexpr int kMostMarked = 32;  // tiles of a reach's mask
 constexpr int kSharers = 8;                       // threads that see to one splat together
 constexpr int kListed = kListThreads / kSharers;  // splats of a block
 
-// f(tile, splat of the block) for the tiles that a splat touches: by its own threads, or where these are many, by the
-// whole block.
+constexpr int kAtOnce = kMostMarked / kSharers;  // tiles that a thread sees to before it waits for any of them
+
+// f(tiles, splat of the block) for the tiles that a splat touches, kAtOnce at a time and -1 where there is none: by its
+// own threads, or where tiles are many, by the whole block.
 template <class F>
 __device__ inline void each_tile(const Reach& own, int across, F f) {
   __shared__ Reach wide[kListed];
@@ -30,16 +32,28 @@ __device__ inline void each_tile(const Reach& own, int across, F f) {
       wide[at] = own;
       splats[at] = splat;
     }
-  } else {
-    for (int t = sharer; t < tiles; t += kSharers)
-      if (own.mask >> t & 1u) f((own.y0 + t / columns) * across + own.x0 + t % columns, splat);
+  } else if (tiles > 0) {
+    int found[kAtOnce];
+    SPLAT2D_UNROLL
+    for (int k = 0; k < kAtOnce; ++k) {
+      const int t = sharer + k * kSharers;
+      found[k] = own.mask >> t & 1u ? (own.y0 + t / columns) * across + own.x0 + t % columns : -1;
+    }
+    f(found, splat);
   }
   __syncthreads();
   for (int w = 0; w < count; ++w) {
     const Reach r = wide[w];
     const int wide_columns = r.x1 - r.x0, wide_tiles = wide_columns * (r.y1 - r.y0);
-    for (int t = threadIdx.x; t < wide_tiles; t += kListThreads)
-      f((r.y0 + t / wide_columns) * across + r.x0 + t % wide_columns, splats[w]);
+    for (int first = threadIdx.x; first < wide_tiles; first += kAtOnce * kListThreads) {
+      int found[kAtOnce];
+      SPLAT2D_UNROLL
+      for (int k = 0; k < kAtOnce; ++k) {
+        const int t = first + k * kListThreads;
+        found[k] = t < wide_tiles ? (r.y0 + t / wide_columns) * across + r.x0 + t % wide_columns : -1;
+      }
+      f(found, splats[w]);
+    }
   }
 }
 
@@ -78,7 +92,11 @@ __global__ void __launch_bounds__(kListThreads)
   for (int step = 1; step < kSharers; step *= 2) reach.mask |= __shfl_xor_sync(kAllLanes, reach.mask, step);
   if (n < s.count && sharer == 0) reaches[i] = reach;
   counts += static_cast<int64_t>(blockIdx.y) * tiles;
-  each_tile(reach, across, [&](int tile, int) { atomicAdd(counts + tile, 1); });
+  each_tile(reach, across, [&](const int (&found)[kAtOnce], int) {
+    SPLAT2D_UNROLL
+    for (int k = 0; k < kAtOnce; ++k)
+      if (found[k] >= 0) atomicAdd(counts + found[k], 1);
+  });
 }
 
 // Finds a place for each tile's list, in any order.
@@ -107,9 +125,16 @@ __global__ void __launch_bounds__(kListThreads)
   const int first = blockIdx.x * kListed, n = first + threadIdx.x / kSharers;
   const int64_t frame = blockIdx.y;
   const Reach reach = n < count ? reaches[frame * count + n] : Reach{0, 0, 0, 0, 0};
-  each_tile(reach, across, [&](int tile, int splat) {
-    const int64_t at = frame * tiles + tile;
-    lists[starts[at] + atomicAdd(filled + at, 1)] = first + splat;
+  starts += frame * tiles;
+  filled += frame * tiles;
+  each_tile(reach, across, [&](const int (&found)[kAtOnce], int splat) {
+    int64_t places[kAtOnce];
+    SPLAT2D_UNROLL
+    for (int k = 0; k < kAtOnce; ++k)
+      if (found[k] >= 0) places[k] = starts[found[k]] + atomicAdd(filled + found[k], 1);
+    SPLAT2D_UNROLL
+    for (int k = 0; k < kAtOnce; ++k)
+      if (found[k] >= 0) lists[places[k]] = first + splat;
   });
 }
 

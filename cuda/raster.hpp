@@ -78,10 +78,10 @@ class Rasterizer {
   Buffer<int> counters_;  // what tiles count and what they have been given; zero between frames
   Buffer<int64_t> starts_;
   Buffer<int> lists_;
-  Pinned<int64_t> needed_;  // entries of the last frame's lists, once its kernels are done
-  Scratch scratch_;         // of sums
-  Buffer<int> large_;       // splats that many warps share; see gather.cu
-  Buffer<float> shares_;
+  Pinned<int64_t> needed_;      // entries of the last frame's lists, once its kernels are done
+  Scratch scratch_;             // of sums
+  Buffer<int> large_, shares_;  // of large splats; see gather.cu
+  Buffer<float> sums_;
 };
 
 }  // namespace splat2d::gpu

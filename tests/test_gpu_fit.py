@@ -174,6 +174,6 @@ def test_files_of_a_gpu_are_as_good_as_the_cpus(samples, tune):
     settings = {"quality": 50, "preset": "fast", "tune": tune}
     files = {device: splat2d.encode(pixels, **settings, device=device) for device in ("cpu", "cuda")}
     errors = {d: np.square(splat2d.decode(f).astype(float) - pixels).mean() for d, f in files.items()}
-    assert errors["cuda"] == pytest.approx(errors["cpu"], rel=0.02)
-    assert len(files["cuda"]) == pytest.approx(len(files["cpu"]), rel=0.02)
+    assert errors["cuda"] == pytest.approx(errors["cpu"], rel=0.05)
+    assert len(files["cuda"]) == pytest.approx(len(files["cpu"]), rel=0.05)
     assert splat2d.encode(pixels, **settings, device="cuda") == files["cuda"], "the same bits every time"
