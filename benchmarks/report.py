@@ -262,6 +262,66 @@ def clips_tables(result: dict[str, Any]) -> str:
     return clip_report.clips_tables(result, OURS)
 
 
+def gpu_tables(result: dict[str, Any]) -> str:
+    """Return what a GPU does, beside what was aimed at, gsplat and the card's limits."""
+    limits = result["ceilings"]
+    peers = {(row["width"], row["height"]): row for row in result.get("gsplat", [])}
+
+    def spread(times: dict[str, float], unit: float = 1e6) -> str:
+        middle, low, high = (times[f"{name}_s"] * unit for name in ("median", "fastest", "slowest"))
+        return f"{middle:.0f} ({low:.0f}-{high:.0f})"
+
+    rows = []
+    for row in result["draw"]:
+        size = f"{row['width']}x{row['height']}, {row['splats']:,} splats"
+        peer = peers.get((row["width"], row["height"]), {})
+        for name, flops in (("forward", "forward_flops"), ("backward", "backward_flops")):
+            ours = row["splat2d"][name]["median_s"]
+            bound = max(
+                row["work"]["bytes"] / limits["bytes_per_s"], row["work"][flops] / limits["flops_per_s"]
+            )
+            beside = f"{peer[name]['median_s'] / ours:.1f}x" if peer else ""
+            times = spread(row["splat2d"][name])
+            rows.append((size, name, times, f"{1 / ours:,.0f}", beside, f"{100 * bound / ours:.0f}%"))
+        graph = row["splat2d"]["graph"]
+        rows.append((size, "forward, CUDA graph", spread(graph), f"{1 / graph['median_s']:,.0f}", "", ""))
+    heads = (
+        "picture",
+        "direction",
+        "us, median (fastest-slowest)",
+        "per second",
+        "beside gsplat",
+        "of the bound",
+    )
+    window, eight, step, encode = (result[name] for name in ("window", "eight_k", "step", "encode"))
+    large = result["large"]
+    others = [
+        ("a step of the fit, 768x512, 10,000 splats", f"{step['median_s'] * 1e3:.2f} ms", "0.3 ms"),
+        ("encode Kodak, default, median of 16 files", f"{encode['seconds']:.2f} s", "0.5 s, then 0.1 s"),
+        ("their BD-rate against the CPU's files", f"{encode['bd_rate']:+.2f}%", "0.5%"),
+        ("encode 2048x1365, default", f"{large['seconds']:.2f} s", "2 s"),
+        (
+            f"window of {window['side']}x{window['side']} by `render_tensor`",
+            f"{window['median_s'] * 1e3:.2f} ms",
+            "1 ms",
+        ),
+        ("memory for 8K with 500,000 splats and gradients", f"{eight['gib']:.2f} GiB", "8 GiB"),
+    ]
+    card = result["gpu"]
+    return "\n\n".join(
+        [
+            f"{card['name']}, driver {card['driver']}, torch {result['torch']}; its copies move "
+            f"{limits['bytes_per_s'] / 1e12:.2f} TB/s, and its units could do "
+            f"{limits['flops_per_s'] / 1e12:.0f} TFLOP/s. *The bound* is the longer of what bytes and "
+            "multiply-adds take; gsplat composites the same Gaussians with `isect_tiles` and "
+            "`rasterize_to_pixels`:",
+            markdown(heads, rows),
+            markdown(("what", "reached", "aim"), others),
+            origin(result, [result]),
+        ]
+    )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "kodak": kodak_tables,
     "speed": speed_tables,
@@ -271,11 +331,13 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "ablation": ablation_tables,
     "objects": objects_tables,
     "clips": clips_tables,
+    "gpu": gpu_tables,
 }
 MAKERS = {
     "kodak": "splat2d bench images",
     "speed": "python benchmarks/speed.py",
     "entropy": "python benchmarks/entropy.py",
+    "gpu": "python benchmarks/gpu_check.py",
     "photos": "splat2d bench images",
     "graphics": "splat2d bench images",
     "ablation": "splat2d bench ablation",

@@ -1,4 +1,4 @@
-// Drawing: one block a tile, one thread a pixel; a warp sees to a part of the tile and to the splats that touch it.
+// Drawing: one block a tile, a warp a quarter of it and the splats that touch that, a thread two pixels.
 #include "lists.hpp"
 #include "sums.hpp"
 
@@ -6,13 +6,14 @@ namespace splat2d::gpu {
 
 namespace {
 
-constexpr int kDrawThreads = kTile * kTile;
-constexpr int kWarpWidth = 8, kWarpHeight = 4;  // px of a warp's part of a tile
-constexpr int kStaged = kDrawThreads;           // splats in shared memory at a time
-constexpr int kMostSorted = 1024;               // splats of a list that is put in order in shared memory
+constexpr int kDrawThreads = 128;
+constexpr int kWarpTile = 8;           // px of the sides of a warp's part of a tile
+constexpr int kApart = kWarpTile / 2;  // rows between the two pixels of a thread
+constexpr int kStaged = kDrawThreads;  // splats in shared memory at a time
+constexpr int kMostSorted = 1024;      // splats of a list that is put in order in shared memory
 constexpr int kLoopThreads = 256;
 
-static_assert(kWarpWidth * kWarpHeight == kWarp && kTile % kWarpWidth == 0 && kTile % kWarpHeight == 0);
+static_assert(kDrawThreads == 4 * kWarp && kTile == 2 * kWarpTile && kWarp == kWarpTile * kApart);
 
 }  // namespace
 
@@ -29,10 +30,11 @@ struct DrawJob {
 
 namespace {
 
+// The two pixels of a thread.
 template <int C>
-struct Pixel {
-  float x, y;  // of its centre
-  float sums[C];
+struct Pixels {
+  float x, y;  // of the upper one's centre
+  float sums[2][C];
 
   __device__ void add(const float4* record, float limit) {
     float values[4 * kQuads<C>];
@@ -44,28 +46,31 @@ struct Pixel {
       values[4 * q + 2] = four.z;
       values[4 * q + 3] = four.w;
     }
-    const float dx = x - values[0], dy = y - values[1];
-    const float h = dy * (values[4] * dy + values[3] * dx) + values[2] * dx * dx;
-    if (h < limit) return;
-    const float g = power_of_two(h);
+    const float dx = x - values[0], along = values[2] * dx * dx, slope = values[3] * dx;
     SPLAT2D_UNROLL
-    for (int c = 0; c < C; ++c) sums[c] += g * values[5 + c];
+    for (int p = 0; p < 2; ++p) {
+      const float dy = y - values[1] + static_cast<float>(kApart * p), h = dy * (values[4] * dy + slope) + along;
+      if (h < limit) continue;
+      const float g = power_of_two(h);
+      SPLAT2D_UNROLL
+      for (int c = 0; c < C; ++c) sums[p][c] += g * values[5 + c];
+    }
   }
 };
 
 // Draws `count` staged splats, of those that touch the warp's part of the tile.
 template <int C>
 __device__ inline void draw_staged(const float4* staged, int count, float left, float top, float limit,
-                                   Pixel<C>* pixel) {
+                                   Pixels<C>* pixels) {
   const int lane = threadIdx.x % kWarp;
   for (int first = 0; first < count; first += kWarp) {
     bool hit = false;
     if (first + lane < count) {
       const float4 a = staged[kQuads<C> * (first + lane)], b = staged[kQuads<C> * (first + lane) + 1];
-      hit = touches({a.x, a.y, a.z, a.w, b.x}, left, top, left + kWarpWidth - 1, top + kWarpHeight - 1, limit);
+      hit = touches({a.x, a.y, a.z, a.w, b.x}, left, top, left + kWarpTile - 1, top + kWarpTile - 1, limit);
     }
     for (unsigned mask = __ballot_sync(kAllLanes, hit); mask; mask &= mask - 1)
-      pixel->add(staged + kQuads<C> * (first + __ffs(mask) - 1), limit);
+      pixels->add(staged + kQuads<C> * (first + __ffs(mask) - 1), limit);
   }
 }
 
@@ -93,26 +98,24 @@ __device__ inline bool reaches(const Reach& r, int x, int y) {
 }
 
 template <int C>
-__global__ void __launch_bounds__(kDrawThreads, 5) draw_tiles(DrawJob<C> job) {
+__global__ void __launch_bounds__(kDrawThreads) draw_tiles(DrawJob<C> job) {
   __shared__ float4 staged[kStaged * kQuads<C>];
   __shared__ int4 listed_fours[kMostSorted / 4];
   __shared__ int sorted[kMostSorted];
   const int t = threadIdx.x, warp = t / kWarp, lane = t % kWarp, frame = blockIdx.z;
   const int tiles = gridDim.x * gridDim.y, tile = blockIdx.y * gridDim.x + blockIdx.x;
   const int64_t at = static_cast<int64_t>(frame) * tiles + tile, first = static_cast<int64_t>(frame) * job.count;
-  constexpr int kAcross = kTile / kWarpWidth;
-  const int left = blockIdx.x * kTile + warp % kAcross * kWarpWidth,
-            top = blockIdx.y * kTile + warp / kAcross * kWarpHeight;
-  const int x = left + lane % kWarpWidth, y = top + lane / kWarpWidth;
+  const int left = blockIdx.x * kTile + warp % 2 * kWarpTile, top = blockIdx.y * kTile + warp / 2 * kWarpTile;
+  const int x = left + lane % kWarpTile, y = top + lane / kWarpTile;
 
-  Pixel<C> pixel{x + 0.5f, y + 0.5f, {}};
+  Pixels<C> pixels{x + 0.5f, y + 0.5f, {}};
   const auto stage = [&](int place, int splat) {
     for (int q = 0; q < kQuads<C>; ++q)
       staged[kQuads<C> * place + q] = job.lists.records[kQuads<C> * (first + splat) + q];
   };
   const auto draw = [&](int count) {
     __syncthreads();
-    draw_staged<C>(staged, count, left + 0.5f, top + 0.5f, job.limit, &pixel);
+    draw_staged<C>(staged, count, left + 0.5f, top + 0.5f, job.limit, &pixels);
     __syncthreads();
   };
   const int length = job.lists.counts[at];
@@ -152,11 +155,14 @@ __global__ void __launch_bounds__(kDrawThreads, 5) draw_tiles(DrawJob<C> job) {
   const Picture& p = job.picture;
   const int64_t plane = static_cast<int64_t>(job.canvas.width) * job.canvas.height;
   double squares = 0;
-  if (x < job.canvas.width && y < job.canvas.height)
+  SPLAT2D_UNROLL
+  for (int k = 0; k < 2; ++k) {
+    const int row = y + kApart * k;
+    if (x >= job.canvas.width || row >= job.canvas.height) continue;
     for (int c = 0; c < C; ++c) {
-      const int64_t sample = c * plane + static_cast<int64_t>(y) * job.canvas.width + x;
+      const int64_t sample = c * plane + static_cast<int64_t>(row) * job.canvas.width + x;
       const int64_t to = static_cast<int64_t>(frame) * C * plane + sample;
-      float v = pixel.sums[c] + (!p.base ? 0.0f : p.base_is_color ? p.base[c] : p.base[to]);
+      float v = pixels.sums[k][c] + (!p.base ? 0.0f : p.base_is_color ? p.base[c] : p.base[to]);
       if (p.headroom.signs) {
         const float sign = p.headroom.signs[sample];
         v -= sign * clamp(sign * v, 0.0f, p.headroom.free);
@@ -164,6 +170,7 @@ __global__ void __launch_bounds__(kDrawThreads, 5) draw_tiles(DrawJob<C> job) {
       p.out[to] = v;
       squares += static_cast<double>(v) * v;
     }
+  }
   if (p.squares) add_up<kDrawThreads>(squares, tile, tiles, job.parts, job.arrived, p.squares);
 }
 

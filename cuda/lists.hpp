@@ -57,6 +57,17 @@ __device__ inline void each_tile(const Reach& own, int across, F f) {
   }
 }
 
+// The tiles of a splat's box. Floats must do, since doubles take a GPU long; so it is a little larger.
+__device__ inline Reach tiles_of(const Ellipse& e, Canvas canvas) {
+  if (!e.valid) return {0, 0, 0, 0, 0};
+  const float rx = sqrtf(e.cutoff * (e.c / e.det)) * 1.0001f + 1.0f,
+              ry = sqrtf(e.cutoff * (e.a / e.det)) * 1.0001f + 1.0f;
+  const auto clipped = [](float px, int side) { return static_cast<int>(clamp(px, 0.0f, static_cast<float>(side))); };
+  const auto tile = [](int px) { return static_cast<uint16_t>(px / kTile); };
+  return {tile(clipped(e.mx - rx, canvas.width)), tile(clipped(e.my - ry, canvas.height)),
+          tile(clipped(e.mx + rx, canvas.width) + kTile - 1), tile(clipped(e.my + ry, canvas.height) + kTile - 1), 0};
+}
+
 // Writes records and reaches, and counts the splats of each tile. Counts must be zero; *total becomes it.
 template <int C>
 __global__ void __launch_bounds__(kListThreads)
@@ -68,11 +79,9 @@ __global__ void __launch_bounds__(kListThreads)
   if (blockIdx.x == 0 && blockIdx.y == 0 && threadIdx.x == 0) *total = 0;
   if (n < s.count) {
     const float *mean = s.means + 2 * i, *conic = s.conics + 3 * i;
-    const Box box = bounding_box(mean, conic, cutoff, canvas);
     const Falloff f = falloff_of(mean, conic);
-    if (!box.empty()) {
-      const auto tile_of = [](int px) { return static_cast<uint16_t>(px / kTile); };
-      reach = {tile_of(box.x0), tile_of(box.y0), tile_of(box.x1 + kTile - 1), tile_of(box.y1 + kTile - 1), 0};
+    reach = tiles_of(make_ellipse(mean, conic, cutoff), canvas);
+    if (reach.x0 < reach.x1 && reach.y0 < reach.y1) {
       const int columns = reach.x1 - reach.x0, marked = columns * (reach.y1 - reach.y0);
       for (int t = sharer; marked <= kMostMarked && t < marked; t += kSharers) {
         const float x = static_cast<float>((reach.x0 + t % columns) * kTile) + 0.5f,
