@@ -20,7 +20,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
-NATIVE := pyproject.toml CMakeLists.txt $(wildcard cpp/* cuda/*)
+NATIVE := pyproject.toml CMakeLists.txt $(wildcard cpp/*/* cuda/*)
 SOURCES := $(NATIVE) README.md LICENSE $(shell find splat2d configs -name '*.py' -o -name '*.yaml' -o -name 'py.typed')
 
 help:
@@ -59,7 +59,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/clang-format --dry-run --Werror $(wildcard cpp/*.?pp cuda/*.?pp cuda/*.cu cuda/*.cuh)
+	$(BIN)/clang-format --dry-run --Werror $(wildcard cpp/*/*.?pp cuda/*.?pp cuda/*.cu)
 
 wheel: $(VENV)/.tools
 	@rm -rf dist

@@ -196,7 +196,7 @@ class Layer(nn.Module):
         self.exact = True
 
     def to_bytes(self) -> bytes:
-        """As cpp/network.cpp reads a layer."""
+        """As cpp/model/network.cpp reads a layer."""
         scale = 2.0**self.shift
         weight = (self.weight.detach() * scale).clamp(-127, 127).round().to(torch.int8).numpy()
         bias = (self.bias.detach() * scale * ONE).round().to(torch.int32).numpy()
@@ -204,7 +204,7 @@ class Layer(nn.Module):
 
 
 class TrainedNetwork(nn.Module):
-    """The network of cpp/network.hpp in real units."""
+    """The network of cpp/model/network.hpp in real units."""
 
     def __init__(self, near: int = 24, summed: int = 32, hidden: int = 48, width: int = 24) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ class TrainedNetwork(nn.Module):
         return [*self.split, *self.near, self.trunk, *heads]  # type: ignore[list-item]
 
     def to_bytes(self) -> bytes:
-        """As cpp/network.cpp reads it."""
+        """As cpp/model/network.cpp reads it."""
         return bytes([len(HEADS)]) + b"".join(layer.to_bytes() for layer in self.layers())
 
     def split_loss(self, rows: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,9 @@
 // The library's C interface for drawing: plain pointers and a stream, so that any program can load it.
 #include <stdexcept>
 
-#include "../cpp/view.hpp"
 #include "api.hpp"
 #include "raster.hpp"
+#include "math/view.hpp"
 
 namespace {
 

@@ -1,11 +1,11 @@
-// The library's C interface for fitting: cpp/fitter.hpp's class, as the CPU's bindings have it.
+// The library's C interface for fitting: cpp/fit/fitter.hpp's class, as the CPU's bindings have it.
 #define SPLAT2D_GPU
 #include <algorithm>
 #include <memory>
 #include <vector>
 
-#include "../cpp/fitter.hpp"
 #include "api.hpp"
+#include "fit/fitter.hpp"
 
 namespace {
 

@@ -1,12 +1,12 @@
-// The library's C interface for refining: cpp/refine.hpp's class, as the CPU's bindings have it.
+// The library's C interface for refining: cpp/refine/refiner.hpp's class, as the CPU's bindings have it.
 #define SPLAT2D_GPU
 #include <algorithm>
 #include <stdexcept>
 #include <vector>
 
-#include "../cpp/fitter.hpp"
-#include "../cpp/refine.hpp"
 #include "api.hpp"
+#include "fit/fitter.hpp"
+#include "refine/refiner.hpp"
 
 namespace {
 

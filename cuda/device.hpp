@@ -1,5 +1,5 @@
-// Arrays, loops and sums on a GPU: cpp/cpu.hpp's interface. All work is queued on the default stream; what copies to
-// this machine waits for it. Sums have a fixed order, so the same input gives the same bits.
+// Arrays, loops and sums on a GPU: cpp/device/cpu.hpp's interface. All work is queued on the default stream; what
+// copies to this machine waits for it. Sums have a fixed order, so the same input gives the same bits.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "../cpp/kernels.hpp"
 #include "raster.hpp"
+#include "math/kernels.hpp"
 #include "team.hpp"
 
 // Before the parameters of a lambda that the device runs.

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "../cpp/kernels.hpp"
+#include "math/kernels.hpp"
 #include "sums.hpp"
 
 namespace splat2d::gpu {

@@ -1,4 +1,4 @@
-// Threads that work on one thing together, and the lanes of their warps: cpp/cpu.hpp's Team and Lanes.
+// Threads that work on one thing together, and the lanes of their warps: cpp/device/cpu.hpp's Team and Lanes.
 #pragma once
 
 #include "pixels.hpp"

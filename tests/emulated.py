@@ -27,6 +27,7 @@ def kernels() -> _Library:
         pytest.skip("no sources of the kernels")
     library = Path(mkdtemp(prefix="splat2d-emulated-")) / "kernels.so"
     options = ["-std=c++20", "-O1", "-fPIC", "-shared", "-DSPLAT2D_EMULATED", "-Wall", "-Wextra", "-Werror"]
+    options.append(f"-I{SOURCES.parent / 'cpp'}")
     sources = [
         str(SOURCES / name)
         for name in ("draw.cu", "gather.cu", "fit.cu", "api.cu", "api_fit.cu", "api_refine.cu")

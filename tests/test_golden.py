@@ -256,8 +256,8 @@ def test_constants_of_the_document_are_those_of_the_code():
 
 def native_list(name: str) -> list[int]:
     """The numbers of an array constant in cpp/."""
-    found = re.search(rf"{name}\[kTiers\] = {{([\d, ]+)}}", (ROOT / "cpp" / "quantizer.hpp").read_text())
-    assert found, f"no {name} in cpp/quantizer.hpp"
+    found = re.search(rf"{name}\[kTiers\] = {{([\d, ]+)}}", (ROOT / "cpp" / "format" / "quantizer.hpp").read_text())
+    assert found, f"no {name} in cpp/format/quantizer.hpp"
     return [int(n) for n in found[1].split(",")]
 
 

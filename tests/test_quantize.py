@@ -16,7 +16,7 @@ FINEST = 64  # 1/64 px
 LOG2_S = -2 * 131072, 11 * 131072
 KNOWN_CLASSES = np.arange(-1, CLASSES - 1)
 
-# A second implementation, in Python's integers, from the words of cpp/quantizer.hpp.
+# A second implementation, in Python's integers, from the words of cpp/format/quantizer.hpp.
 
 EXP2 = [round(2.0 ** (30 + i / 256)) for i in range(257)]
 SINE = [round(32768 * math.sin(math.pi * i / 512)) for i in range(257)]

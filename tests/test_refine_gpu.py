@@ -205,7 +205,7 @@ def test_blocks_may_run_in_any_order(as_the_gpu, chelsea):
 
 
 SHIM = """
-#include "schedule.hpp"
+#include "refine/schedule.hpp"
 
 extern "C" int sets_of(const int* boxes, int count, int width, int height, int* sets) {
   std::vector<splat2d::Waiting> waiting;
@@ -229,7 +229,7 @@ def test_splats_of_a_set_share_no_pixel_and_sets_are_few(tmp_path):
     (tmp_path / "shim.cpp").write_text(SHIM)
     library = tmp_path / "schedule.so"
     command = [compiler, "-std=c++20", "-fPIC", "-shared", f"-I{sources}", str(tmp_path / "shim.cpp")]
-    subprocess.run([*command, str(sources / "schedule.cpp"), "-o", str(library)], check=True)
+    subprocess.run([*command, str(sources / "refine" / "schedule.cpp"), "-o", str(library)], check=True)
     rng = np.random.default_rng(0)
     width, height, count = 260, 250, 700
     low = rng.integers([-30, -30], [width, height], (count, 2))

@@ -22,7 +22,7 @@ from splat2d.codec.positions import NONE, Layout, Leaves, code_positions
 from splat2d.codec.splats import code_splats
 from splat2d.scene import layout_of
 
-HEADER_INPUTS = slice(2, 7)  # of a place: what follows from the header (cpp/context.cpp, around)
+HEADER_INPUTS = slice(2, 7)  # of a place: what follows from the header (cpp/model/context.cpp, around)
 ONE = 1 << 12  # a px of positions
 MARGIN_WEIGHT = 1 / 32  # a place in the margin beside one on the canvas, as the tree has it
 

@@ -1,6 +1,6 @@
 """The trained network of the entropy model.
 
-`network.bin` is a zlib stream of what cpp/network.cpp reads; `benchmarks/train_network.py` makes it. Changing
+`network.bin` is a zlib stream of what cpp/model/network.cpp reads; `benchmarks/train_network.py` makes it. Changing
 it changes the format.
 """
 

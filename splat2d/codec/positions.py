@@ -3,7 +3,7 @@
 A cell of n splats is halved along its longer side and the number in the first half is coded under a
 beta-binomial distribution whose parameters the network gives: from the area of each half (the margin around
 the canvas weighs 1/32), the splats of earlier tiers in it and the splats in the cells beside. No order is
-coded, so log2(N!) bits are saved. The tree is native (cpp/coding.hpp, SplitTree).
+coded, so log2(N!) bits are saved. The tree is native (cpp/model/split_tree.hpp, SplitTree).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From a segment's frames to integers: the rounds of a picture's fit in space and time, then refinement.
 
-Source: the project's design notes, section 6. The loops are native: cpp/clip_fitter.hpp, cpp/clip_refine.hpp.
+Source: the project's design notes, section 6. The loops are native: cpp/fit/clip_fitter.hpp, cpp/refine/clip_refiner.hpp.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def _address(array: NDArray[Any]) -> int:
 
 
 class Distortion:
-    """Weights of a distortion that weighs errors by place and by scale; see cpp/distortion.hpp.
+    """Weights of a distortion that weighs errors by place and by scale; see cpp/fit/distortion.hpp.
 
     Args:
         weights: one plane [H, W] a level, each half of the one before, rounded up.
@@ -31,7 +31,7 @@ class Distortion:
 
 
 class Fitter:
-    """Gaussians being fitted to a picture in the GPU's memory; see cpp/fitter.hpp. `threads` are the core's.
+    """Gaussians being fitted to a picture in the GPU's memory; see cpp/fit/fitter.hpp. `threads` are the core's.
 
     Raises:
         BackendUnavailableError: by any method, when the GPU fails or its memory does not suffice.
@@ -153,7 +153,7 @@ class Fitter:
 
 
 class Refiner:
-    """Integers under exact refinement in the GPU's memory; see cpp/refine.hpp.
+    """Integers under exact refinement in the GPU's memory; see cpp/refine/refiner.hpp.
 
     Raises:
         BackendUnavailableError: by any method, when the GPU fails or its memory does not suffice.

@@ -1,6 +1,6 @@
 """From a picture to integers: rounds of pruning, seeding and optimising, then exact integer refinement.
 
-Source: the project's design notes, section 2. The loops are native (cpp/fitter.hpp, cpp/refine.hpp).
+Source: the project's design notes, section 2. The loops are native (cpp/fit/fitter.hpp, cpp/refine/refiner.hpp).
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def windowed(planes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def level_variance(level: int) -> float:
-    """Variance of the native pyramid's filter up to a level, px^2 (cpp/distortion.hpp)."""
+    """Variance of the native pyramid's filter up to a level, px^2 (cpp/fit/distortion.hpp)."""
     return 0.25 * (4**level - 1)
 
 

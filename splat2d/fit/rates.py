@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from splat2d._backend import core
 
-# The shapes that the native core expects (cpp/refine.hpp, RateTables).
+# The shapes that the native core expects (cpp/refine/refiner.hpp, RateTables).
 COLORS, CONTEXTS, CLASSES, AREAS, AREA_OFFSET, ASPECTS = 256, 3, 36, 512, 96, 96
-DURATIONS, LIVES, BINS, SPEEDS = 64, 4, 24, 129  # cpp/clip_refine.hpp, MovingRates
+DURATIONS, LIVES, BINS, SPEEDS = 64, 4, 24, 129  # cpp/refine/clip_refiner.hpp, MovingRates
 KERNEL = np.array([0.05, 0.1, 0.7, 0.1, 0.05])
 FLOOR = 0.02  # counts of a value never seen
 UNKNOWN_BITS = 7.0  # of shapes in an energy class never seen

@@ -1,0 +1,258 @@
+#include "bind/arrays.hpp"
+#include "refine/clip_refiner.hpp"
+
+namespace splat2d {
+namespace {
+
+using Floats1 = In<float, nb::ndim<1>>;
+using Floats4 = In<float, nb::ndim<4>>;
+
+Footage make_footage(const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width, int height) {
+  require(frames.shape(1) >= 1 && frames.shape(1) <= kMaxChannels, "frames must be [T, C, H, W] with C from 1 to 4");
+  require(frames.shape(0) >= 1, "frames must have at least one frame");
+  require(shifts.shape(0) == frames.shape(0) && shifts.shape(1) == 2, "shifts must be [T, 2]");
+  Footage f;
+  f.canvas = make_canvas(static_cast<int>(frames.shape(3)), static_cast<int>(frames.shape(2)));
+  f.world = make_canvas(width, height);
+  require(gains.shape(0) == frames.shape(0), "gains must have one value a frame");
+  f.gains.assign(gains.data(), gains.data() + gains.size());
+  for (size_t t = 0; t < frames.shape(0); ++t) f.shifts.push_back({shifts.data()[2 * t], shifts.data()[2 * t + 1]});
+  return f;
+}
+
+// One number for each class and duration.
+template <class T, class F>
+nb::ndarray<nb::numpy, T> by_duration(const Ints1& classes, const Ints1& durations, F f) {
+  require(durations.shape(0) == classes.shape(0), "classes and durations must have the same length");
+  const size_t n = classes.shape(0);
+  std::unique_ptr<T[]> out(new T[n]);
+  for (size_t i = 0; i < n; ++i) out[i] = f(classes.data()[i], durations.data()[i]);
+  return numpy(std::move(out), {n});
+}
+
+int check_frames(int frames) {
+  require(frames >= 1 && frames <= kMaxFrames, "frames must be from 1 to 64");
+  return frames;
+}
+
+// Splats of integers: means [N, 3], velocities [N, 2], conics [N, 3], precisions [N], colours [N, C].
+nb::tuple poses(const Ints2& integers, double step, int chroma_step, int frames) {
+  require(integers.shape(1) > kMovingFields && integers.shape(1) <= kMaxChannels + kMovingFields,
+          "integers must be [N, C + 9] with C from 1 to 4");
+  check_frames(frames);
+  const size_t n = integers.shape(0), width = integers.shape(1), C = width - kMovingFields;
+  const ColorModel model = color_model(static_cast<int>(C), step, chroma_step);
+  std::vector<float> means(3 * n), velocities(2 * n), conics(3 * n), precisions(n), colors(C * n);
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t* q = integers.data() + width * i;
+    const MovingPose p = make_pose(energy_class(q, model.steps), q + C, frames);
+    std::copy_n(p.mean, 3, &means[3 * i]);
+    std::copy_n(p.velocity, 2, &velocities[2 * i]);
+    std::copy_n(p.shape.conic, 3, &conics[3 * i]);
+    precisions[i] = p.precision;
+    refine::color_of(model, q, p.norm, &colors[C * i]);
+  }
+  return nb::make_tuple(numpy(std::move(means), {n, 3}), numpy(std::move(velocities), {n, 2}),
+                        numpy(std::move(conics), {n, 3}), numpy(std::move(precisions), {n}),
+                        numpy(std::move(colors), {n, C}));
+}
+
+}  // namespace
+
+void bind_clip(nb::module_& m) {
+  m.attr("MAX_FRAMES") = kMaxFrames;
+  m.def(
+      "longest_durations",
+      [](const Ints1& classes, int frames) {
+        return by_duration<int32_t>(classes, classes, [&](int r, int) { return longest_duration(r, frames); });
+      },
+      "classes"_a.noconvert(), "frames"_a);
+  m.def(
+      "durations_in_range",
+      [](const Ints1& classes, const Ints1& durations, int frames) {
+        return by_duration<bool>(classes, durations, [&](int r, int d) { return duration_in_range(r, d, frames); });
+      },
+      "classes"_a.noconvert(), "durations"_a.noconvert(), "frames"_a);
+  m.def(
+      "lives",
+      [](const Ints1& classes, const Ints1& durations, int frames) {
+        return by_duration<int32_t>(classes, durations, [&](int r, int d) { return life_of(r, d, frames); });
+      },
+      "classes"_a.noconvert(), "durations"_a.noconvert(), "frames"_a);
+  m.def(
+      "time_steps",
+      [](const Ints1& classes, const Ints1& durations, int frames) {
+        return by_duration<int64_t>(classes, durations, [&](int r, int d) { return time_step(r, d, frames); });
+      },
+      "classes"_a.noconvert(), "durations"_a.noconvert(), "frames"_a);
+  m.def(
+      "moving_in_range",
+      [](const Ints2& integers, int width, int height, int frames, int chroma_step) {
+        require(integers.shape(1) > kMovingFields && integers.shape(1) <= kMaxChannels + kMovingFields,
+                "integers must be [N, C + 9] with C from 1 to 4");
+        const size_t n = integers.shape(0), columns = integers.shape(1), C = columns - kMovingFields;
+        const ColorSteps steps = color_steps(static_cast<int>(C), chroma_step);
+        const Canvas world = make_canvas(width, height);
+        std::unique_ptr<bool[]> out(new bool[n]);
+        for (size_t i = 0; i < n; ++i) {
+          const int32_t* q = integers.data() + columns * i;
+          out[i] = moving_in_range(energy_class(q, steps), world, q + C, check_frames(frames));
+        }
+        return numpy(std::move(out), {n});
+      },
+      "integers"_a.noconvert(), "width"_a, "height"_a, "frames"_a, "chroma_step"_a = 10);
+  m.def(
+      "time_bins",
+      [](const Ints1& classes, const Ints1& durations, const Ints1& times, int frames) {
+        require(times.shape(0) == classes.shape(0), "classes and times must have the same length");
+        const int32_t* time = times.data();
+        return by_duration<int32_t>(classes, durations,
+                                    [&](int r, int d) { return time_bin(time_of(r, d, *time++, frames), frames); });
+      },
+      "classes"_a.noconvert(), "durations"_a.noconvert(), "times"_a.noconvert(), "frames"_a);
+  m.def("moving_poses", &poses, "integers"_a.noconvert(), "step"_a, "chroma_step"_a, "frames"_a);
+  m.def(
+      "slice",
+      [](const Floats2& means, const Floats2& velocities, const Floats2& conics, const Floats1& precisions,
+         const Floats2& colors, double time, double shift_x, double shift_y, float cutoff) {
+        const size_t n = means.shape(0), C = colors.shape(1);
+        require(means.shape(1) == 3 && velocities.shape(1) == 2 && conics.shape(1) == 3,
+                "means must be [N, 3], velocities [N, 2] and conics [N, 3]");
+        require(velocities.shape(0) == n && conics.shape(0) == n && precisions.shape(0) == n && colors.shape(0) == n,
+                "all arrays must have the same number of rows");
+        Slices s;
+        slice({static_cast<int>(n), static_cast<int>(C), means.data(), velocities.data(), conics.data(),
+               precisions.data(), colors.data()},
+              static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, cutoff, 1.0f, &s);
+        const size_t k = s.index.size();
+        return nb::make_tuple(numpy(std::move(s.index), {k}), numpy(std::move(s.means), {k, 2}),
+                              numpy(std::move(s.conics), {k, 3}), numpy(std::move(s.colors), {k, C}),
+                              numpy(std::move(s.cutoffs), {k}));
+      },
+      "means"_a.noconvert(), "velocities"_a.noconvert(), "conics"_a.noconvert(), "precisions"_a.noconvert(),
+      "colors"_a.noconvert(), "time"_a, "shift_x"_a, "shift_y"_a, "cutoff"_a = 12.25f);
+  nb::class_<ClipFitter>(m, "ClipFitter")
+      .def(
+          "__init__",
+          [](ClipFitter* self, const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width,
+             int height, const Floats1& background, double step, double lambda, double chroma_step, double cutoff,
+             int memory, int threads) {
+            require(background.shape(0) == frames.shape(1), "background must have one value a channel");
+            Footage footage = make_footage(frames, shifts, gains, width, height);
+            FitOptions o;
+            o.step = step;
+            o.lambda = lambda;
+            o.chroma_step = chroma_step;
+            o.cutoff = cutoff;
+            o.memory = memory;
+            o.threads = std::max(threads, 1);
+            nb::gil_scoped_release release;
+            new (self)
+                ClipFitter(frames.data(), static_cast<int>(frames.shape(1)), std::move(footage), background.data(), o);
+          },
+          "frames"_a.noconvert(), "shifts"_a.noconvert(), "gains"_a.noconvert(), "width"_a, "height"_a,
+          "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25, "cutoff"_a = 9.5, "memory"_a = 12,
+          "threads"_a = 1)
+      .def_prop_ro("count", &ClipFitter::count)
+      .def_prop_ro("sse", &ClipFitter::sse)
+      .def_prop_ro("bits", &ClipFitter::bits)
+      .def("set_rate", &ClipFitter::set_rate, "step"_a, "lmbda"_a)
+      .def(
+          "look_at_every",
+          [](ClipFitter& self, int frames) {
+            require(frames > 0, "every 1 frame or more");
+            self.look_at_every(frames);
+          },
+          "frames"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def("prune", &ClipFitter::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "seed",
+          [](ClipFitter& self, double threshold, double energy, const std::vector<double>& durations, double smallest,
+             double largest, double ratio, double amplitude, double separation) {
+            nb::gil_scoped_release release;
+            return self.seed({threshold, energy, smallest, largest, ratio, amplitude, separation}, durations);
+          },
+          "threshold"_a, "energy"_a, "durations"_a, "smallest"_a = 0.7, "largest"_a = 40.0, "ratio"_a = 1.6,
+          "amplitude"_a = 0.8, "separation"_a = 1.6)
+      .def("enlarge", &ClipFitter::enlarge, "half"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "refresh", [](ClipFitter& self) { self.refresh(); }, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "step", [](ClipFitter& self) { return self.step(); }, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "insert",
+          [](ClipFitter& self, const Floats2& means, const Floats2& frames, const Floats2& k) {
+            const size_t n = means.shape(0);
+            require(means.shape(1) == 3 && frames.shape(1) == 9, "means must be [N, 3] and frames [N, 9]");
+            require(frames.shape(0) == n && k.shape(0) == n, "means, frames and k must have the same number of rows");
+            require(k.shape(1) == static_cast<size_t>(self.channels()), "k must be [N, C]");
+            const auto values = [](const Floats2& a) { return std::vector<float>(a.data(), a.data() + a.size()); };
+            self.insert(values(means), values(frames), values(k));
+          },
+          "means"_a.noconvert(), "frames"_a.noconvert(), "k"_a.noconvert())
+      .def("state",
+           [](const ClipFitter& self) {
+             const FitState s = self.state();
+             const size_t n = self.count(), c = self.channels();
+             return nb::make_tuple(numpy(s.means.host(), {n, 3}), numpy(s.frames.host(), {n, 9}),
+                                   numpy(s.k.host(), {n, c}));
+           })
+      .def("quantize",
+           [](const ClipFitter& self) {
+             const size_t n = self.count();
+             return numpy(self.quantize(), {n, static_cast<size_t>(self.channels() + kMovingFields)});
+           })
+      .def("value", &ClipFitter::evaluated)
+      .def("natural_gradient", [](ClipFitter& self) {
+        const size_t n = self.count(), p = self.channels() + fit::kMovingParameters;
+        return numpy(self.natural_gradient(), {n, p});
+      });
+
+  nb::class_<ClipRefiner>(m, "ClipRefiner")
+      .def(
+          "__init__",
+          [](ClipRefiner* self, const Ints2& integers, const ClipFitter& fitter, double step, int chroma_step,
+             double cutoff) {
+            require(integers.shape(1) == static_cast<size_t>(fitter.channels() + kMovingFields),
+                    "integers must be [N, C + 9]");
+            new (self) ClipRefiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter,
+                                   step, chroma_step, cutoff);
+          },
+          "integers"_a.noconvert(), "fitter"_a, "step"_a, "chroma_step"_a = 10, "cutoff"_a = 12.25,
+          nb::keep_alive<1, 3>())
+      .def(
+          "sweep",
+          [](ClipRefiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
+             double position, const Floats2& duration, const Floats2& time, const Floats3& speed, uint64_t seed,
+             double patience) {
+            const RateTables rates = make_rates(color, area, aspect, position);
+            require(duration.shape(0) == kClasses && duration.shape(1) == MovingRates::kDurations,
+                    "duration table must be [36, 64]");
+            require(time.shape(0) == MovingRates::kLives && time.shape(1) == kTimeBins, "time table must be [4, 24]");
+            require(speed.shape(0) == 2 && speed.shape(1) == kClasses && speed.shape(2) == MovingRates::kSpeeds,
+                    "speed table must be [2, 36, 129]");
+            RefineResult r;
+            {
+              nb::gil_scoped_release release;
+              r = self.sweep({lambda, seed, patience, false}, rates, {duration.data(), time.data(), speed.data()});
+            }
+            return nb::make_tuple(r.changed, r.removed);
+          },
+          "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(), "position"_a,
+          "duration"_a.noconvert(), "time"_a.noconvert(), "speed"_a.noconvert(), "seed"_a, "patience"_a = -1.0)
+      .def("integers",
+           [](const ClipRefiner& self) {
+             std::vector<int32_t> q = self.integers();
+             const size_t n = self.count(), width = self.width();
+             return numpy(std::move(q), {n, width});
+           })
+      .def("classes",
+           [](const ClipRefiner& self) {
+             std::vector<int32_t> c = self.classes();
+             const size_t n = c.size();
+             return numpy(std::move(c), {n});
+           })
+      .def("render", [](ClipRefiner& self) { return self.render(); }, nb::call_guard<nb::gil_scoped_release>());
+}
+
+}  // namespace splat2d

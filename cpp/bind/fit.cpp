@@ -1,0 +1,168 @@
+#include <nanobind/stl/shared_ptr.h>
+
+#include "bind/arrays.hpp"
+#include "fit/fitter.hpp"
+#include "refine/refiner.hpp"
+
+namespace splat2d {
+namespace {
+
+Canvas canvas_of(const Floats3& image) {
+  require(image.shape(0) >= 1 && image.shape(0) <= kMaxChannels, "image must be [C, H, W] with C from 1 to 4");
+  return make_canvas(static_cast<int>(image.shape(2)), static_cast<int>(image.shape(1)));
+}
+
+// The refiner refers to the fitter's picture; the binding keeps the fitter alive.
+Refiner make_refiner(const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
+  require(integers.shape(1) == static_cast<size_t>(fitter.channels() + 5), "integers must be [N, C + 5]");
+  return Refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter.target(),
+                 fitter.saturation(), fitter.distortion(), fitter.device(), fitter.canvas(), fitter.channels(), step,
+                 chroma_step, cutoff);
+}
+
+nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
+                double position, uint64_t seed, double patience, bool pairs) {
+  const RateTables rates = make_rates(color, area, aspect, position);
+  RefineResult r;
+  {
+    nb::gil_scoped_release release;
+    r = self.sweep({lambda, seed, patience, pairs}, rates);
+  }
+  return nb::make_tuple(r.changed, r.removed);
+}
+
+}  // namespace
+
+void bind_fit(nb::module_& m) {
+  nb::class_<Distortion>(m, "Distortion")
+      .def(
+          "__init__",
+          [](Distortion* self, const std::vector<Floats2>& weights) {
+            require(!weights.empty() && weights.size() <= Distortion::kMaxLevels, "weights must have 1 to 8 levels");
+            const Canvas canvas =
+                make_canvas(static_cast<int>(weights[0].shape(1)), static_cast<int>(weights[0].shape(0)));
+            std::vector<std::vector<float>> planes;
+            size_t height = weights[0].shape(0), width = weights[0].shape(1);
+            for (const Floats2& w : weights) {
+              require(w.shape(0) == height && w.shape(1) == width, "each level must be half of the one before");
+              planes.emplace_back(w.data(), w.data() + w.size());
+              height = (height + 1) / 2;
+              width = (width + 1) / 2;
+            }
+            new (self) Distortion(canvas, std::move(planes));
+          },
+          "weights"_a)
+      .def(
+          "evaluate",
+          [](const Distortion& self, const Floats3& error, int threads) {
+            const size_t channels = error.shape(0), height = error.shape(1), width = error.shape(2);
+            const Canvas canvas = canvas_of(error);
+            require(canvas.width == self.canvas(0).width && canvas.height == self.canvas(0).height,
+                    "error must have the weights' size");
+            const Array<float> errors(std::vector<float>(error.data(), error.data() + error.size()));
+            Array<float> gradient(error.size());
+            double total = 0;
+            self.evaluate(Device(threads), errors, static_cast<int>(channels), &gradient, &total);
+            return nb::make_tuple(total, numpy(gradient.host(), {channels, height, width}));
+          },
+          "error"_a.noconvert(), "threads"_a = 1);
+
+  nb::class_<Fitter>(m, "Fitter")
+      .def(
+          "__init__",
+          [](Fitter* self, const Floats3& image, const In<float, nb::ndim<1>>& background, double step, double lambda,
+             double chroma_step, double cutoff, int memory, int threads, std::shared_ptr<const Distortion> distortion,
+             bool natural_units, bool rate_term) {
+            const Canvas canvas = canvas_of(image);
+            require(background.shape(0) == image.shape(0), "background must have one value a channel");
+            require(!distortion ||
+                        (distortion->canvas(0).width == canvas.width && distortion->canvas(0).height == canvas.height),
+                    "distortion must have the picture's size");
+            FitOptions o;
+            o.step = step;
+            o.lambda = lambda;
+            o.chroma_step = chroma_step;
+            o.cutoff = cutoff;
+            o.memory = memory;
+            o.natural_units = natural_units;
+            o.rate_term = rate_term;
+            o.threads = std::max(threads, 1);
+            nb::gil_scoped_release release;
+            new (self) Fitter(image.data(), static_cast<int>(image.shape(0)), canvas, background.data(), o,
+                              std::move(distortion));
+          },
+          "image"_a.noconvert(), "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25,
+          "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1, "distortion"_a = nb::none(), "natural_units"_a = true,
+          "rate_term"_a = true)
+      .def_prop_ro("count", &Fitter::count)
+      .def_prop_ro("sse", &Fitter::sse)
+      .def_prop_ro("bits", &Fitter::bits)
+      .def("set_rate", &Fitter::set_rate, "step"_a, "lmbda"_a)
+      .def("prune", &Fitter::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "seed",
+          [](Fitter& self, double threshold, double energy, double smallest, double largest, double ratio,
+             double amplitude, double separation, bool random) {
+            Fitter::SeedResult r;
+            {
+              nb::gil_scoped_release release;
+              r = self.seed({threshold, energy, smallest, largest, ratio, amplitude, separation, random});
+            }
+            return nb::make_tuple(r.candidates, r.added);
+          },
+          "threshold"_a, "energy"_a, "smallest"_a = 0.45, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
+          "separation"_a = 1.2, "random"_a = false)
+      .def("refresh", &Fitter::refresh, nb::call_guard<nb::gil_scoped_release>())
+      .def("step", &Fitter::step, nb::call_guard<nb::gil_scoped_release>())
+      .def("resample_from", &Fitter::resample_from, "other"_a, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def("splats",
+           [](const Fitter& self) {
+             const size_t n = self.count(), c = self.channels();
+             std::vector<float> means(2 * n), conics(3 * n), colors(c * n);
+             self.splats(means.data(), conics.data(), colors.data());
+             return nb::make_tuple(numpy(std::move(means), {n, 2}), numpy(std::move(conics), {n, 3}),
+                                   numpy(std::move(colors), {n, c}));
+           })
+      .def("quantize", [](const Fitter& self) {
+        const size_t n = self.count();
+        return numpy(self.quantize(), {n, static_cast<size_t>(self.channels() + 5)});
+      });
+
+  nb::class_<Refiner>(m, "Refiner")
+      .def(
+          "__init__",
+          [](Refiner* self, const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
+            new (self) Refiner(make_refiner(integers, fitter, step, chroma_step, cutoff));
+          },
+          "integers"_a.noconvert(), "fitter"_a, "step"_a, "chroma_step"_a = 10, "cutoff"_a = 12.25,
+          nb::keep_alive<1, 3>())
+      .def("sweep", &sweep, "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(),
+           "position"_a, "seed"_a, "patience"_a = -1.0, "pairs"_a = true)
+      .def("integers",
+           [](const Refiner& self) {
+             std::vector<int32_t> q = self.integers();
+             const size_t n = self.count(), width = self.width();
+             return numpy(std::move(q), {n, width});
+           })
+      .def("classes",
+           [](const Refiner& self) {
+             std::vector<int32_t> c = self.classes();
+             const size_t n = c.size();
+             return numpy(std::move(c), {n});
+           })
+      .def("savings",
+           [](Refiner& self) {
+             std::vector<float> s = self.savings();
+             const size_t n = s.size();
+             return numpy(std::move(s), {n});
+           })
+      .def(
+          "remove",
+          [](Refiner& self, const Ints1& indices) {
+            self.remove(std::vector<int32_t>(indices.data(), indices.data() + indices.size()));
+          },
+          "indices"_a.noconvert())
+      .def("render", [](Refiner& self) { return self.render(); }, nb::call_guard<nb::gil_scoped_release>());
+}
+
+}  // namespace splat2d

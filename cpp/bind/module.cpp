@@ -1,0 +1,131 @@
+#include <nanobind/stl/optional.h>
+
+#include <chrono>
+#include <optional>
+
+#include "bind/arrays.hpp"
+
+namespace splat2d {
+namespace {
+
+using Background = std::optional<In<float, nb::ndim<1>>>;
+
+const float* background_of(const Background& background, const Splats& s) {
+  if (!background) return nullptr;
+  require(background->shape(0) == static_cast<size_t>(s.channels), "background must have one value a channel");
+  return background->data();
+}
+
+using Cutoffs = std::optional<In<float, nb::ndim<1>>>;
+
+// Splats that are cut each at a q of its own where `cutoffs` are given.
+Splats with_cutoffs(Splats s, const Cutoffs& cutoffs) {
+  if (!cutoffs) return s;
+  require(cutoffs->shape(0) == static_cast<size_t>(s.count), "cutoffs must have one value a splat");
+  s.cutoffs = cutoffs->data();
+  return s;
+}
+
+nb::ndarray<nb::numpy, float> render(const Floats2& means, const Floats2& conics, const Floats2& colors, int width,
+                                     int height, float cutoff, const Background& background, int threads,
+                                     const Cutoffs& cutoffs) {
+  const Splats s = with_cutoffs(make_splats(means, conics, colors), cutoffs);
+  check_cutoff(cutoff);
+  const Canvas canvas = make_canvas(width, height);
+  const float* base = background_of(background, s);
+  std::vector<float> out(static_cast<size_t>(s.channels) * width * height);
+  {
+    nb::gil_scoped_release release;
+    render_forward(s, canvas, cutoff, base, true, out.data(), std::max(threads, 1));
+  }
+  return numpy(std::move(out),
+               {static_cast<size_t>(s.channels), static_cast<size_t>(height), static_cast<size_t>(width)});
+}
+
+// Into a caller's array, without a copy.
+void render_into(const Floats2& means, const Floats2& conics, const Floats2& colors, float cutoff,
+                 const Background& background, int threads,
+                 nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu> out) {
+  const Splats s = make_splats(means, conics, colors);
+  check_cutoff(cutoff);
+  require(out.shape(0) == static_cast<size_t>(s.channels), "out must be [C, H, W]");
+  const Canvas canvas = make_canvas(static_cast<int>(out.shape(2)), static_cast<int>(out.shape(1)));
+  const float* base = background_of(background, s);
+  nb::gil_scoped_release release;
+  render_forward(s, canvas, cutoff, base, true, out.data(), std::max(threads, 1));
+}
+
+nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floats2& conics, const Floats2& colors,
+                                                int width, int height, float cutoff, const Background& background,
+                                                bool unpremultiply, int threads, const Cutoffs& cutoffs) {
+  const Splats s = with_cutoffs(make_splats(means, conics, colors), cutoffs);
+  check_cutoff(cutoff);
+  const Canvas canvas = make_canvas(width, height);
+  const float* base = background_of(background, s);
+  std::vector<uint8_t> out(static_cast<size_t>(s.channels) * width * height);
+  {
+    nb::gil_scoped_release release;
+    render_bytes(s, canvas, cutoff, base, unpremultiply, out.data(), std::max(threads, 1));
+  }
+  return numpy(std::move(out),
+               {static_cast<size_t>(height), static_cast<size_t>(width), static_cast<size_t>(s.channels)});
+}
+
+void backward_into(const Floats2& means, const Floats2& conics, const Floats2& colors, const Floats3& v_out,
+                   float cutoff, int threads, nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> v_means,
+                   nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> v_conics,
+                   nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu> v_colors) {
+  const Splats s = make_splats(means, conics, colors);
+  check_cutoff(cutoff);
+  require(v_out.shape(0) == static_cast<size_t>(s.channels), "v_out must be [C, H, W]");
+  const Canvas canvas = make_canvas(static_cast<int>(v_out.shape(2)), static_cast<int>(v_out.shape(1)));
+  const size_t n = means.shape(0);
+  require(v_means.shape(0) == n && v_means.shape(1) == 2 && v_conics.shape(0) == n && v_conics.shape(1) == 3 &&
+              v_colors.shape(0) == n && v_colors.shape(1) == static_cast<size_t>(s.channels),
+          "gradients must have the shapes of their inputs");
+  nb::gil_scoped_release release;
+  render_backward(s, canvas, cutoff, v_out.data(), v_means.data(), v_conics.data(), v_colors.data(),
+                  std::max(threads, 1));
+}
+
+double pairs(const Floats2& means, const Floats2& conics, const Floats2& colors, int width, int height, float cutoff) {
+  return count_pairs(make_splats(means, conics, colors), make_canvas(width, height), cutoff);
+}
+
+// Multiply-adds done and the seconds they took: what one core can do at best.
+nb::tuple peak(long rounds) {
+  float sink[16] = {0.999f, 0.001f};
+  const auto start = std::chrono::steady_clock::now();
+  double operations;
+  {
+    nb::gil_scoped_release release;
+    operations = kernels().peak(rounds, sink);
+  }
+  return nb::make_tuple(operations, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
+}  // namespace
+}  // namespace splat2d
+
+NB_MODULE(_core, m) {
+  using namespace splat2d;
+  m.doc() = "Native core: rendering, fitting, quantisation and table building.";
+  m.def("render", &render, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a, "height"_a,
+        "cutoff"_a, "background"_a.noconvert() = nb::none(), "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none());
+  m.def("render_into", &render_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "cutoff"_a,
+        "background"_a.noconvert().none(), "threads"_a, "out"_a.noconvert());
+  m.def("render_bytes", &render_to_bytes, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
+        "width"_a, "height"_a, "cutoff"_a, "background"_a.noconvert() = nb::none(), "unpremultiply"_a = false,
+        "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none());
+  m.def("backward_into", &backward_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
+        "v_out"_a.noconvert(), "cutoff"_a, "threads"_a, "v_means"_a.noconvert(), "v_conics"_a.noconvert(),
+        "v_colors"_a.noconvert());
+  m.def("count_pairs", &pairs, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a,
+        "height"_a, "cutoff"_a);
+  m.def("peak", &peak, "rounds"_a);
+  m.attr("isa") = kernels_name();
+  bind_fit(m);
+  bind_coding(m);
+  bind_tables(m);
+  bind_clip(m);
+}

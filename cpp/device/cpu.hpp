@@ -1,0 +1,285 @@
+// Arrays, loops and sums on the CPU's cores. Results do not depend on the number of threads.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "device/raster.hpp"
+
+namespace splat2d {
+
+// Memory of the device.
+template <class T>
+class Array {
+ public:
+  Array() = default;
+  explicit Array(size_t size) : values_(size) {}
+  explicit Array(std::vector<T> values) : values_(std::move(values)) {}
+
+  T* data() { return values_.data(); }
+  const T* data() const { return values_.data(); }
+  size_t size() const { return values_.size(); }
+  bool empty() const { return values_.empty(); }
+  // What is there stays; new elements are zero.
+  void resize(size_t size) { values_.resize(size); }
+  void append(const std::vector<T>& more) { values_.insert(values_.end(), more.begin(), more.end()); }
+  Array copy() const { return Array(values_); }
+  // Elements that are yet to be written.
+  static Array unset(size_t size) { return Array(size); }
+  std::vector<T> host() const { return values_; }
+
+ private:
+  std::vector<T> values_;
+};
+
+// Results of sums, which may be read once they have been fetched.
+class Numbers {
+ public:
+  explicit Numbers(size_t size) : values_(size) {}
+
+  double* at(size_t i) { return &values_[i]; }
+  void fetch() {}
+  double operator[](size_t i) const { return values_[i]; }
+  const double* data() const { return values_.data(); }
+
+ private:
+  std::vector<double> values_;
+};
+
+// Who sees to the pixels of one thing in a team: a thread, whose lanes are those of the kernels.
+class Lanes {
+ public:
+  static constexpr int kCount = 1;  // that share out plain loops
+
+  int lane() const { return 0; }
+  bool first() const { return true; }
+  // The lowest cost of all lanes, and the lowest index that has it.
+  void least(float*, int*) const {}
+  // Inner products of a Gaussian with a picture and with itself, weighed by a plane where there is one.
+  Projection project(const Ellipse& e, Box box, Canvas canvas, int channels, const float* picture,
+                     const float* weights) const {
+    Projection out;
+    if (weights)
+      kernels().project_weighted[channels - 1](e, box, canvas, picture, weights, &out);
+    else
+      kernels().project[channels - 1](e, box, canvas, picture, &out);
+    return out;
+  }
+};
+
+// Who works on one thing together: some threads of the CPU.
+class Team {
+ public:
+  explicit Team(int threads) : threads_(threads) {}
+
+  // f(), by one of them.
+  template <class F>
+  void once(F f) const {
+    f();
+  }
+  // f(i) for i from 0 to count - 1, in any order.
+  template <class F>
+  void share(int count, F f) const {
+    for (int i = 0; i < count; ++i) f(i);
+  }
+  // f(lanes, i) for i from 0 to count - 1, in any order.
+  template <class F>
+  void each(int count, F f) const {
+    for (int i = 0; i < count; ++i) f(Lanes(), i);
+  }
+  // The same for what looks at about so many pixels.
+  template <class F>
+  void each(int count, size_t pixels, F f) const {
+#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (threads_ > 1 && pixels > kSerial)
+    for (int i = 0; i < count; ++i) f(Lanes(), i);
+  }
+  // sums[i] = the sum of what f(lanes, i, part, parts, &sum) says of each part, for i from 0 to count - 1; each looks
+  // at about so many pixels.
+  template <class Sums, class F>
+  void sum_up(int count, size_t pixels, F f, Sums* sums) const {
+    each(count, pixels, [&](const Lanes& lanes, int i) { f(lanes, i, 0, 1, &sums[i]); });
+  }
+  // picture += color g
+  void add(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, float* picture) const {
+    kernels().add[channels - 1](e, box, canvas, color, picture);
+  }
+
+ private:
+  static constexpr size_t kSerial = 4096;  // smaller things are not worth a second thread
+
+  int threads_;
+};
+
+class Device {
+ public:
+  static constexpr bool kManyTeams = false;   // at a time
+  static constexpr bool kLooksAhead = false;  // does what may not be wanted rather than wait for the answer
+
+  explicit Device(int threads) : threads_(threads) {}
+
+  int threads() const { return threads_; }
+
+  // f(i) for i from 0 to count - 1, in any order.
+  template <class F>
+  void for_each(int64_t count, F f) const {
+#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && count > kSerial)
+    for (int64_t i = 0; i < count; ++i) f(i);
+  }
+
+  // f(row, x0, x1) for pieces [x0, x1) that together are all columns of all rows.
+  template <class F>
+  void for_rows(int rows, int width, F f) const {
+#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && static_cast<int64_t>(rows) * width > kSerial)
+    for (int row = 0; row < rows; ++row) f(row, 0, width);
+  }
+
+  // f(team, i, &notes) for i from 0 to count - 1, in any order, each by a team of its own with room for notes. All
+  // threads are one team where there is one thing to do.
+  template <class Notes, class F>
+  void for_teams(int64_t count, F f) const {
+#pragma omp parallel num_threads(threads_) if (threads_ > 1 && count > 1)
+    {
+      const Team team(count > 1 ? 1 : threads_);
+      Notes notes;
+#pragma omp for schedule(dynamic)
+      for (int64_t i = 0; i < count; ++i) f(team, i, &notes);
+    }
+  }
+
+  // f(team, 0, &notes), by a team of all there is.
+  template <class Notes, class F>
+  void for_team(F f) const {
+    for_teams<Notes>(1, f);
+  }
+
+  // The sum of f(i) for i from 0 to count - 1.
+  template <class F>
+  void sum(int64_t count, F f, double* to) const {
+    std::vector<double> blocks((count + kSumBlock - 1) / kSumBlock, 0.0);
+#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && count > kSerial)
+    for (size_t block = 0; block < blocks.size(); ++block)
+      for (int64_t i = block * kSumBlock, end = std::min<int64_t>(count, i + kSumBlock); i < end; ++i)
+        blocks[block] += f(i);
+    *to = 0;
+    for (double b : blocks) *to += b;
+  }
+
+  using Vectors = std::vector<std::pair<const float*, const float*>>;
+
+  // Inner products of pairs of vectors of `count` elements.
+  void dots(const Vectors& pairs, size_t count, double* to) const {
+    for (const auto& [a, b] : pairs)
+      *to++ = chunks(count, [a = a, b = b](size_t begin, size_t end) {
+        return kernels().dot(a + begin, b + begin, static_cast<int>(end - begin));
+      });
+  }
+
+  // out = sum_i factors[i] * vectors[i], none of which is out.
+  void combine(const std::vector<const float*>& vectors, const std::vector<float>& factors, size_t count,
+               float* out) const {
+    chunks(count, [&](size_t begin, size_t end) {
+      std::fill(out + begin, out + end, 0.0f);
+      for (size_t i = 0; i < vectors.size(); ++i)
+        kernels().add_scaled(out + begin, vectors[i] + begin, factors[i], static_cast<int>(end - begin));
+      return 0.0;
+    });
+  }
+
+  // out [C, H, W] = base [C, H, W] + sum of splats, less what the headroom takes; and the sum of its squares.
+  void render(const Splats& splats, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
+              double* squares) const {
+    *squares = render_forward(splats, canvas, cutoff, base, false, out, threads_);
+    if (!headroom.signs) return;
+    *squares = chunks(canvas.area() * splats.channels, [&](size_t begin, size_t end) {
+      const int count = static_cast<int>(end - begin);
+      kernels().saturate(headroom.signs + begin, headroom.free, count, out + begin);
+      return kernels().dot(out + begin, out + begin, count);
+    });
+  }
+
+  // Gradients, in the splats' shapes, of a scalar with cotangent v_out [C, H, W].
+  void backward(const Splats& splats, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
+                float* v_colors) const {
+    render_backward(splats, canvas, cutoff, v_out, v_means, v_conics, v_colors, threads_);
+  }
+
+ private:
+  static constexpr int64_t kSerial = 2048;    // shorter loops are not worth a second thread
+  static constexpr int64_t kSumBlock = 1024;  // fixed partitions of sums
+  static constexpr size_t kChunk = size_t{1} << 14;
+
+  // The sum of f(begin, end) over a fixed partition.
+  template <class F>
+  double chunks(size_t count, F f) const {
+    std::vector<double> parts((count + kChunk - 1) / kChunk);
+#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && parts.size() > 3)
+    for (size_t i = 0; i < parts.size(); ++i) parts[i] = f(i * kChunk, std::min((i + 1) * kChunk, count));
+    double total = 0;
+    for (double p : parts) total += p;
+    return total;
+  }
+
+  int threads_;
+};
+
+// What several loops over pixels find, in order.
+template <class T>
+class Finds {
+ public:
+  explicit Finds(const Device& device) : device_(device) {}
+
+  // Those that f(row, x, &item) finds, for all columns of all rows.
+  template <class F>
+  void look(int rows, int width, F f) {
+    std::vector<std::vector<T>> found(rows);
+#pragma omp parallel for schedule(dynamic, 16) num_threads(device_.threads()) if (device_.threads() > 1)
+    for (int row = 0; row < rows; ++row)
+      for (int x = 0; x < width; ++x) {
+        T item;
+        if (f(row, x, &item)) found[row].push_back(item);
+      }
+    for (const auto& row : found) items_.insert(items_.end(), row.begin(), row.end());
+  }
+
+  // All of them; false when there was no room for all, and the loops are to look again.
+  bool take(std::vector<T>* items) {
+    items->swap(items_);
+    return true;
+  }
+
+ private:
+  Device device_;
+  std::vector<T> items_;
+};
+
+// Before the parameters of a lambda that the device runs.
+#define SPLAT2D_LOOP
+
+// What loops over rows are made of, by the instruction set of this machine.
+inline void add_scaled(float* a, const float* b, float factor, int count) { kernels().add_scaled(a, b, factor, count); }
+
+// out[x] = the sum of weights[i] p[i * stride + x].
+inline void weigh_rows(const float* p, size_t stride, const float* weights, int rows, int count, float* out) {
+  std::fill_n(out, count, 0.0f);
+  for (int i = 0; i < rows; ++i) add_scaled(out, p + i * stride, weights[i], count);
+}
+
+// out[x] = the sum of weights[i] p[x + i] for i from -radius to radius, as far as p [width] goes.
+inline void weigh_columns(const float* p, int width, const float* weights, int radius, int x0, int x1, float* out) {
+  std::fill(out + x0, out + x1, 0.0f);
+  for (int i = -radius; i <= radius; ++i) {
+    const int begin = std::max(x0, -i), end = std::min(x1, width - i);
+    if (begin < end) add_scaled(out + begin, p + begin + i, weights[i], end - begin);
+  }
+}
+
+inline void energy_row(const float* picture, size_t plane, int channels, float factor, int width, float* out) {
+  kernels().energy_row(picture, plane, channels, factor, width, out);
+}
+
+}  // namespace splat2d

@@ -1,0 +1,24 @@
+// Additive rendering of anisotropic 2D Gaussians, forward and backward.
+#pragma once
+
+#include "math/kernels.hpp"
+
+namespace splat2d {
+
+// out[C, H, W] = base + sum_i colors_i g_i. `base` is [C, H, W], or [C] when base_is_color, or null.
+// Returns the sum of squares of what it wrote. The result does not depend on the number of threads.
+double render_forward(const Splats& splats, Canvas canvas, float cutoff, const float* base, bool base_is_color,
+                      float* out, int threads);
+
+// Rounds clamp(render, 0, 1) to bytes, interleaved [H, W, C]; with unpremultiply the last channel divides the others.
+void render_bytes(const Splats& splats, Canvas canvas, float cutoff, const float* background, bool unpremultiply,
+                  unsigned char* out, int threads);
+
+// Gradients of a scalar with cotangent v_out [C, H, W].
+void render_backward(const Splats& splats, Canvas canvas, float cutoff, const float* v_out, float* v_means,
+                     float* v_conics, float* v_colors, int threads);
+
+// Splat-pixel pairs that a forward pass evaluates inside the cut-off.
+double count_pairs(const Splats& splats, Canvas canvas, float cutoff);
+
+}  // namespace splat2d

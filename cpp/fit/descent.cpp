@@ -1,0 +1,105 @@
+#include "fit/descent.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace splat2d {
+
+namespace {
+
+constexpr int kAttempts = 5;       // of a line search
+constexpr double kDescent = 1e-4;  // of the slope's promise that a step must keep (Armijo)
+
+}  // namespace
+
+Descent::Descent(const Device& device, int dimensions, int channels, int memory)
+    : dimensions_(dimensions),
+      channels_(channels),
+      device_(device),
+      memory_(device_, memory),
+      numbers_(kProducts + Lbfgs::products_of(memory)) {}
+
+void Descent::refresh() {
+  evaluate();
+  gradient(&gradient_);
+  memory_.forget();
+  numbers_.fetch();
+  value_ = value();
+}
+
+void Descent::turn() {
+  memory_.direction(gradient_, &direction_);
+  limit(from_, &direction_);
+  device_.dots({{gradient_.data(), direction_.data()}}, direction_.size(), numbers_.at(kSlope));
+}
+
+void Descent::look(double t) {
+  gradient(&next_gradient_);
+  memory_.propose(direction_, static_cast<float>(t), gradient_, next_gradient_, numbers_.at(kProducts));
+}
+
+bool Descent::step() {
+  if (count() == 0) return false;
+  std::swap(state_, from_);
+  state_.means.resize(from_.means.size());
+  state_.frames.resize(from_.frames.size());
+  state_.k.resize(from_.k.size());
+  turn();
+  double t = 1;
+  for (int attempt = 0; attempt < kAttempts;) {
+    move(direction_, static_cast<float>(t), from_);
+    evaluate();
+    if (Device::kLooksAhead) look(t);
+    numbers_.fetch();
+    const double next = value(), slope = numbers_[kSlope];
+    if (!(slope < 0) && !memory_.empty()) {
+      memory_.clear();
+      turn();
+      continue;
+    }
+    if (next <= value_ + kDescent * t * slope) {
+      if (!Device::kLooksAhead) {
+        look(t);
+        numbers_.fetch();
+      }
+      memory_.take(numbers_.data() + kProducts);
+      std::swap(gradient_, next_gradient_);
+      value_ = next;
+      return true;
+    }
+    // Minimum of the parabola through value, slope and the rejected value, kept in [0.15 t, 0.5 t].
+    const double curvature = next - value_ - t * slope;
+    const double best = curvature > 0 ? -slope * t * t / (2 * curvature) : 0.3 * t;
+    t = std::clamp(best, 0.15 * t, 0.5 * t);
+    ++attempt;
+  }
+  std::swap(state_, from_);
+  memory_.clear();
+  refresh();
+  return false;
+}
+
+int Descent::keep(const std::vector<uint8_t>& flags) {
+  const int n = count();
+  std::vector<int> kept;
+  for (int i = 0; i < n; ++i)
+    if (flags[i]) kept.push_back(i);
+  const int removed = n - static_cast<int>(kept.size());
+  if (removed) {
+    const Array<int> rows(std::move(kept));
+    state_ = {gathered(device_, state_.means, rows, dimensions_),
+              gathered(device_, state_.frames, rows, dimensions_ * dimensions_),
+              gathered(device_, state_.k, rows, channels_)};
+    memory_.gather(rows, parameters());
+  }
+  return removed;
+}
+
+void Descent::add(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k) {
+  state_.means.append(means);
+  state_.frames.append(frames);
+  state_.k.append(k);
+  memory_.extend(static_cast<size_t>(parameters()) * count());
+}
+
+}  // namespace splat2d

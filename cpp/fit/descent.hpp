@@ -1,0 +1,85 @@
+// L-BFGS steps with Armijo backtracking on splats, rows of which come and go: what fits of pictures and clips share.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "fit/lbfgs.hpp"
+
+namespace splat2d {
+
+struct FitOptions {
+  double step = 0.3;             // D, the colour step, in [0, 1] units times px
+  double lambda = 0.0096;        // SSE per bit
+  double chroma_step = 1.25;     // chroma step over D
+  double cutoff = 9.5;           // q at which g is cut while fitting
+  double amplitude_floor = 0.2;  // A is at least this, so that new splats stay well scaled
+  int memory = 12;               // L-BFGS pairs
+  bool natural_units = true;     // false: units of every splat as if its amplitude were 16 D
+  bool rate_term = true;         // false: only pruning and refinement weigh bits
+  int threads = 1;               // on the CPU
+};
+
+// A splat's numbers, one row a splat.
+struct FitState {
+  Array<float> means;   // [N, d] centres, d = 2 in a picture and 3 in a clip
+  Array<float> frames;  // [N, d * d] row-major L, the covariance being L L^T
+  Array<float> k;       // [N, C] amplitudes in the colour basis, times the L2 norm of the Gaussian
+};
+
+class Descent {
+ public:
+  // dimensions: d of the space that the Gaussians live in.
+  Descent(const Device& device, int dimensions, int channels, int memory);
+  virtual ~Descent() = default;
+
+  int count() const { return static_cast<int>(state_.means.size()) / dimensions_; }
+  int channels() const { return channels_; }
+  const Device& device() const { return device_; }
+
+  // Evaluates at the present state, keeping the optimiser's memory. Call after what changes the state or the rate.
+  void refresh();
+
+  // One step. Returns false when none was found (memory is then dropped).
+  bool step();
+
+ protected:
+  int shape_parameters() const { return dimensions_ * (dimensions_ + 3) / 2; }  // of the centre and the factor
+  int parameters() const { return channels_ + shape_parameters(); }
+
+  // What J of the present state is made of, into numbers_ from kEvaluated on.
+  virtual void evaluate() = 0;
+  // J / 2, once that has been fetched.
+  virtual double value() = 0;
+  // Its gradient in natural units, at the state that was evaluated last.
+  virtual void gradient(Array<float>* out) = 0;
+  // Keeps a direction within what a step from a state may change.
+  virtual void limit(const FitState& at, Array<float>* direction) const = 0;
+  // Moves to t times a direction from a state.
+  virtual void move(const Array<float>& direction, float t, const FitState& from) = 0;
+
+  // Keeps the splats whose flag is set; returns how many went.
+  int keep(const std::vector<uint8_t>& flags);
+  void add(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k);
+
+  // In numbers_; the products of the next pair of the memory come last.
+  enum { kEvaluated = 0, kSlope = 3, kProducts = 4 };
+
+  const int dimensions_, channels_;
+  const Device device_;
+  FitState state_;
+  Lbfgs memory_;
+  Numbers numbers_;
+
+ private:
+  // The direction of a step from `from_`, and its slope.
+  void turn();
+  // The gradient at t times the direction, and what the memory makes of it.
+  void look(double t);
+
+  FitState from_;  // before the present step
+  Array<float> direction_, gradient_, next_gradient_;
+  double value_ = 0;
+};
+
+}  // namespace splat2d

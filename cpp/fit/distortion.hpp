@@ -1,0 +1,103 @@
+// A distortion that weighs errors by place and by scale: D(e) = sum_l 4^l sum_x w_l(x) |(B_l e)(x)|^2.
+//
+// B_l e is the error at level l of a binomial pyramid, 1 / 2^l of the size. A Gaussian of covariance S is there
+// nearly a Gaussian again, of covariance (S + (4^l - 1) / 4 px^2) / 4^l, so the splats follow it cheaply.
+#pragma once
+
+#include <vector>
+
+#include "device/device.hpp"
+
+namespace splat2d {
+
+// Variance that the pyramid's filter adds up to level l, px^2 of the picture.
+SPLAT2D_HD constexpr float level_variance(int level) { return 0.25f * static_cast<float>((1 << (2 * level)) - 1); }
+
+// A splat as level l sees it.
+struct LevelSplat {
+  float mean[2];   // px of the level
+  float conic[3];  // px^-2 of the level
+  float height;    // of the Gaussian, over its height in the picture
+};
+
+SPLAT2D_HD LevelSplat level_splat(const float* mean, const float* conic, int level) {
+  const float det = conic[0] * conic[2] - conic[1] * conic[1], added = level_variance(level);
+  const float scale = 1.0f / static_cast<float>(1 << level);
+  // Covariance is (c, -b, a) / det.
+  const float xx = conic[2] / det + added, yy = conic[0] / det + added, xy = -conic[1] / det;
+  const float wide = xx * yy - xy * xy, inverse = 1.0f / (wide * scale * scale);
+  return {{mean[0] * scale, mean[1] * scale}, {yy * inverse, -xy * inverse, xx * inverse}, 1.0f / sqrtf(wide * det)};
+}
+
+// D over SSE of splats, looked up in averages of the weights.
+struct Density {
+  static constexpr int kMaxLevels = 8, kAverages = 7;  // weights are averaged up to 2^6 px
+  struct Plane {
+    const float* weights;
+    Canvas canvas;
+  };
+  int levels = 0;                       // 0: the distortion is SSE
+  Plane planes[kMaxLevels][kAverages];  // of level l, averaged over 2^m of its pixels
+
+  // Of a round Gaussian-like splat of this standard deviation (px) at (x, y), about; `finest`, when not null, is the
+  // mean of the finest level's weights under it.
+  SPLAT2D_HD float at(float x, float y, float deviation, const float* finest = nullptr) const;
+  // Of a splat's mean [2] and factor [4].
+  SPLAT2D_HD float at(const float* mean, const float* l) const {
+    return levels ? at(mean[0], mean[1], sqrtf(fabsf(l[0] * l[3] - l[1] * l[2]))) : 1.0f;
+  }
+};
+
+class Distortion {
+ public:
+  static constexpr int kMaxLevels = Density::kMaxLevels;
+
+  // weights: one plane a level, each half of the one before, rounded up.
+  Distortion(Canvas canvas, std::vector<std::vector<float>> weights);
+  Distortion(const Distortion&) = delete;
+
+  int levels() const { return density_.levels; }
+  Canvas canvas(int level) const { return density_.planes[level][0].canvas; }
+  const float* weights(int level) const { return density_.planes[level][0].weights; }
+  const Array<float>& finest() const { return planes_[0]; }
+  const Density& density() const { return density_; }
+
+  // The error [C, H, W] at levels 1 and up.
+  std::vector<Array<float>> pyramid(const Device& device, const Array<float>& error, int channels) const;
+
+  // D(error) and half of its gradient, both for error [C, H, W].
+  void evaluate(const Device& device, const Array<float>& error, int channels, Array<float>* gradient,
+                double* value) const;
+
+ private:
+  std::vector<Array<float>> planes_;  // of density_
+  Density density_;
+};
+
+// That of SSE for null.
+inline Density density_of(const Distortion* distortion) { return distortion ? distortion->density() : Density{}; }
+
+SPLAT2D_HD float Density::at(float x, float y, float deviation, const float* finest) const {
+  constexpr float kLeastPart = 0.2f, kLeastDensity = 1e-4f;
+  if (!levels) return 1.0f;
+  const float variance = deviation * deviation;
+  const int wanted = deviation > 1 ? static_cast<int>(log2f(deviation)) : 0;
+  const auto within = [](int v, int low, int high) { return v < low ? low : v > high ? high : v; };
+  float sum = 0, positive = 0;
+  for (int l = 0; l < levels; ++l) {
+    const int average = within(wanted - l, 0, l < kAverages ? kAverages - 1 - l : 0);
+    const Plane& plane = planes[l][average];
+    const float scale = 1.0f / static_cast<float>(1 << (l + average));
+    const int ix = within(static_cast<int>(x * scale), 0, plane.canvas.width - 1);
+    const int iy = within(static_cast<int>(y * scale), 0, plane.canvas.height - 1);
+    const float mean = l == 0 && finest ? *finest : plane.weights[static_cast<size_t>(iy) * plane.canvas.width + ix];
+    const float part = mean * variance / (variance + level_variance(l));
+    sum += part;
+    positive += part > 0 ? part : 0.0f;
+  }
+  // Coarser levels may take back what finer ones weigh too much; some weight always stays.
+  const float least = kLeastPart * positive > kLeastDensity ? kLeastPart * positive : kLeastDensity;
+  return sum > least ? sum : least;
+}
+
+}  // namespace splat2d

@@ -1,0 +1,181 @@
+#include "fit/peaks.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "fit/splat_step.hpp"
+
+namespace splat2d {
+
+namespace {
+
+constexpr int kCoarsest = 8;        // pixels of the coarsest grid that large scales are searched on
+constexpr float kGridScale = 3.2f;  // a scale moves to a coarser grid beyond this many of its pixels
+// Limits of a seed's deviation over its scale, and of the normalised Hessian they come from.
+constexpr float kShapeMin = 0.45f, kShapeMax = 2.5f, kHessianMin = 0.06f, kHessianMax = 0.85f, kScaleMin = 0.6f;
+
+Planes halve(const Device& device, const Planes& in, int channels) {
+  const Canvas size{in.size.width / 2, in.size.height / 2}, wide = in.size;
+  Planes out{size, Array<float>::unset(size.area() * channels)};
+  const float* from = in.data.data();
+  float* to = out.data.data();
+  device.for_rows(size.height * channels, size.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+    const float* p = from + row / size.height * wide.area() + static_cast<size_t>(row % size.height) * 2 * wide.width;
+    for (int x = x0; x < x1; ++x)
+      to[static_cast<size_t>(row) * size.width + x] =
+          0.25f * (p[2 * x] + p[2 * x + 1] + p[wide.width + 2 * x] + p[wide.width + 2 * x + 1]);
+  });
+  return out;
+}
+
+// Separable blur with zero padding, by way of `scratch`.
+void blur(const Device& device, const Planes& in, int channels, float sigma, Array<float>* scratch, Planes* out) {
+  const int radius = std::max(1, static_cast<int>(std::ceil(2.8f * sigma)));
+  std::vector<float> kernel(2 * radius + 1);
+  for (int i = -radius; i <= radius; ++i) kernel[i + radius] = std::exp(-0.5f * i * i / (sigma * sigma));
+  const float total = std::accumulate(kernel.begin(), kernel.end(), 0.0f);
+  for (float& k : kernel) k /= total;
+  const Array<float> weights(std::move(kernel));
+  const Canvas size = in.size;
+  out->size = size;
+  out->data.resize(in.data.size());
+  scratch->resize(std::max(scratch->size(), in.data.size()));
+  const int w = size.width, h = size.height;
+  const float *from = in.data.data(), *weight = weights.data() + radius;
+  float *columns = scratch->data(), *to = out->data.data();
+  device.for_rows(h * channels, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+    const int y = row % h, first = y < radius ? -y : -radius, last = y + radius < h ? radius : h - 1 - y;
+    const float* p = from + static_cast<size_t>(row + first) * w + x0;
+    weigh_rows(p, w, weight + first, last - first + 1, x1 - x0, columns + static_cast<size_t>(row) * w + x0);
+  });
+  device.for_rows(h * channels, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+    weigh_columns(columns + static_cast<size_t>(row) * w, w, weight, radius, x0, x1, to + static_cast<size_t>(row) * w);
+  });
+}
+
+// The peaks of one scale, row by row; `loads` [H, W]: the mean of the finest weights under a splat at each pixel, null
+// for SSE; `scratch` has room for a plane.
+void find_peaks_of_scale(const Device& device, const Planes& blurred, int channels, float scale, float cell,
+                         float threshold, const Density& density, const float* loads, Array<float>* scratch,
+                         Finds<Candidate>* found) {
+  const int w = blurred.size.width, h = blurred.size.height;
+  const int radius = std::max(1, static_cast<int>(std::lround(0.8f * scale / cell)));
+  const size_t plane = blurred.size.area();
+  const float* b = blurred.data.data();
+  float* energy = scratch->data();
+  device.for_rows(h, w, [=] SPLAT2D_LOOP(int y, int x0, int x1) {
+    float* row = energy + static_cast<size_t>(y) * w;
+    energy_row(b + static_cast<size_t>(y) * w + x0, plane, channels, 4 * fit::kPi * scale * scale, x1 - x0, row + x0);
+    if (density.levels)
+      for (int x = x0; x < x1; ++x)
+        row[x] /= density.at((x + 0.5f) * cell, (y + 0.5f) * cell, scale, loads + static_cast<size_t>(y) * w + x);
+  });
+  found->look(h, w, [=] SPLAT2D_LOOP(int y, int x, Candidate* out) {
+    const size_t at = static_cast<size_t>(y) * w + x;
+    const float v = energy[at];
+    if (v <= threshold || (x > 0 && v < energy[at - 1]) || (x + 1 < w && v < energy[at + 1])) return false;
+    for (int yy = y < radius ? 0 : y - radius; yy < h && yy <= y + radius; ++yy)
+      for (int xx = x < radius ? 0 : x - radius; xx < w && xx <= x + radius; ++xx)
+        if (energy[static_cast<size_t>(yy) * w + xx] > v) return false;
+    Candidate k{};
+    k.saved = v;
+    k.x = (x + 0.5f) * cell;
+    k.y = (y + 0.5f) * cell;
+    k.scale = scale;
+    k.density = density.at(k.x, k.y, scale, loads ? loads + at : nullptr);
+    float length = 0;
+    for (int c = 0; c < channels; ++c) {
+      k.blurred[c] = b[c * plane + at];
+      length += k.blurred[c] * k.blurred[c];
+    }
+    // Curvatures along the direction of the peak's colour, relative to its height.
+    const auto projected = [&](int dy, int dx) {
+      float s = 0;
+      // Beyond the border stands the border's pixel.
+      const int yy = y + dy < 0 ? 0 : y + dy < h ? y + dy : h - 1, xx = x + dx < 0 ? 0 : x + dx < w ? x + dx : w - 1;
+      for (int c = 0; c < channels; ++c) s += b[c * plane + static_cast<size_t>(yy) * w + xx] * k.blurred[c];
+      return s / length;
+    };
+    const float inverse = 1 / (cell * cell);
+    k.hxx = -(projected(0, 1) + projected(0, -1) - 2) * inverse;
+    k.hyy = -(projected(1, 0) + projected(-1, 0) - 2) * inverse;
+    k.hxy = -0.25f * (projected(1, 1) + projected(-1, -1) - projected(1, -1) - projected(-1, 1)) * inverse;
+    *out = k;
+    return true;
+  });
+}
+
+void find_peaks_of_all_scales(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
+                              const Distortion* distortion, Finds<Candidate>* found) {
+  const Density density = density_of(distortion);
+  Planes coarse, blurred;
+  const Planes* grid = &wanted;
+  // Weights may change from pixel to pixel: blurred as the error is, they turn it into a mean, which no seed exceeds.
+  Planes weights{wanted.size, {}}, loads;
+  if (density.levels) weights.data = distortion->finest().copy();
+  Array<float> scratch;
+  float cell = 1;
+  for (double scale = options.smallest; scale <= options.largest; scale *= options.ratio) {
+    while (scale / cell > kGridScale && cell < kCoarsest && std::min(grid->size.width, grid->size.height) >= 8) {
+      coarse = halve(device, *grid, channels);
+      grid = &coarse;
+      if (density.levels) weights = halve(device, weights, 1);
+      cell *= 2;
+    }
+    const double on_grid = scale / cell;
+    // Averaging has already blurred a coarser grid by a pixel's variance.
+    const double sigma = std::sqrt(std::max(on_grid * on_grid - (cell == 1 ? 0.0 : 1.0 / 12), 0.2));
+    blur(device, *grid, channels, static_cast<float>(sigma), &scratch, &blurred);
+    if (density.levels) blur(device, weights, 1, static_cast<float>(sigma), &scratch, &loads);
+    find_peaks_of_scale(device, blurred, channels, static_cast<float>(scale), cell,
+                        static_cast<float>(options.threshold), density, loads.data.data(), &scratch, found);
+  }
+}
+
+}  // namespace
+
+std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
+                                  const Distortion* distortion) {
+  std::vector<Candidate> out;
+  Finds<Candidate> found(device);
+  do find_peaks_of_all_scales(device, wanted, channels, options, distortion, &found);
+  while (!found.take(&out));
+  return out;
+}
+
+// Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.
+std::vector<Candidate> suppress(const std::vector<Candidate>& all, Canvas canvas, float separation) {
+  std::vector<std::pair<float, int>> order;
+  order.reserve(all.size());
+  for (size_t i = 0; i < all.size(); ++i) order.push_back({-all[i].saved, static_cast<int>(i)});
+  std::sort(order.begin(), order.end());
+  std::vector<uint8_t> occupied(static_cast<size_t>(canvas.width) * canvas.height, 0);
+  std::vector<Candidate> out;
+  for (const auto& [_, i] : order) {
+    const Candidate& k = all[i];
+    const int x = std::min(static_cast<int>(k.x), canvas.width - 1),
+              y = std::min(static_cast<int>(k.y), canvas.height - 1);
+    if (occupied[static_cast<size_t>(y) * canvas.width + x]) continue;
+    out.push_back(k);
+    const int r = std::max(1, static_cast<int>(separation * k.scale * 1.2f));
+    const int x0 = std::max(x - r, 0), x1 = std::min(x + r, canvas.width - 1);
+    for (int yy = std::max(y - r, 0); yy <= std::min(y + r, canvas.height - 1); ++yy)
+      std::fill(&occupied[static_cast<size_t>(yy) * canvas.width + x0],
+                &occupied[static_cast<size_t>(yy) * canvas.width + x1] + 1, uint8_t{1});
+  }
+  return out;
+}
+
+SeedShape shape_of(const Candidate& peak) {
+  const float sq = peak.scale * peak.scale;
+  const float half = 0.5f * (peak.hxx + peak.hyy) * sq, r = std::hypot(0.5f * (peak.hxx - peak.hyy), peak.hxy) * sq;
+  const auto deviation = [&](float l) {
+    const float ratio = std::sqrt(1 / std::clamp(l, kHessianMin, kHessianMax) - 1);
+    return std::max(std::clamp(ratio, kShapeMin, kShapeMax) * peak.scale, kScaleMin);
+  };
+  return {deviation(half + r), deviation(half - r), 0.5f * std::atan2(2 * peak.hxy, peak.hxx - peak.hyy)};
+}
+
+}  // namespace splat2d

@@ -1,0 +1,58 @@
+// Scale-space peaks of a residual: where a new splat would save most.
+//
+// A Gaussian of scale sigma placed where the blurred residual is B saves about 4 pi sigma^2 |B|^2 of SSE; its
+// shape is read from the Hessian of B.
+#pragma once
+
+#include <vector>
+
+#include "fit/distortion.hpp"
+
+namespace splat2d {
+
+struct Candidate {
+  float saved, x, y, scale, hxx, hyy, hxy;
+  float density;  // distortion over squares
+  float blurred[kMaxChannels];
+};
+
+struct SeedOptions {
+  double threshold;         // least SSE a seed must promise
+  double energy;            // part of the present SSE that a round's seeds may promise together
+  double smallest = 0.45;   // px
+  double largest = 24.0;    // px
+  double ratio = 1.6;       // between scales
+  double amplitude = 0.8;   // of the projection
+  double separation = 1.2;  // of accepted seeds, in units of their scale
+  bool random = false;      // round seeds at places drawn by the squared residual, as many and as wide
+};
+
+// Planes [C, H, W] of the device.
+struct Planes {
+  Canvas size;
+  Array<float> data;
+};
+
+// The peaks of `wanted` (what new splats should add up to) that save more than the threshold, scale by scale.
+// distortion: null for SSE.
+std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
+                                  const Distortion* distortion);
+
+// Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.
+std::vector<Candidate> suppress(const std::vector<Candidate>& all, Canvas canvas, float separation);
+
+// Whether a round takes no more seeds, the best first, than these, which promise so much of `most` together. The peaks
+// of one scale echo in the next, so it takes few while the picture is bare, and all once it is nearly explained.
+inline bool enough_seeds(size_t seeds, double promised, double most) {
+  constexpr size_t kLeastSeeds = 32;  // whatever they promise
+  return seeds >= kLeastSeeds && promised >= most;
+}
+
+// The shape that a peak's Hessian asks for: standard deviations (px) with s1 along `angle`.
+struct SeedShape {
+  float s1, s2, angle;
+};
+
+SeedShape shape_of(const Candidate& peak);
+
+}  // namespace splat2d

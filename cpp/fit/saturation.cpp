@@ -1,0 +1,36 @@
+#include "fit/saturation.hpp"
+
+#include <algorithm>
+
+namespace splat2d {
+
+namespace {
+
+constexpr float kHalfLevel = 0.5f / 255.0f;  // what rounds to white or black
+// Farther beyond it costs again, so that no sums grow that a later edit, darkening for one, would bring to light.
+constexpr float kFree = 0.25f;
+
+}  // namespace
+
+Saturation::Saturation(const float* image, size_t size) {
+  std::vector<int8_t> signs(size);
+  for (size_t i = 0; i < size; ++i)
+    signs[i] = static_cast<int8_t>((image[i] >= 1.0f - kHalfLevel) - (image[i] <= kHalfLevel));
+  if (std::any_of(signs.begin(), signs.end(), [](int8_t sign) { return sign != 0; })) signs_ = Array(std::move(signs));
+}
+
+Headroom Saturation::headroom(size_t first) const {
+  return signs_.empty() ? Headroom{} : Headroom{signs_.data() + first, kFree};
+}
+
+void Saturation::clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const {
+  if (signs_.empty()) return;
+  const int8_t* signs = signs_.data();
+  const float* r = residual.data();
+  float* g = gradient->data();
+  device.for_each(static_cast<int64_t>(signs_.size()), [=] SPLAT2D_LOOP(int64_t i) {
+    if (signs[i] && r[i] == 0) g[i] = 0;
+  });
+}
+
+}  // namespace splat2d

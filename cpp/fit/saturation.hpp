@@ -1,0 +1,27 @@
+// Where the picture is white or black a render somewhat beyond it costs nothing, because the decoder clamps it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "device/device.hpp"
+
+namespace splat2d {
+
+class Saturation {
+ public:
+  // image: samples in [0, 1] of this machine's memory, `size` of them.
+  Saturation(const float* image, size_t size);
+
+  // What the decoder clamps away of residuals (render - image), from sample `first` on. What is left is the distance to
+  // a convex set, half the gradient of its square.
+  Headroom headroom(size_t first = 0) const;
+
+  // Sets the gradient to zero where the headroom left no residual.
+  void clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const;
+
+ private:
+  Array<int8_t> signs_;  // 1 where the picture is white, -1 where it is black; empty when it is nowhere
+};
+
+}  // namespace splat2d

@@ -1,0 +1,433 @@
+// Compiled once for each instruction set with SPLAT2D_KERNELS naming the table it defines. Nothing but that
+// table may have external linkage here, and no template of the standard library that might not be inlined:
+// the linker would keep one copy for all machines.
+#include "math/kernels.hpp"
+
+#include "math/simd.hpp"
+
+namespace splat2d {
+namespace {
+
+constexpr int kSpanRows = 64;
+
+SPLAT2D_INLINE int smaller(int a, int b) { return a < b ? a : b; }
+SPLAT2D_INLINE int larger(int a, int b) { return a > b ? a : b; }
+
+// Calls chunk(x, y, g, dx) for each sixteen columns, g zero outside the cut-off, and row_end(dy) after each row.
+template <class Chunk, class RowEnd>
+SPLAT2D_INLINE void visit(const Ellipse& e, Box box, Chunk chunk, RowEnd row_end) {
+  const v16 limit = splat(-0.5f * e.cutoff);
+  const v16 lanes = iota();
+  Span spans[kSpanRows];
+  for (int y0 = box.y0; y0 < box.y1; y0 += kSpanRows) {
+    const int rows = smaller(kSpanRows, box.y1 - y0);
+    for (int r = 0; r < rows; ++r) spans[r] = row_span(e, center_distance(y0 + r, e.my), box.x0, box.x1);
+    for (int r = 0; r < rows; ++r) {
+      const int y = y0 + r, last = spans[r].last;
+      const float dy = center_distance(y, e.my);
+      const RowTerms terms = row_terms(e.a, e.b, e.c, dy);
+      const v16 a = splat(terms.a), b = splat(terms.b), c = splat(terms.c);
+      for (int x = spans[r].first; x <= last; x += kLanes) {
+        const v16 column = lanes + static_cast<float>(x);
+        const v16 dx = column + 0.5f - splat(e.mx);
+        const v16 h = exponent(a, b, c, dx);
+        const v16i inside = where_between(h, limit, column, static_cast<float>(last));
+        chunk(x, y, keep_where(inside, exp_negative(keep_where(inside, h))), dx);
+      }
+      row_end(dy);
+    }
+  }
+}
+
+template <int C>
+void accumulate(const Ellipse& e, Box box, Box tile, const float* color, float* buffer) {
+  v16 shade[C];
+  for (int c = 0; c < C; ++c) shade[c] = splat(color[c]);
+  visit(
+      e, box,
+      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+        float* p = buffer + (y - tile.y0) * kTileStride + (x - tile.x0);
+        for (int c = 0; c < C; ++c) store(p + c * kTilePlane, load(p + c * kTilePlane) + g * shade[c]);
+      },
+      [](float) SPLAT2D_LAMBDA_INLINE {});
+}
+
+// Gradients of a splat's colour, centre and conic (where asked for), and its own energy where there is a place for it.
+template <int C, bool kSelf>
+SPLAT2D_INLINE void gradients(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
+                              float* v_mean, float* v_conic, float* v_color, float* self) {
+  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+  v16 shade[C], color_sum[C], energy = zero();
+  for (int c = 0; c < C; ++c) {
+    shade[c] = splat(color[c]);
+    color_sum[c] = zero();
+  }
+  // Moments of w = g <picture, color>: row sums of w and w dx, then over rows with powers of dy.
+  v16 row_w = zero(), row_wx = zero(), m_x = zero(), m_y = zero(), m_xx = zero(), m_xy = zero(), m_yy = zero();
+  visit(
+      e, box,
+      [&](int x, int y, const v16& g, const v16& dx) SPLAT2D_LAMBDA_INLINE {
+        const float* p = picture + static_cast<size_t>(y) * canvas.width + x;
+        const int room = canvas.width - x;
+        v16 dot = zero();
+        for (int c = 0; c < C; ++c) {
+          const v16 v = room >= kLanes ? load(p + c * plane) : load_partial(p + c * plane, room);
+          dot += v * shade[c];
+          color_sum[c] += g * v;
+        }
+        if constexpr (kSelf) energy += g * g;
+        const v16 w = g * dot;
+        const v16 wx = w * dx;
+        row_w += w;
+        row_wx += wx;
+        m_xx += wx * dx;
+      },
+      [&](float dy) SPLAT2D_LAMBDA_INLINE {
+        const v16 wy = row_w * dy;
+        m_x += row_wx;
+        m_y += wy;
+        m_xy += row_wx * dy;
+        m_yy += wy * dy;
+        row_w = zero();
+        row_wx = zero();
+      });
+  for (int c = 0; c < C; ++c) v_color[c] = sum(color_sum[c]);
+  if constexpr (kSelf) *self = sum(energy);
+  if (!v_mean) return;
+  shape_gradients(e, {sum(m_x), sum(m_y), sum(m_xx), sum(m_xy), sum(m_yy)}, v_mean, v_conic);
+}
+
+template <int C>
+void backward(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture, float* v_mean,
+              float* v_conic, float* v_color) {
+  gradients<C, false>(e, box, canvas, color, picture, v_mean, v_conic, v_color, nullptr);
+}
+
+template <int C>
+void observe(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture, float* v_mean,
+             float* v_conic, Projection* out) {
+  gradients<C, true>(e, box, canvas, color, picture, v_mean, v_conic, out->with, &out->self);
+}
+
+Foreseen foresee(const Sightings& s, const CourseChange& change) {
+  const float *a = change.from, *b = change.to, *m = change.apart;
+  v16 drift = zero(), shared = zero(), self = zero();
+  for (int i = 0; i < s.count; i += kLanes) {
+    const v16 center = load(s.center + i), before = center - splat(a[2]), after = center - splat(b[2]);
+    const v16 dx = after * b[3] - before * a[3] + splat(b[0] - a[0]);
+    const v16 dy = after * b[4] - before * a[4] + splat(b[1] - a[1]);
+    const v16 old = load(s.fade + i);
+    const v16 fade = load(s.gain + i) * exp_negative(clamp(after * after * (-0.5f * change.precision), -79.0f, 0.0f));
+    drift += load(s.slope[0] + i) * dx + load(s.slope[1] + i) * dy + load(s.along + i) * (fade - old) +
+             (load(s.bend[0] + i) * dx * dx + load(s.bend[2] + i) * dy * dy) * 0.5f + load(s.bend[1] + i) * dx * dy;
+    const v16 far = dx * dx * m[0] + dx * dy * (2 * m[1]) + dy * dy * m[2];
+    shared += old * fade * exp_negative(clamp(far * -0.5f, -79.0f, 0.0f));
+    self += fade * fade;
+  }
+  return {sum(drift), sum(shared), sum(self)};
+}
+
+// Inner products of g with a picture and with itself, each pixel weighed by `weights` where there are any.
+template <int C, bool kWeighted>
+SPLAT2D_INLINE void project_onto(const Ellipse& e, Box box, Canvas canvas, const float* picture, const float* weights,
+                                 Projection* out) {
+  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+  v16 with[C], self = zero();
+  for (int c = 0; c < C; ++c) with[c] = zero();
+  visit(
+      e, box,
+      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+        const size_t at = static_cast<size_t>(y) * canvas.width + x;
+        const int room = canvas.width - x;
+        const auto pixels = [&](const float* p)
+                                SPLAT2D_LAMBDA_INLINE { return room >= kLanes ? load(p) : load_partial(p, room); };
+        v16 weighed = g;
+        if constexpr (kWeighted) weighed = g * pixels(weights + at);
+        for (int c = 0; c < C; ++c) with[c] += weighed * pixels(picture + c * plane + at);
+        self += weighed * g;
+      },
+      [](float) SPLAT2D_LAMBDA_INLINE {});
+  for (int c = 0; c < C; ++c) out->with[c] = sum(with[c]);
+  out->self = sum(self);
+}
+
+template <int C>
+void project(const Ellipse& e, Box box, Canvas canvas, const float* picture, Projection* out) {
+  project_onto<C, false>(e, box, canvas, picture, nullptr, out);
+}
+
+template <int C>
+void project_weighted(const Ellipse& e, Box box, Canvas canvas, const float* picture, const float* weights,
+                      Projection* out) {
+  project_onto<C, true>(e, box, canvas, picture, weights, out);
+}
+
+template <int C>
+void add(const Ellipse& e, Box box, Canvas canvas, const float* color, float* picture) {
+  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+  visit(
+      e, box,
+      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+        float* p = picture + static_cast<size_t>(y) * canvas.width + x;
+        // Beyond the box another thread may be adding a splat of its own.
+        const int room = box.x1 - x;
+        for (int c = 0; c < C; ++c) {
+          if (room >= kLanes) {
+            store(p + c * plane, load(p + c * plane) + g * color[c]);
+          } else {
+            float lanes[kLanes];
+            store(lanes, g * color[c]);
+            for (int l = 0; l < room; ++l) p[c * plane + l] += lanes[l];
+          }
+        }
+      },
+      [](float) SPLAT2D_LAMBDA_INLINE {});
+}
+
+double count_pairs(const Ellipse& e, Box box) {
+  double pairs = 0;
+  visit(
+      e, box,
+      [&](int, int, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+        float lanes[kLanes];
+        store(lanes, g);
+        for (float lane : lanes) pairs += lane > 0.0f;
+      },
+      [](float) SPLAT2D_LAMBDA_INLINE {});
+  return pairs;
+}
+
+double total(const v16& lanes) {
+  float a[kLanes];
+  store(a, lanes);
+  double t = 0;
+  for (float lane : a) t += lane;
+  return t;
+}
+
+double dot(const float* a, const float* b, int count) {
+  v16 lanes = zero();
+  int i = 0;
+  for (; i + kLanes <= count; i += kLanes) lanes += load(a + i) * load(b + i);
+  if (i < count) lanes += load_partial(a + i, count - i) * load_partial(b + i, count - i);
+  return total(lanes);
+}
+
+void add_scaled(float* a, const float* b, float factor, int count) {
+  for (int i = 0; i < count; ++i) a[i] += factor * b[i];
+}
+
+double copy_and_square(const float* from, float* to, int count) {
+  __builtin_memcpy(to, from, sizeof(float) * count);
+  return dot(from, from, count);
+}
+
+void saturate(const int8_t* signs, float free, int count, float* values) {
+  for (int i = 0; i < count; ++i) {
+    const float sign = signs[i], beyond = sign * values[i], up = beyond < 0.0f ? 0.0f : beyond;
+    values[i] -= sign * (free < up ? free : up);
+  }
+}
+
+void energy_row(const float* picture, size_t plane, int channels, float factor, int width, float* out) {
+  for (int x = 0; x < width; ++x) out[x] = 0.0f;
+  for (int c = 0; c < channels; ++c)
+    for (int x = 0; x < width; ++x) out[x] += factor * picture[c * plane + x] * picture[c * plane + x];
+}
+
+void bytes_row(const float* row, int width, int channels, bool unpremultiply, unsigned char* out) {
+  const float* alpha = row + (channels - 1) * kTilePlane;
+  for (int c = 0; c < channels; ++c) {
+    const float* plane = row + c * kTilePlane;
+    if (unpremultiply && c + 1 < channels) {
+      for (int x = 0; x < width; ++x) out[x * channels + c] = to_byte(straight(plane[x], alpha[x]));
+    } else {
+      for (int x = 0; x < width; ++x) out[x * channels + c] = to_byte(plane[x]);
+    }
+  }
+}
+
+void sum_rows(const float* const* rows, const float* factors, int count, int width, float* out) {
+  for (int x = 0; x < width; x += kLanes) {
+    const int room = width - x;
+    v16 sum = zero();
+    for (int i = 0; i < count; ++i)
+      sum += (room >= kLanes ? load(rows[i] + x) : load_partial(rows[i] + x, room)) * factors[i];
+    if (room >= kLanes) {
+      store(out + x, sum);
+    } else {
+      float lanes[kLanes];
+      store(lanes, sum);
+      for (int l = 0; l < room; ++l) out[x + l] = lanes[l];
+    }
+  }
+}
+
+void widen_row(const float* coarse, const float* base, int width, float* out) {
+  constexpr const float* w = kCubicTaps;
+  for (int j = 0; j < width / 2; ++j) {
+    const float* p = coarse + j;
+    out[2 * j] = base[2 * j] + (w[0] * p[0] + w[1] * p[1] + w[2] * p[2] + w[3] * p[3]);
+    out[2 * j + 1] = base[2 * j + 1] + (w[3] * p[1] + w[2] * p[2] + w[1] * p[3] + w[0] * p[4]);
+  }
+  if (width % 2) {
+    const float* p = coarse + width / 2;
+    out[width - 1] = base[width - 1] + (w[0] * p[0] + w[1] * p[1] + w[2] * p[2] + w[3] * p[3]);
+  }
+}
+
+void narrow_row(const float* fine, int width, float* scratch, float* out) {
+  constexpr const float* w = kCubicTaps;
+  const int half = (width + 1) / 2;
+  float *even = scratch + 4, *odd = even + half + 8;
+  for (int i = -4; i < 0; ++i) even[i] = odd[i] = 0.0f;
+  for (int i = half; i < half + 4; ++i) even[i] = odd[i] = 0.0f;
+  for (int j = 0; j < width / 2; ++j) {
+    even[j] = fine[2 * j];
+    odd[j] = fine[2 * j + 1];
+  }
+  if (width % 2) {
+    even[half - 1] = fine[width - 1];
+    odd[half - 1] = 0.0f;
+  }
+  for (int i = 0; i < half + 4; ++i)
+    out[i] = (w[0] * even[i] + w[1] * even[i - 1] + w[2] * even[i - 2] + w[3] * even[i - 3]) +
+             (w[3] * odd[i - 1] + w[2] * odd[i - 2] + w[1] * odd[i - 3] + w[0] * odd[i - 4]);
+}
+
+// Products are below 2^43 and exact in double, results below 2^27.
+void score_neighbours(int32_t x, int32_t y, const int32_t* xs, const int32_t* ys, const int32_t* weights, size_t count,
+                      int32_t* scores) {
+  for (size_t i = 0; i < count; ++i) {
+    const int32_t dx = (xs[i] - x) >> 8, dy = (ys[i] - y) >> 8;
+    scores[i] =
+        static_cast<int32_t>(static_cast<double>(dx * dx + dy * dy) * static_cast<double>(weights[i]) * (1.0 / 65536));
+  }
+}
+
+// All values are integers below 2^24 and exact, so contraction changes nothing but the speed; the floor is that of a
+// multiple of 2^-shift.
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=fast")
+void dense(const DenseLayer& layer, const float* x, const int32_t* index, size_t rows, size_t stride, float low,
+           float* y) {
+  const float scale = 1.0f / static_cast<float>(1 << layer.shift);
+  const v16 to_floor = splat(0.5f * scale - 0.5f), magic = splat(12582912.0f);
+  const auto finish = [&](const v16& sum, float* to) SPLAT2D_LAMBDA_INLINE {
+    const v16 v = ((sum * scale + to_floor) + magic) - magic;
+    store(to, clamp(v, low, static_cast<float>(kMostActive)));
+  };
+  const int width = layer.width;
+  const auto bias = [&](size_t row) {
+    return layer.bias + (index ? static_cast<size_t>(index[row]) * width : size_t{0});
+  };
+  for (int o = 0; o < width; o += kLanes) {
+    const float* w = layer.weight + o;
+    size_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+      v16 s0 = load(bias(r) + o), s1 = load(bias(r + 1) + o), s2 = load(bias(r + 2) + o), s3 = load(bias(r + 3) + o);
+      const float *x0 = x + r * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+      for (int i = 0; i < layer.inputs; ++i) {
+        const v16 wi = load(w + static_cast<size_t>(i) * width);
+        s0 += wi * x0[i];
+        s1 += wi * x1[i];
+        s2 += wi * x2[i];
+        s3 += wi * x3[i];
+      }
+      finish(s0, y + r * width + o);
+      finish(s1, y + (r + 1) * width + o);
+      finish(s2, y + (r + 2) * width + o);
+      finish(s3, y + (r + 3) * width + o);
+    }
+    for (; r < rows; ++r) {
+      v16 s = load(bias(r) + o);
+      for (int i = 0; i < layer.inputs; ++i) s += load(w + static_cast<size_t>(i) * width) * x[r * stride + i];
+      finish(s, y + r * width + o);
+    }
+  }
+}
+
+#pragma GCC pop_options
+
+// Products stay below 2^53 and quotients below 2^24, so that cutting the double quotient is the exact floor.
+void normalise(const int32_t* weights, int symbols, double* out) {
+  int64_t sum = 0;
+  int32_t top = 0;
+  for (int i = 0; i < symbols; ++i) {
+    sum += weights[i];
+    top = weights[i] > top ? weights[i] : top;
+  }
+  const double divisor = static_cast<double>(sum), total = static_cast<double>((1 << 24) - symbols);
+  int32_t used = 0;
+  for (int i = 0; i < symbols; ++i) {
+    const int32_t w = static_cast<int32_t>(static_cast<double>(weights[i]) * total / divisor);
+    used += w;
+    out[i] = static_cast<double>(w);
+  }
+  int largest = 0;
+  while (weights[largest] != top) ++largest;
+  out[largest] += total - static_cast<double>(used);
+}
+
+void weights_of(const float* logits, int count, int symbols, const int32_t* table, int32_t* weights) {
+  int32_t top = INT32_MIN;
+  for (int i = 0; i < count; ++i) {
+    weights[i] = static_cast<int32_t>(logits[i]);
+    top = weights[i] > top ? weights[i] : top;
+  }
+  for (int i = 0; i < count; ++i) weights[i] = table[top - weights[i]];
+  for (int i = count; i < symbols; ++i) weights[i] = 0;
+}
+
+// Contraction is wanted: it measures fused multiply-adds.
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=fast")
+double peak(long rounds, float* sink) {
+  NativeFloat a0 = NativeFloat{} + 1, a1 = a0 + 1, a2 = a1 + 1, a3 = a2 + 1, a4 = a3 + 1, a5 = a4 + 1, a6 = a5 + 1,
+              a7 = a6 + 1;
+  const NativeFloat m = NativeFloat{} + sink[0], b = NativeFloat{} + sink[1];
+  for (long r = 0; r < rounds; ++r) {
+    a0 = a0 * m + b;
+    a1 = a1 * m + b;
+    a2 = a2 * m + b;
+    a3 = a3 * m + b;
+    a4 = a4 * m + b;
+    a5 = a5 * m + b;
+    a6 = a6 * m + b;
+    a7 = a7 * m + b;
+  }
+  const NativeFloat total = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7;
+  sink[0] = total[0];
+  return static_cast<double>(rounds) * 8 * kNative;
+}
+#pragma GCC pop_options
+
+}  // namespace
+
+extern const Kernels SPLAT2D_KERNELS;
+const Kernels SPLAT2D_KERNELS = {
+    {accumulate<1>, accumulate<2>, accumulate<3>, accumulate<4>},
+    {backward<1>, backward<2>, backward<3>, backward<4>},
+    {observe<1>, observe<2>, observe<3>, observe<4>},
+    foresee,
+    {project<1>, project<2>, project<3>, project<4>},
+    {project_weighted<1>, project_weighted<2>, project_weighted<3>, project_weighted<4>},
+    {add<1>, add<2>, add<3>, add<4>},
+    count_pairs,
+    dot,
+    add_scaled,
+    copy_and_square,
+    saturate,
+    energy_row,
+    bytes_row,
+    sum_rows,
+    widen_row,
+    narrow_row,
+    score_neighbours,
+    dense,
+    normalise,
+    weights_of,
+    peak,
+};
+
+}  // namespace splat2d

@@ -1,0 +1,131 @@
+// The hot loops, compiled once for each instruction set and picked at load time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "math/gaussian.hpp"
+
+namespace splat2d {
+
+// N Gaussians: g(x) = exp(-q/2), q = a dx^2 + 2 b dx dy + c dy^2, cut to 0 where q > cutoff.
+struct Splats {
+  int count;
+  int channels;
+  const float* means;              // [N, 2] x, y in px; pixel (i, j) is sampled at (i + 0.5, j + 0.5)
+  const float* conics;             // [N, 3] a, b, c in px^-2
+  const float* colors;             // [N, C]
+  const float* cutoffs = nullptr;  // [N] of each; null for one of all
+
+  float cutoff(size_t n, float of_all) const { return cutoffs ? cutoffs[n] : of_all; }
+};
+
+// Values are brought nearer to 0 by at most `free` where signs are theirs; nowhere without signs.
+struct Headroom {
+  const int8_t* signs = nullptr;
+  float free = 0;
+};
+
+struct Projection {
+  float with[kMaxChannels];  // <picture_c, g>
+  float self;                // <g, g>
+};
+
+// Rows of a tile's accumulator carry sixteen spare columns so that a chunk may run past the edge.
+constexpr int kTileWidth = 512, kTileHeight = 32;
+constexpr int kTileStride = kTileWidth + 16;
+constexpr int kTilePlane = kTileStride * kTileHeight;
+
+constexpr int kMostActive = 1023;  // of an input or activation of the entropy model's network
+
+// One layer of the entropy model's network (cpp/model/network.hpp): weight [inputs, width], bias [any, width].
+struct DenseLayer {
+  int inputs, width, shift;
+  const float *weight, *bias;
+};
+
+// What frames show of a splat of a clip and of the error around it; see cpp/refine/forecast.hpp. [frames], and zeros up
+// to a multiple of sixteen.
+struct Sightings {
+  static constexpr int kMost = 64;
+  int count;
+  float center[kMost];    // of the frame, frames
+  float gain[kMost];      // that its heights are multiplied by
+  float fade[kMost];      // the splat's height times the gain
+  float along[kMost];     // inner products of the error with the colours, for a slice of height 1
+  float slope[2][kMost];  // derivatives of the product with the slice by its centre
+  float bend[3][kMost];   // second derivatives: xx, xy, yy
+};
+
+// A splat moves from one course to another: x, y, time, velocity x, y.
+struct CourseChange {
+  float from[5], to[5];
+  float precision;  // in time, of the second
+  float apart[3];   // conic of the product of both by their distance
+};
+
+// Sums over the frames: the change of the inner product with the error, and of the products of both heights (and what
+// the distance leaves of it) and of the second with itself.
+struct Foreseen {
+  float drift, shared, self;
+};
+
+// Cubic interpolation a quarter of a pixel before the third of four samples.
+constexpr float kCubicTaps[4] = {-0.0390625f, 0.2734375f, 0.8203125f, -0.0546875f};
+
+struct Kernels {
+  // By channels - 1. Adds a splat to a tile's accumulator [C][kTileHeight][kTileStride].
+  void (*accumulate[kMaxChannels])(const Ellipse& e, Box box, Box tile, const float* color, float* buffer);
+  // Gradients of one splat for the cotangent picture [C, H, W].
+  void (*backward[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
+                                 float* v_mean, float* v_conic, float* v_color);
+  // A projection and the gradients by centre and conic at once.
+  void (*observe[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
+                                float* v_mean, float* v_conic, Projection* out);
+  Foreseen (*foresee)(const Sightings& s, const CourseChange& change);
+  // Inner products of one Gaussian with a picture and with itself.
+  void (*project[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* picture, Projection* out);
+  // The same weighed by a plane: <w picture_c, g> and <w g, g>.
+  void (*project_weighted[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* picture,
+                                         const float* weights, Projection* out);
+  // picture += color g
+  void (*add[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, float* picture);
+  double (*count_pairs)(const Ellipse& e, Box box);
+
+  double (*dot)(const float* a, const float* b, int count);
+  void (*add_scaled)(float* a, const float* b, float factor, int count);
+  // to = from; returns the sum of squares.
+  double (*copy_and_square)(const float* from, float* to, int count);
+  // Brings values nearer to 0 by at most `free`, where signs are those of the values.
+  void (*saturate)(const int8_t* signs, float free, int count, float* values);
+  // out = factor * sum_c picture_c^2 over one row of planes that lie `plane` apart.
+  void (*energy_row)(const float* picture, size_t plane, int channels, float factor, int width, float* out);
+  // One row of a tile to interleaved bytes; with `unpremultiply` the last channel divides the others.
+  void (*bytes_row)(const float* row, int width, int channels, bool unpremultiply, unsigned char* out);
+  // out = sum of factors[i] rows[i]
+  void (*sum_rows)(const float* const* rows, const float* factors, int count, int width, float* out);
+  // out = base + a row of half the width, enlarged (cpp/device/pyramid.hpp), and the transpose of that without a base;
+  // scratch has room for width + 32.
+  void (*widen_row)(const float* coarse, const float* base, int width, float* out);
+  void (*narrow_row)(const float* fine, int width, float* scratch, float* out);
+  // Squared distances of (x, y) to points, in (1/16 px)^2 for Q12 px, times weights in Q16.
+  void (*score_neighbours)(int32_t x, int32_t y, const int32_t* xs, const int32_t* ys, const int32_t* weights,
+                           size_t count, int32_t* scores);
+  // y [rows, width] = (W x + bias[index]) >> shift, at least low and at most kMostActive, for x [rows, stride] of
+  // integers; index may be null for the first bias.
+  void (*dense)(const DenseLayer& layer, const float* x, const int32_t* index, size_t rows, size_t stride, float low,
+                float* y);
+  // out = weights * (2^24 - symbols) // (their sum), exactly, for weights below 2^29; what is left of 2^24 - symbols
+  // goes to the first of the largest.
+  void (*normalise)(const int32_t* weights, int symbols, double* out);
+  // Weights of integer logits: table[largest - logit] for the first `count`, then 0.
+  void (*weights_of)(const float* logits, int count, int symbols, const int32_t* table, int32_t* weights);
+  // FMA throughput probe: `rounds` of independent multiply-adds; returns their count.
+  double (*peak)(long rounds, float* sink);
+};
+
+// The fastest set this machine runs; SPLAT2D_ISA=base|v3|v4 in the environment picks a narrower one.
+const Kernels& kernels();
+const char* kernels_name();
+
+}  // namespace splat2d

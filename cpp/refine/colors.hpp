@@ -1,0 +1,140 @@
+// A splat's colours while its integers are refined: their bits, and the best of them for a shape.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+
+#include "device/device.hpp"
+#include "format/quantizer.hpp"
+
+namespace splat2d {
+
+// Code lengths in bits, indexed from 0; values beyond a table cost its last entry.
+struct RateTables {
+  static constexpr int kColors = 256, kContexts = 3, kAreas = 512, kAreaOffset = 96, kAspects = 96;
+  const float* color;   // [C, 3, 256] magnitudes with sign, context min(|previous component|, 2)
+  const float* area;    // [36, 512] of area index + 96, by energy class + 1
+  const float* aspect;  // [36, 96]
+  double position;      // of a splat of unit lattice area; log2 of the lattice area is subtracted
+};
+
+// What a splat's colours are made of.
+struct ColorModel {
+  int channels;
+  ColorSteps steps;
+  float component_steps[kMaxChannels];       // of the colours' integers, in units of the L2 norm
+  float basis[kMaxChannels * kMaxChannels];  // rows of the colour basis
+};
+
+// That of a file's step and chroma step (eighths).
+inline ColorModel color_model(int channels, double step, int chroma_step) {
+  ColorModel m;
+  m.channels = channels;
+  m.steps = color_steps(channels, chroma_step);
+  for (int c = 0; c < channels; ++c) m.component_steps[c] = static_cast<float>(step * m.steps.weight[c] / 8.0);
+  for (int i = 0; i < channels * channels; ++i) m.basis[i] = color_basis(channels)[i];
+  return m;
+}
+
+namespace refine {
+
+constexpr float kNever = 1e30f;  // the cost of what cannot be
+
+SPLAT2D_HD bool any_color(const int32_t* k, int channels) {
+  for (int c = 0; c < channels; ++c)
+    if (k[c]) return true;
+  return false;
+}
+
+SPLAT2D_HD void copy_ints(const int32_t* from, int count, int32_t* to) {
+  for (int i = 0; i < count; ++i) to[i] = from[i];
+}
+
+SPLAT2D_LOOP inline void color_of(const ColorModel& m, const int32_t* k, float norm, float* color) {
+  const int C = m.channels;
+  for (int j = 0; j < C; ++j) {
+    float s = 0;
+    for (int i = 0; i < C; ++i) s += static_cast<float>(k[i]) * m.component_steps[i] * m.basis[C * i + j];
+    color[j] = s / norm;
+  }
+}
+
+SPLAT2D_LOOP inline float color_bits(const RateTables& rates, const int32_t* k, int channels) {
+  float bits = 0;
+  for (int c = 0; c < channels; ++c) {
+    const int context = c == 2 ? clamp(abs(k[1]), 0, RateTables::kContexts - 1) : 0;
+    bits += rates.color[(c * RateTables::kContexts + context) * RateTables::kColors +
+                        clamp(abs(k[c]), 0, RateTables::kColors - 1)];
+  }
+  return bits;
+}
+
+// What changes the picture when a splat's `width` integers go from a to b, in units of D^2, about.
+SPLAT2D_LOOP inline double change(const ColorModel& m, int width, const int32_t* a, const int32_t* b) {
+  double squares = 0;
+  for (int c = 0; c < m.channels; ++c) {
+    const double step = (a[c] - b[c]) * m.steps.weight[c] / 8.0;
+    squares += step * step;
+  }
+  // A step of the shape or the position moves about as much as a step of the luma.
+  for (int i = m.channels; i < width; ++i)
+    if (a[i] != b[i]) return squares + 1.0;
+  return squares;
+}
+
+// The best of the colours around each component's optimum, written to `best`, and J over that of the splat's absence.
+// raw: inner products with the residual; norm: of the Gaussian; fixed: the price of all but the colours; q: the present
+// colours. `free`, where not null, becomes the best colours whatever their energy class.
+SPLAT2D_LOOP inline float best_colors(const Lanes& lanes, const ColorModel& m, const RateTables& rates, float lmbda,
+                                      const Projection& raw, float norm, float fixed, int energy_class_of_shape,
+                                      const int32_t* q, int32_t* best, int32_t* free) {
+  const int C = m.channels;
+  Projection sums;
+  sums.self = raw.self / (norm * norm);
+  int32_t options[kMaxChannels][4];
+  for (int i = 0; i < C; ++i) {
+    sums.with[i] = 0;
+    for (int c = 0; c < C; ++c) sums.with[i] += m.basis[C * i + c] * raw.with[c];
+    sums.with[i] /= norm;
+    const float optimum = -sums.with[i] / (sums.self < 1e-6f ? 1e-6f : sums.self) / m.component_steps[i];
+    constexpr float kMost = kMaxColor;
+    const int v = static_cast<int>(clamp(nearbyintf(optimum), -kMost, kMost));
+    options[i][0] = v;
+    options[i][1] = v > 0 ? v - 1 : v < 0 ? v + 1 : 0;
+    options[i][2] = q[i];
+    options[i][3] = 0;
+  }
+  const auto pick = [&](int code, int32_t* k) {
+    for (int i = 0; i < C; ++i) k[i] = options[i][(code >> (2 * i)) & 3];
+  };
+  float least = kNever, free_least = kNever;
+  int best_code = 0, free_code = 0;
+  for (int code = lanes.lane(); code < 1 << (2 * C); code += Lanes::kCount) {
+    int32_t k[kMaxChannels];
+    pick(code, k);
+    if (!any_color(k, C)) continue;
+    float sse = 0;
+    for (int i = 0; i < C; ++i) {
+      const float v = static_cast<float>(k[i]) * m.component_steps[i];
+      sse += v * (2 * sums.with[i] + v * sums.self);
+    }
+    const float j = sse + lmbda * color_bits(rates, k, C);
+    if (j < free_least) {
+      free_least = j;
+      free_code = code;
+    }
+    if (j + fixed >= least || energy_class(k, m.steps) != energy_class_of_shape) continue;
+    least = j + fixed;
+    best_code = code;
+  }
+  lanes.least(&least, &best_code);
+  if (free) lanes.least(&free_least, &free_code);
+  if (!lanes.first()) return least;
+  if (least < kNever) pick(best_code, best);
+  if (free && free_least < kNever) pick(free_code, free);
+  return least;
+}
+
+}  // namespace refine
+}  // namespace splat2d

@@ -1,0 +1,119 @@
+#include "refine/schedule.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+#include "refine/visit.hpp"
+
+namespace splat2d {
+
+namespace {
+
+constexpr int kSquare = 128;     // px
+constexpr int kWideOctave = 15;  // log2 of the px of a reach from which on all workers share a visit
+// Of the canvas, a cell is what one visit at a time may touch; visits write to the cells of the change map, too.
+constexpr int kShared = ChangeMap::kCell;
+static_assert(kSquare % kShared == 0 && kMargin % kShared == 0);
+
+}  // namespace
+
+void put_in_order(std::vector<Waiting>* waiting) {
+  std::sort(waiting->begin(), waiting->end(),
+            [](const Waiting& a, const Waiting& b) { return std::pair(a.key, a.splat) < std::pair(b.key, b.splat); });
+}
+
+void Schedule::end_line() {
+  if (lines.back() < static_cast<int>(visits.size())) lines.push_back(static_cast<int>(visits.size()));
+}
+
+void Schedule::end_stage() {
+  end_line();
+  const int end = static_cast<int>(lines.size()) - 1;
+  if (stages.back() < end) stages.push_back(end);
+}
+
+Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas) {
+  const int across = (canvas.width + 2 * kMargin) / kSquare + 1, down = (canvas.height + 2 * kMargin) / kSquare + 1;
+  const auto region_of = [&](int cell) {
+    const int x0 = cell % across * kSquare - kMargin - kSquare / 2,
+              y0 = cell / across * kSquare - kMargin - kSquare / 2;
+    return Box{x0, y0, x0 + 2 * kSquare, y0 + 2 * kSquare};
+  };
+  constexpr Box kEverywhere{-(1 << 20), -(1 << 20), 1 << 20, 1 << 20};
+  Schedule out;
+  std::vector<std::vector<Visit>> cells(static_cast<size_t>(across) * down);
+  for (const Waiting& w : waiting) {
+    const int column = static_cast<int>(w.mean[0] + kMargin) / kSquare;
+    const int cell = static_cast<int>(w.mean[1] + kMargin) / kSquare * across + column;
+    const Box region = region_of(cell), &b = w.reach;
+    if (b.x0 >= region.x0 && b.y0 >= region.y0 && b.x1 <= region.x1 && b.y1 <= region.y1)
+      cells[cell].push_back({w.splat, region});
+    else
+      out.visits.push_back({w.splat, kEverywhere});
+  }
+  out.end_stage();
+  for (int color = 0; color < 4; ++color) {
+    for (int cell = 0; cell < across * down; ++cell) {
+      if ((cell % across & 1) + 2 * (cell / across & 1) != color) continue;
+      out.visits.insert(out.visits.end(), cells[cell].begin(), cells[cell].end());
+      out.end_line();
+    }
+    out.end_stage();
+  }
+  return out;
+}
+
+Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas) {
+  const int across = (canvas.width + kShared - 1) / kShared, down = (canvas.height + kShared - 1) / kShared;
+  const auto octave = [](const Waiting& w) {
+    const double area = static_cast<double>(w.reach.x1 - w.reach.x0) * (w.reach.y1 - w.reach.y0);
+    return static_cast<int>(std::log2(std::max(area, 1.0)));
+  };
+  std::vector<std::pair<int, const Waiting*>> order;
+  for (const Waiting& w : waiting) order.push_back({-octave(w), &w});
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+
+  Schedule out;
+  size_t next = 0;
+  for (; next < order.size() && order[next].first <= -kWideOctave; ++next) {
+    out.visits.push_back({order[next].second->splat, order[next].second->reach});
+    out.end_stage();
+    ++out.wide;
+  }
+  std::vector<std::vector<uint64_t>> taken;  // by 64 stages: those in which each cell is
+  std::vector<std::vector<Visit>> sets;
+  for (; next < order.size(); ++next) {
+    const Waiting& w = *order[next].second;
+    const Box cells{w.reach.x0 / kShared, w.reach.y0 / kShared, std::min((w.reach.x1 + kShared - 1) / kShared, across),
+                    std::min((w.reach.y1 + kShared - 1) / kShared, down)};
+    const auto each_cell = [&](auto&& f) {
+      for (int y = cells.y0; y < cells.y1; ++y)
+        for (int x = cells.x0; x < cells.x1; ++x) f(static_cast<size_t>(across) * y + x);
+    };
+    size_t word = 0;
+    uint64_t free = 0;
+    for (;; ++word) {
+      if (word == taken.size()) taken.emplace_back(static_cast<size_t>(across) * down, 0);
+      uint64_t used = 0;
+      each_cell([&](size_t cell) { used |= taken[word][cell]; });
+      if ((free = ~used)) break;
+    }
+    free &= ~free + 1;  // the lowest bit
+    each_cell([&](size_t cell) { taken[word][cell] |= free; });
+    const size_t set = 64 * word + static_cast<size_t>(std::countr_zero(free));
+    if (set >= sets.size()) sets.resize(set + 1);
+    sets[set].push_back({w.splat, w.reach});
+  }
+  for (const auto& set : sets) {
+    for (const Visit& visit : set) {
+      out.visits.push_back(visit);
+      out.end_line();
+    }
+    out.end_stage();
+  }
+  return out;
+}
+
+}  // namespace splat2d

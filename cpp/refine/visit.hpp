@@ -1,0 +1,413 @@
+// One visit of the integer refinement: a splat's integers become those, out of a few dozen moves near them, of the
+// least J = SSE + lambda * bits. One source for the CPU and the GPU.
+//
+// A team works on a visit (cpp/device/cpu.hpp, cuda/team.hpp): its members share out the moves, and a member's lanes
+// the pixels and the colours of one move. Ties go to the first move, then to the first colours, so the order in which
+// the members finish changes nothing.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "fit/distortion.hpp"
+#include "refine/colors.hpp"
+
+namespace splat2d {
+
+struct SweepPlan {
+  double lambda;    // SSE per bit
+  uint64_t seed;    // of the order
+  double patience;  // splats around which less has changed since their last visit (D^2 a cell) are passed over
+  bool pairs;       // also try steps of two integers at once
+};
+
+// How much of the picture changed since each splat was last visited, so that later visits can be spared.
+struct ChangeMap {
+  static constexpr int kCell = 16;  // px; divides the regions that are refined at the same time
+  int across;                       // cells in a row
+  double* energy;                   // of all changes so far, by cell
+
+  // Calls f(cell's energy) for the cells that a box, clipped to the canvas, touches; returns their number.
+  template <class F>
+  SPLAT2D_LOOP int visit(Box box, F f) const {
+    if (box.empty()) return 0;
+    const int x0 = box.x0 / kCell, y0 = box.y0 / kCell, x1 = (box.x1 - 1) / kCell, y1 = (box.y1 - 1) / kCell;
+    for (int y = y0; y <= y1; ++y)
+      for (int x = x0; x <= x1; ++x) f(energy[static_cast<size_t>(across) * y + x]);
+    return (x1 - x0 + 1) * (y1 - y0 + 1);
+  }
+  SPLAT2D_LOOP void add(Box box, double change) const {
+    const int cells = visit(box, [](double&) {});
+    visit(box, [&](double& e) { e += change / cells; });
+  }
+  // Changes so far, the mean of the cells of a box.
+  SPLAT2D_LOOP double mean(Box box) const {
+    double sum = 0;
+    const int cells = visit(box, [&](double& e) { sum += e; });
+    return cells ? sum / cells : 0.0;
+  }
+};
+
+// What all visits share; pointers are to the device's memory.
+struct RefineModel : ColorModel {
+  struct Level {
+    float* residual;       // [C, H, W]
+    const float* weights;  // [H, W] of the distortion; null for SSE
+    Canvas canvas;
+  };
+  float cutoff;
+  int levels;  // one for SSE
+  Level level[Distortion::kMaxLevels];
+  ChangeMap changes;
+
+  SPLAT2D_HD int width() const { return channels + 5; }  // of a row of integers
+};
+
+namespace refine {
+
+// q within which a splat heeds changes and causes them.
+constexpr float kCore = 4.0f;
+// Part of the finer levels' energy of a splat that coarser levels leave at least.
+constexpr float kLeastSelf = 0.1f;
+
+// Fields of a splat's integers after its colours.
+enum Field { kArea, kAspect, kAngle, kY, kX, kFields };
+
+// The moves of a visit: the present shape, a step down and up of each field, another energy class, pairs of steps.
+constexpr int kSteps = 1, kOther = kSteps + 2 * kFields, kPairs = kOther + 1;
+constexpr int kMoves = kPairs + kFields * (kFields - 1) / 2;
+
+struct Geometry {
+  int energy_class;
+  float mean[2];
+  Shape shape;
+  float rate_area;  // lattice area that the position code can use, px^2
+};
+
+// Inner products of a splat with the residual and with itself, at each level of the distortion.
+struct Sums {
+  Projection level[Distortion::kMaxLevels];
+};
+
+struct Move {
+  int32_t q[kMaxChannels + kFields];  // once weighed, with the best colours
+  Geometry g;
+  bool valid;
+  float cost;  // J over that of the splat's absence
+};
+
+// What a team writes down during a visit.
+struct Notes {
+  bool there;  // the splat
+  int32_t q[kMaxChannels + kFields];
+  Geometry start;
+  float color[kMaxChannels];
+  int32_t free[kMaxChannels];  // the best colours of the present shape, whatever their energy class
+  Move moves[kMoves];
+  Sums sums[kMoves];
+  int chosen;  // of the moves; -1 for the splat's absence
+};
+
+enum Outcome : int8_t { kKept, kChanged, kRemoved };
+
+// The splat of a row of integers, as one of this energy class; false where no such splat may be coded.
+SPLAT2D_LOOP inline bool build(const RefineModel& m, const int32_t* q, int energy_class, Geometry* g) {
+  const int32_t* f = q + m.channels;
+  g->energy_class = energy_class;
+  if (!worth_coding(energy_class, f[kArea], f[kAspect])) return false;
+  const Lattice lattice = make_lattice(energy_class, f[kArea], f[kAspect], f[kAngle]);
+  if (!on_canvas(lattice, m.level[0].canvas, f[kY], f[kX])) return false;
+  g->shape = make_shape(energy_class, f[kArea], f[kAspect], f[kAngle]);
+  constexpr double kOne = 1.0 / (1 << kPositionBits);
+  g->mean[0] = static_cast<float>(static_cast<double>(lattice.x(f[kX], f[kY])) * kOne - kMargin);
+  g->mean[1] = static_cast<float>(static_cast<double>(lattice.y(f[kY])) * kOne - kMargin);
+  const double area = lattice.area(), leaf = 1 << leaf_log2(tier_of(energy_class, f[kArea]));
+  g->rate_area = static_cast<float>(area < leaf ? area : leaf);
+  return true;
+}
+
+SPLAT2D_LOOP inline bool build(const RefineModel& m, const int32_t* q, Geometry* g) {
+  return any_color(q, m.channels) && build(m, q, energy_class(q, m.steps), g);
+}
+
+// A splat at a level, the picture itself being level 0.
+SPLAT2D_LOOP inline LevelSplat seen_at(const Geometry& g, int level) {
+  if (level) return level_splat(g.mean, g.shape.conic, level);
+  return {{g.mean[0], g.mean[1]}, {g.shape.conic[0], g.shape.conic[1], g.shape.conic[2]}, 1.0f};
+}
+
+// The pixels that matter most to a splat.
+SPLAT2D_LOOP inline Box core(const RefineModel& m, const Geometry& g) {
+  return bounding_box(g.mean, g.shape.conic, m.cutoff < kCore ? m.cutoff : kCore, m.level[0].canvas);
+}
+
+// The pixels of a level that a splat touches.
+SPLAT2D_LOOP inline Box box_at(const RefineModel& m, const Geometry& g, int level) {
+  const LevelSplat s = seen_at(g, level);
+  return bounding_box(s.mean, s.conic, m.cutoff, m.level[level].canvas);
+}
+
+// Grows a box by what a splat touches at any level.
+SPLAT2D_LOOP inline void grow(const RefineModel& m, const Geometry& g, Box* box) {
+  for (int l = 0; l < m.levels; ++l) {
+    const Box b = box_at(m, g, l);
+    if (b.empty()) continue;
+    const Box at{b.x0 << l, b.y0 << l, b.x1 << l, b.y1 << l};
+    const bool first = box->empty();
+    if (first || at.x0 < box->x0) box->x0 = at.x0;
+    if (first || at.y0 < box->y0) box->y0 = at.y0;
+    if (first || at.x1 > box->x1) box->x1 = at.x1;
+    if (first || at.y1 > box->y1) box->y1 = at.y1;
+  }
+}
+
+// Whether a splat stays within a box at every level.
+SPLAT2D_LOOP inline bool inside(const RefineModel& m, const Geometry& g, const Box& box) {
+  Box own{0, 0, 0, 0};
+  grow(m, g, &own);
+  return own.empty() || (own.x0 >= box.x0 && own.y0 >= box.y0 && own.x1 <= box.x1 && own.y1 <= box.y1);
+}
+
+// The pixels that a splat and its moves touch at any level, but for a few moves that widen it most.
+SPLAT2D_LOOP inline Box reach_of(const RefineModel& m, const Geometry& g, bool pairs) {
+  // A step of the area or the aspect multiplies a variance by up to 2^shape_step; steps of the place or the angle need
+  // no more room than that.
+  constexpr float kMost = 3.0f;  // log2
+  const float step = static_cast<float>(shape_step(g.energy_class)) / 65536.0f, log = pairs ? 2 * step : step;
+  const float growth = exp2f(log < kMost ? log : kMost);
+  Geometry widest = g;
+  for (float& v : widest.shape.conic) v /= growth;
+  Box reach{0, 0, 0, 0};
+  grow(m, g, &reach);
+  grow(m, widest, &reach);
+  return reach;
+}
+
+// The same about, for regions so large that few splats miss them: a step up in area or aspect may widen the footprint
+// by a factor of two.
+SPLAT2D_LOOP inline Box rough_reach_of(const RefineModel& m, const Geometry& g) {
+  return bounding_box(g.mean, g.shape.conic, 2.0f * m.cutoff, {1 << 20, 1 << 20});
+}
+
+// residual += color g, at every level.
+SPLAT2D_LOOP inline void add(const Team& team, const RefineModel& m, const Geometry& g, const float* color) {
+  for (int l = 0; l < m.levels; ++l) {
+    const RefineModel::Level& level = m.level[l];
+    const LevelSplat s = seen_at(g, l);
+    float shade[kMaxChannels];
+    for (int c = 0; c < m.channels; ++c) shade[c] = color[c] * s.height;
+    team.add(make_ellipse(s.mean, s.conic, m.cutoff), box_at(m, g, l), level.canvas, m.channels, shade, level.residual);
+  }
+}
+
+// A part of a splat's inner products at each level, by rows of its boxes.
+SPLAT2D_LOOP inline void project(const Lanes& lanes, const RefineModel& m, const Geometry& g, int part, int parts,
+                                 Sums* out) {
+  for (int l = 0; l < m.levels; ++l) {
+    const RefineModel::Level& level = m.level[l];
+    const LevelSplat s = seen_at(g, l);
+    // In the box that `inside` knows: what others write at the same time must not be read.
+    Box box = box_at(m, g, l);
+    const int64_t height = box.y1 - box.y0, top = box.y0;
+    box.y0 = static_cast<int>(top + height * part / parts);
+    box.y1 = static_cast<int>(top + height * (part + 1) / parts);
+    out->level[l] = lanes.project(make_ellipse(s.mean, s.conic, m.cutoff), box, level.canvas, m.channels,
+                                  level.residual, level.weights);
+  }
+}
+
+// Inner products with the residual, weighed by the distortion.
+SPLAT2D_LOOP inline Projection weighed(const RefineModel& m, const Geometry& g, const Sums& sums) {
+  if (!m.level[0].weights) return sums.level[0];
+  Projection out = {};
+  float positive = 0;
+  for (int l = 0; l < m.levels; ++l) {
+    const LevelSplat s = level_splat(g.mean, g.shape.conic, l);
+    const float factor = s.height * static_cast<float>(1 << (2 * l));
+    for (int c = 0; c < m.channels; ++c) out.with[c] += factor * sums.level[l].with[c];
+    const float self = factor * s.height * sums.level[l].self;
+    out.self += self;
+    positive += self > 0 ? self : 0.0f;
+  }
+  // Levels see a splat as a Gaussian, which is not exact; a sum of squares stays positive.
+  const float least = kLeastSelf * positive;
+  out.self = out.self < least ? least : out.self;
+  return out;
+}
+
+// Distortion saved by the presence of a splat of these integers (without it minus with it).
+SPLAT2D_LOOP inline float saving(const Lanes& lanes, const RefineModel& m, const int32_t* q) {
+  Geometry g;
+  if (!build(m, q, &g)) return 0.0f;
+  float color[kMaxChannels], saved = 0;
+  color_of(m, q, g.shape.norm, color);
+  Sums levels = {};
+  project(lanes, m, g, 0, 1, &levels);
+  const Projection sums = weighed(m, g, levels);
+  for (int c = 0; c < m.channels; ++c) saved += color[c] * (color[c] * sums.self - 2 * sums.with[c]);
+  return saved;
+}
+
+SPLAT2D_LOOP inline float shape_bits(const RateTables& rates, const Geometry& g, const int32_t* fields) {
+  const int row = g.energy_class + 1;
+  const int area = clamp(fields[kArea] + RateTables::kAreaOffset, 0, RateTables::kAreas - 1);
+  const int aspect = clamp(fields[kAspect], 0, RateTables::kAspects - 1);
+  return rates.area[row * RateTables::kAreas + area] + rates.aspect[row * RateTables::kAspects + aspect] +
+         log2f(static_cast<float>(angle_count(g.energy_class, fields[kAspect]))) + static_cast<float>(rates.position) -
+         log2f(g.rate_area);
+}
+
+// Weighs a move against the splat's absence, with the best colours.
+SPLAT2D_LOOP inline void weigh(const Lanes& lanes, const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
+                               const int32_t* q, const Sums& sums, Move* move, int32_t* free) {
+  if (!move->valid) {
+    if (lanes.first()) move->cost = kNever;
+    return;
+  }
+  const float lmbda = static_cast<float>(plan.lambda);
+  const float cost =
+      best_colors(lanes, m, rates, lmbda, weighed(m, move->g, sums), move->g.shape.norm,
+                  lmbda * shape_bits(rates, move->g, move->q + m.channels), move->g.energy_class, q, move->q, free);
+  if (lanes.first()) move->cost = cost;
+}
+
+// Builds a move; with `reposition` its lattice is another, on which the splat's place is looked for first.
+SPLAT2D_LOOP inline void propose(const RefineModel& m, const Notes& notes, const Box& reach, int energy_class,
+                                 bool reposition, Move* move) {
+  int32_t* f = move->q + m.channels;
+  if (reposition) {
+    if (!shape_in_range(energy_class, f[kArea], f[kAspect])) return;
+    const int32_t* from = notes.q + m.channels;
+    const int dy = f[kY] - from[kY], dx = f[kX] - from[kX];
+    quantize_position(energy_class, m.level[0].canvas, notes.start.mean[0], notes.start.mean[1], f);
+    f[kY] += dy;
+    f[kX] += dx;
+  }
+  move->valid = build(m, move->q, energy_class, &move->g) && inside(m, move->g, reach);
+}
+
+struct Step {
+  int field, delta;  // no step when delta is 0
+};
+
+SPLAT2D_LOOP inline Step step_of(int move) { return {(move - kSteps) / 2, (move - kSteps) % 2 ? 1 : -1}; }
+
+SPLAT2D_LOOP inline void propose_steps(const RefineModel& m, const Notes& notes, const Box& reach, Step first,
+                                       Step second, Move* move) {
+  const int r = notes.start.energy_class;
+  int32_t* f = move->q + m.channels;
+  bool reshaped = false;
+  const Step steps[2] = {first, second};
+  for (const Step& step : steps) {
+    if (step.delta == 0) continue;
+    f[step.field] += step.delta;
+    reshaped = reshaped || step.field <= kAngle;
+    if (step.field == kAspect) {
+      if (f[kAspect] < 0) return;
+      f[kAngle] = nearest_angle(r, f[kAspect], notes.start.shape.angle);
+    }
+  }
+  const int angles = angle_count(r, f[kAspect]);
+  f[kAngle] = (f[kAngle] + angles) % angles;
+  propose(m, notes, reach, r, reshaped, move);
+}
+
+// The better step of a field, as a move, or -1.
+SPLAT2D_LOOP inline int better_step(const Notes& notes, int field) {
+  const int down = kSteps + 2 * field, better = down + (notes.moves[down + 1].cost < notes.moves[down].cost);
+  return notes.moves[better].cost < kNever ? better : -1;
+}
+
+// Moves from kOther on follow from what the others cost.
+SPLAT2D_LOOP inline void propose_move(const RefineModel& m, const Notes& notes, const Box& reach, int i, Move* move) {
+  const int C = m.channels, r = notes.start.energy_class;
+  copy_ints(notes.q, C + kFields, move->q);
+  move->valid = false;
+  if (i == 0) {
+    propose(m, notes, reach, r, false, move);
+  } else if (i < kOther) {
+    const Step step = step_of(i);
+    if (step.field != kAngle || notes.q[C + kAspect] > 0) propose_steps(m, notes, reach, step, {0, 0}, move);
+  } else if (i == kOther) {
+    const int other = energy_class(notes.free, m.steps);
+    if (other == r) return;
+    const double half = 0.5 * notes.start.shape.log_area, spread = 0.5 * notes.start.shape.log_aspect;
+    quantize_shape(other, half + spread, half - spread, notes.start.shape.angle, move->q + C);
+    propose(m, notes, reach, other, true, move);
+  } else {
+    int first = 0, second = i - kPairs + 1;
+    for (; second >= kFields; ++first) second -= kFields - 2 - first;
+    const int a = better_step(notes, first), b = better_step(notes, second);
+    if (a >= 0 && b >= 0) propose_steps(m, notes, reach, step_of(a), step_of(b), move);
+  }
+}
+
+// Writes down the splat at its visit's beginning, and its colour with the sign that takes it away.
+SPLAT2D_LOOP inline void begin(const RefineModel& m, const int32_t* q, Notes* notes) {
+  notes->there = build(m, q, &notes->start);
+  if (!notes->there) return;
+  copy_ints(q, m.width(), notes->q);
+  copy_ints(q, m.channels, notes->free);
+  color_of(m, q, notes->start.shape.norm, notes->color);
+  for (int c = 0; c < m.channels; ++c) notes->color[c] = -notes->color[c];
+}
+
+// Takes the move of the least J.
+SPLAT2D_LOOP inline Outcome choose(const RefineModel& m, int moves, int32_t* q, Notes* notes, double* seen) {
+  const int C = m.channels;
+  notes->chosen = -1;
+  float least = 0;
+  for (int i = 0; i < moves; ++i)
+    if (notes->moves[i].cost < least) {
+      least = notes->moves[i].cost;
+      notes->chosen = i;
+    }
+  if (notes->chosen < 0) {
+    const int32_t nothing[kMaxChannels + kFields] = {};
+    m.changes.add(core(m, notes->start), change(m, m.width(), q, nothing));
+    copy_ints(nothing, C, q);
+    return kRemoved;
+  }
+  const Move& move = notes->moves[notes->chosen];
+  const double changed = change(m, m.width(), q, move.q);
+  copy_ints(move.q, C + kFields, q);
+  color_of(m, q, move.g.shape.norm, notes->color);
+  if (changed > 0) {
+    m.changes.add(core(m, notes->start), changed);
+    m.changes.add(core(m, move.g), changed);
+  }
+  *seen = m.changes.mean(core(m, move.g));
+  return changed > 0 ? kChanged : kKept;
+}
+
+// Refines the splat of integers q, whose moves stay within `reach`; `seen` becomes the mean of the changes around it.
+SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
+                               const Box& reach, int32_t* q, double* seen, Outcome* outcome, Notes* notes) {
+  team.once([&] { begin(m, q, notes); });
+  if (!notes->there) return;
+  add(team, m, notes->start, notes->color);
+  const Box box = box_at(m, notes->start, 0);
+  const size_t pixels = static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
+  const auto try_moves = [&](int first, int end) {
+    team.share(end - first, [&](int i) { propose_move(m, *notes, reach, first + i, &notes->moves[first + i]); });
+    team.sum_up(
+        end - first, pixels,
+        [&](const Lanes& lanes, int i, int part, int parts, Sums* sums) {
+          const Move& move = notes->moves[first + i];
+          if (move.valid) project(lanes, m, move.g, part, parts, sums);
+        },
+        notes->sums + first);
+    team.each(end - first, [&](const Lanes& lanes, int i) {
+      weigh(lanes, m, plan, rates, q, notes->sums[first + i], &notes->moves[first + i],
+            first + i == 0 ? notes->free : nullptr);
+    });
+  };
+  const int moves = plan.pairs ? kMoves : kPairs;
+  try_moves(0, kOther);
+  try_moves(kOther, moves);
+  team.once([&] { *outcome = choose(m, moves, q, notes, seen); });
+  if (notes->chosen >= 0) add(team, m, notes->moves[notes->chosen].g, notes->color);
+}
+
+}  // namespace refine
+}  // namespace splat2d
