@@ -47,11 +47,11 @@ class Options:
 
 def integers_of(data: bytes) -> tuple[NDArray[np.int32], int]:
     """Return a file's integers [N, C + 5] in coding order, and the bytes of its range-coded splats."""
-    from splat2d._backend import core
     from splat2d.codec.coder import Decoder
-    from splat2d.codec.container import read
     from splat2d.codec.splats import code_splats
-    from splat2d.scene import layout_of
+    from splat2d.format.container import read
+    from splat2d.native import core
+    from splat2d.scene.picture import layout_of
 
     container = read(data, core().TIERS)
     integers = code_splats(Decoder(container.splats), layout_of(container), None)
@@ -89,7 +89,7 @@ def zstd_sizes(integers: NDArray[np.int32]) -> dict[str, int]:
 def measure(path: Path, quality: int, options: Options) -> dict[str, Any]:
     """Return the code lengths of one picture at one quality."""
     from splat2d.fit.encode import encode_picture
-    from splat2d.pictures import load_picture
+    from splat2d.media.pictures import load_picture
 
     encoded = encode_picture(
         load_picture(path), quality=quality, preset=options.preset, threads=options.threads

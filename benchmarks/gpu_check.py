@@ -100,7 +100,7 @@ def run(options: Options, say: Callable[[str], None]) -> list[str]:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps"]
         if subprocess.run([*command, "-Ccmake.define.SPLAT2D_CUDA=ON", str(ROOT)]).returncode:
             raise Splat2dError("the build failed; see above")
-    from splat2d import gpu
+    from splat2d.native import gpu
 
     gpu.choose("cuda")
     if not torch.cuda.is_available():

@@ -41,7 +41,7 @@ def random_splats(count: int, width: int, height: int, device: str, seed: int = 
 
 def check(splats: list[torch.Tensor], width: int, height: int) -> dict[str, float]:
     """Largest differences from the CPU, of pixels and of gradients over their largest."""
-    from splat2d.rasterize import rasterize
+    from splat2d.torch.rasterize import rasterize
 
     results = []
     for device in ("cpu", splats[0].device):
@@ -93,7 +93,7 @@ def time_ours(
         wait: waits for the device.
         kernels: another library than this installation's.
     """
-    from splat2d.gpu import Session
+    from splat2d.native.gpu import Session
 
     stream = torch.cuda.current_stream().cuda_stream
     session = Session(stream, kernels)
@@ -112,7 +112,7 @@ def time_ours(
 
 def time_graph(splats: list[torch.Tensor], width: int, height: int) -> dict[str, Any]:
     """Drawing from a CUDA graph of several frames; the pictures must be those drawn without one."""
-    from splat2d.gpu import Session
+    from splat2d.native.gpu import Session
 
     stream = torch.cuda.Stream()
     session = Session(stream.cuda_stream)
@@ -177,7 +177,7 @@ def time_gsplat(
 
 def bounds(splats: list[torch.Tensor], width: int, height: int) -> dict[str, float]:
     """Work of one frame: bytes that must move, evaluations inside the cut-off and their operations."""
-    from splat2d._backend import core
+    from splat2d.native import core
 
     means, conics, colors = (t.cpu().numpy() for t in splats)
     pairs = core().count_pairs(means, conics, colors, width, height, CUTOFF)
@@ -228,7 +228,7 @@ def scene(width: int, height: int, count: int, goal: int, graph_goal: int | None
 
 def eight_k() -> dict[str, float]:
     """Memory of the GPU that one 8K frame and its gradients take, with its splats, and the time for them."""
-    from splat2d.gpu import Session
+    from splat2d.native.gpu import Session
 
     width, height, count = EIGHT_K
     torch.cuda.empty_cache()
@@ -262,8 +262,8 @@ def eight_k() -> dict[str, float]:
 
 def window(data: bytes) -> dict[str, Any]:
     """Time of `render_tensor` for a window of a decoded picture, from the call to its pixels on the GPU."""
-    from splat2d.rasterize import render_tensor
-    from splat2d.scene import Scene
+    from splat2d.scene.picture import Scene
+    from splat2d.torch.rasterize import render_tensor
 
     scene = Scene.from_bytes(data)
     side = WINDOW[0]

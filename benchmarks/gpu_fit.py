@@ -15,11 +15,11 @@ from _paths import DATA
 from numpy.typing import NDArray
 from PIL import Image
 
-from splat2d import gpu
 from splat2d.bench.curves import bd_rate
 from splat2d.bench.machine import spread
 from splat2d.fit.encode import encode_picture
-from splat2d.pictures import Picture, load_picture
+from splat2d.media.pictures import Picture, load_picture
+from splat2d.native import gpu
 
 # Width, height and splats of the fit whose steps are timed, and the seconds that are aimed at.
 FIT = (768, 512, 10_000, 3e-4)
@@ -189,12 +189,12 @@ def profile(quality: int = 60) -> dict[str, Any]:
     import gpu_draw
     import torch
 
+    from splat2d.draw.render import CUTOFF
     from splat2d.fit import cuda
     from splat2d.fit.config import load_config
     from splat2d.fit.encode import quality_step
     from splat2d.fit.fitter import PictureFit
     from splat2d.fit.rates import rate_tables
-    from splat2d.render import CUTOFF
 
     picture = next(iter(pictures().values()))
     fit = PictureFit(picture.pixels, load_config("default"), quality_step(quality), cuda=True)

@@ -20,9 +20,9 @@ from splat2d.bench.machine import environment
 from splat2d.bench.results import write_json
 from splat2d.errors import InputImageError, Splat2dError
 from splat2d.fit.encode import encode_picture
-from splat2d.fit.masks import load_labels
-from splat2d.pictures import load_picture
-from splat2d.scene import Scene
+from splat2d.fit.objects.masks import load_labels
+from splat2d.media.pictures import load_picture
+from splat2d.scene.picture import Scene
 
 PICTURES = ("bike/00000.jpg", "judo/00000.jpg", "FudanPed00054.png")
 EDGE = 3  # px around a mask's edge that are its edge

@@ -71,7 +71,7 @@ class Options:
 def encode(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
     """Time encoding at 768x512."""
     from splat2d.fit.encode import encode_picture
-    from splat2d.pictures import load_picture
+    from splat2d.media.pictures import load_picture
 
     rows = []
     for preset in options.presets:
@@ -160,7 +160,7 @@ def eight_k(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
 def file_of_splats(options: Options) -> bytes:
     """Return a 768x512 file with about `SPLATS` splats, within 4%."""
     from splat2d.fit.encode import QUALITY_PER_OCTAVE, encode_picture
-    from splat2d.pictures import load_picture
+    from splat2d.media.pictures import load_picture
 
     picture = load_picture(kodak_paths(options.data, (5,))[0])
     quality = 50
@@ -176,7 +176,7 @@ def file_of_splats(options: Options) -> bytes:
 def decode(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
     """Time decoding from bytes in memory to uint8 pixels, and the whole command in a fresh process."""
     import splat2d
-    from splat2d.scene import Scene
+    from splat2d.scene.picture import Scene
 
     data = file_of_splats(options)
     scene = Scene.from_bytes(data)
@@ -222,9 +222,9 @@ def imports_torch(arguments: list[str], folder: str) -> bool:
 
 def throughput(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
     """Count splat-pixel evaluations a second on a fitted scene, beside the multiply-add peak of one core."""
-    from splat2d._backend import core
-    from splat2d.render import CUTOFF
-    from splat2d.scene import Scene
+    from splat2d.draw.render import CUTOFF
+    from splat2d.native import core
+    from splat2d.scene.picture import Scene
 
     native = core()
     scene = Scene.from_bytes(file_of_splats(options))
@@ -261,7 +261,7 @@ def throughput(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
 
 def peak_flops() -> float | None:
     """Return the floating-point operations a second of the core's multiply-adds on one thread, at best."""
-    from splat2d._backend import core
+    from splat2d.native import core
 
     probe = getattr(core(), "peak", None)
     if probe is None:

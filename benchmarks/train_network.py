@@ -22,7 +22,6 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from splat2d._backend import core
 from splat2d.codec import network as network_module
 from splat2d.codec import positions
 from splat2d.codec.coder import Counter
@@ -33,6 +32,7 @@ from splat2d.codec.tokens import DIRECT, TOKENS, to_token
 from splat2d.fit.config import load_config
 from splat2d.fit.encode import step_code, step_of
 from splat2d.fit.fitter import PictureFit
+from splat2d.native import core
 
 MAGNITUDES, AREA, ASPECT, ANGLE, SIGNS = range(4), 4, 5, 6, range(7, 11)
 SYMBOLS = {**dict.fromkeys(range(6), TOKENS), ANGLE: SECTORS, **dict.fromkeys(SIGNS, 2)}

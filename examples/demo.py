@@ -103,8 +103,8 @@ def peer(name: str, x: np.ndarray, limit: int) -> Row:
 def ours(picture: Path, folder: Path, quality: int, preset: str) -> tuple[np.ndarray, Row, int]:
     """Encode and decode with splat2d, write the files, and return the original, the figures, the splats."""
     from splat2d.fit.encode import encode_picture
-    from splat2d.pictures import load_picture, save_picture
-    from splat2d.scene import Scene
+    from splat2d.media.pictures import load_picture, save_picture
+    from splat2d.scene.picture import Scene
 
     loaded = load_picture(picture)
     start = time.perf_counter()

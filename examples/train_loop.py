@@ -1,4 +1,4 @@
-"""Fit 200 Gaussians to a small picture with Adam, through `splat2d.rasterize.rasterize`.
+"""Fit 200 Gaussians to a small picture with Adam, through `splat2d.torch.rasterize.rasterize`.
 
 This shows the differentiable operation in a loop of one's own; `splat2d encode` fits far better and faster.
 Run: python examples/train_loop.py
@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from splat2d.rasterize import conics_from, rasterize
+from splat2d.torch.rasterize import conics_from, rasterize
 
 
 def picture(width: int, height: int) -> torch.Tensor:  # [3, H, W]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from splat2d.clip import Clip
-    from splat2d.scene import Scene
+    from splat2d.scene.clip import Clip
+    from splat2d.scene.picture import Scene
 
 __version__ = "0.1.0"
 
@@ -109,8 +109,8 @@ def encode(
         options |= {"seed": seed, "threads": threads, "jobs": jobs, "progress": progress}
         return _encode_clip(image, fps, options)
     from splat2d.fit.encode import encode_picture
-    from splat2d.fit.masks import load_masks
-    from splat2d.pictures import load_picture
+    from splat2d.fit.objects.masks import load_masks
+    from splat2d.media.pictures import load_picture
 
     picture = load_picture(image)
     return encode_picture(
@@ -131,7 +131,7 @@ def encode(
 
 def _is_clip(image: Any) -> bool:
     if isinstance(image, str | os.PathLike):
-        from splat2d.clips.reader import is_clip
+        from splat2d.media.reader import is_clip
 
         return is_clip(image)
     return getattr(image, "ndim", 0) == 4
@@ -141,9 +141,9 @@ def _encode_clip(source: Any, fps: Any, options: dict[str, Any]) -> bytes:
     """Encode the frames of a path, a reader, an array or any iterable."""
     import io
 
-    from splat2d.clips.frames import DEFAULT_FPS, ClipReader
-    from splat2d.clips.reader import open_clip, parse_fps
-    from splat2d.fit.encode_clip import encode_frames
+    from splat2d.fit.clip.encode import encode_frames
+    from splat2d.media.frames import DEFAULT_FPS, ClipReader
+    from splat2d.media.reader import open_clip, parse_fps
 
     if isinstance(source, str | os.PathLike):
         source = open_clip(source, fps=fps)
@@ -202,7 +202,7 @@ def decode(
         ConfigError: settings out of range or in contradiction.
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
-    from splat2d.scene import Scene
+    from splat2d.scene.picture import Scene
 
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"dtype is {dtype!r}, expected 'uint8' or 'float32'")
@@ -258,8 +258,8 @@ def group(
         InputImageError: a mask that cannot be read.
         BackendUnavailableError: a box without OpenCV, or device is "cuda", and there is no GPU to use.
     """
-    from splat2d.fit.group import group
-    from splat2d.scene import Scene
+    from splat2d.fit.objects.group import group
+    from splat2d.scene.picture import Scene
 
     encoded, _ = group(
         scene,
@@ -298,7 +298,7 @@ def bake(scene: Scene, *, preset: str = "default", threads: int | None = None, p
     Raises:
         ConfigError: no layer is visible, or no such preset.
     """
-    from splat2d.fit.bake import bake
+    from splat2d.fit.objects.bake import bake
 
     return bake(scene, preset=preset, threads=threads, progress=progress).scene
 
@@ -309,16 +309,16 @@ def open(path: str | os.PathLike[str]) -> Scene | Clip:
     Raises:
         BitstreamError: not a whole, undamaged .splat file.
     """
-    from splat2d.codec.clips import is_clip
-    from splat2d.files import open_input, read_bytes
+    from splat2d.format.clips import is_clip
+    from splat2d.media.files import open_input, read_bytes
 
     with open_input(path, error=BitstreamError) as file:
         clip = is_clip(file.read(64)) if file.seekable() else False
     if clip:
-        from splat2d.clip import Clip
+        from splat2d.scene.clip import Clip
 
         return Clip.open(path)
-    from splat2d.scene import Scene
+    from splat2d.scene.picture import Scene
 
     return Scene.from_bytes(read_bytes(path, error=BitstreamError))
 
@@ -326,11 +326,11 @@ def open(path: str | os.PathLike[str]) -> Scene | Clip:
 def __getattr__(name: str) -> Any:
     """Load the heavier names on first use, so that `import splat2d` stays quick."""
     if name == "Scene":
-        from splat2d.scene import Scene
+        from splat2d.scene.picture import Scene
 
         return Scene
     if name == "Clip":
-        from splat2d.clip import Clip
+        from splat2d.scene.clip import Clip
 
         return Clip
     if name == "Progress":
@@ -338,11 +338,11 @@ def __getattr__(name: str) -> Any:
 
         return Progress
     if name == "rasterize":
-        from splat2d.rasterize import rasterize
+        from splat2d.torch.rasterize import rasterize
 
         return rasterize
     if name == "render_tensor":
-        from splat2d.rasterize import render_tensor
+        from splat2d.torch.rasterize import render_tensor
 
         return render_tensor
     raise AttributeError(f"module 'splat2d' has no attribute {name!r}")

@@ -55,10 +55,10 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 @pytest.fixture(scope="session")
 def small_splat() -> bytes:
     """A .splat file of 48x32 px, RGB, with 40 splats in its third tier and a note, made without a fit."""
-    from splat2d._backend import core
     from splat2d.codec.coder import Encoder
-    from splat2d.codec.container import Container, Header, write
     from splat2d.codec.splats import Layout, code_splats
+    from splat2d.format.container import Container, Header, write
+    from splat2d.native import core
 
     width, height, chroma_step, count = 48, 32, 10, 40
     rng = np.random.default_rng(0)

@@ -10,8 +10,8 @@ from tempfile import mkdtemp
 
 import pytest
 
-from splat2d import gpu
-from splat2d.gpu import _Library
+from splat2d.native import gpu
+from splat2d.native.gpu import _Library
 
 needs_gpu = pytest.mark.skipif(gpu.unavailable() is not None, reason=f"no GPU: {gpu.unavailable()}")
 SOURCES = Path(__file__).resolve().parent.parent / "cuda"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
 from splat2d.codec.coder import Decoder, Encoder
 from splat2d.codec.splats import Layout, code_splats
+from splat2d.native import core
 
 Ints32 = NDArray[np.int32]
 CHROMA_STEP = 10

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d import Scene
-from splat2d.codec.container import CodedLayer, Header
+from splat2d.codec.layer import code_layer
 from splat2d.fit.config import FitConfig
 from splat2d.fit.encode import encode_picture
-from splat2d.layers.coded import code_layer
-from splat2d.pictures import load_picture
+from splat2d.format.container import CodedLayer, Header
+from splat2d.media.pictures import load_picture
 
 from .integers import random_integers
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
-from splat2d.render import CUTOFF
+from splat2d.draw.render import CUTOFF
+from splat2d.native import core
 
 Floats = NDArray[np.float32]
 

@@ -9,13 +9,13 @@ import pytest
 
 import splat2d
 from splat2d import Scene
-from splat2d._backend import core
-from splat2d.codec.container import STEP_SHIFT
+from splat2d.codec.layer import container_of
+from splat2d.draw.render import View, render
+from splat2d.edit.document import Document
 from splat2d.errors import ConfigError
-from splat2d.fit.bake import CLOSE, bake
-from splat2d.layers.coded import container_of
-from splat2d.layers.document import Document
-from splat2d.render import View, render
+from splat2d.fit.objects.bake import CLOSE, bake
+from splat2d.format.container import STEP_SHIFT
+from splat2d.native import core
 
 from .command import assert_one_line, run
 from .integers import CHROMA_STEP, with_shapes

@@ -91,7 +91,7 @@ def test_a_run_writes_everything_and_the_next_one_goes_on(capsys, clip: Path, tm
         assert "161" in row["missing"]["ms_ssim"]
         if row["codec"] == "splat2d-fast":
             # What stands there is what the file holds.
-            from splat2d.clip import Clip
+            from splat2d.scene.clip import Clip
 
             decoded = np.stack(list(Clip.open(file)))
             error = np.mean((decoded.astype(float) - frames) ** 2)

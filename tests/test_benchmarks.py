@@ -98,7 +98,7 @@ def test_graphics_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_gpu_check_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     import gpu_check
 
-    from splat2d import gpu
+    from splat2d.native import gpu
 
     monkeypatch.setattr(gpu, "unavailable", lambda: "there is no NVIDIA driver on this machine")
     monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--no-build"])
@@ -111,7 +111,7 @@ def test_gpu_check_measures_with_emulated_kernels(monkeypatch: pytest.MonkeyPatc
     import gpu_draw
     import torch
 
-    from splat2d import gpu
+    from splat2d.native import gpu
     from tests import emulated
 
     class Stream:
@@ -135,8 +135,8 @@ def test_gpu_check_measures_with_emulated_kernels(monkeypatch: pytest.MonkeyPatc
 def test_gpu_check_measures_the_fit_with_emulated_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     import gpu_fit
 
-    from splat2d import gpu
     from splat2d.fit import cuda
+    from splat2d.native import gpu
     from tests import emulated
 
     kernels = emulated.kernels()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import splat2d
-from splat2d.codec.clips import ClipFile
+from splat2d.format.clips import ClipFile
 from tests.scenes_in_time import moving_scene
 
 PRESET = """

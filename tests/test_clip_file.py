@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import splat2d
-from splat2d._backend import core
-from splat2d.clip import Clip
 from splat2d.codec.adaptive import AdaptiveTable
-from splat2d.codec.clips import ClipFile, code_segment, decode_segment, is_clip
 from splat2d.codec.coder import Counter, Decoder, Encoder
+from splat2d.draw.render import View, render
 from splat2d.errors import BitstreamError, ConfigError, ShapeError
+from splat2d.fit.clip.encode import Shots, encode_frames, header_of
 from splat2d.fit.config import ClipConfig
-from splat2d.fit.encode_clip import Shots, encode_frames, header_of
-from splat2d.render import View, render
+from splat2d.format.clips import ClipFile, code_segment, decode_segment, is_clip
+from splat2d.native import core
+from splat2d.scene.clip import Clip
 from tests.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2, frames=8)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from splat2d._backend import core
-from splat2d.fit.camera import camera_path
-from splat2d.fit.clip import SegmentFit, planar
+from splat2d.fit.clip.camera import camera_path
+from splat2d.fit.clip.segment import SegmentFit, planar
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.rates import moving_tables, rate_tables
+from splat2d.native import core
 from tests.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from splat2d.clips.reader import open_clip, parse_fps
 from splat2d.errors import BackendUnavailableError, ConfigError, InputClipError, InputImageError
+from splat2d.media.reader import open_clip, parse_fps
 
 from .clips import CODES, FULL, LIMITED, frame_of, moving, rgb_of, write_clip
 
@@ -362,7 +362,7 @@ def test_huge_animation_is_refused(tmp_path, monkeypatch):
     images = [Image.fromarray(frame) for frame in moving(2)]
     images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    monkeypatch.setattr("splat2d.pictures.MAX_PIXELS", 2000)
+    monkeypatch.setattr("splat2d.media.pictures.MAX_PIXELS", 2000)
     assert "the limit is 2000" in message(tmp_path / "a.gif", InputImageError)
 
 
@@ -434,7 +434,7 @@ def test_without_pyav(tmp_path, monkeypatch):
 
 
 def test_modules_load_nothing_heavy(run_python):
-    code = "import splat2d.clips.reader, splat2d.clips.container, splat2d.clips.writer, json, sys"
+    code = "import splat2d.media.reader, splat2d.media.video, splat2d.media.writer, json, sys"
     done = run_python("-c", f"{code}\nprint(json.dumps(sorted(sys.modules)))", check=True)
     assert not {"av", "torch", "PIL"} & set(json.loads(done.stdout))
 

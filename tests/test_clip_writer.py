@@ -10,9 +10,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from splat2d.clips.reader import open_clip
-from splat2d.clips.writer import ClipWriter, check_clip_output
 from splat2d.errors import BackendUnavailableError, ConfigError, OutputError, ShapeError
+from splat2d.media.reader import open_clip
+from splat2d.media.writer import ClipWriter, check_clip_output
 
 from .clips import moving, rgb_of
 

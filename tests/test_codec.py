@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import splat2d
-from splat2d._backend import core
 from splat2d.codec.coder import Counter, Decoder, Encoder
-from splat2d.codec.container import Container, Header, read, write
 from splat2d.codec.positions import Leaves
 from splat2d.codec.splats import Batch, Layout, code_splats
 from splat2d.codec.tokens import DIRECT, TOKENS, from_token, to_token, token_bits
 from splat2d.errors import BitstreamError
-from splat2d.scene import layout_of
+from splat2d.format.container import Container, Header, read, write
+from splat2d.native import core
+from splat2d.scene.picture import layout_of
 
 from .integers import (
     CHROMA_STEP,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from splat2d.fit import layers
-from splat2d.fit.composite import Composite
 from splat2d.fit.config import load_config
-from splat2d.fit.layers import LayersFit
-from splat2d.fit.objects import Cut
+from splat2d.fit.objects import layers
+from splat2d.fit.objects.composite import Composite
+from splat2d.fit.objects.cut import Cut
+from splat2d.fit.objects.layers import LayersFit
 
 HEIGHT, WIDTH = 80, 96
 STEP = 0.15

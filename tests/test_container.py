@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import splat2d
-from splat2d._backend import core
-from splat2d.codec.container import (
+from splat2d.errors import BitstreamError
+from splat2d.fit.config import FitConfig
+from splat2d.fit.encode import encode_picture
+from splat2d.format.container import (
     MAGIC,
     MAX_PIXELS,
     MAX_SECTIONS,
@@ -26,10 +28,8 @@ from splat2d.codec.container import (
     varint,
     write,
 )
-from splat2d.errors import BitstreamError
-from splat2d.fit.config import FitConfig
-from splat2d.fit.encode import encode_picture
-from splat2d.pictures import load_picture
+from splat2d.media.pictures import load_picture
+from splat2d.native import core
 
 TIERS = 6
 PLAIN = Header(768, 512, 3, 600, 10, 75, (12, 130, 255))

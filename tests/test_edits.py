@@ -12,14 +12,14 @@ import pytest
 
 import splat2d
 from splat2d import Scene
-from splat2d.codec.container import write
+from splat2d.codec.layer import code_layer, container_of, decode_layer
+from splat2d.draw.compose import place
+from splat2d.draw.render import View, render
+from splat2d.edit.document import Document
+from splat2d.edit.stack import Stack, color_matrix, rotation
 from splat2d.errors import ConfigError
-from splat2d.layers.coded import code_layer, container_of, decode_layer
-from splat2d.layers.compose import place
-from splat2d.layers.document import Document
-from splat2d.layers.edits import KINDS, Operation, pack, unpack
-from splat2d.layers.stack import Stack, color_matrix, rotation
-from splat2d.render import View, render
+from splat2d.format.container import write
+from splat2d.format.edits import KINDS, Operation, pack, unpack
 
 from .integers import with_shapes
 from .layered import HEIGHT, SMALL, WIDTH, encoded, scene
@@ -167,7 +167,7 @@ def test_crop_and_bands_are_windows_of_the_same_picture(layered, monkeypatch):
     edited = layered["cat"].rotate(30).blur(1).scene
     whole = edited.render_float()
     assert np.abs(edited.render_float(crop=(10, 8, 40, 30)) - whole[8:38, 10:50]).max() < CLOSE
-    monkeypatch.setattr("splat2d.layers.compose._BAND", WIDTH * 7)
+    monkeypatch.setattr("splat2d.draw.compose._BAND", WIDTH * 7)
     assert np.abs(edited.render_float() - whole).max() < CLOSE
     assert np.array_equal(edited.render(threads=1), edited.render(threads=3))
 
@@ -318,8 +318,8 @@ def test_an_edit_takes_few_bytes_and_no_time(layered):
     fresh = scene("photo")
     assert len(fresh.edited([{"group": "picture", **usual}]).to_bytes()) - len(encoded("photo")) < 64
     assert len(layered.edited([{"group": "cat", **usual}]).to_bytes()) - len(data) < 64
-    from splat2d.layers.document import Document
-    from splat2d.layers.script import edited, entries_of
+    from splat2d.edit.document import Document
+    from splat2d.edit.script import edited, entries_of
 
     start = time.perf_counter()
     edited(Document.from_bytes(data), entries_of({"group": "cat", **usual})).to_bytes()
@@ -437,7 +437,7 @@ def test_the_middle_takes_few_splats(count, monkeypatch):
         decoded.append(found[0].count)
         return found
 
-    monkeypatch.setattr("splat2d.layers.document.decode_layer", spy)
+    monkeypatch.setattr("splat2d.edit.document.decode_layer", spy)
     center = document.center(state)
     assert document.center(state) == center
     assert len(decoded) == 1

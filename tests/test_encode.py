@@ -8,7 +8,7 @@ import pytest
 import splat2d
 from splat2d.errors import ConfigError, InputImageError, ShapeError, Splat2dError, TargetError
 from splat2d.fit.encode import encode_picture, quality_step
-from splat2d.pictures import load_picture
+from splat2d.media.pictures import load_picture
 
 from .conftest import CORPUS
 

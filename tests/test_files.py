@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from splat2d import files
 from splat2d.errors import BitstreamError, InputImageError, OutputError
-from splat2d.files import check_output, read_bytes, write_atomic
+from splat2d.media import files
+from splat2d.media.files import check_output, read_bytes, write_atomic
 
 
 def listing(folder: Path) -> list[str]:

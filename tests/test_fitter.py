@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from splat2d._backend import core
+from splat2d.native import core
 
 STEP = 0.1
 LAMBDA = 0.107 * STEP**2

@@ -21,15 +21,15 @@ import numpy as np
 import pytest
 
 import splat2d
-from splat2d import render
-from splat2d._backend import core
-from splat2d.codec import coder, container, network, splats, tokens
+from splat2d.codec import coder, network, splats, tokens
 from splat2d.codec.coder import Decoder, Encoder
-from splat2d.codec.container import Container, Header, read, write
 from splat2d.codec.splats import code_splats
+from splat2d.draw import render
 from splat2d.errors import BitstreamError
-from splat2d.layers import edits
-from splat2d.scene import Scene, layout_of
+from splat2d.format import container, edits
+from splat2d.format.container import Container, Header, read, write
+from splat2d.native import core
+from splat2d.scene.picture import Scene, layout_of
 
 from . import model
 from .integers import coded, layout_for, random_integers
@@ -256,7 +256,9 @@ def test_constants_of_the_document_are_those_of_the_code():
 
 def native_list(name: str) -> list[int]:
     """The numbers of an array constant in cpp/."""
-    found = re.search(rf"{name}\[kTiers\] = {{([\d, ]+)}}", (ROOT / "cpp" / "format" / "quantizer.hpp").read_text())
+    found = re.search(
+        rf"{name}\[kTiers\] = {{([\d, ]+)}}", (ROOT / "cpp" / "format" / "quantizer.hpp").read_text()
+    )
     assert found, f"no {name} in cpp/format/quantizer.hpp"
     return [int(n) for n in found[1].split(",")]
 

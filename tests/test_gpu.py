@@ -13,11 +13,10 @@ import torch
 from PIL import Image
 
 import splat2d
-from splat2d import gpu
-from splat2d._backend import core
-from splat2d._reference import _render
+from splat2d.draw.render import View, render
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError, Splat2dError
-from splat2d.render import View, render
+from splat2d.native import core, gpu
+from splat2d.torch.reference import _render
 from tests import emulated
 
 CUTOFF = 12.25
@@ -279,7 +278,7 @@ def test_a_window_goes_into_a_tensor(samples):
 
 
 def test_importing_loads_nothing():
-    code = "import splat2d.gpu as g, sys; print('torch' in sys.modules, g.library.cache_info().misses)"
+    code = "import splat2d.native.gpu as g, sys; print('torch' in sys.modules, g.library.cache_info().misses)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "0"]
 
@@ -362,7 +361,7 @@ def test_a_window_goes_into_a_tensor_of_a_gpu(samples):
 @emulated.needs_gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this torch has no CUDA")
 def test_rasterize_on_cuda_tensors():
-    from splat2d.rasterize import rasterize
+    from splat2d.torch.rasterize import rasterize
 
     results = []
     for device in ("cpu", "cuda"):

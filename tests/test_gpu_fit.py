@@ -7,10 +7,9 @@ import pytest
 from PIL import Image
 
 import splat2d
-from splat2d import gpu
-from splat2d._backend import core
 from splat2d.errors import BackendUnavailableError
 from splat2d.fit import cuda
+from splat2d.native import core, gpu
 from tests import emulated
 
 STEP = 0.1

@@ -15,8 +15,8 @@ from PIL import Image
 import splat2d
 from splat2d import Scene
 from splat2d.errors import ConfigError
-from splat2d.fit import group as module
 from splat2d.fit.encode import Encoded, quality_step, step_code
+from splat2d.fit.objects import group as module
 
 from .command import assert_one_line, run
 from .layered import HEIGHT, WIDTH, encoded, scene

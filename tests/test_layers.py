@@ -11,8 +11,10 @@ import pytest
 
 import splat2d
 from splat2d import Scene
-from splat2d._backend import core
-from splat2d.codec.container import (
+from splat2d.codec.layer import code_layer, container_of
+from splat2d.edit.document import Document
+from splat2d.errors import BitstreamError, ConfigError
+from splat2d.format.container import (
     EDITS,
     LAYER,
     MAX_LAYERS,
@@ -26,10 +28,8 @@ from splat2d.codec.container import (
     without_edits,
     write,
 )
-from splat2d.errors import BitstreamError, ConfigError
-from splat2d.layers.coded import code_layer, container_of
-from splat2d.layers.document import Document
-from splat2d.layers.edits import KINDS, Operation, pack
+from splat2d.format.edits import KINDS, Operation, pack
+from splat2d.native import core
 
 from .integers import layout_for, random_integers
 from .layered import HEIGHT, SMALL, WIDTH, encoded, layer, matted, scene
@@ -213,7 +213,7 @@ def test_layers_of_any_splats_are_drawn_where_they_can_be_seen(scale, monkeypatc
         fast = edited.render_float(scale=scale)
         whole = (0, 0, fast.shape[1], fast.shape[0])
         with monkeypatch.context() as patch:
-            patch.setattr("splat2d.layers.compose._block", lambda *_, whole=whole: whole)
+            patch.setattr("splat2d.draw.compose._block", lambda *_, whole=whole: whole)
             slow = edited.render_float(scale=scale)
         assert np.isfinite(fast).all()
         assert np.abs(fast - slow).max() < 1e-3
@@ -223,7 +223,7 @@ def test_layers_of_any_splats_are_drawn_where_they_can_be_seen(scale, monkeypatc
 
 def test_all_layers_are_drawn_by_the_device(layered, monkeypatch):
     devices = []
-    monkeypatch.setattr("splat2d.gpu.draw", lambda device, *_, **__: devices.append(device))
+    monkeypatch.setattr("splat2d.native.gpu.draw", lambda device, *_, **__: devices.append(device))
     assert np.array_equal(layered.render(device="cuda"), layered.render())
     assert devices == ["cuda"] * 3 + ["cpu"] * 3
 
@@ -282,7 +282,7 @@ def test_a_document_decodes_nothing(layered, monkeypatch):
     def decode_layer(*_, **__):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("splat2d.layers.document.decode_layer", decode_layer)
+    monkeypatch.setattr("splat2d.edit.document.decode_layer", decode_layer)
     document = Document.from_bytes(data)
     assert [row["splats"] for row in document.table()] == [found.count for found in layered.layers]
     assert document.extracted("cat").stack.names == ("cat",)
@@ -466,7 +466,7 @@ def test_newer_files_are_refused_by_every_edit():
 
 
 def test_plot_of_layers(layered):
-    from splat2d.plot import plot_ellipses, plot_layers
+    from splat2d.draw.outlines import plot_ellipses, plot_layers
 
     splats = plot_ellipses(layered["cat"].rotate(10).scene, by="tier")
     assert not np.array_equal(splats, plot_ellipses(layered, by="tier"))

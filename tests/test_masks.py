@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from splat2d.errors import InputImageError
-from splat2d.fit.masks import load_labels, load_mask
+from splat2d.fit.objects.masks import load_labels, load_mask
 
 WIDTH, HEIGHT = 12, 8
 SIZE = (WIDTH, HEIGHT)

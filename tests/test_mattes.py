@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from splat2d import Scene
-from splat2d.codec.container import write
-from splat2d.layers.coded import container_of
-from splat2d.layers.compose import Splats
-from splat2d.layers.document import Document
-from splat2d.render import CUTOFF
+from splat2d.codec.layer import container_of
+from splat2d.draw.compose import Splats
+from splat2d.draw.render import CUTOFF
+from splat2d.edit.document import Document
+from splat2d.format.container import write
 
 from .layered import HEIGHT, WIDTH, matted, scene
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splat2d._backend import core
 from splat2d.codec.coder import Decoder
 from splat2d.codec.network import HEADS, PATH, network
 from splat2d.codec.splats import SECTORS, code_splats
 from splat2d.codec.tokens import TOKENS
+from splat2d.native import core
 
 from . import model
 from .integers import CHROMA_STEP, ONE, STEP_CODE, coded, layout_for, random_integers

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import splat2d
-from splat2d._backend import core
 from splat2d.errors import ConfigError, InputImageError, ShapeError
-from splat2d.fit.objects import HIDDEN_WEIGHT, Cut, continued, cut
+from splat2d.fit.objects.cut import HIDDEN_WEIGHT, Cut, continued, cut
+from splat2d.native import core
 from tests.command import run
 
 HEIGHT, WIDTH = 80, 96

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from splat2d import pictures
 from splat2d.errors import InputImageError
-from splat2d.pictures import load_picture
+from splat2d.media import pictures
+from splat2d.media.pictures import load_picture
 
 MODES = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "modes"
 HALF_LEVEL = 0.5 / 255
@@ -413,7 +413,7 @@ def test_memory_stays_near_one_float_copy(tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGB", (6000, 4000), (9, 99, 200)).save(path)
     code = (
-        "import resource, sys; from splat2d.pictures import load_picture\n"
+        "import resource, sys; from splat2d.media.pictures import load_picture\n"
         "from PIL import Image; Image.preinit()\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "picture = load_picture(sys.argv[1])\n"

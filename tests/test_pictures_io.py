@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from splat2d import pictures
 from splat2d.errors import InputImageError, OutputError, ShapeError
-from splat2d.files import write_atomic
-from splat2d.pictures import MAX_PIXELS, load_picture, picture_format, picture_from_array, save_picture
+from splat2d.media import pictures
+from splat2d.media.files import write_atomic
+from splat2d.media.pictures import MAX_PIXELS, load_picture, picture_format, picture_from_array, save_picture
 
 
 def smooth(height: int, width: int, channels: int) -> np.ndarray:

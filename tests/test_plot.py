@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from splat2d.draw.outlines import outlines, plot_ellipses
 from splat2d.errors import ConfigError
-from splat2d.plot import outlines, plot_ellipses
 
 
 @dataclass

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from splat2d._backend import core
+from splat2d.native import core
 
 from .integers import CHROMA_STEP, ONE, random_integers, shape_steps
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import splat2d
-from splat2d._backend import core
-from splat2d.render import CUTOFF
+from splat2d.draw.render import CUTOFF
+from splat2d.native import core
 
 from .scenes import all_outputs, backward, clear_of_cutoff, q_values, random_splats, row_scale
 from .tolerances import assert_close
@@ -27,7 +27,7 @@ SIZES = [(1, 1), (17, 3), (513, 33), (1100, 70)]
 
 def reference(means, conics, colors, width, height, background=None, v_out=None, cutoff=CUTOFF):
     """Return the reference's picture, and with a cotangent the gradients of means, conics, colours."""
-    from splat2d._reference import _render
+    from splat2d.torch.reference import _render
 
     leaves = [torch.from_numpy(v).double().requires_grad_() for v in (means, conics, colors)]
     base = None if background is None else torch.from_numpy(background).double()
@@ -239,7 +239,7 @@ def test_arrays_that_do_not_fit_are_refused():
 
 
 def test_gradcheck_of_the_reference():
-    from splat2d._reference import _render
+    from splat2d.torch.reference import _render
 
     # The cut-off is far from every pixel: gradcheck's steps cannot cross it.
     means, conics, colors = (torch.from_numpy(v).double() for v in random_splats(4, 2, 7, 5, scales=(2, 4)))

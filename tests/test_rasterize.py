@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 import splat2d
-from splat2d._backend import MAX_THREADS, core, thread_count
+from splat2d.draw.render import CUTOFF
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
-from splat2d.render import CUTOFF
+from splat2d.native import MAX_THREADS, core, thread_count
 
 from .scenes import clear_of_cutoff, random_splats, row_scale
 from .tolerances import assert_close
 
 torch = pytest.importorskip("torch", reason="the fit floor needs torch")
 
-from splat2d._reference import _render  # noqa: E402
-from splat2d.rasterize import conics_from, rasterize  # noqa: E402
+from splat2d.torch.rasterize import conics_from, rasterize  # noqa: E402
+from splat2d.torch.reference import _render  # noqa: E402
 
 WIDTH, HEIGHT = 70, 40
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from splat2d._backend import core
 from splat2d.fit.config import FitConfig
 from splat2d.fit.fitter import PictureFit
 from splat2d.fit.rates import rate_tables
-from splat2d.pictures import load_picture
+from splat2d.media.pictures import load_picture
+from splat2d.native import core
 
 LAMBDA = 0.107 * 0.2**2
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from splat2d._backend import core
 from splat2d.errors import ShapeError
 from splat2d.fit import cuda
 from splat2d.fit.rates import AREA_OFFSET, AREAS, ASPECTS, COLORS, CONTEXTS, rate_tables
+from splat2d.native import core
 from tests import emulated
 
 STEP = 0.1

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from splat2d._backend import core
+from splat2d.draw.render import CUTOFF, MAX_OUTPUT_PIXELS, View, render, render_bytes, transform
 from splat2d.errors import ConfigError, ShapeError
-from splat2d.render import CUTOFF, MAX_OUTPUT_PIXELS, View, render, render_bytes, transform
+from splat2d.native import core
 
 from .scenes import clear_of_cutoff, random_splats
 from .tolerances import assert_close
@@ -276,7 +276,7 @@ def test_threads_out_of_range(splats):
 
 def test_the_decode_floor_does_not_import_torch():
     script = (
-        "import sys, numpy as np; from splat2d.render import *; "
+        "import sys, numpy as np; from splat2d.draw.render import *; "
         "render(np.zeros((1, 2)), np.ones((1, 3)), np.ones((1, 1)), View.whole(4, 4)); "
         "print('torch' in sys.modules)"
     )

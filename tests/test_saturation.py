@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from splat2d._backend import core
+from splat2d.native import core
 
 CUTOFF = 9.5  # while fitting
 FREE = 0.25  # what a render may go beyond white or black

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
-from splat2d.fit.select import from_box, from_color, from_point, from_polygon, select
+from splat2d.fit.objects.select import from_box, from_color, from_point, from_polygon, select
 
 from .layered import crop
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import splat2d
-from splat2d._backend import core
 from splat2d.errors import ConfigError
 from splat2d.fit.encode import encode_picture
 from splat2d.fit.perceptual import half_weights, ms_ssim_weights
-from splat2d.pictures import load_picture
+from splat2d.media.pictures import load_picture
+from splat2d.native import core
 
 SIZES = [(1, 1), (1, 9), (15, 16), (17, 40), (33, 64), (101, 67)]
 

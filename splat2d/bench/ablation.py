@@ -29,7 +29,7 @@ from splat2d.bench.metrics import psnr
 from splat2d.bench.once import load_pixels
 from splat2d.bench.results import empty_results, good_rows, read_results, write_json
 from splat2d.errors import ConfigError, OutputError, Splat2dError
-from splat2d.files import reason, shown
+from splat2d.media.files import reason, shown
 
 BENCHMARK = "ablation"
 WHOLE = "whole"
@@ -144,7 +144,7 @@ class Variant(SplatCodec):
     def encode(self, x: NDArray[np.uint8], setting: Setting) -> bytes:
         """Return the file of a picture [H, W, 3]."""
         from splat2d.fit.encode import encode_picture
-        from splat2d.pictures import load_picture
+        from splat2d.media.pictures import load_picture
 
         quality = round(setting.value)
         return encode_picture(
@@ -361,7 +361,7 @@ def _counted_figures(task: CountTask) -> dict[str, Any]:
 def _steps(task: CountTask, x: NDArray[np.uint8]) -> dict[str, Any]:
     from splat2d.bench import steps
     from splat2d.fit.fitter import psnr_of
-    from splat2d.pictures import load_picture
+    from splat2d.media.pictures import load_picture
 
     planes, threads = load_picture(x).pixels, task.codec.threads
     pixels = x.shape[0] * x.shape[1]

@@ -107,7 +107,7 @@ class SplatClips:
 
     def decode(self, data: bytes, count: int) -> NDArray[np.uint8]:
         """Return all frames [T, H, W, 3] of a file."""
-        from splat2d.clip import Clip
+        from splat2d.scene.clip import Clip
 
         clip = Clip.from_bytes(data, threads=self.threads)
         frames = np.stack([pixels for _, pixels in clip.frames(threads=self.threads)])
@@ -140,7 +140,7 @@ class Peer:
 
     def version(self) -> str:
         """Return the versions of what encodes, and its options."""
-        from splat2d.clips.convert import load_av
+        from splat2d.media.convert import load_av
 
         av = load_av()
         peer = PEERS[self.name]
@@ -152,7 +152,7 @@ class Peer:
 
     def unavailable(self) -> str | None:
         """Return why it cannot run here."""
-        from splat2d.clips.convert import load_av
+        from splat2d.media.convert import load_av
 
         try:
             av = load_av()
@@ -203,7 +203,7 @@ def choose(names: Sequence[str], presets: Sequence[str], threads: int = 1) -> li
 
 def segment_facts(data: bytes) -> tuple[int, list[int]]:
     """Return how many splats a .splat clip holds, and the first frame of each segment but the first."""
-    from splat2d.codec.clips import ClipFile
+    from splat2d.format.clips import ClipFile
 
     file = ClipFile(io.BytesIO(data))
     heads = [file.head(index) for index in range(len(file.places))]

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from splat2d.bench.machine import vectors
 from splat2d.bench.metrics import MS_SSIM_SIDE, psnr, require_side
 from splat2d.bench.ms_ssim import ms_ssim
-from splat2d.clips.convert import FromRgb, Matrix, ToRgb, load_av
 from splat2d.errors import ConfigError, ShapeError
+from splat2d.media.convert import FromRgb, Matrix, ToRgb, load_av
 
 # By BT.601, ffmpeg's own choice, the peers get up to 0.1 dB more in RGB than by BT.709. The inverse is told,
 # so that no decoder's tags can mislead it.

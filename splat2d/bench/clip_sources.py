@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from splat2d.clips.convert import Matrix
-from splat2d.clips.reader import open_clip
 from splat2d.errors import ConfigError, InputClipError
-from splat2d.files import shown
+from splat2d.media.convert import Matrix
+from splat2d.media.files import shown
+from splat2d.media.reader import open_clip
 
 LEAST_SIDE = 16  # px
 MAX_SAMPLES = 1 << 29  # of a clip, which is measured whole

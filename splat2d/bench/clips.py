@@ -36,7 +36,7 @@ from splat2d.bench.machine import cores, environment, significant, stamp
 from splat2d.bench.metrics import Unmeasurable
 from splat2d.bench.results import empty_results, read_results, write_json
 from splat2d.errors import InputClipError, OutputError, Splat2dError
-from splat2d.files import reason, shown
+from splat2d.media.files import reason, shown
 
 BENCHMARK = "clips"
 

@@ -248,7 +248,7 @@ class SplatCodec:
 
     def unavailable(self) -> str | None:
         """Return why the native core does not load; None when it does."""
-        from splat2d._backend import core
+        from splat2d.native import core
 
         try:
             core()
@@ -404,7 +404,7 @@ def own_version(settings: str) -> str:
     import splat2d
     import splat2d.codec
     import splat2d.fit
-    from splat2d._backend import core
+    from splat2d.native import core
 
     digest = hashlib.sha256(settings.encode())
     files = [Path(core().__file__)]

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
 from splat2d.codec.coder import Coder, Counter, Decoder, Ints, Rows
-from splat2d.codec.container import Header, read
 from splat2d.codec.network import network
 from splat2d.codec.positions import NONE, Layout, Leaves, code_positions
 from splat2d.codec.splats import code_splats
-from splat2d.scene import layout_of
+from splat2d.format.container import Header, read
+from splat2d.native import core
+from splat2d.scene.picture import layout_of
 
 HEADER_INPUTS = slice(2, 7)  # of a place: what follows from the header (cpp/model/context.cpp, around)
 ONE = 1 << 12  # a px of positions

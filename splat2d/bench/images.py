@@ -26,7 +26,7 @@ from splat2d.bench.metrics import METRICS, measure_all
 from splat2d.bench.once import encode_alone, load_pixels, splats_of
 from splat2d.bench.results import empty_results, read_results, summary, write_json
 from splat2d.errors import InputImageError, OutputError, Splat2dError
-from splat2d.files import reason, shown
+from splat2d.media.files import reason, shown
 
 LEAST_SIDE = 16  # px; headers are all that a smaller file holds
 LEAST_DECODES = 3  # decoding is quick, so that one time alone says little

@@ -34,7 +34,7 @@ def load_pixels(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputImageError: it cannot be read.
     """
-    from splat2d.pictures import load_picture
+    from splat2d.media.pictures import load_picture
 
     planes = load_picture(path).pixels
     colours = planes[: 3 if len(planes) >= 3 else 1]
@@ -95,7 +95,7 @@ def splats_of(codec: Codec, data: bytes) -> dict[str, int]:
     """Return the number of splats in a file as `splats`, nothing for other codecs' files."""
     if not codec.ours:
         return {}
-    from splat2d.scene import Scene
+    from splat2d.scene.picture import Scene
 
     return {"splats": Scene.from_bytes(data).count}
 

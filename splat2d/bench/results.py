@@ -30,7 +30,7 @@ from typing import Any
 from splat2d.bench.curves import bd_rate, curve_of, level_at, mean_points, statistics
 from splat2d.bench.metrics import METRICS
 from splat2d.errors import ConfigError
-from splat2d.files import reason, shown, write_atomic
+from splat2d.media.files import reason, shown, write_atomic
 
 SCHEMA = 1
 LOW_BPP = 0.25

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core, thread_count
 from splat2d.bench.counted import adaptive_bits
-from splat2d.codec.container import step_of
+from splat2d.draw.render import CUTOFF, background_floats
 from splat2d.errors import Splat2dError
 from splat2d.fit.config import FitConfig
 from splat2d.fit.encode import quality_step, step_code
 from splat2d.fit.fitter import PictureFit
-from splat2d.render import CUTOFF, background_floats
+from splat2d.format.container import step_of
+from splat2d.native import core, thread_count
 
 # Steps of ln area and ln aspect, of the angle in rad and of the position in deviations, over 1 / R.
 SHAPE, ANGLE, POSITION = 1.63, 1.0, 1.41

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from splat2d.cli._arguments import UsageError
 from splat2d.cli._terminal import clip_progress, print_json, warn
 from splat2d.errors import BitstreamError, ConfigError, OutputError
-from splat2d.files import check_output, shown
+from splat2d.media.files import check_output, shown
 
 if TYPE_CHECKING:
     from splat2d.cli.decode import Decode
-    from splat2d.clip import Clip
+    from splat2d.scene.clip import Clip
 
 
 def open_clip_file(path: str, **options: Any) -> Clip:
     """The clip in a .splat file; errors name the file."""
-    from splat2d.clip import Clip
+    from splat2d.scene.clip import Clip
 
     try:
         return Clip.open(path, **options)
@@ -72,7 +72,7 @@ def decode_clip(command: Decode, view: dict[str, Any]) -> None:
 
 def _one(clip: Clip, command: Decode, view: dict[str, Any]) -> int:
     """One moment as a picture."""
-    from splat2d.pictures import picture_format, save_picture
+    from splat2d.media.pictures import picture_format, save_picture
 
     check_output(command.output, force=command.force)
     as_float = picture_format(command.output) == "NPY"
@@ -83,10 +83,10 @@ def _one(clip: Clip, command: Decode, view: dict[str, Any]) -> int:
 
 def _all(clip: Clip, command: Decode, view: dict[str, Any]) -> tuple[int, tuple[int, int]]:
     """All frames; returns their number and size."""
-    from splat2d.clips.reader import parse_fps
-    from splat2d.clips.writer import ClipWriter, check_clip_output
-    from splat2d.fit.encode_clip import ClipProgress
-    from splat2d.pictures import picture_format
+    from splat2d.fit.clip.encode import ClipProgress
+    from splat2d.media.pictures import picture_format
+    from splat2d.media.reader import parse_fps
+    from splat2d.media.writer import ClipWriter, check_clip_output
 
     try:
         check_clip_output(command.output, force=command.force)

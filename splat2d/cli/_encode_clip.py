@@ -34,11 +34,11 @@ def encode_clip(command: Encode, size: int | None) -> None:
     if command.device == "cuda":
         raise UsageError("--device cuda is for pictures; clips are fitted on the CPU")
 
-    from splat2d.clips.reader import open_clip
     from splat2d.errors import OutputError
-    from splat2d.files import check_output, shown
+    from splat2d.fit.clip.encode import encode_frames
     from splat2d.fit.encode import checked_quality
-    from splat2d.fit.encode_clip import encode_frames
+    from splat2d.media.files import check_output, shown
+    from splat2d.media.reader import open_clip
 
     checked_quality(command.quality)
     check_output(command.output, force=command.force)
@@ -120,8 +120,8 @@ def _expected(reader) -> int | None:
 
 def _keep_or_drop(part: str) -> None:
     """Remove what was begun unless a segment of it is finished."""
-    from splat2d.codec.clips import ClipFile
     from splat2d.errors import BitstreamError
+    from splat2d.format.clips import ClipFile
 
     try:
         with open(part, "rb") as file:

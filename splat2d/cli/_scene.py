@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from splat2d.layers.document import Document
-    from splat2d.scene import Scene
+    from splat2d.edit.document import Document
+    from splat2d.scene.picture import Scene
 
 
 def open_scene(
@@ -28,8 +28,8 @@ def open_scene(
         ConfigError: If there are no such tiers.
     """
     from splat2d.errors import BitstreamError
-    from splat2d.files import read_bytes, shown
-    from splat2d.scene import Scene
+    from splat2d.media.files import read_bytes, shown
+    from splat2d.scene.picture import Scene
 
     data = read_bytes(path, error=BitstreamError)
     try:
@@ -47,9 +47,9 @@ def is_clip_file(path: str) -> bool:
     Raises:
         BitstreamError: If the file cannot be read.
     """
-    from splat2d.codec.clips import is_clip
     from splat2d.errors import BitstreamError
-    from splat2d.files import open_input
+    from splat2d.format.clips import is_clip
+    from splat2d.media.files import open_input
 
     with open_input(path, error=BitstreamError) as file:
         return file.seekable() and is_clip(file.read(64))
@@ -67,9 +67,9 @@ def open_document(path: str) -> Document:
     Raises:
         BitstreamError: If the file cannot be read or is no undamaged .splat file; names the file.
     """
+    from splat2d.edit.document import Document
     from splat2d.errors import BitstreamError
-    from splat2d.files import read_bytes, shown
-    from splat2d.layers.document import Document
+    from splat2d.media.files import read_bytes, shown
 
     data = read_bytes(path, error=BitstreamError)
     try:
@@ -93,7 +93,7 @@ def read_script(path: str) -> Any:
     import yaml
 
     from splat2d.errors import ConfigError
-    from splat2d.files import read_bytes, shown
+    from splat2d.media.files import read_bytes, shown
 
     try:
         return yaml.safe_load(read_bytes(path, error=ConfigError))

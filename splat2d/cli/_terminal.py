@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from splat2d.fit.encode_clip import ClipProgress
+    from splat2d.fit.clip.encode import ClipProgress
     from splat2d.fit.fitter import Progress
 
 

@@ -112,7 +112,7 @@ def _finish(options: Any, published: str | None, rates: list[float]) -> None:
     from splat2d.bench.report import report
     from splat2d.bench.results import read_published, write_json
     from splat2d.errors import BackendUnavailableError
-    from splat2d.files import write_atomic
+    from splat2d.media.files import write_atomic
 
     # Read first, so that nobody measures for an hour before a wrong path shows.
     curves = read_published(Path(published)) if published is not None else None
@@ -196,7 +196,7 @@ class Ablation:
         from splat2d.bench.codecs import Setting
         from splat2d.bench.images import Options
         from splat2d.errors import BackendUnavailableError
-        from splat2d.files import write_atomic
+        from splat2d.media.files import write_atomic
 
         options = Options(
             paths=tuple(map(Path, self.paths)),
@@ -288,9 +288,9 @@ class Clips:
 
         from splat2d.bench import clip_codecs, clip_report, clips
         from splat2d.bench.clip_sources import find_sources, parse_range
-        from splat2d.clips.reader import parse_fps
         from splat2d.errors import BackendUnavailableError
-        from splat2d.files import write_atomic
+        from splat2d.media.files import write_atomic
+        from splat2d.media.reader import parse_fps
 
         options = clips.Options(
             sources=find_sources(
@@ -351,7 +351,7 @@ class Compare:
         from splat2d.bench.compare import compare, table
         from splat2d.bench.results import read_json, read_results
         from splat2d.errors import ConfigError
-        from splat2d.files import shown
+        from splat2d.media.files import shown
 
         results = []
         kind = (read_json(Path(self.a)) or {}).get("benchmark")

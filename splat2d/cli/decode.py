@@ -61,8 +61,8 @@ class Decode:
                 raise UsageError(f"--crop {self.crop!r} is empty; expected W and H of 1 or more")
 
         from splat2d.cli._scene import is_clip_file, open_scene
-        from splat2d.files import check_output
-        from splat2d.pictures import picture_format, save_picture
+        from splat2d.media.files import check_output
+        from splat2d.media.pictures import picture_format, save_picture
 
         view: dict[str, Any] = {
             "scale": self.scale,

@@ -13,8 +13,8 @@ from splat2d.cli._arguments import UsageError, parse_numbers
 from splat2d.cli._terminal import print_json, progress_bar
 
 if TYPE_CHECKING:
-    from splat2d.layers.document import Document
-    from splat2d.layers.script import Entry
+    from splat2d.edit.document import Document
+    from splat2d.edit.script import Entry
 
 _NUMBERS = ("move", "rotate", "scale", "brightness", "contrast", "saturation", "hue", "opacity", "blur")
 _FLAGS = ("hide", "show", "raise", "lower", "to-front", "to-back", "delete")
@@ -98,9 +98,9 @@ class Edit:
     def run(self) -> None:
         """Write the edited file."""
         from splat2d.cli._scene import open_document
+        from splat2d.edit.script import edited
         from splat2d.errors import ConfigError
-        from splat2d.files import check_output, write_atomic
-        from splat2d.layers.script import edited
+        from splat2d.media.files import check_output, write_atomic
 
         check_output(self.output, force=self.force)
         if self.reset and self.undo:
@@ -144,14 +144,14 @@ class Edit:
         if self.script is None:
             return []
         from splat2d.cli._scene import read_script
-        from splat2d.layers.script import entries_of
+        from splat2d.edit.script import entries_of
 
         return entries_of(read_script(self.script))
 
     def _written(self, document: Document) -> list[Entry]:
         """What the options say."""
+        from splat2d.edit.script import Entry
         from splat2d.errors import ConfigError
-        from splat2d.layers.script import Entry
 
         about = None if self.about is None else parse_numbers("about", self.about, "X,Y")
         names = document.stack.names
@@ -174,8 +174,8 @@ class Edit:
 
 def _baked(document: Document) -> tuple[Document, dict[str, Any]]:
     """A file whose edits are part of its splats, and what that cost."""
-    from splat2d.fit.bake import bake
-    from splat2d.scene import Scene
+    from splat2d.fit.objects.bake import bake
+    from splat2d.scene.picture import Scene
 
     with progress_bar("baking") as progress:
         baked = bake(Scene.of(document), progress=progress)

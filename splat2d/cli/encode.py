@@ -89,7 +89,7 @@ class Encode:
         in_range(1, jobs=self.jobs)
         size = None if self.size is None else parse_bytes(self.size)
 
-        from splat2d.clips.reader import is_clip
+        from splat2d.media.reader import is_clip
 
         if self.fps is not None or is_clip(self.input):
             from splat2d.cli._encode_clip import encode_clip
@@ -97,9 +97,9 @@ class Encode:
             return encode_clip(self, size)
         if self.resume or self.jobs != 1:
             raise UsageError("--resume and --jobs are for clips, and this is a picture")
-        from splat2d.files import check_output, write_atomic
-        from splat2d.fit.masks import load_masks
-        from splat2d.pictures import load_picture
+        from splat2d.fit.objects.masks import load_masks
+        from splat2d.media.files import check_output, write_atomic
+        from splat2d.media.pictures import load_picture
 
         # First what fails at once, so that nobody waits for a fit that cannot be stored.
         check_output(self.output, force=self.force)

@@ -23,7 +23,7 @@ class Extract:
     def run(self) -> None:
         """Write the layer."""
         from splat2d.cli._scene import open_document
-        from splat2d.files import check_output, write_atomic
+        from splat2d.media.files import check_output, write_atomic
 
         check_output(self.output, force=self.force)
         document = open_document(self.input).extracted(self.group)

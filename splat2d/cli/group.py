@@ -63,12 +63,12 @@ class Group:
         polygon = None if self.polygon is None else _pairs(self.polygon)
 
         from splat2d.cli._scene import open_scene
-        from splat2d.files import check_output, write_atomic
+        from splat2d.media.files import check_output, write_atomic
 
         check_output(self.output, force=self.force)
         scene = open_scene(self.input, threads=self.threads)
 
-        from splat2d.fit.group import group
+        from splat2d.fit.objects.group import group
 
         with progress_bar("fitting") as progress:
             encoded, coverage = group(

@@ -25,10 +25,10 @@ class Info:
     def run(self) -> None:
         """Print the figures, and draw the plot if one is asked for."""
         from splat2d.cli._scene import is_clip_file, open_scene
-        from splat2d.files import check_output
+        from splat2d.media.files import check_output
 
         if self.plot is not None:
-            from splat2d.pictures import picture_format
+            from splat2d.media.pictures import picture_format
 
             check_output(self.plot, force=self.force)
             picture_format(self.plot)
@@ -44,8 +44,8 @@ class Info:
             scene = open_scene(self.file, count_bits=True)
             figures |= scene.info()
         if self.plot is not None:
-            from splat2d.pictures import save_picture
-            from splat2d.plot import plot_ellipses
+            from splat2d.draw.outlines import plot_ellipses
+            from splat2d.media.pictures import save_picture
 
             save_picture(plot_ellipses(open_scene(self.file)), self.plot, force=self.force)
             figures["plot"] = self.plot

@@ -24,10 +24,10 @@ class Layers:
     def run(self) -> None:
         """Print the table, and draw the plot if one is asked for."""
         from splat2d.cli._scene import open_document, open_scene
-        from splat2d.files import check_output
+        from splat2d.media.files import check_output
 
         if self.plot is not None:
-            from splat2d.pictures import picture_format
+            from splat2d.media.pictures import picture_format
 
             check_output(self.plot, force=self.force)
             picture_format(self.plot)
@@ -35,8 +35,8 @@ class Layers:
         rows = document.table()
         figures: dict[str, Any] = {"file": self.file, "layers": rows}
         if self.plot is not None:
-            from splat2d.pictures import save_picture
-            from splat2d.plot import plot_layers
+            from splat2d.draw.outlines import plot_layers
+            from splat2d.media.pictures import save_picture
 
             save_picture(plot_layers(open_scene(self.file)), self.plot, force=self.force)
             figures["plot"] = self.plot

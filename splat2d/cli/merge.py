@@ -12,7 +12,7 @@ from splat2d.cli._arguments import parse_numbers
 from splat2d.cli._terminal import print_json, warn
 
 if TYPE_CHECKING:
-    from splat2d.layers.document import Document
+    from splat2d.edit.document import Document
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Merge:
     def run(self) -> None:
         """Write the merged file."""
         from splat2d.cli._scene import open_document
-        from splat2d.files import check_output, shown, write_atomic
+        from splat2d.media.files import check_output, shown, write_atomic
 
         at = None if self.at is None else parse_numbers("at", self.at, "X,Y")
         check_output(self.output, force=self.force)
@@ -56,8 +56,8 @@ class Merge:
 
     def _names(self, above: Document) -> list[str] | None:
         """What the pasted layers are to be called; None for their own names."""
-        from splat2d.codec.container import PICTURE, check_name
         from splat2d.errors import ConfigError
+        from splat2d.format.container import PICTURE, check_name
 
         names = above.stack.names
         if self.name is not None:

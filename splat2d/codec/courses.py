@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
 from splat2d.codec.adaptive import AdaptiveTable
 from splat2d.codec.coder import Coder, Ints
 from splat2d.codec.splats import Layout, splat_batches
 from splat2d.codec.tokens import TOKENS, from_token, to_token, token_bits
 from splat2d.errors import BitstreamError
+from splat2d.native import core
 
 COURSE = 4  # integers of a splat beyond a picture's: duration, time, vy, vx
 DURATIONS = 64  # symbols, the last for all shorter ones

@@ -1,7 +1,7 @@
 """The trained network of the entropy model.
 
-`network.bin` is a zlib stream of what cpp/model/network.cpp reads; `benchmarks/train_network.py` makes it. Changing
-it changes the format.
+`network.bin` is a zlib stream of what cpp/model/network.cpp reads; `benchmarks/train_network.py` makes it.
+Changing it changes the format.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from splat2d._backend import core
+from splat2d.native import core
 
 # Heads in the order of the file.
 HEADS = (

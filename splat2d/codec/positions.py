@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
 from splat2d.codec.coder import Coder, Ints
 from splat2d.codec.network import network
 from splat2d.errors import BitstreamError
+from splat2d.native import core
 
 NONE = np.zeros((0, 2), np.int64)
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
 from splat2d.codec.coder import Coder, Ints
 from splat2d.codec.network import HEADS, network
 from splat2d.codec.positions import Layout, Leaves, code_positions
 from splat2d.codec.tokens import DIRECT, from_token, to_token, token_bits
 from splat2d.errors import BitstreamError, ConfigError
+from splat2d.native import core
 
 __all__ = ["Layout", "check_tiers", "code_splats", "splat_batches"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.gpu import _Library, library
+from splat2d.native.gpu import _Library, library
 
 __all__ = ["Distortion", "Fitter", "Refiner"]
 
@@ -31,7 +31,9 @@ class Distortion:
 
 
 class Fitter:
-    """Gaussians being fitted to a picture in the GPU's memory; see cpp/fit/fitter.hpp. `threads` are the core's.
+    """Gaussians being fitted to a picture in the GPU's memory; see cpp/fit/fitter.hpp.
+
+    `threads` are the core's.
 
     Raises:
         BackendUnavailableError: by any method, when the GPU fails or its memory does not suffice.

@@ -11,17 +11,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d import gpu
-from splat2d._backend import thread_count
-from splat2d.codec.container import MAX_SIDE, PICTURE, STEP_BIAS, STEP_SHIFT, Header, step_of, write
+from splat2d.codec.layer import code_layer, container_of
 from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError, TargetError
 from splat2d.fit.config import FitConfig, load_config
 from splat2d.fit.fitter import OnProgress, psnr_of
-from splat2d.fit.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
-from splat2d.fit.objects import Cut, LayerTarget, cut
-from splat2d.layers.coded import code_layer, container_of
-from splat2d.pictures import Picture
-from splat2d.scene import Scene
+from splat2d.fit.objects.cut import Cut, LayerTarget, cut
+from splat2d.fit.objects.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
+from splat2d.format.container import MAX_SIDE, PICTURE, STEP_BIAS, STEP_SHIFT, Header, step_of, write
+from splat2d.media.pictures import Picture
+from splat2d.native import gpu, thread_count
+from splat2d.scene.picture import Scene
 
 DEFAULT_QUALITY = 75
 QUALITY_PER_OCTAVE = 19.0  # quality points that halve the step

@@ -1,6 +1,6 @@
 """From a picture to integers: rounds of pruning, seeding and optimising, then exact integer refinement.
 
-Source: the project's design notes, section 2. The loops are native (cpp/fit/fitter.hpp, cpp/refine/refiner.hpp).
+The loops are native (cpp/fit/fitter.hpp, cpp/refine/refiner.hpp).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
+from splat2d.draw.render import CUTOFF, background_floats
 from splat2d.fit.config import FitConfig
 from splat2d.fit.perceptual import half_weights, ms_ssim_weights, weighed
 from splat2d.fit.rates import rate_tables
-from splat2d.render import CUTOFF, background_floats
+from splat2d.native import core
 
 if TYPE_CHECKING:
     from splat2d._core import Fitter, Refiner

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
+from splat2d.native import core
 
 # The shapes that the native core expects (cpp/refine/refiner.hpp, RateTables).
 COLORS, CONTEXTS, CLASSES, AREAS, AREA_OFFSET, ASPECTS = 256, 3, 36, 512, 96, 96

@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d._backend import core
 from splat2d.codec.coder import Decoder, Encoder
-from splat2d.codec.container import Container, Header, read, varint, write
 from splat2d.codec.network import PATH
 from splat2d.codec.splats import code_splats
 from splat2d.errors import BitstreamError
 from splat2d.fit.encode import encode_picture
-from splat2d.pictures import load_picture
-from splat2d.scene import Scene, layout_of
+from splat2d.format.container import Container, Header, read, varint, write
+from splat2d.media.pictures import load_picture
+from splat2d.native import core
+from splat2d.scene.picture import Scene, layout_of
 
 HERE = Path(__file__).resolve().parent
 PICTURES = HERE.parents[1] / "examples" / "pictures"

@@ -1,1 +1,0 @@
-"""Clips as users have them, in and out: containers, animations and sequences of images."""

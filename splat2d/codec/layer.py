@@ -1,0 +1,174 @@
+"""Coded layers: from integers to bytes with a name and a box, and back to splats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.codec.coder import Decoder, Encoder
+from splat2d.codec.splats import Layout, code_splats
+from splat2d.draw.compose import Splats
+from splat2d.draw.render import View, background_floats, render
+from splat2d.errors import BitstreamError
+from splat2d.format.container import PICTURE, Box, CodedLayer, Container, Header
+from splat2d.native import core, thread_count
+
+VISIBLE = 1 / 16
+"""Least coverage that counts as visible."""
+
+_BOX_SIDE = 1024  # px; boxes of larger layers are found in a smaller drawing
+
+
+def layout_of(coded: Container | CodedLayer) -> Layout:
+    """What the splats' coder needs of a file or a layer."""
+    h = coded.header
+    return Layout(h.width, h.height, h.channels, h.chroma_step, h.step_code, coded.tier_counts)
+
+
+def decode_layer(
+    layer: CodedLayer, *, tiers: int | None = None, count_bits: bool = False, threads: int | None = None
+) -> tuple[Splats, dict[str, float]]:
+    """A layer's splats, and the code length of each attribute in bits if asked for.
+
+    Raises:
+        BitstreamError: damaged data.
+    """
+    coder = Decoder(layer.splats, count_bits=count_bits)
+    try:
+        integers = code_splats(coder, layout_of(layer), None, tiers=tiers, threads=thread_count(threads))
+    except ValueError as error:
+        raise BitstreamError(f"the coded splats are damaged: {error}") from error
+    splats, bits = splats_of(integers, layer.header, layer.tier_counts), coder.bits
+    if layer.matte is not None:
+        matte, matte_bits = decode_layer(layer.matte, tiers=tiers, count_bits=count_bits, threads=threads)
+        splats = replace(splats, matte=matte)
+        bits = _added(bits, matte_bits)
+    return splats, bits
+
+
+def _added(bits: dict[str, float], more: dict[str, float]) -> dict[str, float]:
+    """The sums of code lengths by attribute."""
+    return {name: bits.get(name, 0.0) + more.get(name, 0.0) for name in {**bits, **more}}
+
+
+def splats_of(integers: NDArray[np.int32], header: Header, tier_counts: tuple[int, ...]) -> Splats:
+    """The splats that integers [N, C + 5] stand for."""
+    return Splats(
+        *core().dequantize(integers, header.step, header.chroma_step),
+        background_floats(header.background),
+        tier_counts,
+        (header.width, header.height),
+    )
+
+
+def code_layer(
+    name: str,
+    header: Header,
+    integers: NDArray[np.int32],
+    *,
+    matte: tuple[Header, NDArray[np.int32]] | None = None,
+    threads: int | None = None,
+    bits: dict[str, float] | None = None,
+) -> CodedLayer:
+    """Code a layer, for example one of several fits.
+
+    Args:
+        name: as `check_name` accepts it.
+        header: the layer's canvas, channels, steps and base colour.
+        integers: [N, C + 5], in any order.
+        matte: the coverage's header, of one channel and the same canvas, and integers [M, 6]; the layer's
+            colours are then straight, and have no alpha.
+        threads: of the native core; None uses all cores.
+        bits: the code length of each attribute is added here.
+
+    Returns:
+        The layer, to be put into a file with `container_of` and `write`.
+    """
+    coded = _code(name, header, integers, threads, bits)
+    splats = splats_of(integers, header, coded.tier_counts)
+    if matte is not None:
+        cover = _code(name, *matte, threads, bits)
+        splats = replace(splats, matte=splats_of(matte[1], matte[0], cover.tier_counts))
+        coded = replace(coded, matte=cover)
+    return replace(coded, box=visible_box(splats, header, threads=threads))
+
+
+def _code(
+    name: str,
+    header: Header,
+    integers: NDArray[np.int32],
+    threads: int | None,
+    bits: dict[str, float] | None,
+) -> CodedLayer:
+    """One set of splats, without a box."""
+    layout = Layout.of(integers, header.width, header.height, header.chroma_step, header.step_code)
+    coder = Encoder()
+    code_splats(coder, layout, integers, threads=thread_count(threads))
+    if bits is not None:
+        bits.update(_added(bits, coder.bits))
+    return CodedLayer(name, header, layout.tier_counts, coder.to_bytes())
+
+
+def container_of(
+    width: int, height: int, layers: Sequence[CodedLayer], notes: tuple[str, ...] = ()
+) -> Container:
+    """A file of layers.
+
+    Args:
+        width: of the file's canvas, px.
+        height: of the file's canvas, px.
+        layers: back to front, at least one, with boxes. A backmost one called "picture" on this very canvas
+            is stored as that of a file without layers, unless it has a matte.
+        notes: what was done to the picture on the way in.
+    """
+    first = layers[0]
+    h = Header(
+        width,
+        height,
+        first.header.channels,
+        first.header.step_code,
+        first.header.chroma_step,
+        first.header.quality,
+        first.header.background,
+    )
+    if first.name == PICTURE and h == first.header and first.matte is None:
+        return Container(h, first.tier_counts, first.splats, notes, tuple(layers[1:]))
+    return Container(h, notes=notes, layers=tuple(layers))
+
+
+def visible_box(splats: Splats, header: Header, *, threads: int | None = None) -> Box:
+    """Where a layer's coverage is at least VISIBLE, in whole px of its canvas.
+
+    Returns:
+        Left, top, width and height; the whole canvas without alpha, four zeros if it is nowhere visible.
+    """
+    width, height = header.width, header.height
+    if not splats.has_alpha:
+        return 0, 0, width, height
+    cover = splats.cover
+    has_alpha = cover.colors[:, -1] != 0
+    view = View.whole(width, height, min(1.0, _BOX_SIDE / max(width, height)))
+    coverage = render(
+        cover.means[has_alpha],
+        cover.conics[has_alpha],
+        cover.colors[has_alpha, -1:],
+        view,
+        background=cover.background[-1:],
+        threads=threads,
+    )[0]
+    seen = coverage >= VISIBLE
+    if not seen.any():
+        return 0, 0, 0, 0
+    left, right = _span(seen.any(0), view.scale_x, width)
+    top, bottom = _span(seen.any(1), view.scale_y, height)
+    return left, top, right - left, bottom - top
+
+
+def _span(seen: NDArray[np.bool_], scale: float, side: int) -> tuple[int, int]:
+    """From the first to behind the last that is seen, in whole px of the canvas."""
+    found = np.flatnonzero(seen)
+    return math.floor(found[0] / scale), min(math.ceil((found[-1] + 1) / scale), side)

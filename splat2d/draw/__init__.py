@@ -1,0 +1,1 @@
+"""From splats to pixels."""

@@ -1,0 +1,311 @@
+"""Layers drawn over each other: coverage, colours and opacity, pixel by pixel.
+
+docs/FORMAT.md, section 6.6, is this file in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.draw.render import CUTOFF, View, render
+from splat2d.edit.stack import State
+
+_BAND = 1 << 22  # px that are composited at a time
+_EDGE = 6  # standard deviations beyond which a blurred edge is flat
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Splats:
+    """A coded layer, decoded.
+
+    Attributes:
+        means: [N, 2] centres, px.
+        conics: [N, 3] upper triangle of the inverse covariance, px^-2.
+        colors: [N, C] amplitudes, premultiplied when there is alpha.
+        background: [C] the colour under all splats.
+        tier_counts: splats that the file holds in each tier.
+        size: width and height of the layer's canvas, px.
+        matte: the coverage as splats of one channel; the colours are then straight.
+    """
+
+    means: Floats
+    conics: Floats
+    colors: Floats
+    background: Floats
+    tier_counts: tuple[int, ...]
+    size: tuple[int, int]
+    matte: Splats | None = None
+
+    @property
+    def channels(self) -> int:
+        """Of the colours: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+        return self.colors.shape[1]
+
+    @property
+    def count(self) -> int:
+        """Number of splats, those of the matte included."""
+        return len(self.means) + (0 if self.matte is None else len(self.matte.means))
+
+    @property
+    def cover(self) -> Splats:
+        """The splats whose last channel is the coverage, in a layer that has one."""
+        return self if self.matte is None else self.matte
+
+    @property
+    def tier(self) -> NDArray[np.intp]:
+        """[N] tier of each splat, 0 the coarsest."""
+        return np.repeat(np.arange(len(self.tier_counts)), self.tier_counts)[: len(self.means)]
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the layer has a coverage of its own; else it covers everything."""
+        return self.matte is not None or self.channels in (2, 4)
+
+    def first(self, tiers: int | None) -> Splats:
+        """Those of the first tiers."""
+        if tiers is None:
+            return self
+        n = sum(self.tier_counts[:tiers])
+        matte = self.matte and self.matte.first(tiers)
+        return replace(
+            self, means=self.means[:n], conics=self.conics[:n], colors=self.colors[:n], matte=matte
+        )
+
+
+Layers = Sequence[tuple[State, Splats]]
+"""Layers to draw, back to front."""
+
+
+def output_channels(layers: Layers) -> int:
+    """Channels of a picture of these layers: colour where one shows colour, alpha unless one covers all."""
+    shown = [(state, splats) for state, splats in layers if state.visible]
+    return max((output_colors(*layer) for layer in shown), default=1) + (
+        not any(_covers_all(*layer) for layer in shown)
+    )
+
+
+def output_colors(state: State, splats: Splats) -> int:
+    """Colour channels of a layer as edited: 3, or 1 of a grey one that no edit tints."""
+    return 3 if splats.channels >= 3 or _colors_grey(state) else 1
+
+
+def compose(
+    layers: Layers, view: View, *, threads: int | None = None, device: str = "cpu"
+) -> Floats:  # [C, H, W]
+    """Draw layers over each other.
+
+    Args:
+        layers: with their edits; those that are not visible are left out.
+        view: the window.
+        threads: of the renderer; None uses all cores.
+        device: "cpu", "cuda" or "auto", as of `render`.
+
+    Returns:
+        The window [C, H, W] in [0, 1], premultiplied, with `output_channels` channels.
+
+    Raises:
+        BackendUnavailableError: device is "cuda", and there is no GPU to use.
+    """
+    channels = output_channels(layers)
+    shown = [layer for layer in layers if layer[0].visible]
+    # What lies under a layer that covers all need not be drawn.
+    bottom = max((i for i, layer in enumerate(shown) if _covers_all(*layer)), default=0)
+    out = np.zeros((channels, view.height, view.width), np.float32)
+    rows = max(_BAND // view.width, 1)
+    for top in range(0, view.height, rows):
+        height = min(rows, view.height - top)
+        window = view if height == view.height else view.window(0, top, view.width, height)
+        for state, splats in shown[bottom:]:
+            x, y, w, h = _block(state, splats, window)
+            if not w * h:
+                continue
+            part = window.window(x, y, w, h)
+            color, coverage = draw(state, splats, part, threads=threads, device=device)
+            color, coverage = develop(state, color, coverage, 3 if channels >= 3 else 1)
+            block = out[:, top + y : top + y + h, x : x + w]
+            block *= 1 - coverage
+            block[: len(color)] += color
+            if channels in (2, 4):
+                block[-1] += coverage
+    return out
+
+
+def to_bytes(planes: Floats) -> NDArray[np.uint8]:  # [H, W, C]
+    """Bytes [H, W, C] of a composited picture [C, H, W], alpha straight."""
+    if len(planes) in (2, 4):
+        alpha = planes[-1]
+        seen = alpha > 0.5 / 255
+        color = np.divide(planes[:-1], alpha, out=np.zeros_like(planes[:-1]), where=seen)
+        planes = np.concatenate([np.minimum(color, 1), alpha[None]])
+    return np.ascontiguousarray((planes * 255 + np.float32(0.5)).astype(np.uint8).transpose(1, 2, 0))
+
+
+def draw(
+    state: State, splats: Splats, view: View, *, threads: int | None = None, device: str = "cpu"
+) -> tuple[Floats, Floats]:  # [C, H, W], [H, W]
+    """Draw one layer where its edits put it: its premultiplied colours in those of the file, and coverage.
+
+    Args:
+        state: its edits; those of colours and opacity are not looked at.
+        splats: of the layer.
+        view: the window.
+        threads: of the renderer; None uses all cores.
+        device: "cpu", "cuda" or "auto", as of `render`.
+    """
+    # Fits make use of the clamping, so colours are what they should be only after it.
+    if splats.matte is not None:
+        planes = _sum(state, splats, view, False, threads, device)
+        coverage = draw_coverage(state, splats, view, threads=threads, device=device)
+        return np.clip(planes, 0, 1) * coverage, coverage
+    planes = _sum(state, splats, view, splats.has_alpha, threads, device)
+    if not splats.has_alpha:
+        return np.clip(planes, 0, 1), np.ones(planes.shape[1:], np.float32)
+    coverage = np.clip(planes[-1], 0, 1)
+    return np.clip(planes[:-1], 0, coverage), coverage
+
+
+def draw_coverage(
+    state: State, splats: Splats, view: View, *, threads: int | None = None, device: str = "cpu"
+) -> Floats:  # [H, W]
+    """The coverage alone of a layer that has one; arguments as of `draw`."""
+    return np.clip(_sum(state, splats.cover, view, True, threads, device)[-1], 0, 1)
+
+
+def _sum(
+    state: State, splats: Splats, view: View, covers: bool, threads: int | None, device: str
+) -> Floats:  # [C, H, W]
+    """The sum of splats where edits put them, not clamped; `covers` where the last channel is coverage."""
+    placed, window = (splats.means, splats.conics, splats.colors), view
+    if state.is_placed:
+        placed, window = place(state, splats, view), View(0.0, 0.0, 1.0, 1.0, view.width, view.height)
+    base = splats.background
+    if not (covers and base.any()):
+        return render(*placed, window, background=base, threads=threads, device=device)
+    # A base colour that covers ends where the layer's canvas does, or it would lie on all that is around.
+    planes = render(*placed, window, threads=threads, device=device)
+    planes += base[:, None, None] * _canvas(state, splats.size, view)
+    return planes
+
+
+def place(
+    state: State, splats: Splats, view: View
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """A layer's splats in target px: moved and blurred by its edits, then seen through the view.
+
+    A coded px that becomes smaller than a target px is blurred by the footprint that it lacks, so that
+    shrinking does not alias; blurred splats keep their integral.
+
+    Returns:
+        Means [N, 2], conics [N, 3] and colours [N, C], float64.
+    """
+    scale = np.array([view.scale_x, view.scale_y])
+    matrix = scale[:, None] * state.matrix
+    means = splats.means @ matrix.T + (state.offset - [view.x, view.y]) * scale
+    a, b, c = splats.conics.astype(np.float64).T
+    # As in `render`, splats that are not finite are dropped when they are drawn.
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore", under="ignore"):
+        det = 1 / (a * c - b * b)
+        covariance = np.stack([c * det, -b * det, -b * det, a * det], 1).reshape(-1, 2, 2)
+        covariance = matrix @ covariance @ matrix.T
+        xx, xy, yy = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
+        det = det * np.linalg.det(matrix) ** 2
+        (bxx, bxy), (_, byy) = scale[:, None] * state.blur * scale + _footprint(matrix)
+        # Each term is exact for thin splats, where xx * yy - xy * xy would cancel.
+        after = det + bxx * yy + byy * xx - 2 * bxy * xy + bxx * byy - bxy * bxy
+        conics = np.stack([(yy + byy) / after, -(xy + bxy) / after, (xx + bxx) / after], 1)
+        colors = splats.colors * np.sqrt(det / after)[:, None]
+    return means, conics, colors
+
+
+def _footprint(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance [2, 2] that a px of the layer's canvas, mapped by a matrix, lacks of that of a target px."""
+    values, vectors = np.linalg.eigh(np.eye(2) - matrix @ matrix.T)
+    return (vectors * np.maximum(values, 0)) @ vectors.T / 12
+
+
+def _block(state: State, splats: Splats, view: View) -> tuple[int, int, int, int]:
+    """Left, top, width and height, target px, of the part of a view that a layer can cover."""
+    if not splats.has_alpha:
+        return 0, 0, view.width, view.height
+    splats = splats.cover
+    means, conics, colors = place(state, splats, view)
+    # Neither do splats cover that `render` drops, since float32 cannot hold their shape.
+    det = conics[:, 0] * conics[:, 2] - conics[:, 1] ** 2
+    covering = (colors[:, -1] > 0) & (det > 0) & np.isfinite(det)
+    reach = np.sqrt(CUTOFF * conics[covering][:, [2, 0]] / det[covering, None])
+    low, high = [means[covering] - reach], [means[covering] + reach]
+    if splats.background[-1]:
+        scale = np.array([view.scale_x, view.scale_y])
+        corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * splats.size
+        corners = (corners @ state.matrix.T + state.offset - [view.x, view.y]) * scale
+        reach = 1 + _EDGE * np.sqrt(np.diag(state.blur)) * scale
+        low, high = [*low, corners - reach], [*high, corners + reach]
+    size = (view.width, view.height)
+    # A beginning above all and an end below all, for layers that cover nothing.
+    left, top = np.clip(np.floor(np.vstack([*low, [size]]).min(0)), 0, size).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(np.vstack([*high, [(0, 0)]]).max(0)), 0, size).astype(int).tolist()
+    return left, top, max(right - left, 0), max(bottom - top, 0)
+
+
+def _canvas(state: State, size: tuple[int, int], view: View) -> Floats:
+    """How much of each target px [H, W] a layer's canvas covers, its edges blurred as the layer is.
+
+    Exact unless a rotated canvas is stretched: each pair of edges counts for itself.
+    """
+    scale = np.array([view.scale_x, view.scale_y])
+    inverse = np.linalg.inv(scale[:, None] * state.matrix)
+    origin = inverse @ ((state.offset - [view.x, view.y]) * scale)
+    blur = scale[:, None] * state.blur * scale
+    x, y = np.arange(view.width) + 0.5, np.arange(view.height)[:, None] + 0.5
+    out = np.ones((view.height, view.width))
+    for (a, b), start, side in zip(inverse, origin, size, strict=True):
+        length = math.hypot(a, b)  # px of the layer's canvas for one target px across the edge
+        sigma = math.sqrt(max((a * a * blur[0, 0] + 2 * a * b * blur[0, 1] + b * b * blur[1, 1]), 0)) / length
+        distance = (a * x + b * y - start) / length
+        out *= _edge(distance, sigma) - _edge(distance - side / length, sigma)
+    return out.astype(np.float32)
+
+
+def _edge(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """A step at 0, averaged over one px and blurred, at distances in target px."""
+    reach = 0.5 + _EDGE * sigma
+    knots = np.linspace(-reach, reach, 4097 if sigma else 2)
+    if not sigma:
+        return np.interp(distance, knots, [0.0, 1.0])
+
+    def integral(z: float) -> float:
+        normal = math.exp(-0.5 * (z / sigma) ** 2) / math.sqrt(2 * math.pi)
+        return 0.5 * z * math.erfc(-z / (sigma * math.sqrt(2))) + sigma * normal
+
+    return np.interp(distance, knots, [integral(z + 0.5) - integral(z - 0.5) for z in knots.tolist()])
+
+
+def develop(state: State, color: Floats, coverage: Floats, colors: int) -> tuple[Floats, Floats]:
+    """Colour [`colors`, H, W] and coverage [H, W] of a drawn layer after its edits of colour and opacity."""
+    if state.is_recolored:
+        sources = (*np.broadcast_to(color, (3, *coverage.shape)), coverage)
+        # One after another, so that bytes are the same on every machine.
+        color = np.zeros((colors, *coverage.shape), np.float32)
+        for column, source in zip(state.color[:colors].T.astype(np.float32), sources, strict=True):
+            color += column[:, None, None] * source
+        color = np.clip(color, 0, coverage)
+    if state.opacity != 1:
+        color, coverage = color * np.float32(state.opacity), coverage * np.float32(state.opacity)
+    return np.broadcast_to(color, (colors, *coverage.shape)), coverage
+
+
+def _covers_all(state: State, splats: Splats) -> bool:
+    return state.visible and state.opacity == 1 and not splats.has_alpha
+
+
+def _colors_grey(state: State) -> bool:
+    """Whether a grey layer is coloured by its edits."""
+    rows = state.color[:, :3].sum(1)
+    return bool(np.ptp(rows) > 1e-9)

@@ -1,0 +1,1 @@
+"""Files to edit: layers and what is done to them, without their splats."""

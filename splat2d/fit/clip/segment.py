@@ -1,0 +1,183 @@
+"""From a segment's frames to integers: the rounds of a picture's fit in space and time, then refinement.
+
+The loops are native: cpp/fit/clip_fitter.hpp, cpp/refine/clip_refiner.hpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.draw.render import CUTOFF, background_floats
+from splat2d.fit.clip.camera import camera_path
+from splat2d.fit.config import ClipConfig
+from splat2d.fit.fitter import HALF_MIN, SEED_BITS, background_of, half
+from splat2d.fit.rates import moving_tables, rate_tables
+from splat2d.format.clips import PATH_UNITS
+from splat2d.native import core
+
+if TYPE_CHECKING:
+    from splat2d._core import ClipFitter
+
+OnFraction = Callable[[float], None]
+
+FEW = 20  # frames; segments of fewer get up to twice the steps
+LEAST_SEEN = 16  # frames that rounds at half size look at
+
+
+class SegmentFit:
+    """The frames of a segment being fitted.
+
+    Args:
+        frames: [T, H, W, C] uint8.
+        config: effort.
+        step: D.
+        threads: of the native core; the result does not depend on it.
+        seed: of the refinement's order.
+        on_progress: called with the part of the work that is done, 0 to 1.
+
+    Attributes:
+        path: [T, 2] the camera's path, 1/64 px.
+        background: base colour in bytes, one a channel.
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[np.uint8],
+        config: ClipConfig,
+        step: float,
+        *,
+        threads: int = 1,
+        seed: int = 0,
+        on_progress: OnFraction | None = None,
+    ) -> None:
+        self.config, self.step, self.seed = config, step, seed
+        self.path = camera_path(frames)
+        pixels = planar(frames)
+        self.shape = pixels.shape
+        self.background = background_of(pixels.mean(0))
+        self._on_progress = on_progress
+        self._done = 0.0
+        half_rounds = config.half_rounds if min(pixels.shape[2:]) >= HALF_MIN else 0
+        more = min(2.0, max(1.0, FEW / len(pixels)))
+        half_steps, steps, self._final_steps = (
+            round(more * n) for n in (config.half_steps, config.steps, config.final_steps)
+        )
+        self._all = half_rounds * (half_steps + 4) / 4 + config.rounds * (steps + 4)
+        self._all += self._final_steps + 8 * config.sweeps
+        self._threads = threads
+        self._weights = frame_weights(len(pixels), config.border_weight)
+        smaller = None
+        if half_rounds:
+            smaller = self._fitter_of(np.stack([half(frame) for frame in pixels]), 2)
+            smaller.look_at_every(min(config.half_stride, max(1, len(pixels) // LEAST_SEEN)))
+            self._rounds(smaller, half_rounds, half_steps, 2)
+        self._fitter = self._fitter_of(pixels, 1)
+        del pixels
+        if smaller is not None:
+            self._fitter.enlarge(smaller)
+            del smaller
+        self._rounds(self._fitter, config.rounds, steps, 1)
+        self._finish()
+
+    def _fitter_of(self, pixels: NDArray[np.float32], scale: int) -> ClipFitter:
+        """A native fitter for the frames shrunk by `scale`; areas, D^2 and lambda shrink by its square."""
+        shifts = (self.path / PATH_UNITS / scale).astype(np.float32)
+        width, height = (int(v) for v in np.ceil(np.array(pixels.shape[:1:-1]) - shifts.min(0)))
+        config = self.config
+        return core().ClipFitter(
+            pixels,
+            shifts,
+            np.sqrt(self._weights),
+            width,
+            height,
+            background_floats(self.background),
+            self.step / scale,
+            self.lmbda / scale**2,
+            config.chroma_step,
+            config.fit_cutoff,
+            config.memory,
+            self._threads,
+        )
+
+    @property
+    def lmbda(self) -> float:
+        """SSE that one bit is worth."""
+        return self.config.lagrangian * self.step**2
+
+    def _rounds(self, fitter: ClipFitter, rounds: int, steps: int, scale: int) -> None:
+        config, lmbda = self.config, self.lmbda / scale**2
+        for _ in range(rounds):
+            fitter.prune(config.prune_factor)
+            fitter.seed(config.seed_threshold * SEED_BITS * lmbda, config.seed_energy, list(config.durations))
+            fitter.refresh()
+            self._report(4 / scale**2)
+            self._steps(fitter, steps, scale)
+
+    def _finish(self) -> None:
+        fitter, parts = self._fitter, 3
+        for part in range(parts):
+            fitter.prune(self.config.prune_factor)
+            fitter.refresh()
+            self._steps(fitter, (self._final_steps + part) // parts, 1)
+
+    def _steps(self, fitter: ClipFitter, count: int, scale: int) -> None:
+        for _ in range(count):
+            fitter.step()
+            self._report(1 / scale**2)
+
+    def _report(self, work: float) -> None:
+        self._done += work
+        if self._on_progress is not None:
+            self._on_progress(min(self._done / self._all, 1.0))
+
+    def continue_at(self, step: float) -> None:
+        """Go on from the present state with another D."""
+        self.step = step
+        fitter = self._fitter
+        fitter.set_rate(step, self.lmbda)
+        fitter.refresh()
+        self._rounds(fitter, 1, self.config.steps, 1)
+        self._finish()
+
+    def refined(self) -> NDArray[np.int32]:
+        """The integers of the present state after exact refinement, [N, C + 9]."""
+        config = self.config
+        count, channels, height, width = self.shape
+        refiner = core().ClipRefiner(
+            self._fitter.quantize(), self._fitter, self.step, round(8 * config.chroma_step), CUTOFF
+        )
+        for sweep in range(config.sweeps):
+            q, classes = refiner.integers(), refiner.classes()
+            tables = (
+                *rate_tables(q, classes, channels, height * width),
+                *moving_tables(q, classes, channels, count),
+            )
+            refiner.sweep(self.lmbda, *tables, self.seed * 1000 + sweep, config.patience)
+            refiner.render()
+            self._report(8)
+        q = refiner.integers()
+        return np.ascontiguousarray(q[q[:, :channels].any(1)])
+
+
+def frame_weights(count: int, border: float) -> NDArray[np.float32]:
+    """Weights of the errors of frames, [count], of mean 1.
+
+    A segment's first and last frames have neighbours on one side only and would come out worse than others,
+    which shows as a pulse where segments meet; they weigh up to `border` times as much, half of that a frame
+    farther on.
+    """
+    from_edge = np.minimum(np.arange(count), np.arange(count)[::-1])
+    weights = 1 + (border - 1) * 0.5**from_edge
+    return (weights / weights.mean()).astype(np.float32)
+
+
+def planar(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[T, H, W, C] bytes as [T, C, H, W] float32 in [0, 1]."""
+    out = np.empty((len(frames), frames.shape[3], *frames.shape[1:3]), np.float32)
+    for to, frame in zip(out, frames, strict=True):
+        np.multiply(frame.transpose(2, 0, 1), np.float32(1 / 255), out=to)
+    return out

@@ -1,0 +1,154 @@
+"""A segment of a clip at a rate or a PSNR: its step D is corrected until what is coded lies in the window."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.draw.render import View
+from splat2d.errors import ConfigError, TargetError
+from splat2d.fit.clip.segment import OnFraction, SegmentFit
+from splat2d.fit.config import ClipConfig
+from splat2d.fit.encode import PSNR_SLOPE, STEP_CODES, step_code
+from splat2d.fit.fitter import psnr_of
+from splat2d.format.clips import CodedSegment, code_segment, segment_section
+from splat2d.format.container import Header, step_of
+from splat2d.scene.clip import Segment
+
+WINDOW = 0.04  # below a rate, or 0.15 dB above a PSNR, to be content with
+PSNR_WINDOW = 0.15  # dB
+RATE_SLOPE = 1.2  # octaves of the size for one of D
+CORRECTIONS = 4
+RESERVED = 64  # bytes of a segment's share for the file's head and tail
+# Where searches begin: D and rate of an ordinary clip, and its PSNR there.
+USUAL_STEP, USUAL_BPP, USUAL_PSNR = 0.72, 0.04, 32.0
+
+
+@dataclass(frozen=True)
+class ClipTarget:
+    """What each segment must reach; exactly one.
+
+    Args:
+        bpp: most bits a pixel.
+        psnr: least PSNR of its frames together, dB.
+    """
+
+    bpp: float | None = None
+    psnr: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no clip can reach."""
+        if self.bpp is not None and not 0 < self.bpp <= 100:
+            raise ConfigError(f"bpp is {self.bpp:g}, expected above 0 and at most 100")
+        if self.psnr is not None and not 1 <= self.psnr <= 90:
+            raise ConfigError(f"psnr is {self.psnr:g} dB, expected 1 to 90")
+
+    @property
+    def first_step(self) -> float:
+        """A first D from the target alone."""
+        if self.psnr is not None:
+            step = USUAL_STEP * 2 ** ((USUAL_PSNR - self.psnr) / PSNR_SLOPE)
+        else:
+            step = USUAL_STEP * ((self.bpp or USUAL_BPP) / USUAL_BPP) ** (-1 / RATE_SLOPE)
+        return step_of(step_code(step))
+
+    def excess(self, bpp: float, psnr: float) -> float:
+        """By how much a segment misses the target, octaves of the rate or dB; at most 0 where it is met."""
+        if self.psnr is not None:
+            return self.psnr - psnr
+        return math.log2(bpp / (self.bpp or 1))
+
+    @property
+    def window(self) -> float:
+        """How far below 0 the excess may lie."""
+        return PSNR_WINDOW if self.psnr is not None else -math.log2(1 - WINDOW)
+
+    def octaves(self, excess: float) -> float:
+        """By how many octaves D should grow to bring an excess into the window's middle."""
+        aim = excess + 0.5 * self.window
+        return -aim / PSNR_SLOPE if self.psnr is not None else aim / RATE_SLOPE
+
+
+def psnr_of_segment(header: Header, coded: CodedSegment, frames: NDArray[np.uint8], threads: int) -> float:
+    """PSNR in dB of a coded segment's frames, decoded to bytes."""
+    segment = Segment.of(header, coded, threads=threads)
+    view = View.whole(header.width, header.height)
+    sse = 0.0
+    for t, frame in enumerate(frames):
+        shown = segment.slice(t + 0.5).draw(view, threads)
+        sse += float(((shown.astype(np.float32) - frame) ** 2).sum(dtype=np.float64)) / 255**2
+    return psnr_of(sse, frames.size)
+
+
+def fit_to_target(
+    target: ClipTarget,
+    frames: NDArray[np.uint8],
+    first: int,
+    ticks: tuple[int, ...],
+    header: Header,
+    config: ClipConfig,
+    *,
+    threads: int = 1,
+    seed: int = 0,
+    on_progress: OnFraction | None = None,
+) -> CodedSegment:
+    """Fit and code a segment at a target.
+
+    Args:
+        target: of the segment.
+        frames: [T, H, W, C] uint8.
+        first: number of the first frame.
+        ticks: [T], or none.
+        header: of the file.
+        config: effort.
+        threads: of the native core.
+        seed: of the refinement's order.
+        on_progress: called with the part of the work that is done.
+
+    Raises:
+        TargetError: these frames cannot be brought there.
+    """
+    fit = SegmentFit(frames, config, target.first_step, threads=threads, seed=seed, on_progress=on_progress)
+    pixels = frames[..., 0].size
+    tried: list[tuple[float, CodedSegment]] = []
+    for attempt in range(CORRECTIONS + 1):
+        code = step_code(fit.step)
+        coded = code_segment(
+            header, first, fit.path, ticks, code, fit.background, fit.refined(), threads=threads
+        )
+        bpp = 8 * (len(segment_section(coded)) + RESERVED) / pixels
+        psnr = 0.0 if target.psnr is None else psnr_of_segment(header, coded, frames, threads)
+        excess = target.excess(bpp, psnr)
+        tried.append((excess, coded))
+        if -target.window <= excess <= 0 or attempt == CORRECTIONS:
+            break
+        octaves = min(max(_octaves(target, tried), -2.0), 2.0)
+        wanted = step_code(fit.step * 2**octaves)
+        if wanted == code:
+            wanted += 1 if octaves > 0 else -1
+        if not STEP_CODES[0] <= wanted <= STEP_CODES[1]:
+            break
+        fit.continue_at(step_of(wanted))
+    met = [(excess, coded) for excess, coded in tried if excess <= 0]
+    if not met:
+        wish = f"{target.psnr:g} dB" if target.psnr is not None else f"{target.bpp:g} bits a pixel"
+        raise TargetError(f"{wish} cannot be reached in frames {first} to {first + len(frames) - 1}")
+    return max(met, key=lambda pair: pair[0])[1]
+
+
+def _octaves(target: ClipTarget, tried: list[tuple[float, CodedSegment]]) -> float:
+    """The next change of D, by the slope between the last two tries where there are two."""
+    excess, coded = tried[-1]
+    usual = target.octaves(excess)
+    if len(tried) < 2:
+        return usual
+    before, last = tried[-2]
+    apart = math.log2(coded.step / last.step)
+    aim = excess + 0.5 * target.window
+    if abs(apart) < 1e-3 or (excess - before) / apart * usual * aim >= 0:
+        return usual
+    measured = -aim * apart / (excess - before)
+    return min(max(measured, min(usual / 2, usual * 2)), max(usual / 2, usual * 2))

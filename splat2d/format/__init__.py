@@ -1,0 +1,1 @@
+"""The file: header, sections, fields, edits."""

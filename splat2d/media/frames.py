@@ -1,0 +1,95 @@
+"""What a clip is to its readers: frames with times, one after another, never all at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.errors import InputClipError
+from splat2d.format.container import MAX_PIXELS
+
+DEFAULT_FPS = Fraction(25)
+"""Frames a second of images that do not say, as in ffmpeg."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a clip.
+
+    Attributes:
+        pixels: [H, W, 3] uint8, sRGB.
+        time: seconds from the clip's first frame.
+    """
+
+    pixels: NDArray[np.uint8]  # [H, W, 3]
+    time: Fraction
+
+
+class ClipReader(ABC):
+    """A clip that is read frame by frame; each iteration starts anew and holds a few frames at most.
+
+    Attributes:
+        name: of messages.
+        width: of each frame, px, upright and with square pixels.
+        height: of each frame, px.
+        fps: frames a second, the average where the rate varies.
+        count: number of frames, None when only reading tells.
+        duration: seconds according to the source, None when it does not say.
+        has_audio: whether there is sound, which is not read.
+        warnings: what a user should be told on stderr; reading may add some, each once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: tuple[int, int],
+        fps: Fraction,
+        *,
+        count: int | None = None,
+        duration: Fraction | None = None,
+        has_audio: bool = False,
+    ) -> None:
+        self.name = name
+        self.width, self.height = size
+        self.fps = fps
+        self.count = count
+        self.duration = duration
+        self.has_audio = has_audio
+        self.warnings: list[str] = []
+        if not 0 < self.width * self.height <= MAX_PIXELS:
+            raise InputClipError(
+                f"{name}: has frames of {self.width}x{self.height} px; the limit is {MAX_PIXELS} pixels"
+            )
+
+    @abstractmethod
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames in order.
+
+        Args:
+            start: index of the first to yield; those before are decoded where that is needed and not
+                converted.
+
+        Raises:
+            InputClipError: the source is damaged, truncated, or changes its size, when reading gets there.
+        """
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield all frames in order."""
+        return self.frames()
+
+    def _warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+    def _check_size(self, size: tuple[int, int], index: int, expected: tuple[int, int]) -> None:
+        """Raise InputClipError for a frame of another size than the first."""
+        if size != expected:
+            raise InputClipError(
+                f"{self.name}: frame {index + 1} has {size[0]}x{size[1]} px, expected "
+                f"{expected[0]}x{expected[1]} as the first; all frames of a clip have one size"
+            )

@@ -1,0 +1,259 @@
+"""Clips from video files, decoded by PyAV."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.errors import InputClipError
+from splat2d.media.convert import Matrix, ToRgb, guess_matrix, load_av
+from splat2d.media.files import open_input, reason, shown
+from splat2d.media.frames import DEFAULT_FPS, ClipReader, Frame
+from splat2d.media.whole import check_whole
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# Demuxers of files that hold a video. Others read playlists, which open more files, or take any text.
+_DEMUXERS = "mov,matroska,webm,avi,yuv4mpegpipe,mpegts,mpeg,flv,ogg,asf,mxf,nut,ivf,h264,hevc,obu,dv,wtv"
+
+# Of ISO/IEC 23091-2, as in AVFrame.
+_MATRICES: dict[int, Matrix] = {
+    1: "bt709",
+    4: "fcc",
+    5: "bt601",
+    6: "bt601",
+    7: "smpte240m",
+    9: "bt2020",
+    10: "bt2020",
+}
+_OTHER_MATRICES = {8: "YCgCo", 11: "Y'D'zD'x", 12: "derived", 13: "derived", 14: "ICtCp"}
+_FULL_RANGE = 2
+_HIGH_RANGE = {16: "PQ", 18: "HLG"}
+
+
+class ContainerReader(ClipReader):
+    """A clip in a file of any format that ffmpeg reads.
+
+    Its first frame is decoded to find out what is in there.
+
+    Args:
+        path: the file.
+        fps: frames a second instead of the file's timestamps.
+        matrix: of YCbCr instead of what the file says or its size suggests.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], fps: Fraction | None = None, matrix: Matrix | None = None
+    ) -> None:
+        self._path = path
+        self._matrix: Matrix | None = matrix
+        self._retimed = fps is not None
+        name = shown(path)
+        with open_input(path, error=InputClipError) as file:
+            check_whole(file, name)
+        with self._opened() as (container, stream):
+            first = next(self._decoded(container, stream), None)
+            if first is None:
+                raise InputClipError(f"{name}: its video has no frames")
+            own = stream.average_rate or stream.guessed_rate or DEFAULT_FPS
+            aspect = stream.sample_aspect_ratio or Fraction(1)
+            count = None
+            if stream.frames and {"mp4", "avi"} & set(container.format.name.split(",")):
+                # An edit list hides frames, and an AVI repeats one by an empty entry; neither is decoded.
+                count = sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
+            seconds = container.duration
+            has_audio = bool(container.streams.audio)
+        self._stored = (first.width, first.height)
+        self._size = (max(round(first.width * aspect), 1), first.height)
+        self._turn = _turn(first)
+        width, height = self._size
+        super().__init__(
+            name,
+            (height, width) if self._turn[0] else (width, height),
+            fps or own,
+            count=count,
+            duration=Fraction(seconds, 1_000_000) if seconds else None,
+            has_audio=has_audio,
+        )
+        if fps and fps != own:
+            self._warn(f"its timestamps, {float(own):g} frames/s, are replaced by {float(fps):g} frames/s")
+        if self._size != self._stored:
+            stored, shown_as = ("x".join(map(str, pair)) for pair in (self._stored, self._size))
+            self._warn(
+                f"pixels are {aspect.numerator}:{aspect.denominator}; {stored} is scaled to {shown_as}"
+            )
+        self._judge(first)
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames in order."""
+        convert, kind = None, None
+        index = -1
+        with self._opened() as (container, stream):
+            clock = _Clock(self.fps, stream.time_base if not self._retimed else None)
+            for index, frame in enumerate(self._decoded(container, stream)):
+                self._check_size((frame.width, frame.height), index, self._stored)
+                time = clock.next(frame.pts)
+                if clock.repaired and not self._retimed:
+                    self._warn("timestamps are missing or do not rise; the average rate stands in")
+                if index < start:
+                    continue
+                found = (frame.format.name, frame.colorspace, frame.color_range)
+                if convert is None or found != kind:
+                    convert, kind = self._converter(frame), found
+                try:
+                    pixels, transparent = convert(frame)
+                except load_av().FFmpegError as fault:
+                    raise InputClipError(self._odd_format(frame, fault)) from None
+                if transparent:
+                    self._warn("transparent pixels are put on white")
+                yield Frame(_upright(pixels, self._turn), time)
+        if self.count and index + 1 < self.count:
+            self._warn(f"only {index + 1} of {self.count} frames could be decoded")
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+        """Open the file and choose its video."""
+        av = load_av()
+        from av.stream import Disposition
+
+        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+        try:
+            # The prefix keeps a colon in the name from being taken for a protocol.
+            container = av.open(f"file:{os.fspath(self._path)}", container_options=options)
+        except (av.FFmpegError, ValueError) as fault:
+            raise InputClipError(
+                f"{shown(self._path)}: is no video that can be read, or is damaged ({_words(fault)}); "
+                "expected MP4, Matroska, WebM, AVI, Y4M or another format that ffmpeg reads"
+            ) from None
+        with container:
+            # The cover of a song is a video stream too.
+            streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+            if not streams:
+                raise InputClipError(f"{shown(self._path)}: has no video stream")
+            stream = max(streams, key=lambda s: (s.disposition & Disposition.default, -s.index))
+            if stream.codec_context is None:
+                raise InputClipError(f"{shown(self._path)}: its video codec is unknown to this PyAV")
+            stream.thread_type = "AUTO"
+            yield container, stream
+
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        """Yield the frames as they are stored; a fault is an error and not the end."""
+        index = 0
+        end = None
+        try:
+            for packet in container.demux(stream):
+                damaged = packet.is_corrupt
+                if packet.size and packet.pos is not None:
+                    end = packet.pos + packet.size
+                for frame in stream.decode(packet):
+                    if damaged or frame.is_corrupt:
+                        raise InputClipError(self._damaged(index, "its data does not decode"))
+                    yield frame
+                    index += 1
+        except load_av().FFmpegError as fault:
+            raise InputClipError(self._damaged(index, _words(fault))) from None
+        if container.format.name == "yuv4mpegpipe" and end not in (None, container.size):
+            raise InputClipError(self._damaged(index, "the file ends inside it"))
+
+    def _damaged(self, index: int, why: str) -> str:
+        return f"{shown(self._path)}: is damaged or truncated at frame {index + 1} ({why})"
+
+    def _odd_format(self, frame: VideoFrame, fault: Exception) -> str:
+        return (
+            f"{shown(self._path)}: its pixel format {frame.format.name} cannot be converted ({_words(fault)})"
+        )
+
+    def _converter(self, frame: VideoFrame) -> ToRgb:
+        """Return what converts frames tagged like this one."""
+        matrix: Matrix | None = None
+        full: bool | None = None
+        if not frame.format.is_rgb and len(frame.format.components) >= 3:  # neither RGB nor grey
+            guess = guess_matrix(frame.width, frame.height)
+            matrix = self._matrix or _MATRICES.get(frame.colorspace, guess)
+            # The formats with a j are of full range whether tagged or not.
+            full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
+        try:
+            return ToRgb(frame, self._size, matrix=matrix, full_range=full)
+        except (load_av().FFmpegError, ValueError) as fault:
+            raise InputClipError(self._odd_format(frame, fault)) from None
+
+    def _judge(self, frame: VideoFrame) -> None:
+        """Refuse what cannot be converted, and warn of what is not."""
+        space = frame.colorspace
+        if space in _OTHER_MATRICES and not frame.format.is_rgb and not self._matrix:
+            found = _OTHER_MATRICES[space]
+            raise InputClipError(f"{self.name}: its colour matrix {found} cannot be read; make it BT.709")
+        self._converter(frame)
+        if frame.color_trc in _HIGH_RANGE:
+            curve = _HIGH_RANGE[frame.color_trc]
+            self._warn(f"this clip is HDR ({curve}) and is read without tone mapping: it will look flat")
+        if frame.interlaced_frame:
+            self._warn("this clip is interlaced; its fields are kept as they are")
+
+
+class _Clock:
+    """Times of frames, rising from 0.
+
+    Args:
+        fps: what stands in where there are no times.
+        tick: seconds of a timestamp's unit; None to go by fps alone.
+    """
+
+    def __init__(self, fps: Fraction, tick: Fraction | None) -> None:
+        self._fps, self._tick = fps, tick
+        self._origin: Fraction | None = None
+        self._time = -1 / fps
+        self.repaired = False
+
+    def next(self, stamp: int | None) -> Fraction:
+        """Return the time of the next frame, seconds."""
+        following = self._time + 1 / self._fps
+        if stamp is None or self._tick is None:
+            self.repaired = True
+            self._time = following
+            return following
+        if self._origin is None:
+            self._origin = stamp * self._tick - following
+        time = stamp * self._tick - self._origin
+        # Matroska rounds to milliseconds: where the rate is constant, a time off by a tick is meant to be on.
+        even = round(time * self._fps) / self._fps
+        if abs(even - time) <= self._tick and even > self._time:
+            time = even
+        if time <= self._time:
+            self.repaired = True
+            time = following
+        self._time = time
+        return time
+
+
+def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """Return what makes frames upright: whether to swap axes, then to reverse rows, then columns."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, False, False
+    # x' = a x + c y, y' = b x + d y, in 16.16 fixed point with y down.
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    swap = abs(b) > abs(a)
+    return (True, b < 0, c < 0) if swap else (False, d < 0, a < 0)
+
+
+def _upright(pixels: NDArray[np.uint8], turn: tuple[bool, bool, bool]) -> NDArray[np.uint8]:
+    """Return pixels [H, W, 3] as a player shows them."""
+    swap, rows, columns = turn
+    if swap:
+        pixels = pixels.swapaxes(0, 1)
+    return np.ascontiguousarray(pixels[:: -1 if rows else 1, :: -1 if columns else 1])
+
+
+def _words(fault: Exception) -> str:
+    """Return what ffmpeg says, without PyAV's number and file name."""
+    return getattr(fault, "strerror", None) or reason(fault)

@@ -1,0 +1,425 @@
+"""Clips out: frames into a video file, a GIF or numbered images, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import secrets
+import shutil
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.errors import ConfigError, OutputError, ShapeError
+from splat2d.media.convert import FromRgb, Matrix, guess_matrix, load_av
+from splat2d.media.files import check_output, reason, shown, write_atomic
+from splat2d.media.pictures import picture_format, save_picture
+from splat2d.media.sequences import is_numbered, numbered_files
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from av import VideoFrame
+    from av.filter import Graph
+
+DEFAULT_CRF = 12
+"""Of H.264 and VP9: losses that nobody sees, at a tenth of a lossless file's size."""
+
+FOLDER_PATTERN = "frame_%04d.png"
+"""Names of the frames in a folder."""
+
+_TICKS = 10_000  # least a second, so that times of a varying rate are kept
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How a container is written.
+
+    Args:
+        muxer: ffmpeg's name.
+        codec: ffmpeg's name.
+        pixels: ffmpeg's name of the pixel format.
+        options: of the codec.
+        constant_rate: whether frames have no times of their own.
+        even: whether width and height must be even.
+    """
+
+    muxer: str
+    codec: str
+    pixels: str
+    options: dict[str, str] = field(default_factory=dict)
+    constant_rate: bool = False
+    even: bool = False
+
+
+_X264 = {"preset": "medium"}
+_VP9 = {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"}
+_FORMATS = {
+    ".mp4": _Format("mp4", "libx264", "yuv420p", _X264, even=True),
+    ".m4v": _Format("mp4", "libx264", "yuv420p", _X264, even=True),
+    ".mov": _Format("mov", "libx264", "yuv420p", _X264, even=True),
+    ".mkv": _Format("matroska", "libx264", "yuv420p", _X264, even=True),
+    # Its index has no times, nor can it say that frames are shown in another order than stored.
+    ".avi": _Format("avi", "libx264", "yuv420p", {**_X264, "bf": "0"}, constant_rate=True, even=True),
+    ".webm": _Format("webm", "libvpx-vp9", "yuv420p", _VP9),
+    ".gif": _Format("gif", "gif", "pal8"),
+    # Two bits more than RGB has, which makes the way there and back exact.
+    ".y4m": _Format("yuv4mpegpipe", "rawvideo", "yuv444p10le", {"strict": "-1"}, constant_rate=True),
+}
+_FFV1 = {"level": "3", "slicecrc": "1"}
+_LOSSLESS = {
+    ".mkv": _Format("matroska", "ffv1", "bgr0", _FFV1),
+    ".avi": _Format("avi", "ffv1", "bgr0", _FFV1, constant_rate=True),
+    ".y4m": _FORMATS[".y4m"],
+}
+
+
+def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Make sure that a clip can be written, so that a command fails before minutes of work.
+
+    Args:
+        path: a video file or GIF, a pattern such as `out_%04d.png`, or a folder, which exists or ends in a
+            separator.
+        force: whether existing files may be replaced.
+
+    Raises:
+        OutputError: nothing writes such a clip, or the place cannot be written to or is taken.
+        BackendUnavailableError: a video file and no PyAV.
+    """
+    pattern = _image_pattern(path)
+    if pattern is None:
+        _format(path, lossless=False)
+        load_av()
+        check_output(path, force=force)
+        return
+    picture_format(pattern)
+    folder = os.path.dirname(pattern) or "."
+    if os.path.isdir(folder):
+        taken = numbered_files(pattern)
+        if taken and not force:
+            raise OutputError(f"{shown(min(taken.values()))}: exists already and is kept; use --force")
+    elif not is_numbered(os.fspath(path)):
+        folder = os.path.dirname(folder) or "."  # the folder itself is made
+    # Whether a file could be made there.
+    check_output(os.path.join(folder, f".splat2d-{secrets.token_hex(8)}.tmp"))
+
+
+class ClipWriter:
+    """Writes frames one by one; what it wrote appears when its block ends well, and vanishes otherwise.
+
+    MP4, MOV, MKV and AVI are H.264, WebM is VP9, both 4:2:0 of BT.709 with limited range and tagged so; as
+    H.264 has no odd sizes in 4:2:0, the last column or row is repeated. Y4M is 4:4:4 of 10 bits, from which
+    8-bit RGB comes back exactly, in the matrix that players assume for its size. Images are numbered from 1.
+
+    Args:
+        path: as for `check_clip_output`.
+        width: of all frames, px.
+        height: of all frames, px.
+        fps: frames a second, the average where times vary.
+        crf: constant rate factor of H.264 and VP9, 0 to 51, lower is better.
+        lossless: exact RGB, as FFV1 in .mkv and .avi.
+        force: whether existing files may be replaced.
+
+    Attributes:
+        warnings: what a user should be told on stderr.
+
+    Raises:
+        OutputError: nothing writes such a clip, or the place cannot be written to or is taken.
+        ConfigError: fps or crf out of range, or a format that is not lossless.
+        BackendUnavailableError: a video file and no PyAV.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        width: int,
+        height: int,
+        fps: Fraction,
+        *,
+        crf: int = DEFAULT_CRF,
+        lossless: bool = False,
+        force: bool = False,
+    ) -> None:
+        if fps <= 0:
+            raise ConfigError(f"fps is {fps}, expected a rate above 0")
+        if not 0 <= crf <= 51:
+            raise ConfigError(f"crf is {crf}, expected 0 to 51")
+        self.width, self.height, self.fps = width, height, Fraction(fps)
+        self.warnings: list[str] = []
+        self._path = path
+        self._count = 0
+        self._first = self._last = Fraction(0)
+        pattern = _image_pattern(path)
+        if pattern is not None:
+            self._sink: _Images | _Video = _Images(path, pattern, force)
+        else:
+            self._sink = _Video(path, (width, height), self.fps, _format(path, lossless), crf, force)
+            if self._sink.size != (width, height):
+                size = "x".join(map(str, self._sink.size))
+                self.warnings.append(
+                    f"H.264 needs even sizes: frames of {width}x{height} are padded to {size}"
+                )
+        check_clip_output(path, force=force)
+
+    def __enter__(self) -> ClipWriter:
+        """Open the temporary output."""
+        self._sink.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the output and give it its name; remove it after an error."""
+        if kind is None and not self._count:
+            self._sink.discard()
+            raise OutputError(f"{shown(self._path)}: not written, as there are no frames")
+        if kind is not None:
+            self._sink.discard()
+            return
+        self.warnings += self._sink.publish()
+
+    def write(
+        self,
+        pixels: NDArray[np.uint8],  # [H, W, 3]
+        time: Fraction | float | None = None,
+    ) -> None:
+        """Append a frame.
+
+        Args:
+            pixels: uint8 sRGB.
+            time: seconds, above that of the frame before; the first frame's becomes 0. By the constant rate
+                when None.
+
+        Raises:
+            ShapeError: pixels of another size or dtype.
+            ConfigError: a time that does not rise.
+            OutputError: the output cannot be written.
+        """
+        if pixels.shape != (self.height, self.width, 3) or pixels.dtype != np.uint8:
+            raise ShapeError(
+                f"expected uint8 pixels of shape {self.height}x{self.width}x3, found {pixels.dtype} of shape "
+                f"{'x'.join(map(str, pixels.shape))}"
+            )
+        if time is None:
+            time = self._last + (1 / self.fps if self._count else 0)
+        time = Fraction(time)
+        if not self._count:
+            self._first = time
+        elif time <= self._last:
+            raise ConfigError(f"frame {self._count + 1} is at {float(time):g} s, not after the frame before")
+        self._last = time
+        time -= self._first
+        if self._sink.constant_rate and abs(time * self.fps - self._count) > Fraction(1, 2):
+            message = f"this output keeps no times: its frames have a constant rate of {float(self.fps):g}/s"
+            if message not in self.warnings:
+                self.warnings.append(message)
+        self._sink.write(pixels, self._count, time)
+        self._count += 1
+
+
+class _Images:
+    """Numbered pictures, gathered in a temporary folder beside their place."""
+
+    constant_rate = True
+
+    def __init__(self, path: str | os.PathLike[str], pattern: str, force: bool) -> None:
+        self._pattern, self._force = pattern, force
+        self._folder = os.path.dirname(pattern) or "."
+        self._makes_folder = not is_numbered(os.fspath(path)) and not os.path.isdir(self._folder)
+        self._temporary = os.path.join(self._folder, f".splat2d-{secrets.token_hex(8)}.tmp")
+        self._names: list[str] = []
+
+    def open(self) -> None:
+        try:
+            os.makedirs(self._temporary) if self._makes_folder else os.mkdir(self._temporary)
+        except OSError as fault:
+            raise OutputError(f"{shown(self._folder)}: cannot be written ({reason(fault)})") from None
+
+    def write(self, pixels: NDArray[np.uint8], index: int, time: Fraction) -> None:
+        name = os.path.basename(self._pattern) % (index + 1)
+        save_picture(pixels, os.path.join(self._temporary, name))
+        self._names.append(name)
+
+    def publish(self) -> list[str]:
+        """Move the images to their place; returns warnings."""
+        try:
+            older = numbered_files(self._pattern)
+            if older and not self._force:
+                raise OutputError(
+                    f"{shown(min(older.values()))}: appeared meanwhile and is kept; use --force"
+                )
+            for name in self._names:
+                os.replace(os.path.join(self._temporary, name), os.path.join(self._folder, name))
+        except OSError as fault:
+            raise OutputError(f"{shown(self._folder)}: cannot be written ({reason(fault)})") from None
+        finally:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+        stale = sum(number > len(self._names) or number < 1 for number in older)
+        return [f"{stale} older images match {shown(self._pattern)} and are kept"] if stale else []
+
+    def discard(self) -> None:
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        if self._makes_folder:
+            with contextlib.suppress(OSError):
+                os.rmdir(self._folder)
+
+
+class _Video:
+    """A video file through PyAV."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        size: tuple[int, int],
+        fps: Fraction,
+        format: _Format,
+        crf: int,
+        force: bool,
+    ) -> None:
+        self._av = load_av()
+        self._path, self._force, self._format = path, force, format
+        self._fps = fps.limit_denominator(1001) if fps > 1 else fps.limit_denominator(100_000)
+        self._options = dict(format.options)
+        if format.codec in ("libx264", "libvpx-vp9"):
+            self._options["crf"] = str(crf)
+        self._stored = size
+        self.size = tuple(side + side % 2 for side in size) if format.even else size
+        self.constant_rate = format.constant_rate
+        self._last = -1
+        self._stack = contextlib.ExitStack()
+
+    def open(self) -> None:
+        file = self._stack.enter_context(write_atomic(self._path, force=self._force))
+        try:
+            self._start(file)
+        except (self._av.FFmpegError, OSError) as fault:
+            self.discard()
+            raise self._error(fault) from None
+        except BaseException:
+            self.discard()
+            raise
+
+    def _start(self, file: BinaryIO) -> None:
+        width, height = self.size
+        # The muxer wants its consent to unofficial Y4M as much as the codec.
+        options = {key: value for key, value in self._options.items() if key == "strict"}
+        self._container = self._av.open(file, "w", format=self._format.muxer, container_options=options)
+        stream: Any = self._container.add_stream(self._format.codec, rate=self._fps, options=self._options)
+        stream.width, stream.height, stream.pix_fmt = width, height, self._format.pixels
+        context = stream.codec_context
+        matrix: Matrix | None = None
+        if self._format.pixels == "pal8":
+            self._tick = Fraction(1, 100)
+            self._convert = _ToPalette(width, height)
+        else:
+            # So many that each frame of a constant rate falls on one.
+            steps = 1 if self.constant_rate else math.ceil(_TICKS / self._fps)
+            self._tick = 1 / (self._fps * steps)
+            if self._format.pixels.startswith("yuv"):
+                tagged = self._format.codec != "rawvideo"
+                matrix = "bt709" if tagged else guess_matrix(width, height)
+                context.color_range = 1
+                if tagged:
+                    context.colorspace = context.color_primaries = context.color_trc = 1
+            chroma = "left" if self._format.pixels == "yuv420p" else None
+            self._convert = FromRgb(width, height, self._format.pixels, matrix, chroma)
+        context.time_base = self._tick
+        self._stream = stream
+
+    def write(self, pixels: NDArray[np.uint8], index: int, time: Fraction) -> None:
+        if self.constant_rate:
+            time = index / self._fps
+        if self.size != self._stored:
+            extra = [(0, new - old) for new, old in zip(self.size[::-1], self._stored[::-1], strict=True)]
+            pixels = np.pad(pixels, (*extra, (0, 0)), "edge")
+        try:
+            frame = self._convert(pixels)
+            # Two times may fall into one tick.
+            frame.pts = self._last = max(round(time / self._tick), self._last + 1)
+            frame.time_base = self._tick
+            self._container.mux(self._stream.encode(frame))
+        except (self._av.FFmpegError, OSError) as fault:
+            raise self._error(fault) from None
+
+    def publish(self) -> list[str]:
+        """Finish the file and give it its name; returns warnings."""
+        with self._stack:
+            try:
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+            except self._av.FFmpegError as fault:
+                raise self._error(fault) from None
+        return []
+
+    def discard(self) -> None:
+        # The muxer wants to write its index into the file that is about to vanish.
+        with contextlib.suppress(Exception):
+            self._container.close()
+        with contextlib.suppress(_Discarded), self._stack:
+            raise _Discarded
+
+    def _error(self, fault: Exception) -> OutputError:
+        return OutputError(f"{shown(self._path)}: cannot be written ({reason(fault)})")
+
+
+class _Discarded(Exception):
+    """Makes `write_atomic` remove its file."""
+
+
+class _ToPalette:
+    """Converts pixels to frames with the best palette of 256 colours each, dithered."""
+
+    def __init__(self, width: int, height: int) -> None:
+        graph: Graph = load_av().filter.Graph()
+        source = graph.add("buffer", video_size=f"{width}x{height}", pix_fmt="rgb24", time_base="1/100")
+        split = graph.add("split")
+        palette = graph.add("palettegen", stats_mode="single", reserve_transparent="0")
+        mapped = graph.add("paletteuse", new="1")
+        source.link_to(split)
+        split.link_to(mapped, 0, 0)
+        split.link_to(palette, 1, 0)
+        palette.link_to(mapped, 0, 1)
+        mapped.link_to(graph.add("buffersink"))
+        graph.configure()
+        self._graph = graph
+        self._count = 0
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> VideoFrame:
+        frame = load_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        # The filter pairs pictures and palettes by time.
+        frame.pts, frame.time_base = self._count, Fraction(1, 100)
+        self._count += 1
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+
+def _format(path: str | os.PathLike[str], lossless: bool) -> _Format:
+    """Return how to write a path's extension."""
+    extension = os.path.splitext(os.fspath(path))[1].lower()
+    if lossless and extension in _FORMATS and extension not in _LOSSLESS:
+        raise ConfigError(f"{shown(path)}: cannot be lossless; use {', '.join(_LOSSLESS)} or images")
+    formats = _LOSSLESS if lossless else _FORMATS
+    if extension not in formats:
+        found = f"the extension {shown(extension)} is no clip that can be written" if extension else ""
+        raise OutputError(
+            f"{shown(path)}: {found or 'has no extension'}; use {', '.join(_FORMATS)}, "
+            "a pattern such as out_%04d.png, or a folder with / at its end"
+        )
+    return formats[extension]
+
+
+def _image_pattern(path: str | os.PathLike[str]) -> str | None:
+    """Return the pattern of the images that a path asks for; None for a video file."""
+    name = os.fspath(path)
+    if is_numbered(name):
+        return name
+    if os.path.isdir(name) or name.endswith(("/", os.sep)):
+        return os.path.join(name, FOLDER_PATTERN)
+    return None

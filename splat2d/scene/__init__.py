@@ -1,0 +1,1 @@
+"""Decoded files: what a picture, a clip and a layer can do."""

@@ -1,0 +1,1 @@
+"""The rasteriser as an operation of torch."""
