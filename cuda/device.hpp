@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "raster.hpp"
 #include "math/kernels.hpp"
+#include "raster.hpp"
 #include "team.hpp"
 
 // Before the parameters of a lambda that the device runs.
