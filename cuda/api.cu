@@ -2,8 +2,8 @@
 #include <stdexcept>
 
 #include "api.hpp"
-#include "raster.hpp"
 #include "math/view.hpp"
+#include "raster.hpp"
 
 namespace {
 

@@ -1,241 +1,252 @@
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <array>
+#include <cmath>
+#include <optional>
+#include <string>
+
 #include "bind/arrays.hpp"
-#include "model/context.hpp"
-#include "model/network.hpp"
-#include "model/split_tree.hpp"
+#include "bind/workers.hpp"
+#include "model/field_codec.hpp"
 
 namespace splat2d {
 namespace {
 
-using Rows = nb::ndarray<nb::numpy, double>;
-using Symbols = In<int64_t, nb::ndim<1>>;
-using Pairs = In<int64_t, nb::ndim<2>>;
+using Counts = std::array<int64_t, kTiers>;
+using Window = std::optional<std::array<int, 4>>;
 
-const SplitTree::Group& group_of(const SplitTree& tree, int group) {
-  require(group >= 0 && group < static_cast<int>(tree.groups().size()), "no such group");
-  return tree.groups()[group];
+FieldLayout make_layout(int width, int height, int channels, int chroma_step, int step_code, int frames) {
+  require(channels >= 1 && channels <= kMaxChannels, "channels must be from 1 to 4");
+  require(width <= 65535 && height <= 65535, "width and height must be at most 65535");
+  require(chroma_step >= 4 && chroma_step <= 16, "chroma_step must be from 4 to 16");
+  require(step_code >= 0 && step_code <= 2047, "step_code must be from 0 to 2047");
+  require(frames >= 0 && frames <= kMaxFrames, "frames must be from 0 to 64");
+  return {make_canvas(width, height), channels, chroma_step, step_code, frames};
 }
 
-// Rows of a group's tables, or the sizes [n, 1] of uniform ones.
-Rows tree_rows(const SplitTree& tree, int group) {
-  const auto& g = group_of(tree, group);
-  const size_t n = g.cells.size(), k = g.symbols ? g.symbols : 1;
-  auto out = std::make_unique_for_overwrite<double[]>(n * k);
-  for (size_t i = 0; i < n; ++i) {
-    if (g.symbols) {
-      tree.row(g.cells[i], g.symbols, &out[i * k]);
-    } else {
-      out[i] = static_cast<double>(tree.count_of(g.cells[i]) + 1);
+const uint8_t* bytes_of(const nb::bytes& data) { return static_cast<const uint8_t*>(data.data()); }
+
+// What bits are spent on.
+class BitCounter : public Tap {
+ public:
+  void symbol(Attribute a, const uint16_t* weights, int /*symbols*/, int value) override {
+    bits_[static_cast<int>(a)] += kWeightBits - std::log2(static_cast<double>(weights[value]));
+  }
+  void uniform(Attribute a, int64_t size, int64_t /*value*/) override {
+    bits_[static_cast<int>(a)] += std::log2(static_cast<double>(size));
+  }
+  nb::dict bits() const {
+    nb::dict out;
+    for (int a = 0; a < kAttributes; ++a)
+      if (bits_[a] > 0) out[kAttributeNames[a]] = bits_[a];
+    return out;
+  }
+
+ private:
+  double bits_[kAttributes] = {};
+};
+
+// Keeps what the models see and what is coded; may hide from them what other splats say, and all the rest.
+class Recorder : public BitCounter {
+ public:
+  Recorder(bool neighbours, bool own, bool earlier) : neighbours_(neighbours), own_(own), earlier_(earlier) {}
+
+  void stream() override { streams_.push_back(static_cast<int32_t>(values_.size())); }
+  void split(int tier, int16_t* inputs, size_t n) override {
+    constexpr int kStride = Network::kSplitStride;
+    if (!earlier_)
+      for (size_t i = 0; i < n; ++i)
+        for (const int k : {1, 2, 3, 4, 8, 9}) inputs[i * kStride + k] = 0;
+    for (size_t i = 0; i < n; ++i) {
+      split_inputs_.insert(split_inputs_.end(), inputs + i * kStride, inputs + i * kStride + SplitTree::kInputs);
+      split_tiers_.push_back(tier);
+    }
+    splits_left_ = n;
+  }
+  void embed(int tier, int16_t* place, int16_t* near, uint8_t* counts, size_t n) override {
+    constexpr int kNear = Context::kNear * Network::kNearStride;
+    for (size_t i = 0; i < n; ++i) {
+      int16_t* row = place + i * Network::kPlaceStride;
+      if (!neighbours_ || !own_) {
+        // What follows from the file's header stays.
+        for (int k = 0; k < Context::kPlaceInputs; ++k)
+          if (!own_ || k < 2 || k > 6) row[k] = 0;
+        std::fill_n(near + i * kNear, kNear, int16_t{0});
+        counts[i] = 0;
+      }
+      place_.insert(place_.end(), row, row + Context::kPlaceInputs);
+      near_.insert(near_.end(), near + i * kNear, near + (i + 1) * kNear);
+      near_counts_.push_back(counts[i]);
+      leaf_tiers_.push_back(tier);
+    }
+    first_leaf_ = leaf_tiers_.size() - n;
+  }
+  void rows(int head, const int32_t* leaves, int16_t* self, int32_t* levels, size_t n) override {
+    constexpr int kStride = Network::kSelfStride;
+    if (!own_) {
+      std::vector<int32_t> sorted(levels, levels + n);
+      std::nth_element(sorted.begin(), sorted.begin() + n / 2, sorted.end());
+      std::fill_n(levels, n, sorted[n / 2]);
+      std::fill_n(self, n * kStride, int16_t{0});
+    }
+    for (size_t i = 0; i < n; ++i) {
+      row_heads_.push_back(head);
+      row_leaves_.push_back(static_cast<int32_t>(first_leaf_) + leaves[i]);
+      row_levels_.push_back(levels[i]);
+      row_self_.insert(row_self_.end(), self + i * kStride, self + i * kStride + Context::kSelfInputs);
     }
   }
-  return numpy(std::move(out), {n, k});
-}
+  void symbol(Attribute a, const uint16_t* weights, int symbols, int value) override {
+    BitCounter::symbol(a, weights, symbols, value);
+    coded(a, symbols, value);
+    weights_.insert(weights_.end(), weights, weights + symbols);
+    if (splits_left_)
+      --splits_left_;
+    else if (row_events_.size() < row_heads_.size())
+      row_events_.push_back(static_cast<int32_t>(values_.size()) - 1);
+  }
+  void uniform(Attribute a, int64_t size, int64_t value) override {
+    BitCounter::uniform(a, size, value);
+    coded(a, -static_cast<int32_t>(size), value);
+    if (splits_left_) --splits_left_;
+  }
 
-int check_tier(int tier) {
-  require(tier >= 0 && tier < kTiers, "tier must be from 0 to 5");
-  return tier;
-}
+  nb::dict arrays() const {
+    nb::dict out;
+    const auto put = [&](const char* name, const auto& values, std::initializer_list<size_t> shape) {
+      auto copy = values;
+      out[name] = numpy(std::move(copy), shape);
+    };
+    const size_t cells = split_tiers_.size(), leaves = leaf_tiers_.size(), rows = row_heads_.size();
+    put("split_inputs", split_inputs_, {cells, SplitTree::kInputs});
+    put("split_tiers", split_tiers_, {cells});
+    put("split_events", split_events_, {split_events_.size()});
+    put("place", place_, {leaves, Context::kPlaceInputs});
+    put("near", near_, {leaves, Context::kNear, Context::kNearInputs});
+    put("near_counts", near_counts_, {leaves});
+    put("leaf_tiers", leaf_tiers_, {leaves});
+    put("row_heads", row_heads_, {rows});
+    put("row_leaves", row_leaves_, {rows});
+    put("row_levels", row_levels_, {rows});
+    put("row_self", row_self_, {rows, Context::kSelfInputs});
+    put("row_events", row_events_, {row_events_.size()});
+    put("streams", streams_, {streams_.size()});
+    put("attributes", attributes_, {values_.size()});
+    put("sizes", sizes_, {values_.size()});
+    put("values", values_, {values_.size()});
+    put("weights", weights_, {weights_.size()});
+    return out;
+  }
 
-void check_points(const Pairs& points) {
-  require(points.shape(1) == 2, "points must be [N, 2]");
-  for (size_t i = 0; i < points.size(); ++i)
-    require(points.data()[i] >= 0 && points.data()[i] < int64_t{1} << 30, "point out of range");
-}
+ private:
+  void coded(Attribute a, int32_t size, int64_t value) {
+    if (splits_left_) split_events_.push_back(static_cast<int32_t>(values_.size()));
+    attributes_.push_back(static_cast<int32_t>(a));
+    sizes_.push_back(size);
+    values_.push_back(static_cast<int32_t>(value));
+  }
 
-void check_integers(const Context& context, const Ints2& integers) {
-  require(integers.shape(1) == static_cast<size_t>(context.channels()) + 5, "integers must be [N, C + 5]");
-}
+  bool neighbours_, own_, earlier_;
+  size_t splits_left_ = 0, first_leaf_ = 0;
+  std::vector<int16_t> split_inputs_, place_, near_, row_self_;
+  std::vector<uint8_t> near_counts_;
+  std::vector<uint16_t> weights_;
+  std::vector<int32_t> split_tiers_, split_events_, leaf_tiers_, row_heads_, row_leaves_, row_levels_, row_events_,
+      streams_, attributes_, sizes_, values_;
+};
 
-// Inputs of points [N, 2] of a tier: place [N, P] and near [N, K, F].
-nb::tuple around(const Context& context, const Pairs& points, const Pairs& surroundings, int tier, int threads) {
-  check_points(points);
-  check_tier(tier);
-  const size_t n = points.shape(0);
-  require(surroundings.shape(0) == n && surroundings.shape(1) == 4, "surroundings must be [N, 4]");
-  std::vector<float> place(n * Context::kPlaceInputs), near(n * Context::kNear * Context::kNearInputs);
-  context.around(points.data(), surroundings.data(), n, tier, threads, place.data(), near.data());
-  return nb::make_tuple(numpy(std::move(place), {n, Context::kPlaceInputs}),
-                        numpy(std::move(near), {n, Context::kNear, Context::kNearInputs}));
-}
-
-// Adds to inputs [N, S] and levels [N] what the last of splats' first `known` integers tells.
-void learn(const Context& context, const Ints2& integers, int tier, int known, const Out<float, nb::ndim<2>>& own,
-           const Out<int32_t, nb::ndim<1>>& levels) {
-  check_integers(context, integers);
-  check_tier(tier);
+nb::tuple encode(const Network& network, const Ints2& integers, int width, int height, int channels, int chroma_step,
+                 int step_code, int frames, int64_t most_in_part, int64_t least_for_directory, int threads, Tap* tap) {
+  const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames);
+  require(integers.shape(1) == static_cast<size_t>(layout.columns()), "integers must be [N, C + 5], + 4 with frames");
+  require(most_in_part > 0 && least_for_directory >= 0, "a size is out of range");
   const size_t n = integers.shape(0);
-  require(known >= 1 && known <= 2 * context.channels() + 3, "known out of range");
-  require(own.shape(0) == n && own.shape(1) == Context::kSelfInputs && levels.shape(0) == n,
-          "own must be [N, S] and levels [N]");
-  context.learn(integers.data(), n, tier, known, own.data(), levels.data());
+  std::vector<int32_t> splats(integers.data(), integers.data() + integers.size());
+  std::vector<uint8_t> out;
+  const char* fault;
+  {
+    nb::gil_scoped_release free;
+    fault = encode_field(network, layout, splats.data(), n, {most_in_part, static_cast<size_t>(least_for_directory)},
+                         Threads(threads), tap, &out);
+  }
+  if (fault) throw std::invalid_argument(fault);
+  return nb::make_tuple(nb::bytes(out.data(), out.size()), numpy(std::move(splats), {n, integers.shape(1)}));
 }
 
-nb::ndarray<nb::numpy, float> embed(const Network& network, const Floats2& place, const Floats3& near, int tier,
-                                    int threads) {
-  const size_t n = place.shape(0);
-  require(place.shape(1) == Context::kPlaceInputs && near.shape(0) == n && near.shape(1) == Context::kNear &&
-              near.shape(2) == Context::kNearInputs,
-          "place must be [N, P] and near [N, K, F]");
-  std::vector<float> out(n * network.hidden());
-  network.embed(place.data(), near.data(), n, check_tier(tier), threads, out.data());
-  return numpy(std::move(out), {n, static_cast<size_t>(network.hidden())});
+nb::tuple decode(const Network& network, const nb::bytes& data, int width, int height, int channels, int chroma_step,
+                 int step_code, int frames, int tiers, const Window& window, int threads, Tap* tap) {
+  const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames);
+  require(tiers >= 0 && tiers <= kTiers, "tiers must be from 0 to 6");
+  Box box{};
+  if (window) box = {(*window)[0], (*window)[1], (*window)[2], (*window)[3]};
+  DecodedField out;
+  const char* fault;
+  {
+    nb::gil_scoped_release free;
+    fault = decode_field(network, layout, bytes_of(data), data.size(), {tiers, window ? &box : nullptr},
+                         Threads(threads), tap, &out);
+  }
+  if (fault) throw std::invalid_argument(fault);
+  const size_t columns = layout.columns(), n = out.splats.size() / columns;
+  return nb::make_tuple(numpy(std::move(out.splats), {n, columns}), out.counts);
 }
 
-Rows network_rows(const Network& network, int head, const Floats2& hidden, const Floats2& own, const Ints1& levels,
-                  const Symbols& limits, int threads) {
-  const size_t n = hidden.shape(0);
-  require(head >= 0 && head < network.heads(), "no such head");
-  require(hidden.shape(1) == static_cast<size_t>(network.hidden()), "hidden must be [N, H]");
-  require(own.shape(0) == n && own.shape(1) == Context::kSelfInputs && levels.shape(0) == n,
-          "own must be [N, S] and levels [N]");
-  require(limits.shape(0) == 0 || limits.shape(0) == n, "limits must be empty or [N]");
-  for (size_t i = 0; i < n; ++i)
-    require(
-        levels.data()[i] >= 0 && levels.data()[i] < Context::kLevels && (limits.shape(0) == 0 || limits.data()[i] > 0),
-        "level or limit out of range");
-  const size_t k = network.symbols(head);
-  auto out = std::make_unique_for_overwrite<double[]>(n * k);
-  network.rows(head, hidden.data(), own.data(), levels.data(), limits.shape(0) ? limits.data() : nullptr, n, threads,
-               out.get());
-  return numpy(std::move(out), {n, k});
-}
-
-Rows folded(const In<double, nb::ndim<2>>& rows, const Ints1& counts) {
-  const size_t n = rows.shape(0), k = rows.shape(1);
-  require(counts.shape(0) == n, "counts must be [N]");
-  for (size_t i = 0; i < n; ++i)
-    require(counts.data()[i] >= 1 && counts.data()[i] <= static_cast<int32_t>(k), "count out of range");
-  std::vector<double> out(n * k);
-  fold_angles(rows.data(), counts.data(), n, static_cast<int>(k), out.data());
-  return numpy(std::move(out), {n, k});
+nb::dict index_of(const nb::bytes& data, int width, int height, int frames) {
+  const FieldLayout layout = make_layout(width, height, 1, 8, 0, frames);
+  FieldIndex index;
+  if (const char* fault = read_index(bytes_of(data), data.size(), layout, &index)) throw std::invalid_argument(fault);
+  nb::dict out;
+  out["counts"] = index.counts;
+  out["directory"] = index.directory;
+  out["parts"] = index.parts.size() - 1;
+  out["streams"] = index.streams;
+  nb::list pieces;  // offset and size of each tier of each part
+  for (const Part& part : index.parts) {
+    nb::list of_part;
+    for (const Piece& piece : part.pieces) of_part.append(nb::make_tuple(piece.offset, piece.size));
+    pieces.append(of_part);
+  }
+  out["pieces"] = pieces;
+  Counts ends{};  // bytes that hold all tiers up to each
+  for (int t = 0; t < kTiers; ++t)
+    for (const Part& part : index.parts)
+      ends[t] = index.directory ? static_cast<int64_t>(part.pieces[t].offset + part.pieces[t].size)
+                                : static_cast<int64_t>(data.size());
+  out["ends"] = ends;
+  return out;
 }
 
 }  // namespace
 
 void bind_tables(nb::module_& m) {
-  nb::class_<Context>(m, "Context")
-      .def(
-          "__init__",
-          [](Context* self, int width, int height, int channels, int chroma_step, int step_code,
-             const Symbols& counts) {
-            require(channels >= 1 && channels <= kMaxChannels && counts.shape(0) == kTiers, "context out of range");
-            std::array<int64_t, kTiers> c;
-            std::copy_n(counts.data(), kTiers, c.begin());
-            new (self) Context(make_canvas(width, height), channels, chroma_step, step_code, c);
-          },
-          "width"_a, "height"_a, "channels"_a, "chroma_step"_a, "step_code"_a, "counts"_a.noconvert())
-      .def(
-          "add",
-          [](Context& c, const Ints2& integers) {
-            check_integers(c, integers);
-            c.add(integers.data(), integers.shape(0));
-          },
-          "integers"_a.noconvert())
-      .def("centers", [](const Context& c) { return numpy(c.centers(), {c.size(), 2}); })
-      .def("around", &around, "points"_a.noconvert(), "surroundings"_a.noconvert(), "tier"_a, "threads"_a = 1)
-      .def("learn", &learn, "integers"_a.noconvert(), "tier"_a, "known"_a, "own"_a.noconvert(), "levels"_a.noconvert());
   nb::class_<Network>(m, "Network")
       .def(
           "__init__",
           [](Network* self, const nb::bytes& data) {
-            new (self) Network(static_cast<const uint8_t*>(data.data()), data.size());
-          },
-          "data"_a)
-      .def("embed", &embed, "place"_a.noconvert(), "near"_a.noconvert(), "tier"_a, "threads"_a = 1)
-      .def("rows", &network_rows, "head"_a, "hidden"_a.noconvert(), "own"_a.noconvert(), "levels"_a.noconvert(),
-           "limits"_a.noconvert(), "threads"_a = 1)
-      .def("symbols", &Network::symbols, "head"_a);
-  m.def("fold_angles", &folded, "rows"_a.noconvert(), "counts"_a.noconvert());
-  m.def(
-      "surroundings",
-      [](const Pairs& points, int tier) {
-        check_points(points);
-        const size_t n = points.shape(0);
-        return numpy(surroundings(points.data(), n, check_tier(tier)), {n, 4});
-      },
-      "points"_a.noconvert(), "tier"_a);
-  m.attr("NEAR") = Context::kNear;
-  m.attr("NEAR_INPUTS") = Context::kNearInputs;
-  m.attr("PLACE_INPUTS") = Context::kPlaceInputs;
-  m.attr("SELF_INPUTS") = Context::kSelfInputs;
-  m.attr("ENERGY_LEVELS") = Context::kLevels;
-  nb::class_<SplitTree>(m, "SplitTree")
-      .def(
-          "__init__",
-          [](SplitTree* self, int width, int height, int tier, int step_code, int64_t count, int64_t total,
-             int64_t previous, const Pairs& earlier, const Pairs& positions) {
-            check_tier(tier);
-            require(count > 0 && total >= count && width > 0 && height > 0, "tree out of range");
-            require(earlier.shape(1) == 2 && positions.shape(1) == 2, "points must be [N, 2]");
-            require(previous >= 0 && previous <= static_cast<int64_t>(earlier.shape(0)), "previous out of range");
-            require(positions.shape(0) == 0 || positions.shape(0) == static_cast<size_t>(count),
-                    "positions must be [count, 2]");
-            // Splats elsewhere lie in no cell.
-            for (size_t i = 0; i < positions.size(); ++i) {
-              const int64_t side = (i % 2 ? height : width) + int64_t{2 * kMargin};
-              require(positions.data()[i] >= 0 && positions.data()[i] < side << kPositionBits,
-                      "a position is outside the canvas and its margin");
+            new (self) Network();
+            if (const char* fault = self->read(bytes_of(data), data.size())) {
+              self->~Network();
+              throw std::invalid_argument(fault);
             }
-            new (self) SplitTree({make_canvas(width, height), tier, step_code, count, total, previous}, earlier.data(),
-                                 earlier.shape(0), positions.shape(0) ? positions.data() : nullptr);
           },
-          "width"_a, "height"_a, "tier"_a, "step_code"_a, "count"_a, "total"_a, "previous"_a, "earlier"_a.noconvert(),
-          "positions"_a.noconvert())
-      .def("next_level", &SplitTree::next_level, "network"_a, "threads"_a = 1)
-      .def("inputs",
-           [](const SplitTree& t) {
-             std::vector<float> out = t.inputs();
-             const size_t n = out.size() / SplitTree::kInputs;
-             return numpy(std::move(out), {n, SplitTree::kInputs});
-           })
-      .def(
-          "cells",
-          [](const SplitTree& t, int group) {
-            std::vector<int64_t> out(group_of(t, group).cells.begin(), group_of(t, group).cells.end());
-            const size_t n = out.size();
-            return numpy(std::move(out), {n});
-          },
-          "group"_a)
-      .def("counts",
-           [](const SplitTree& t) {
-             std::vector<int64_t> out(t.inputs().size() / SplitTree::kInputs);
-             for (size_t i = 0; i < out.size(); ++i) out[i] = t.count_of(static_cast<int>(i));
-             const size_t n = out.size();
-             return numpy(std::move(out), {n});
-           })
-      .def_prop_ro("groups", [](const SplitTree& t) { return t.groups().size(); })
-      .def(
-          "is_uniform", [](const SplitTree& t, int group) { return group_of(t, group).symbols == 0; }, "group"_a)
-      .def("rows", &tree_rows, "group"_a)
-      .def(
-          "values",
-          [](const SplitTree& t, int group) {
-            const auto& g = group_of(t, group);
-            std::vector<int64_t> out(g.cells.size());
-            for (size_t i = 0; i < out.size(); ++i) out[i] = t.value(g.cells[i]);
-            const size_t n = out.size();
-            return numpy(std::move(out), {n});
-          },
-          "group"_a)
-      .def(
-          "put",
-          [](SplitTree& t, int group, const Symbols& values) {
-            const auto& g = group_of(t, group);
-            require(values.shape(0) == g.cells.size(), "values must fit the group");
-            bool good = true;
-            for (size_t i = 0; i < g.cells.size(); ++i) good = t.set(g.cells[i], values.data()[i]) && good;
-            return good;
-          },
-          "group"_a, "values"_a.noconvert())
-      .def("finish_level", &SplitTree::finish_level)
-      .def("leaves",
-           [](const SplitTree& t) {
-             std::vector<int64_t> corners, order;
-             t.leaves(&corners, &order);
-             const size_t n = corners.size() / 2, given = order.size();
-             return nb::make_tuple(numpy(std::move(corners), {n, 2}), numpy(std::move(order), {given}));
-           })
-      .def_prop_ro("cell_width", &SplitTree::cell_width)
-      .def_prop_ro("cell_height", &SplitTree::cell_height);
+          "data"_a);
+  nb::class_<Tap>(m, "Tap");
+  nb::class_<BitCounter, Tap>(m, "BitCounter").def(nb::init<>()).def("bits", &BitCounter::bits);
+  nb::class_<Recorder, BitCounter>(m, "Recorder")
+      .def(nb::init<bool, bool, bool>(), "neighbours"_a = true, "own"_a = true, "earlier"_a = true)
+      .def("arrays", &Recorder::arrays);
+  m.attr("ATTRIBUTES") = nb::make_tuple("position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign",
+                                        "duration", "time", "velocity");
+  m.def("encode_field", &encode, "network"_a, "integers"_a.noconvert(), "width"_a, "height"_a, "channels"_a,
+        "chroma_step"_a, "step_code"_a, "frames"_a = 0, "most_in_part"_a = FieldOptions().most_in_part,
+        "least_for_directory"_a = static_cast<int64_t>(FieldOptions().least_for_directory), "threads"_a = 1,
+        "tap"_a = nb::none());
+  m.def("decode_field", &decode, "network"_a, "data"_a, "width"_a, "height"_a, "channels"_a, "chroma_step"_a,
+        "step_code"_a, "frames"_a = 0, "tiers"_a = kTiers, "window"_a = nb::none(), "threads"_a = 1,
+        "tap"_a = nb::none());
+  m.def("field_index", &index_of, "data"_a, "width"_a, "height"_a, "frames"_a = 0);
 }
 
 }  // namespace splat2d

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "bind/arrays.hpp"
+#include "math/isa.hpp"
 
 namespace splat2d {
 namespace {
@@ -123,7 +124,7 @@ NB_MODULE(_core, m) {
   m.def("count_pairs", &pairs, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a,
         "height"_a, "cutoff"_a);
   m.def("peak", &peak, "rounds"_a);
-  m.attr("isa") = kernels_name();
+  m.attr("isa") = isa_name();
   bind_fit(m);
   bind_coding(m);
   bind_tables(m);

@@ -1,15 +1,51 @@
 #include "format/quantizer.hpp"
 
+#include <initializer_list>
+
 namespace splat2d {
 
 namespace {
 
-// Column range of lattice row iy inside the box.
-void row_range(const Lattice& l, const CellBox& box, int64_t iy, int64_t* first, int64_t* end) {
-  const int64_t offset = (l.shear * (iy * l.hy)) >> kPositionBits;
-  *first = -floor_div(-(box.x0 - offset), l.hx);
-  *end = -floor_div(-(box.x1 - offset), l.hx);
-}
+// The rows of a lattice in a box, one after another: which columns of each lie inside.
+class Rows {
+ public:
+  Rows(const Lattice& l, const CellBox& box)
+      : hx_(l.hx), hy_(l.hy), slope_(l.shear * l.hy), bottom_(box.y1), iy(-floor_div(-box.y0, l.hy)) {
+    product_ = slope_ * iy;
+    const int64_t offset = product_ >> kPositionBits;
+    left_ = quotient(offset - box.x0);
+    right_ = quotient(offset - box.x1);
+    step_ = slope_ >> kPositionBits;
+    by_ = quotient(step_);
+  }
+  bool more() const { return iy * hy_ < bottom_; }
+  int64_t first() const { return -left_.whole; }
+  int64_t end() const { return -right_.whole; }
+  void next() {
+    ++iy;
+    const int64_t offset = product_ >> kPositionBits;
+    product_ += slope_;
+    const int64_t carry = (product_ >> kPositionBits) - offset - step_;  // 0 or 1
+    left_ = {left_.whole + by_.whole, left_.rest + by_.rest + carry};
+    right_ = {right_.whole + by_.whole, right_.rest + by_.rest + carry};
+    for (Quotient* q : {&left_, &right_})
+      if (q->rest >= hx_) *q = {q->whole + 1, q->rest - hx_};
+  }
+
+ private:
+  struct Quotient {
+    int64_t whole, rest;
+  };
+  Quotient quotient(int64_t v) const {
+    const int64_t whole = floor_div(v, hx_);
+    return {whole, v - whole * hx_};
+  }
+  int64_t hx_, hy_, slope_, bottom_, product_, step_;
+  Quotient left_, right_, by_;
+
+ public:
+  int64_t iy;
+};
 
 }  // namespace
 
@@ -39,33 +75,27 @@ void area_range(int energy_class, int tier, int* low, int* high) {
 }
 
 int64_t lattice_points(const Lattice& l, const CellBox& box) {
-  int64_t total = 0, first, end;
-  for (int64_t iy = -floor_div(-box.y0, l.hy); iy * l.hy < box.y1; ++iy) {
-    row_range(l, box, iy, &first, &end);
-    total += end - first;
-  }
+  int64_t total = 0;
+  for (Rows rows(l, box); rows.more(); rows.next()) total += rows.end() - rows.first();
   return total;
 }
 
-int64_t lattice_index(const Lattice& l, const CellBox& box, int64_t ix, int64_t iy_wanted) {
-  int64_t total = 0, first, end;
-  for (int64_t iy = -floor_div(-box.y0, l.hy); iy < iy_wanted; ++iy) {
-    row_range(l, box, iy, &first, &end);
-    total += end - first;
-  }
-  row_range(l, box, iy_wanted, &first, &end);
-  return total + ix - first;
+int64_t lattice_index(const Lattice& l, const CellBox& box, int64_t ix, int64_t iy) {
+  int64_t total = 0;
+  Rows rows(l, box);
+  for (; rows.iy < iy; rows.next()) total += rows.end() - rows.first();
+  return total + ix - rows.first();
 }
 
 bool lattice_point(const Lattice& l, const CellBox& box, int64_t index, int64_t* ix, int64_t* iy) {
-  int64_t first, end;
-  for (*iy = -floor_div(-box.y0, l.hy); *iy * l.hy < box.y1; ++*iy) {
-    row_range(l, box, *iy, &first, &end);
-    if (index < end - first) {
-      *ix = first + index;
+  for (Rows rows(l, box); rows.more(); rows.next()) {
+    const int64_t count = rows.end() - rows.first();
+    if (index < count) {
+      *ix = rows.first() + index;
+      *iy = rows.iy;
       return true;
     }
-    index -= end - first;
+    index -= count;
   }
   return false;
 }

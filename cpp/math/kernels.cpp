@@ -295,90 +295,6 @@ void narrow_row(const float* fine, int width, float* scratch, float* out) {
              (w[3] * odd[i - 1] + w[2] * odd[i - 2] + w[1] * odd[i - 3] + w[0] * odd[i - 4]);
 }
 
-// Products are below 2^43 and exact in double, results below 2^27.
-void score_neighbours(int32_t x, int32_t y, const int32_t* xs, const int32_t* ys, const int32_t* weights, size_t count,
-                      int32_t* scores) {
-  for (size_t i = 0; i < count; ++i) {
-    const int32_t dx = (xs[i] - x) >> 8, dy = (ys[i] - y) >> 8;
-    scores[i] =
-        static_cast<int32_t>(static_cast<double>(dx * dx + dy * dy) * static_cast<double>(weights[i]) * (1.0 / 65536));
-  }
-}
-
-// All values are integers below 2^24 and exact, so contraction changes nothing but the speed; the floor is that of a
-// multiple of 2^-shift.
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=fast")
-void dense(const DenseLayer& layer, const float* x, const int32_t* index, size_t rows, size_t stride, float low,
-           float* y) {
-  const float scale = 1.0f / static_cast<float>(1 << layer.shift);
-  const v16 to_floor = splat(0.5f * scale - 0.5f), magic = splat(12582912.0f);
-  const auto finish = [&](const v16& sum, float* to) SPLAT2D_LAMBDA_INLINE {
-    const v16 v = ((sum * scale + to_floor) + magic) - magic;
-    store(to, clamp(v, low, static_cast<float>(kMostActive)));
-  };
-  const int width = layer.width;
-  const auto bias = [&](size_t row) {
-    return layer.bias + (index ? static_cast<size_t>(index[row]) * width : size_t{0});
-  };
-  for (int o = 0; o < width; o += kLanes) {
-    const float* w = layer.weight + o;
-    size_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
-      v16 s0 = load(bias(r) + o), s1 = load(bias(r + 1) + o), s2 = load(bias(r + 2) + o), s3 = load(bias(r + 3) + o);
-      const float *x0 = x + r * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;
-      for (int i = 0; i < layer.inputs; ++i) {
-        const v16 wi = load(w + static_cast<size_t>(i) * width);
-        s0 += wi * x0[i];
-        s1 += wi * x1[i];
-        s2 += wi * x2[i];
-        s3 += wi * x3[i];
-      }
-      finish(s0, y + r * width + o);
-      finish(s1, y + (r + 1) * width + o);
-      finish(s2, y + (r + 2) * width + o);
-      finish(s3, y + (r + 3) * width + o);
-    }
-    for (; r < rows; ++r) {
-      v16 s = load(bias(r) + o);
-      for (int i = 0; i < layer.inputs; ++i) s += load(w + static_cast<size_t>(i) * width) * x[r * stride + i];
-      finish(s, y + r * width + o);
-    }
-  }
-}
-
-#pragma GCC pop_options
-
-// Products stay below 2^53 and quotients below 2^24, so that cutting the double quotient is the exact floor.
-void normalise(const int32_t* weights, int symbols, double* out) {
-  int64_t sum = 0;
-  int32_t top = 0;
-  for (int i = 0; i < symbols; ++i) {
-    sum += weights[i];
-    top = weights[i] > top ? weights[i] : top;
-  }
-  const double divisor = static_cast<double>(sum), total = static_cast<double>((1 << 24) - symbols);
-  int32_t used = 0;
-  for (int i = 0; i < symbols; ++i) {
-    const int32_t w = static_cast<int32_t>(static_cast<double>(weights[i]) * total / divisor);
-    used += w;
-    out[i] = static_cast<double>(w);
-  }
-  int largest = 0;
-  while (weights[largest] != top) ++largest;
-  out[largest] += total - static_cast<double>(used);
-}
-
-void weights_of(const float* logits, int count, int symbols, const int32_t* table, int32_t* weights) {
-  int32_t top = INT32_MIN;
-  for (int i = 0; i < count; ++i) {
-    weights[i] = static_cast<int32_t>(logits[i]);
-    top = weights[i] > top ? weights[i] : top;
-  }
-  for (int i = 0; i < count; ++i) weights[i] = table[top - weights[i]];
-  for (int i = count; i < symbols; ++i) weights[i] = 0;
-}
-
 // Contraction is wanted: it measures fused multiply-adds.
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=fast")
@@ -423,10 +339,6 @@ const Kernels SPLAT2D_KERNELS = {
     sum_rows,
     widen_row,
     narrow_row,
-    score_neighbours,
-    dense,
-    normalise,
-    weights_of,
     peak,
 };
 

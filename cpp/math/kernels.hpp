@@ -36,14 +36,6 @@ constexpr int kTileWidth = 512, kTileHeight = 32;
 constexpr int kTileStride = kTileWidth + 16;
 constexpr int kTilePlane = kTileStride * kTileHeight;
 
-constexpr int kMostActive = 1023;  // of an input or activation of the entropy model's network
-
-// One layer of the entropy model's network (cpp/model/network.hpp): weight [inputs, width], bias [any, width].
-struct DenseLayer {
-  int inputs, width, shift;
-  const float *weight, *bias;
-};
-
 // What frames show of a splat of a clip and of the error around it; see cpp/refine/forecast.hpp. [frames], and zeros up
 // to a multiple of sixteen.
 struct Sightings {
@@ -108,24 +100,10 @@ struct Kernels {
   // scratch has room for width + 32.
   void (*widen_row)(const float* coarse, const float* base, int width, float* out);
   void (*narrow_row)(const float* fine, int width, float* scratch, float* out);
-  // Squared distances of (x, y) to points, in (1/16 px)^2 for Q12 px, times weights in Q16.
-  void (*score_neighbours)(int32_t x, int32_t y, const int32_t* xs, const int32_t* ys, const int32_t* weights,
-                           size_t count, int32_t* scores);
-  // y [rows, width] = (W x + bias[index]) >> shift, at least low and at most kMostActive, for x [rows, stride] of
-  // integers; index may be null for the first bias.
-  void (*dense)(const DenseLayer& layer, const float* x, const int32_t* index, size_t rows, size_t stride, float low,
-                float* y);
-  // out = weights * (2^24 - symbols) // (their sum), exactly, for weights below 2^29; what is left of 2^24 - symbols
-  // goes to the first of the largest.
-  void (*normalise)(const int32_t* weights, int symbols, double* out);
-  // Weights of integer logits: table[largest - logit] for the first `count`, then 0.
-  void (*weights_of)(const float* logits, int count, int symbols, const int32_t* table, int32_t* weights);
   // FMA throughput probe: `rounds` of independent multiply-adds; returns their count.
   double (*peak)(long rounds, float* sink);
 };
 
-// The fastest set this machine runs; SPLAT2D_ISA=base|v3|v4 in the environment picks a narrower one.
 const Kernels& kernels();
-const char* kernels_name();
 
 }  // namespace splat2d

@@ -7,6 +7,19 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__SSE2__)
+// GCC 12 warns of its own intrinsics.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
 #define SPLAT2D_INLINE inline __attribute__((always_inline))
 // The same for lambdas, whose attribute stands behind the parameter list.
 #define SPLAT2D_LAMBDA_INLINE __attribute__((always_inline))
@@ -138,6 +151,67 @@ SPLAT2D_INLINE float sum(const v16& v) {
   for (int width = 8; width > 0; width /= 2)
     for (int i = 0; i < width; ++i) a[i] += a[i + width];
   return a[0];
+}
+
+SPLAT2D_INLINE v16i load_ints(const int32_t* p) {
+  v16i r;
+  SPLAT2D_EACH std::memcpy(&r.part[p_], p + p_ * kNative, sizeof(NativeInt));
+  return r;
+}
+
+// sum[i] += w[2 i] x[0] + w[2 i + 1] x[1], which no 32 bits overflow.
+SPLAT2D_INLINE void add_products(v16i* sum, const int16_t* w, const int16_t* x) {
+  int32_t pair;
+  std::memcpy(&pair, x, sizeof pair);
+#if defined(__AVX512BW__)
+  const __m512i products = _mm512_madd_epi16(_mm512_loadu_si512(w), _mm512_set1_epi32(pair));
+  sum->part[0] = (NativeInt)_mm512_add_epi32((__m512i)sum->part[0], products);
+#elif defined(__AVX2__)
+  const __m256i both = _mm256_set1_epi32(pair);
+  SPLAT2D_EACH {
+    const __m256i products = _mm256_madd_epi16(_mm256_loadu_si256((const __m256i*)(w + 16 * p_)), both);
+    sum->part[p_] = (NativeInt)_mm256_add_epi32((__m256i)sum->part[p_], products);
+  }
+#elif defined(__SSE2__)
+  const __m128i both = _mm_set1_epi32(pair);
+  for (int i = 0; i < 4; ++i) {
+    __m128i* to = (__m128i*)sum->part + i;
+    *to = _mm_add_epi32(*to, _mm_madd_epi16(_mm_loadu_si128((const __m128i*)(w + 8 * i)), both));
+  }
+#elif defined(__wasm_simd128__)
+  const v128_t both = wasm_i32x4_splat(pair);
+  for (int i = 0; i < 4; ++i) {
+    v128_t* to = (v128_t*)sum->part + i;
+    *to = wasm_i32x4_add(*to, wasm_i32x4_dot_i16x8(wasm_v128_load(w + 8 * i), both));
+  }
+#elif defined(__ARM_NEON)
+  const int16x8_t both = vreinterpretq_s16_s32(vdupq_n_s32(pair));
+  for (int i = 0; i < 4; ++i) {
+    int32x4_t* to = (int32x4_t*)sum->part + i;
+    const int16x8_t eight = vld1q_s16(w + 8 * i);
+    const int32x4_t low = vmull_s16(vget_low_s16(eight), vget_low_s16(both));
+    const int32x4_t high = vmull_s16(vget_high_s16(eight), vget_high_s16(both));
+    *to = vaddq_s32(*to, vpaddq_s32(low, high));
+  }
+#else
+  int32_t lanes[kLanes];
+  std::memcpy(lanes, sum, sizeof lanes);
+  for (int i = 0; i < kLanes; ++i) lanes[i] += w[2 * i] * x[0] + w[2 * i + 1] * x[1];
+  std::memcpy(sum, lanes, sizeof lanes);
+#endif
+}
+
+// Sums >> shift, kept from low to high, as 16 bits.
+SPLAT2D_INLINE void store_activations(const v16i& sums, int shift, int low, int high, int16_t* to) {
+  const NativeInt least = NativeInt{} + low, most = NativeInt{} + high;
+  typedef int16_t Half __attribute__((vector_size(2 * kNative)));
+  SPLAT2D_EACH {
+    NativeInt v = sums.part[p_] >> shift;
+    v = v > least ? v : least;
+    v = v < most ? v : most;
+    const Half half = __builtin_convertvector(v, Half);
+    std::memcpy(to + p_ * kNative, &half, sizeof half);
+  }
 }
 
 #undef SPLAT2D_EACH

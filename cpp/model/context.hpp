@@ -1,14 +1,17 @@
 // What is known around a splat before it is decoded, as small integers: the inputs of the entropy model's network.
 //
-// docs/FORMAT.md section 5 is this in words. Inputs are integers in units of 1/64 within +-1023, held in floats.
+// docs/FORMAT.md, section 5.6 and 5.7, is this in words. Inputs are integers in units of 1/64 within +-1023.
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "format/quantizer.hpp"
+#include "model/kernels.hpp"
+#include "model/squares.hpp"
 
 namespace splat2d {
 
@@ -16,62 +19,109 @@ constexpr int64_t kInputOne = 64;  // what stands for 1 in an input
 constexpr int kStepBias = 640;     // step code of D = 1; 64 codes double it, so that a code less it is log2 D in Q6
 
 // log2(x) in Q6 for x >= 1, linear between powers of two.
-int64_t log2_q6(int64_t x);
-
+inline int64_t log2_q6(int64_t x) {
+  // A double's exponent, and the first six bits behind its point; x is below 2^53.
+  return (std::bit_cast<int64_t>(static_cast<double>(x)) >> 46) - (int64_t{1023} << 6);
+}
+// sign(x) log2(1 + |x| / one) in Q6.
+int64_t signed_log(int64_t x, int64_t one);
 // An integer as the network takes it.
-float network_input(int64_t x);
+inline int16_t network_input(int64_t x) { return static_cast<int16_t>(clamp<int64_t>(x, -kMostActive, kMostActive)); }
+
+// A leaf cell that holds splats of a tier: its corner, Q12 px from the margin's corner, and how many.
+struct Leaf {
+  int64_t x, y;
+  int32_t count;
+};
+
+// The size of all leaves of a tier, Q12 px.
+struct LeafSize {
+  int64_t width, height;
+};
+
+// What the leaves of a tier say of each other, in Q6: log2 of the number of splats in the 3 x 3 squares around each, at
+// the tier's size and at four times it; and in the smaller squares the sums of cos 2 phi and sin 2 phi of the
+// directions to the others, near ones the more.
+struct Surroundings {
+  int64_t few, many, cosine, sine;
+};
+
+std::vector<Surroundings> surroundings(const std::vector<Leaf>& leaves, LeafSize size, int tier);
 
 class Context {
  public:
-  static constexpr int kNear = 8;         // nearest known splats that are looked at
-  static constexpr int kNearInputs = 22;  // of each of them
+  static constexpr int kNear = Nearest::kMost;             // nearest known splats that are looked at
+  static constexpr int kNearInputs = NearFields::kInputs;  // of each of them
   static constexpr int kPlaceInputs = 15;
   static constexpr int kSelfInputs = 11;
-  static constexpr int kLevels = 14;  // of energy that the splat's own integers tell, 0 where not yet known
+  static constexpr int kLevels = 14;        // of energy that the splat's own integers tell, 0 where not yet known
+  static constexpr int kMostInBucket = 64;  // known splats of a bucket that are looked at, the latest
 
-  // counts: splats in each tier.
-  Context(Canvas canvas, int channels, int chroma_step, int step_code, const std::array<int64_t, kTiers>& counts);
+  // pixels: of the canvas; counts: splats of the field in each tier.
+  Context(int64_t pixels, const ColorSteps& steps, int step_code, const std::array<int64_t, kTiers>& counts);
 
-  // Splats that have been decoded, [n, C + 5].
-  void add(const int32_t* integers, size_t n);
+  // A splat of a tier that has been decoded, after those of the tiers before.
+  void add(const int32_t* integers, int tier);
+  // With only the splats that lie in a box, x and y in Q12 px from the margin's corner.
+  Context within(int64_t left, int64_t top, int64_t right, int64_t bottom) const;
 
-  // Inputs of points (x, y pairs in Q12 px from the margin's corner) of a tier: place [n, kPlaceInputs] and
-  // near [n, kNear, kNearInputs]. surroundings: [n, 4] from `surroundings`.
-  void around(const int64_t* points, const int64_t* surroundings, size_t n, int tier, int threads, float* place,
-              float* near) const;
+  // Of a splat's own integers, to its inputs [kSelfInputs]. The slots of components are luma, two opponents, alpha.
+  int slot(int channel) const { return channel == steps_.channels - 1 && steps_.channels % 2 == 0 ? 3 : channel; }
+  static int level(int energy_class) { return clamp(energy_class + 2, 1, kLevels - 1); }
+  void learn_magnitude(int channel, int64_t magnitude, int16_t* self) const;
+  void learn_area(int energy_class, int area, int tier, int16_t* self) const;
+  void learn_aspect(int energy_class, int aspect, int16_t* self) const;
+  void learn_angle(int energy_class, int aspect, int angle, int16_t* self) const;
+  void learn_sign(int channel, int64_t value, int16_t* self) const;
 
-  // Adds to what splats [n, C + 5] say of themselves, out [n, kSelfInputs] and levels [n], the last of the `known`
-  // integers that are decoded. In coding order: magnitudes, area, aspect, angle, signs.
-  void learn(const int32_t* integers, size_t n, int tier, int known, float* out, int32_t* levels) const;
-
-  // Centres of the decoded splats, x and y in Q12 px from the margin's corner.
-  std::vector<int64_t> centers() const;
-
-  int channels() const { return channels_; }
-  size_t size() const { return x_.size(); }
+  const ColorSteps& steps() const { return steps_; }
+  size_t size() const { return known_.size(); }
+  // Of a decoded splat's centre, Q12 px from the margin's corner.
+  int64_t x(size_t i) const { return known_[i].x; }
+  int64_t y(size_t i) const { return known_[i].y; }
+  int tier(size_t i) const { return known_[i].tier; }
 
  private:
+  friend class View;
   struct Known {
-    int64_t log_area, log_aspect;         // Q16
+    int32_t x, y;                         // Q12 px
+    int32_t log_area, log_aspect;         // Q16
+    int64_t area;                         // s1 s2, Q16 px^2
     Direction direction, twice;           // of the angle, and of twice the angle
-    int64_t inverse_long, inverse_short;  // Q16 px^-1
-    int64_t logs[kMaxChannels];           // signed log2(1 + |k|), Q6; by slot: luma, two opponents, alpha
+    int32_t leaning[2];                   // cosine and sine of twice the angle, the more the longer it is; Q6
+    int32_t inverse_long, inverse_short;  // Q16 px^-1
+    int32_t logs[kMaxChannels];           // signed log2(1 + |k|), Q6; by slot
+    int32_t tier;
   };
-  int slot(int channel) const { return channel == channels_ - 1 && channels_ % 2 == 0 ? 3 : channel; }
+  void keep(const Known& k);
 
-  Canvas canvas_;
-  int channels_;
+  int64_t pixels_;
   ColorSteps steps_;
+  int step_code_;
   std::array<int64_t, kTiers> counts_;
-  int64_t log_step_, log_spacing_;
-  std::vector<int64_t> x_, y_, area_;  // Q12, Q12, Q16 (s1 s2)
+  int64_t log_spacing_;
   std::vector<Known> known_;
   std::array<int64_t, 5> sums_{};  // of the four |logs| and of log_aspect in Q6
 };
 
-// What the points of a tier say of each other, [n, 4] in Q6: log2 of their number in the 3 x 3 squares around each, at
-// the tier's size and at four times it; and in the smaller squares the sum of cos 2 phi and sin 2 phi of the directions
-// to the others, near ones the more.
-std::vector<int64_t> surroundings(const int64_t* points, size_t n, int tier);
+// What leaves of a tier see of a context, which must not change meanwhile.
+class View {
+ public:
+  View(const Context& context, LeafSize size, int tier);
+
+  // Inputs of a leaf's splats: place [Network::kPlaceStride] and near [kNear, Network::kNearStride]; returns how many
+  // splats are near. `nearest` is a hint: those of a leaf close by, or none.
+  int look(const Leaf& leaf, const Surroundings& around, Nearest* nearest, int16_t* place, int16_t* near) const;
+
+ private:
+  const Context& context_;
+  LeafSize size_;
+  int64_t log_size_, inverse_size_;          // of the tier's splats, Q16
+  int16_t shared_[Context::kPlaceInputs]{};  // what all leaves share
+  // Known splats by bucket, with what their distances are weighed by.
+  int shift_;
+  Squares buckets_;
+  std::vector<int32_t> xs_, ys_, weights_;
+};
 
 }  // namespace splat2d

@@ -1,11 +1,10 @@
 #include "model/network.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <cstdlib>
 #include <cstring>
-#include <stdexcept>
 
-#include "math/kernels.hpp"
+#include "format/quantizer.hpp"
 #include "model/context.hpp"
 #include "model/split_tree.hpp"
 
@@ -13,186 +12,209 @@ namespace splat2d {
 
 namespace {
 
-constexpr int kExact = 1 << 24;  // integers below it are exact in float
-constexpr size_t kRows = 32;     // rows worked on at a time, so that activations stay in the cache
-constexpr float kLeastSplit = -4 * 64, kMostSplit = 10 * 64;  // log2 of a split's parameters, Q6
-constexpr int kSpread = 2 * kMostActive;                      // largest difference of two logits
+constexpr int kExact = 1 << 24;
+constexpr size_t kRows = 32;  // worked on at a time, so that activations stay in the cache
+constexpr int kWidest = 64;   // layer
+constexpr int kLeastSplit = -4 * 64, kMostSplit = 10 * 64;  // log2 of a split's parameters, Q6
+constexpr int kSpread = 2 * kMostActive;                    // largest difference of two logits
 
 class Reader {
  public:
   Reader(const uint8_t* data, size_t size) : at_(data), end_(data + size) {}
-  int byte() { return *take(1); }
+  int byte() { return fits(1) ? *at_++ : 0; }
   int word() {
-    const uint8_t* p = take(4);
-    return static_cast<int32_t>(p[0] | p[1] << 8 | p[2] << 16 | static_cast<uint32_t>(p[3]) << 24);
+    uint32_t v = 0;
+    for (int shift = 0; shift < 32; shift += 8) v |= static_cast<uint32_t>(byte()) << shift;
+    return static_cast<int32_t>(v);
   }
-  const uint8_t* take(size_t n) {
-    if (static_cast<size_t>(end_ - at_) < n) throw std::invalid_argument("the network ends early");
-    at_ += n;
-    return at_ - n;
+  bool fits(size_t n) {
+    ended_ = ended_ || static_cast<size_t>(end_ - at_) < n;
+    return !ended_;
   }
+  bool ended() const { return ended_; }
   bool done() const { return at_ == end_; }
 
  private:
   const uint8_t *at_, *end_;
+  bool ended_ = false;
 };
 
-// Layers whose output is not a logit are cut at zero.
-Layer read_layer(Reader* in, int inputs, int biases) {
-  Layer l;
-  l.inputs = inputs;
-  l.biases = biases;
-  l.outputs = in->byte();
-  l.shift = in->byte();
-  l.width = (l.outputs + 15) / 16 * 16;
-  if (l.outputs < 1 || l.shift > 8) throw std::invalid_argument("the network has a bad layer");
-  l.weight.assign(static_cast<size_t>(inputs) * l.width, 0.0f);
-  l.bias.assign(static_cast<size_t>(biases) * l.width, 0.0f);
-  std::vector<int64_t> reach(l.outputs, 0);
+// Why a layer is none, or null.
+const char* read_layer(Reader* in, int inputs, int biases, Layer* l) {
+  l->inputs = inputs;
+  l->biases = biases;
+  l->outputs = in->byte();
+  l->shift = in->byte();
+  l->width = (l->outputs + 15) / 16 * 16;
+  if (l->outputs < 1 || l->width > kWidest || l->shift > 8) return "the network has a bad layer";
+  if (!in->fits(static_cast<size_t>(inputs) * l->outputs + 4 * static_cast<size_t>(biases) * l->outputs))
+    return "the network ends early";
+  l->weight.assign(static_cast<size_t>((inputs + 1) / 2) * l->width * 2, 0);
+  l->bias.assign(static_cast<size_t>(biases) * l->width, 0);
+  std::vector<int64_t> reach(l->outputs, 0);
   for (int i = 0; i < inputs; ++i)
-    for (int o = 0; o < l.outputs; ++o) {
+    for (int o = 0; o < l->outputs; ++o) {
       const int w = static_cast<int8_t>(in->byte());
-      l.weight[static_cast<size_t>(i) * l.width + o] = static_cast<float>(w);
+      l->weight[(static_cast<size_t>(i / 2) * l->width + o) * 2 + i % 2] = static_cast<int16_t>(w);
       reach[o] += std::abs(w) * kMostActive;
     }
   for (int b = 0; b < biases; ++b)
-    for (int o = 0; o < l.outputs; ++o) {
+    for (int o = 0; o < l->outputs; ++o) {
       const int64_t v = in->word();
-      if (reach[o] + std::abs(v) >= kExact) throw std::invalid_argument("the network's sums are not exact");
-      l.bias[static_cast<size_t>(b) * l.width + o] = static_cast<float>(v);
+      if (reach[o] + std::abs(v) >= kExact) return "the network's sums are not exact";
+      l->bias[static_cast<size_t>(b) * l->width + o] = static_cast<int32_t>(v);
     }
-  return l;
-}
-
-// Weights of differences to the largest logit, in Q16: 2^(-d / 64).
-const int32_t* weight_table() {
-  static const auto table = [] {
-    std::vector<int32_t> t(kSpread + 1);
-    for (int d = 0; d <= kSpread; ++d) t[d] = static_cast<int32_t>(exp2_q16(-static_cast<int64_t>(d) * 1024));
-    return t;
-  }();
-  return table.data();
+  return nullptr;
 }
 
 }  // namespace
 
-Network::Network(const uint8_t* data, size_t size) {
+const char* Network::read(const uint8_t* data, size_t size) {
   Reader in(data, size);
   const int heads = in.byte();
-  split_[0] = read_layer(&in, SplitTree::kInputs, kTiers);
-  split_[1] = read_layer(&in, split_[0].outputs, 1);
-  split_[2] = read_layer(&in, split_[1].outputs, 1);
-  if (split_[2].outputs != 2) throw std::invalid_argument("the network has a bad layer");
-  near_first_ = read_layer(&in, Context::kNearInputs, 1);
-  near_last_ = read_layer(&in, near_first_.outputs, 1);
-  trunk_ = read_layer(&in, Context::kPlaceInputs + near_last_.outputs, kTiers);
-  for (int h = 0; h < heads; ++h) {
-    Head head;
-    head.first = read_layer(&in, trunk_.outputs + Context::kSelfInputs, Context::kLevels);
-    head.last = read_layer(&in, head.first.outputs, 1);
-    heads_.push_back(std::move(head));
+  const char* fault = nullptr;
+  const auto layer = [&](int inputs, int biases, Layer* l) {
+    if (!fault) fault = read_layer(&in, inputs, biases, l);
+    return l->outputs;
+  };
+  const int second = layer(SplitTree::kInputs, kTiers, &split_[0]), third = layer(second, 1, &split_[1]);
+  if (layer(third, 1, &split_[2]) != 2 && !fault) fault = "the network has a bad layer";
+  const int near = layer(Context::kNearInputs, 1, &near_first_), summed = layer(near, 1, &near_last_);
+  if (Context::kPlaceInputs + summed > kPlaceStride && !fault) fault = "the network has a bad layer";
+  if (layer(Context::kPlaceInputs + summed, kTiers, &trunk_) != kHiddenStride && !fault)
+    fault = "the network has a bad layer";
+  if (heads != kHeads && !fault) fault = "the network has another number of heads";
+  for (int h = 0; h < kHeads && !fault; ++h) {
+    Head& head = heads_[h];
+    layer(kHiddenStride + Context::kSelfInputs, Context::kLevels, &head.first);
+    if (layer(head.first.outputs, 1, &head.last) != kSymbols[h] && !fault) fault = "the network has a bad layer";
   }
-  if (!in.done()) throw std::invalid_argument("the network has bytes to spare");
-}
-
-void Network::split(const float* inputs, size_t n, int tier, int threads, int64_t* alpha, int64_t* beta) const {
-  const auto dense = kernels().dense;
-  const std::vector<int32_t> index(kRows, tier);
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n >= kManyRows)
-  for (size_t begin = 0; begin < n; begin += kRows) {
-    thread_local std::vector<float> x, y, z;
-    x.resize(kRows * split_[0].width);
-    y.resize(kRows * split_[1].width);
-    z.resize(kRows * split_[2].width);
-    const size_t rows = std::min(kRows, n - begin);
-    dense(split_[0].dense(), inputs + begin * SplitTree::kInputs, index.data(), rows, SplitTree::kInputs, 0, x.data());
-    dense(split_[1].dense(), x.data(), nullptr, rows, split_[0].width, 0, y.data());
-    dense(split_[2].dense(), y.data(), nullptr, rows, split_[1].width, kLeastSplit, z.data());
-    for (size_t i = 0; i < rows; ++i) {
-      const float* logs = &z[i * split_[2].width];
-      alpha[begin + i] = exp2_q16(static_cast<int64_t>(std::min(logs[0], kMostSplit)) << 10) >> 8;
-      beta[begin + i] = exp2_q16(static_cast<int64_t>(std::min(logs[1], kMostSplit)) << 10) >> 8;
-    }
+  if (fault) return fault;
+  if (!in.done()) return "the network has bytes to spare";
+  // No entry lies near a half. The first is cut to what 16 bits hold.
+  for (int i = 0; i < 64; ++i)
+    powers_[i] = static_cast<int16_t>(std::min<int64_t>((exp2_q16(-1024 * int64_t{i}) + 1) / 2, INT16_MAX));
+  pairs_.resize(2 * kSpread + 1);
+  for (int d = -kSpread; d <= kSpread; ++d) {
+    const int16_t logits[2] = {static_cast<int16_t>(std::max(d, 0)), static_cast<int16_t>(std::max(-d, 0))};
+    uint16_t weights[2];
+    model_kernels().weigh(logits, 2, 2, powers_, weights);
+    pairs_[d + kSpread] = weights[0];
   }
-}
-
-void Network::embed(const float* place, const float* near, size_t n, int tier, int threads, float* out) const {
-  constexpr int K = Context::kNear, P = Context::kPlaceInputs, F = Context::kNearInputs;
-  const auto dense = kernels().dense;
-  const int inputs = trunk_.inputs, summed = near_last_.outputs;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n >= kManyRows)
-  for (size_t begin = 0; begin < n; begin += kRows) {
-    const size_t rows = std::min(kRows, n - begin);
-    std::vector<float> first(rows * K * near_first_.width), last(rows * K * near_last_.width), x(rows * inputs),
-        y(rows * trunk_.width);
-    const float* from = near + begin * K * F;
-    dense(near_first_.dense(), from, nullptr, rows * K, F, 0, first.data());
-    dense(near_last_.dense(), first.data(), nullptr, rows * K, near_first_.width, 0, last.data());
-    for (size_t i = 0; i < rows; ++i) {
-      float* row = &x[i * inputs];
-      std::copy_n(place + (begin + i) * P, P, row);
-      for (int j = 0; j < K; ++j) {
-        if (from[(i * K + j) * F] == 0) break;  // no more neighbours
-        const float* part = &last[(i * K + j) * near_last_.width];
-        for (int o = 0; o < summed; ++o) row[P + o] += part[o];
+  // The half turn has 64 n units: angle t of n has 64 of them around its own, a sector 2 n.
+  constexpr int kSectors = 32;
+  for (int n = 2; n <= kSectors; ++n)
+    for (int t = 0; t < n; ++t) {
+      const int begin = (2 * t - 1) * kSectors, end = (2 * t + 1) * kSectors;
+      for (int s = static_cast<int>(floor_div(begin + n, 2 * n)); (2 * s - 1) * n < end; ++s) {
+        const int overlap = std::min(end, (2 * s + 1) * n) - std::max(begin, (2 * s - 1) * n);
+        if (overlap > 0)
+          overlaps_[n].push_back({static_cast<uint8_t>(t), static_cast<uint8_t>((s + kSectors) % kSectors),
+                                  static_cast<uint8_t>(overlap)});
       }
-      for (int o = 0; o < summed; ++o) row[P + o] = std::min(row[P + o], static_cast<float>(kMostActive));
     }
-    const std::vector<int32_t> index(rows, tier);
-    dense(trunk_.dense(), x.data(), index.data(), rows, inputs, 0, y.data());
+  return nullptr;
+}
+
+void Network::weigh_pair(int larger, uint16_t* weights) const {
+  weights[0] = pairs_[larger + kSpread];
+  weights[1] = static_cast<uint16_t>(65536 - weights[0]);
+}
+
+void Network::weigh_angles(const int16_t* logits, int count, uint16_t* weights) const {
+  uint16_t sectors[kMostSymbols];
+  constexpr int kAngle = 6;
+  weigh(kAngle, logits, kMostSymbols, sectors);
+  int32_t shares[kMostSymbols] = {};
+  for (const Overlap& o : overlaps_[count]) shares[o.angle] += o.width * sectors[o.sector];
+  model_kernels().normalise(shares, count, weights);
+}
+
+void Network::split(const int16_t* inputs, size_t n, int tier, int16_t* logs) const {
+  const auto dense = model_kernels().dense;
+  int32_t index[kRows];
+  std::fill_n(index, kRows, tier);
+  int16_t x[kRows * kWidest], y[kRows * kWidest];
+  for (size_t begin = 0; begin < n; begin += kRows) {
+    const size_t rows = std::min(kRows, n - begin);
+    dense(split_[0].dense(), inputs + begin * kSplitStride, index, rows, kSplitStride, 0, x);
+    dense(split_[1].dense(), x, nullptr, rows, split_[0].width, 0, y);
+    dense(split_[2].dense(), y, nullptr, rows, split_[1].width, kLeastSplit, x);
     for (size_t i = 0; i < rows; ++i)
-      std::copy_n(&y[i * trunk_.width], trunk_.outputs, out + (begin + i) * trunk_.outputs);
+      for (int half = 0; half < 2; ++half)
+        logs[2 * (begin + i) + half] = std::min<int16_t>(x[i * split_[2].width + half], kMostSplit);
   }
 }
 
-void Network::rows(int head, const float* hidden, const float* self, const int32_t* levels, const int64_t* limits,
-                   size_t n, int threads, double* out) const {
-  constexpr int S = Context::kSelfInputs;
-  const Layer &a = heads_[head].first, &b = heads_[head].last;
-  const int H = trunk_.outputs, symbols = b.outputs;
-  const auto dense = kernels().dense;
-  const int32_t* table = weight_table();
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && n >= kManyRows)
+// By integer recurrences outwards from the mode. Products stay below 2^51, so that cutting the double quotient is the
+// exact floor.
+void Network::split_weights(int64_t count, int first, int second, uint16_t* weights) const {
+  if (count == 1) return weigh_pair(second - first, weights);
+  const auto parameter = [](int log) {  // in 1/256
+    return static_cast<int32_t>(exp2_q16(static_cast<int64_t>(log) * 1024) >> 8);
+  };
+  const auto ratio = [](int32_t f, int32_t above, int32_t below) {
+    constexpr double kMost = 1 << 24;
+    return static_cast<int32_t>(
+        std::min(static_cast<double>(f) * static_cast<double>(above) / static_cast<double>(below), kMost));
+  };
+  const int32_t n = static_cast<int32_t>(count), alpha = parameter(first), beta = parameter(second);
+  const int32_t mode = static_cast<int32_t>(count * alpha / (alpha + beta));
+  int32_t f[SplitTree::kLargestTable + 1];
+  f[mode] = 1 << 20;
+  for (int32_t k = mode; k < n; ++k)
+    f[k + 1] = ratio(f[k], (n - k) * (256 * k + alpha), (k + 1) * (256 * (n - k - 1) + beta));
+  for (int32_t k = mode; k > 0; --k)
+    f[k - 1] = ratio(f[k], k * (256 * (n - k) + beta), (n - k + 1) * (256 * (k - 1) + alpha));
+  model_kernels().normalise(f, n + 1, weights);
+}
+
+void Network::embed(int16_t* place, const int16_t* near, const uint8_t* counts, size_t n, int tier,
+                    int16_t* hidden) const {
+  constexpr int K = Context::kNear, P = Context::kPlaceInputs;
+  const auto dense = model_kernels().dense;
+  const int summed = near_last_.outputs, width = near_last_.width;
+  int32_t index[kRows];
+  std::fill_n(index, kRows, tier);
+  int16_t x[kRows * K * kWidest], y[kRows * K * kWidest];
   for (size_t begin = 0; begin < n; begin += kRows) {
-    thread_local std::vector<float> x, y, z;
-    thread_local std::vector<int32_t> weights;
-    x.resize(kRows * a.inputs);
-    y.resize(kRows * a.width);
-    z.resize(kRows * b.width);
-    weights.resize(symbols);
+    const size_t rows = std::min(kRows, n - begin);
+    dense(near_first_.dense(), near + begin * K * kNearStride, nullptr, rows * K, kNearStride, 0, x);
+    dense(near_last_.dense(), x, nullptr, rows * K, near_first_.width, 0, y);
+    for (size_t i = 0; i < rows; ++i) {
+      int32_t sums[kWidest] = {};
+      for (int j = 0; j < counts[begin + i]; ++j)
+        for (int o = 0; o < summed; ++o) sums[o] += y[(i * K + j) * width + o];
+      int16_t* row = place + (begin + i) * kPlaceStride;
+      for (int o = 0; o < summed; ++o) row[P + o] = static_cast<int16_t>(std::min(sums[o], kMostActive));
+    }
+    dense(trunk_.dense(), place + begin * kPlaceStride, index, rows, kPlaceStride, 0, hidden + begin * kHiddenStride);
+  }
+}
+
+void Network::logits(int head, const int16_t* hidden, const int32_t* of, const int16_t* self, const int32_t* levels,
+                     size_t n, int16_t* out) const {
+  constexpr int kStride = kHiddenStride + kSelfStride;
+  const Layer &a = heads_[head].first, &b = heads_[head].last;
+  const auto dense = model_kernels().dense;
+  int16_t x[kRows * kStride], y[kRows * kWidest], z[kRows * kWidest];
+  for (size_t begin = 0; begin < n; begin += kRows) {
     const size_t rows = std::min(kRows, n - begin);
     for (size_t i = 0; i < rows; ++i) {
-      std::copy_n(hidden + (begin + i) * H, H, &x[i * a.inputs]);
-      std::copy_n(self + (begin + i) * S, S, &x[i * a.inputs + H]);
+      std::memcpy(x + i * kStride, hidden + static_cast<size_t>(of[begin + i]) * kHiddenStride, 2 * kHiddenStride);
+      std::memcpy(x + i * kStride + kHiddenStride, self + (begin + i) * kSelfStride, 2 * kSelfStride);
     }
-    dense(a.dense(), x.data(), levels + begin, rows, a.inputs, 0, y.data());
-    dense(b.dense(), y.data(), nullptr, rows, a.width, -kMostActive, z.data());
-    for (size_t i = 0; i < rows; ++i) {
-      const float* logits = &z[i * b.width];
-      const int count = limits ? static_cast<int>(std::min<int64_t>(limits[begin + i], symbols)) : symbols;
-      kernels().weights_of(logits, count, symbols, table, weights.data());
-      kernels().normalise(weights.data(), symbols, out + (begin + i) * symbols);
-    }
+    dense(a.dense(), x, levels + begin, rows, kStride, 0, y);
+    dense(b.dense(), y, nullptr, rows, a.width, -kMostActive, z);
+    for (size_t i = 0; i < rows; ++i)
+      std::memcpy(out + (begin + i) * kMostSymbols, z + i * b.width, 2 * std::min(b.width, kMostSymbols));
   }
 }
 
-void fold_angles(const double* rows, const int32_t* counts, size_t n, int symbols, double* out) {
-  std::vector<int64_t> sums(symbols);
-  std::vector<int32_t> weights(symbols);
-  for (size_t i = 0; i < n; ++i) {
-    // The half turn has 2 * symbols * count units; angle t has 2 * symbols of them around its own, sector s 2 * count.
-    const int64_t count = counts[i];
-    std::fill(sums.begin(), sums.end(), 0);
-    for (int64_t t = 0; t < count; ++t) {
-      const int64_t begin = (2 * t - 1) * symbols, end = (2 * t + 1) * symbols;
-      for (int64_t s = floor_div(begin + count, 2 * count); (2 * s - 1) * count < end; ++s) {
-        const int64_t overlap = std::min(end, (2 * s + 1) * count) - std::max(begin, (2 * s - 1) * count);
-        sums[t] += overlap * (static_cast<int64_t>(rows[i * symbols + (s + symbols) % symbols]) + 1);
-      }
-    }
-    for (int s = 0; s < symbols; ++s) weights[s] = static_cast<int32_t>(sums[s] >> 2);  // below 2^28
-    kernels().normalise(weights.data(), symbols, out + i * symbols);
-  }
+void Network::weigh(int head, const int16_t* logits, int limit, uint16_t* weights) const {
+  const int symbols = kSymbols[head];
+  if (symbols == 2) return weigh_pair(logits[0] - logits[1], weights);
+  model_kernels().weigh(logits, std::min(limit, symbols), symbols, powers_, weights);
 }
 
 }  // namespace splat2d

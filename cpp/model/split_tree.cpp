@@ -2,207 +2,201 @@
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
-#include <stdexcept>
+#include <utility>
 
-#include "format/quantizer.hpp"
-#include "math/kernels.hpp"
-#include "model/context.hpp"
+#include "model/network.hpp"
 
 namespace splat2d {
 
 namespace {
 
-constexpr int64_t kInsideWeight = 31;   // extra weight of the canvas over its margin
-constexpr int64_t kLargestTable = 255;  // cells of more splats code their split uniformly
-// Most splats of the cells of each group.
-constexpr int64_t kGroups[] = {1, 3, 15, kLargestTable, INT64_MAX};
+constexpr int64_t kInsideWeight = 31;  // extra weight of the canvas over its margin
 
 // Side of the root cell in px: the least power of two that holds a canvas side and both margins.
-int64_t root_size(int side) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(side + 2 * kMargin))); }
+int64_t root_size(int side) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(side) + 2 * kMargin)); }
 
 }  // namespace
 
-SplitTree::SplitTree(const Layout& layout, const int64_t* earlier, size_t earlier_count, const int64_t* positions)
-    : layout_(layout),
-      leaf_area_(static_cast<int64_t>(1) << (leaf_log2(layout.tier) + 2 * kPositionBits)),
-      cell_width_(root_size(layout.canvas.width) << kPositionBits),
-      cell_height_(root_size(layout.canvas.height) << kPositionBits),
-      encoding_(positions != nullptr),
-      x_{0},
-      y_{0},
-      counts_{layout.count},
-      beside_{{-1, -1, -1, -1}},
-      earlier_(earlier, earlier + 2 * earlier_count),
-      earlier_cell_(earlier_count, 0) {
-  if (encoding_) {
-    positions_.assign(positions, positions + 2 * layout.count);
-    member_.assign(layout.count, 0);
-  }
+Cell root_cell(Canvas canvas) {
+  return {0, 0, root_size(canvas.width) << kPositionBits, root_size(canvas.height) << kPositionBits};
 }
 
-// Area in (1/16 px)^2; the margin's is divided by kInsideWeight + 1.
-int64_t SplitTree::area_weight(int64_t x, int64_t y) const {
+int64_t area_weight(const Cell& cell, Canvas canvas) {
   const auto overlap = [](int64_t start, int64_t size, int64_t low, int64_t high) {
     return std::max<int64_t>(std::min(start + size, high << kPositionBits) - std::max(start, low << kPositionBits),
                              0) >>
            8;
   };
-  return kInsideWeight * overlap(x, cell_width_, kMargin, kMargin + layout_.canvas.width) *
-             overlap(y, cell_height_, kMargin, kMargin + layout_.canvas.height) +
-         overlap(x, cell_width_, 0, layout_.canvas.width + 2 * kMargin) *
-             overlap(y, cell_height_, 0, layout_.canvas.height + 2 * kMargin);
+  return kInsideWeight * overlap(cell.x, cell.width, kMargin, kMargin + canvas.width) *
+             overlap(cell.y, cell.height, kMargin, kMargin + canvas.height) +
+         overlap(cell.x, cell.width, 0, canvas.width + 2 * kMargin) *
+             overlap(cell.y, cell.height, 0, canvas.height + 2 * kMargin);
 }
 
-bool SplitTree::next_level(const Network& network, int threads) {
-  if (cell_width_ * cell_height_ <= leaf_area_) return false;
-  along_x_ = cell_width_ >= cell_height_;
-  (along_x_ ? cell_width_ : cell_height_) /= 2;
-  const size_t cells = counts_.size();
-  const int64_t half = along_x_ ? cell_width_ : cell_height_;
-  const int axis = along_x_ ? 0 : 1;
-  const auto edge = [&](int cell) { return (along_x_ ? x_[cell] : y_[cell]) + half; };
+SplitTree::SplitTree(const Setting& setting, const Cell& root, int64_t count, const std::vector<Center>& earlier,
+                     size_t older, const Center* positions)
+    : setting_(setting), width_(root.width), height_(root.height), encoding_(positions != nullptr) {
+  const int64_t leaf_area = int64_t{1} << (leaf_log2(setting.tier) + 2 * kPositionBits);
+  for (int64_t area = width_ * height_; area > leaf_area; area /= 2) ++levels_;
+  const int64_t pixels = static_cast<int64_t>(setting.canvas.width) * setting.canvas.height;
+  spacing_ = (log2_q6(pixels) - log2_q6(setting.of_all)) / 2;
+  tier_spacing_ = (log2_q6(pixels) - log2_q6(setting.of_tier)) / 2;
+  earlier_ = keyed(earlier.data(), earlier.size(), root);
+  recent_.assign(earlier_.size() + 1, 0);
+  for (size_t i = 0; i < earlier_.size(); ++i) recent_[i + 1] = recent_[i] + (earlier_[i].index >= older);
+  if (encoding_) given_ = keyed(positions, static_cast<size_t>(count), root);
+  nodes_.push_back({root.x,
+                    root.y,
+                    static_cast<int32_t>(count),
+                    0,
+                    0,
+                    0,
+                    static_cast<int32_t>(earlier_.size()),
+                    0,
+                    {-1, -1, -1, -1}});
+}
 
-  // Earlier splats in each half: all of them, and those of the tier before.
-  std::vector<int64_t> seen(2 * cells, 0), last(2 * cells, 0);
-  const size_t recent = earlier_cell_.size() - layout_.previous;
-  for (size_t i = 0; i < earlier_cell_.size(); ++i) {
-    const int cell = earlier_cell_[i];
-    if (cell < 0) continue;
-    const size_t h = 2 * static_cast<size_t>(cell) + (earlier_[2 * i + axis] >= edge(cell));
-    ++seen[h];
-    last[h] += i >= recent;
-  }
-  given_.assign(cells, 0);
-  for (size_t i = 0; i < member_.size(); ++i) given_[member_[i]] += positions_[2 * i + axis] < edge(member_[i]);
-
-  first_.assign(cells, 0);
-  alpha_.assign(cells, 0);
-  beta_.assign(cells, 0);
-  inputs_.assign(cells * kInputs, 0.0f);
-  const int64_t pixels = static_cast<int64_t>(layout_.canvas.width) * layout_.canvas.height;
-  const int64_t size = log2_q6((2 * cell_width_ * cell_height_) >> (2 * kPositionBits)) / 2;
-  const std::array<int, 4> order = along_x_ ? std::array<int, 4>{0, 1, 2, 3} : std::array<int, 4>{2, 3, 0, 1};
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && cells >= kManyRows)
-  for (size_t c = 0; c < cells; ++c) {
-    const int64_t w1 = area_weight(x_[c], y_[c]);
-    const int64_t w2 = area_weight(x_[c] + (along_x_ ? half : 0), y_[c] + (along_x_ ? 0 : half));
-    if (w1 == 0 || w2 == 0) {
-      first_[c] = w2 == 0 ? counts_[c] : 0;
-      continue;
+std::vector<SplitTree::Keyed> SplitTree::keyed(const Center* centers, size_t n, const Cell& root) const {
+  std::vector<Keyed> out(n);
+  for (size_t i = 0; i < n; ++i) out[i] = {0, static_cast<uint32_t>(i)};
+  int64_t width = width_, height = height_;
+  for (int level = 0; level < levels_; ++level) {
+    const bool along_x = width >= height;
+    int64_t& side = along_x ? width : height;
+    side /= 2;
+    for (size_t i = 0; i < n; ++i) {
+      const int64_t v = along_x ? centers[i].x - root.x : centers[i].y - root.y;
+      out[i].key = out[i].key << 1 | static_cast<uint32_t>((v & side) != 0);
     }
-    float* in = &inputs_[c * kInputs];
-    const auto put = [&](int64_t value) { *in++ = network_input(value); };
-    const auto& beside = beside_[c];
-    const int before = beside[order[0]], after = beside[order[1]];
-    const auto count = [&](int cell) { return cell < 0 ? 0 : counts_[cell]; };
-    put(log2_q6(1 + counts_[c]));
-    put(log2_q6(1 + seen[2 * c]));
-    put(log2_q6(1 + seen[2 * c + 1]));
-    put(log2_q6(1 + last[2 * c]));
-    put(log2_q6(1 + last[2 * c + 1]));
-    put(log2_q6(1 + count(before)));
-    put(log2_q6(1 + count(after)));
-    put(log2_q6(1 + count(beside[order[2]]) + count(beside[order[3]])));
-    put(before < 0 ? 0 : log2_q6(1 + seen[2 * before + 1]));
-    put(after < 0 ? 0 : log2_q6(1 + seen[2 * after]));
-    put(std::max<int64_t>(log2_q6(w1) - log2_q6(w1 + w2), -384));
-    put(std::max<int64_t>(log2_q6(w2) - log2_q6(w1 + w2), -384));
-    put(size);
-    put(along_x_ ? 0 : kInputOne);
-    put((log2_q6(pixels) - log2_q6(layout_.total)) / 2);
-    put((log2_q6(pixels) - log2_q6(layout_.count)) / 2);
-    put(layout_.step_code - kStepBias);
   }
-  network.split(inputs_.data(), cells, layout_.tier, threads, alpha_.data(), beta_.data());
+  std::sort(out.begin(), out.end(),
+            [](const Keyed& a, const Keyed& b) { return a.key != b.key ? a.key < b.key : a.index < b.index; });
+  return out;
+}
 
-  groups_.clear();
-  for (size_t g = 0; g < std::size(kGroups); ++g) {
-    const int64_t least = g ? kGroups[g - 1] + 1 : 1, most = kGroups[g];
-    std::vector<int> members;
-    for (size_t c = 0; c < cells; ++c)
-      if (inputs_[c * kInputs] != 0 && counts_[c] >= least && counts_[c] <= most)  // no input: one half lies outside
-        members.push_back(static_cast<int>(c));
-    const bool table = most <= kLargestTable;
-    if (!members.empty()) groups_.push_back({table ? static_cast<int>(most) + 1 : 0, std::move(members)});
+bool SplitTree::next_level() {
+  if (++level_ >= levels_) return false;
+  along_x_ = width_ >= height_;
+  (along_x_ ? width_ : height_) /= 2;
+  size_ = log2_q6((2 * width_ * height_) >> (2 * kPositionBits)) / 2;
+  const uint32_t bit = uint32_t{1} << (levels_ - 1 - level_);
+  open_.clear();
+  // Where the second half begins among splats whose keys agree up to this bit.
+  const auto middle = [&](const std::vector<Keyed>& splats, int32_t begin, int32_t end) {
+    const auto from = splats.begin();
+    return static_cast<int32_t>(
+        std::partition_point(from + begin, from + end, [&](const Keyed& k) { return !(k.key & bit); }) - from);
+  };
+  for (Node& node : nodes_) {
+    node.middle = node.begin == node.end ? node.end : middle(earlier_, node.begin, node.end);
+    if (encoding_) node.first = middle(given_, node.given, node.given + node.count) - node.given;
+  }
+  inputs_.resize(nodes_.size() * Network::kSplitStride);
+  const Canvas canvas = setting_.canvas;
+  const int64_t across = along_x_ ? 2 * width_ : width_, down = along_x_ ? height_ : 2 * height_;
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    Node& node = nodes_[i];
+    constexpr int64_t kEdge = int64_t{kMargin} << kPositionBits;
+    int64_t first = 1, second = 1;  // equal where both lie on the canvas
+    if (node.x < kEdge || node.y < kEdge ||
+        node.x + across > kEdge + (static_cast<int64_t>(canvas.width) << kPositionBits) ||
+        node.y + down > kEdge + (static_cast<int64_t>(canvas.height) << kPositionBits)) {
+      first = area_weight({node.x, node.y, width_, height_}, canvas);
+      second =
+          area_weight({node.x + (along_x_ ? width_ : 0), node.y + (along_x_ ? 0 : height_), width_, height_}, canvas);
+      if (first == 0 || second == 0) {
+        node.first = second == 0 ? node.count : 0;
+        continue;
+      }
+    }
+    put_inputs(node, first, second, &inputs_[open_.size() * Network::kSplitStride]);
+    open_.push_back(static_cast<int32_t>(i));
   }
   return true;
 }
 
-// Beta-binomial weights of 0 .. count, by integer recurrences outwards from the mode; zeros beyond.
-void SplitTree::row(int cell, int symbols, double* out) const {
-  const int64_t n = counts_[cell], alpha = alpha_[cell], beta = beta_[cell];
-  int64_t f[kLargestTable + 1];
-  std::fill_n(f, symbols, int64_t{0});
-  const int64_t mode = n * alpha / (alpha + beta);
-  constexpr int64_t kPeak = int64_t{1} << 32, kLimit = int64_t{1} << 36;
-  f[mode] = kPeak;
-  for (int64_t k = mode; k < n; ++k)
-    f[k + 1] = std::min(f[k] * ((n - k) * (256 * k + alpha)) / ((k + 1) * (256 * (n - k - 1) + beta)), kLimit);
-  for (int64_t k = mode; k > 0; --k)
-    f[k - 1] = std::min(f[k] * (k * (256 * (n - k) + beta)) / ((n - k + 1) * (256 * (k - 1) + alpha)), kLimit);
-  // Below 2^37 each: products with 2^24 must stay below 2^53.
-  int32_t weights[kLargestTable + 1];
-  for (int i = 0; i < symbols; ++i) weights[i] = static_cast<int32_t>(f[i] >> 8);
-  kernels().normalise(weights, symbols, out);
-}
-
-bool SplitTree::set(int cell, int64_t first) {
-  if (first < 0 || first > counts_[cell]) return false;
-  first_[cell] = first;
-  return true;
+void SplitTree::put_inputs(const Node& node, int64_t first_weight, int64_t second_weight, int16_t* in) const {
+  const int across = along_x_ ? 2 : 0, along = 2 - across;
+  const auto beside = [&](int side) { return node.beside[side] < 0 ? nullptr : &nodes_[node.beside[side]]; };
+  const auto count = [&](int side) { return beside(side) ? beside(side)->count : 0; };
+  const Node *before = beside(along), *after = beside(along + 1);
+  in[0] = network_input(log2_q6(1 + node.count));
+  in[1] = network_input(log2_q6(1 + node.middle - node.begin));
+  in[2] = network_input(log2_q6(1 + node.end - node.middle));
+  in[3] = network_input(log2_q6(1 + recent_[node.middle] - recent_[node.begin]));
+  in[4] = network_input(log2_q6(1 + recent_[node.end] - recent_[node.middle]));
+  in[5] = network_input(log2_q6(1 + count(along)));
+  in[6] = network_input(log2_q6(1 + count(along + 1)));
+  in[7] = network_input(log2_q6(1 + int64_t{count(across)} + count(across + 1)));
+  in[8] = before ? network_input(log2_q6(1 + before->end - before->middle)) : int16_t{0};
+  in[9] = after ? network_input(log2_q6(1 + after->middle - after->begin)) : int16_t{0};
+  if (first_weight == second_weight) {
+    in[10] = in[11] = -kInputOne;
+  } else {
+    const int64_t both = log2_q6(first_weight + second_weight);
+    in[10] = network_input(std::max<int64_t>(log2_q6(first_weight) - both, -6 * kInputOne));
+    in[11] = network_input(std::max<int64_t>(log2_q6(second_weight) - both, -6 * kInputOne));
+  }
+  in[12] = network_input(size_);
+  in[13] = along_x_ ? 0 : kInputOne;
+  in[14] = network_input(spacing_);
+  in[15] = network_input(tier_spacing_);
+  in[16] = network_input(setting_.step_code - kStepBias);
+  in[17] = 0;
 }
 
 void SplitTree::finish_level() {
-  const size_t cells = counts_.size();
-  const int axis = along_x_ ? 0 : 1;
-  const int64_t half = along_x_ ? cell_width_ : cell_height_;
-  std::vector<int64_t> x, y, counts;
-  std::vector<int> index(2 * cells, -1);  // of each half among the new cells
-  for (size_t c = 0; c < cells; ++c)
-    for (int h = 0; h < 2; ++h) {
-      const int64_t n = h == 0 ? first_[c] : counts_[c] - first_[c];
-      if (n == 0) continue;
-      index[2 * c + h] = static_cast<int>(counts.size());
-      x.push_back(x_[c] + (along_x_ ? h * half : 0));
-      y.push_back(y_[c] + (along_x_ ? 0 : h * half));
-      counts.push_back(n);
+  std::vector<Node> halves;
+  halves.reserve(nodes_.size() + nodes_.size() / 2);
+  std::vector<std::array<int32_t, 2>> index(nodes_.size(), {-1, -1});  // of each half among the new nodes
+  for (size_t i = 0; i < nodes_.size(); ++i) {
+    const Node& node = nodes_[i];
+    const int32_t second = node.count - node.first;
+    if (node.first) {
+      index[i][0] = static_cast<int32_t>(halves.size());
+      halves.push_back({node.x, node.y, node.first, 0, node.begin, 0, node.middle, node.given, {}});
     }
-  const auto child = [&](int cell, int64_t coordinate) {
-    return index[2 * cell + (coordinate >= (along_x_ ? x_[cell] : y_[cell]) + half)];
-  };
-  for (size_t i = 0; i < earlier_cell_.size(); ++i)
-    if (earlier_cell_[i] >= 0) earlier_cell_[i] = child(earlier_cell_[i], earlier_[2 * i + axis]);
-  for (size_t i = 0; i < member_.size(); ++i) member_[i] = child(member_[i], positions_[2 * i + axis]);
+    if (second) {
+      index[i][1] = static_cast<int32_t>(halves.size());
+      halves.push_back({node.x + (along_x_ ? width_ : 0),
+                        node.y + (along_x_ ? 0 : height_),
+                        second,
+                        0,
+                        node.middle,
+                        0,
+                        node.end,
+                        node.given + node.first,
+                        {}});
+    }
+  }
   // A half lies beside its sibling, and beside halves of the cells beside its parent.
-  const auto half_of = [&](int cell, int h) { return cell < 0 ? -1 : index[2 * cell + h]; };
-  std::vector<std::array<int, 4>> beside(counts.size());
   const int before = along_x_ ? 0 : 2, across = along_x_ ? 2 : 0;
-  for (size_t c = 0; c < cells; ++c)
+  const auto half_of = [&](int32_t node, int half) { return node < 0 ? -1 : index[node][half]; };
+  for (size_t i = 0; i < nodes_.size(); ++i)
     for (int h = 0; h < 2; ++h) {
-      if (index[2 * c + h] < 0) continue;
-      auto& b = beside[index[2 * c + h]];
-      b[before] = h == 0 ? half_of(beside_[c][before], 1) : index[2 * c];
-      b[before + 1] = h == 0 ? index[2 * c + 1] : half_of(beside_[c][before + 1], 0);
-      b[across] = half_of(beside_[c][across], h);
-      b[across + 1] = half_of(beside_[c][across + 1], h);
+      if (index[i][h] < 0) continue;
+      const auto& parent = nodes_[i].beside;
+      auto& b = halves[index[i][h]].beside;
+      b[before] = h == 0 ? half_of(parent[before], 1) : index[i][0];
+      b[before + 1] = h == 0 ? index[i][1] : half_of(parent[before + 1], 0);
+      b[across] = half_of(parent[across], h);
+      b[across + 1] = half_of(parent[across + 1], h);
     }
-  beside_ = std::move(beside);
-  x_ = std::move(x);
-  y_ = std::move(y);
-  counts_ = std::move(counts);
+  nodes_ = std::move(halves);
 }
 
-void SplitTree::leaves(std::vector<int64_t>* corners, std::vector<int64_t>* order) const {
-  corners->clear();
-  for (size_t c = 0; c < counts_.size(); ++c)
-    for (int64_t i = 0; i < counts_[c]; ++i) {
-      corners->push_back(x_[c]);
-      corners->push_back(y_[c]);
-    }
-  order->resize(member_.size());
-  std::iota(order->begin(), order->end(), 0);
-  std::stable_sort(order->begin(), order->end(), [&](int64_t a, int64_t b) { return member_[a] < member_[b]; });
+std::vector<Leaf> SplitTree::leaves() const {
+  std::vector<Leaf> out;
+  out.reserve(nodes_.size());
+  for (const Node& node : nodes_) out.push_back({node.x, node.y, node.count});
+  return out;
+}
+
+std::vector<int32_t> SplitTree::order() const {
+  std::vector<int32_t> out;
+  out.reserve(given_.size());
+  for (const Keyed& k : given_) out.push_back(static_cast<int32_t>(k.index));
+  return out;
 }
 
 }  // namespace splat2d

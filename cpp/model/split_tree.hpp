@@ -1,8 +1,5 @@
-// Integer models of the bitstream: weights of rows and the recursive halving that codes positions.
-//
-// docs/FORMAT.md section 5 is this in words. A row of probabilities is handed out as doubles that are exact
-// integers: weight - 1 of weights that sum to 2^24, which is what the range coder's library turns back into
-// those weights without rounding.
+// Where a tier's splats lie, as a set: cells are halved, level by level, and of each the number of splats in its first
+// half is coded. docs/FORMAT.md, section 5.3, is this in words.
 #pragma once
 
 #include <array>
@@ -11,59 +8,89 @@
 #include <vector>
 
 #include "format/quantizer.hpp"
-#include "model/network.hpp"
+#include "model/context.hpp"
 
 namespace splat2d {
 
-// Codes how many of each cell's splats lie in its first half, level by level.
+// Q12 px from the margin's corner; sides are powers of two.
+struct Cell {
+  int64_t x, y, width, height;
+
+  bool along_x() const { return width >= height; }  // whether it is halved so
+  Cell half(int which) const {
+    return along_x() ? Cell{x + which * width / 2, y, width / 2, height}
+                     : Cell{x, y + which * height / 2, width, height / 2};
+  }
+  bool holds(int64_t px, int64_t py) const { return px >= x && py >= y && px < x + width && py < y + height; }
+};
+
+// The cell that holds a canvas and its margin.
+Cell root_cell(Canvas canvas);
+
+// A cell's area in (1/16 px)^2; the margin's is divided by 32.
+int64_t area_weight(const Cell& cell, Canvas canvas);
+
+// A splat's centre, Q12 px from the margin's corner.
+struct Center {
+  int64_t x, y;
+};
+
 class SplitTree {
  public:
-  // Cells of one level whose tables have one width.
-  struct Group {
-    int symbols;             // 0: uniform over count + 1
-    std::vector<int> cells;  // indices into the level's cells
-  };
+  static constexpr int kInputs = 17;             // of the network, for each cell
+  static constexpr int64_t kLargestTable = 255;  // cells of more splats code their split uniformly
 
-  static constexpr int kInputs = 17;  // of the network, for each cell
-
-  struct Layout {
+  struct Setting {
     Canvas canvas;
     int tier, step_code;
-    int64_t count, total;  // splats of this tier and of the file
-    int64_t previous;      // the last of `earlier` that are of the tier before
+    int64_t of_tier, of_all;  // splats of the field
   };
 
-  // earlier, positions: x, y pairs in Q12 px from the margin's corner; positions null when decoding.
-  SplitTree(const Layout& layout, const int64_t* earlier, size_t earlier_count, const int64_t* positions);
+  // earlier: centres of earlier tiers' splats in the root, the first `older` of them not of the tier before;
+  // positions: [count] of this tier's splats, null when decoding.
+  SplitTree(const Setting& setting, const Cell& root, int64_t count, const std::vector<Center>& earlier, size_t older,
+            const Center* positions);
 
   // Prepares the next level; false when the cells are leaves.
-  bool next_level(const Network& network, int threads);
-  // The inputs of the level's cells, [cells, kInputs].
-  const std::vector<float>& inputs() const { return inputs_; }
-  const std::vector<Group>& groups() const { return groups_; }
-  int64_t count_of(int cell) const { return counts_[cell]; }
-  void row(int cell, int symbols, double* out) const;
-  int64_t value(int cell) const { return given_[cell]; }  // splats in the first half, when encoding
-  bool set(int cell, int64_t first);                      // false when out of range
+  bool next_level();
+  // Cells of the level whose split has to be coded, in order, and their inputs [open, Network::kSplitStride].
+  size_t open() const { return open_.size(); }
+  const int16_t* inputs() const { return inputs_.data(); }
+  int16_t* inputs() { return inputs_.data(); }
+  int64_t count(size_t i) const { return nodes_[open_[i]].count; }
+  int64_t first(size_t i) const { return nodes_[open_[i]].first; }             // splats in the first half
+  void set_first(size_t i, int64_t first) { nodes_[open_[i]].first = first; }  // from 0 to count
   void finish_level();
 
-  // Leaves: corners of each splat's cell in coding order, their size, and the given splats in that order.
-  void leaves(std::vector<int64_t>* corners, std::vector<int64_t>* order) const;
-  int64_t cell_width() const { return cell_width_; }
-  int64_t cell_height() const { return cell_height_; }
+  // Leaves in coding order, and (when encoding) the given splats in the order of their leaves.
+  std::vector<Leaf> leaves() const;
+  LeafSize leaf_size() const { return {width_, height_}; }
+  std::vector<int32_t> order() const;
 
  private:
-  int64_t area_weight(int64_t x, int64_t y) const;
+  struct Node {
+    int64_t x, y;
+    int32_t count, first;
+    int32_t begin, middle, end;     // of the earlier splats in it and in its second half
+    int32_t given;                  // where its splats begin, when encoding
+    std::array<int32_t, 4> beside;  // nodes to the left, right, above and below, -1 where there is none
+  };
+  struct Keyed {
+    uint32_t key, index;  // which half at every level, the first in the highest bit
+  };
+  std::vector<Keyed> keyed(const Center* centers, size_t n, const Cell& root) const;
+  void put_inputs(const Node& node, int64_t first_weight, int64_t second_weight, int16_t* in) const;
 
-  Layout layout_;
-  int64_t leaf_area_, cell_width_, cell_height_;
+  Setting setting_;
+  int64_t width_, height_;  // of the level's cells, then of halves
+  int levels_ = 0, level_ = -1;
   bool along_x_ = false, encoding_;
-  std::vector<int64_t> x_, y_, counts_, first_, alpha_, beta_, given_;  // alpha and beta in 1/256
-  std::vector<std::array<int, 4>> beside_;  // cells to the left, right, above and below, -1 where there is none
-  std::vector<float> inputs_;
-  std::vector<int64_t> earlier_, positions_;
-  std::vector<int> earlier_cell_, member_;
-  std::vector<Group> groups_;
+  int64_t size_ = 0, spacing_, tier_spacing_;  // inputs that the level's cells share
+  std::vector<Node> nodes_;
+  std::vector<int32_t> open_;
+  std::vector<int16_t> inputs_;
+  std::vector<Keyed> earlier_, given_;
+  std::vector<int32_t> recent_;  // of the earlier ones before each, those of the tier before
 };
 
 }  // namespace splat2d

@@ -1,0 +1,71 @@
+// A coded field: splats on a canvas as bytes, and back. docs/FORMAT.md, section 4, is this in words.
+//
+// A field is one stream, or one for the coarse tiers of the whole canvas and one for each part of the canvas that the
+// finer tiers are split into. A directory says where each tier of each stream ends.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "model/coders.hpp"
+#include "model/split_tree.hpp"
+#include "model/traversal.hpp"
+
+namespace splat2d {
+
+// The bytes of a stream that a decoder has read once it has read a tier, less those of the tiers before.
+struct Piece {
+  int64_t count = 0;  // splats
+  size_t offset = 0;  // in the field
+  size_t size = 0;    // bytes
+  uint32_t crc = 0;
+};
+
+struct Part {
+  Cell cell;
+  Box reach;  // px of the canvas that its splats can be seen in
+  std::array<Piece, kTiers> pieces;
+};
+
+struct FieldIndex {
+  std::array<int64_t, kTiers> counts{};
+  bool directory = false;
+  int common = kTiers;      // tiers that are coded for the whole canvas
+  std::vector<Part> parts;  // the first is the whole canvas
+  size_t streams = 0;       // where they begin
+};
+
+// What a field of n bytes may hold at most.
+constexpr int64_t most_splats(size_t bytes) { return 64 + 4 * static_cast<int64_t>(bytes); }
+
+// Reads what stands before the streams; returns why it is damaged, or null. The splats are at most
+// most_splats(size); the layout's counts are left alone.
+const char* read_index(const uint8_t* data, size_t size, const FieldLayout& layout, FieldIndex* index);
+
+struct FieldRequest {
+  int tiers = kTiers;           // so many, coarse first
+  const Box* window = nullptr;  // only parts that can be seen in it
+};
+
+// Splats in coding order, rows [count, columns] of integers, and how many of each tier.
+struct DecodedField {
+  std::vector<int32_t> splats;
+  std::array<int64_t, kTiers> counts{};
+};
+
+// Decodes a field from as many of its bytes as there are; returns why it is damaged, or null.
+const char* decode_field(const Network& network, const FieldLayout& layout, const uint8_t* data, size_t size,
+                         const FieldRequest& request, const Workers& workers, Tap* tap, DecodedField* out);
+
+struct FieldOptions {
+  int64_t most_in_part = 16384;          // splats; a field of more than twice as many is split
+  size_t least_for_directory = 1 << 15;  // bytes
+};
+
+// Encodes rows [n, columns] of integers, bringing them into coding order; returns why they are no splats, or null.
+const char* encode_field(const Network& network, const FieldLayout& layout, int32_t* splats, size_t n,
+                         const FieldOptions& options, const Workers& workers, Tap* tap, std::vector<uint8_t>* out);
+
+}  // namespace splat2d

@@ -1,0 +1,67 @@
+// The entropy model's hot loops, compiled once for each instruction set and picked at load time; all in exact integers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace splat2d {
+
+constexpr int kMostActive = 1023;  // of an input or activation of the network
+
+// One layer of the network (cpp/model/network.hpp): weight [pairs, width, 2] of two inputs each, bias [any, width]; the
+// width is a multiple of sixteen.
+struct DenseLayer {
+  int pairs, width, shift;
+  const int16_t* weight;
+  const int32_t* bias;
+};
+
+// Points, Q12 px, and what their squared distances are multiplied by, Q16.
+struct Points {
+  const int32_t *x, *y, *weight;
+};
+
+struct PointRange {
+  int32_t begin, end;
+};
+
+// The points of the smallest scores, the smallest first.
+struct Nearest {
+  static constexpr int kMost = 8;
+  int count = 0;
+  int32_t score[kMost], at[kMost];
+};
+
+// Near splats as seen from a point: distances in Q12 px, logarithms of areas and aspects and inverse sizes in Q16,
+// directions in Q15, the rest in Q6.
+struct NearFields {
+  static constexpr int kInputs = 22;  // of the network, of each
+  using Field = int64_t[Nearest::kMost];
+  Field dx, dy, log_area, log_aspect, cosine, sine, twice_cosine, twice_sine, lean_cosine, lean_sine, inverse_long,
+      inverse_short, logs[4], closeness;
+};
+
+struct ModelKernels {
+  // The nearest of all points of some ranges, at most 1024 of them, and of scores below a limit. A point's score is its
+  // squared distance to (x, y), in (1/16 px)^2, times its weight; those of one score stay in the order of the ranges.
+  void (*find_nearest)(int32_t x, int32_t y, const Points& points, const PointRange* ranges, int count, int32_t limit,
+                       Nearest* nearest);
+  // Inputs [Nearest::kMost, NearFields::kInputs] of the first `count`, and zeros; sizes of the tier's splats in Q16.
+  void (*describe_near)(const NearFields& fields, int count, int64_t log_size, int64_t inverse_size, int16_t* out);
+  // y [rows, width] = (W x + bias[index]) >> shift, at least low and at most kMostActive, for x [rows, stride] of even
+  // stride; index may be null for the first bias.
+  void (*dense)(const DenseLayer& layer, const int16_t* x, const int32_t* index, size_t rows, size_t stride, int low,
+                int16_t* y);
+  // Weights that sum to 2^16: shares * (2^16 - symbols) // (their sum) + 1, exactly, for shares below 2^29; the first
+  // of the largest gets what is missing.
+  void (*normalise)(const int32_t* shares, int symbols, uint16_t* weights);
+  // Weights that sum to 2^16 of the first `count` <= 48 logits in Q6, and 1 of the other symbols. A logit's share is
+  // powers[d mod 64] >> (d / 64) for its distance d to the largest, powers being 2^(-i / 64) in Q15; its weight is
+  // (share * ((2^16 - symbols) * 2^15 // (sum of shares)) >> 15) + 1, and the first of the largest gets what is
+  // missing.
+  void (*weigh)(const int16_t* logits, int count, int symbols, const int16_t* powers, uint16_t* weights);
+};
+
+const ModelKernels& model_kernels();
+
+}  // namespace splat2d
