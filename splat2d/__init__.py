@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from splat2d.format.header import Limits
     from splat2d.scene.clip import Clip
     from splat2d.scene.picture import Scene
 
@@ -180,8 +181,9 @@ def decode(
     dtype: Literal["uint8", "float32"] = "uint8",
     threads: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "cpu",
+    limits: Limits | None = None,
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Decode the bytes of a .splat file to pixels.
+    """Decode the bytes of a picture's .splat file to pixels.
 
     Args:
         data: the whole file.
@@ -193,20 +195,22 @@ def decode(
         dtype: uint8 with straight alpha, or float32 unclamped with premultiplied alpha.
         threads: None uses all cores.
         device: draws on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
+        limits: that the file must be within; those of the format when None.
 
     Returns:
         [H, W, C].
 
     Raises:
-        BitstreamError: not a whole, undamaged .splat file.
+        BitstreamError: not a whole, undamaged picture, or one beyond the limits.
         ConfigError: settings out of range or in contradiction.
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
+    from splat2d.format.header import Limits
     from splat2d.scene.picture import Scene
 
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"dtype is {dtype!r}, expected 'uint8' or 'float32'")
-    scene = Scene.from_bytes(data, tiers=tiers, threads=threads)
+    scene = Scene.from_bytes(data, tiers=tiers, threads=threads, limits=limits or Limits())
     render = scene.render if dtype == "uint8" else scene.render_float
     return render(scale=scale, width=width, height=height, crop=crop, threads=threads, device=device)
 
@@ -303,24 +307,30 @@ def bake(scene: Scene, *, preset: str = "default", threads: int | None = None, p
     return bake(scene, preset=preset, threads=threads, progress=progress).scene
 
 
-def open(path: str | os.PathLike[str]) -> Scene | Clip:
+def open(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Scene | Clip:
     """Read a .splat file as a `Scene` or a `Clip` to render from.
 
+    Args:
+        path: the file.
+        limits: that the file must be within; those of the format when None.
+
     Raises:
-        BitstreamError: not a whole, undamaged .splat file.
+        BitstreamError: not a whole, undamaged .splat file, or one beyond the limits.
     """
-    from splat2d.format.clips import is_clip
+    from splat2d.format.container import is_clip
+    from splat2d.format.header import Limits
     from splat2d.media.files import open_input, read_bytes
 
+    limits = limits or Limits()
     with open_input(path, error=BitstreamError) as file:
         clip = is_clip(file.read(64)) if file.seekable() else False
     if clip:
         from splat2d.scene.clip import Clip
 
-        return Clip.open(path)
+        return Clip.open(path, limits=limits)
     from splat2d.scene.picture import Scene
 
-    return Scene.from_bytes(read_bytes(path, error=BitstreamError))
+    return Scene.from_bytes(read_bytes(path, error=BitstreamError), limits=limits)
 
 
 def __getattr__(name: str) -> Any:
@@ -333,6 +343,10 @@ def __getattr__(name: str) -> Any:
         from splat2d.scene.clip import Clip
 
         return Clip
+    if name == "Limits":
+        from splat2d.format.header import Limits
+
+        return Limits
     if name == "Progress":
         from splat2d.fit.fitter import Progress
 

@@ -1,6 +1,8 @@
 # The native module (cpp/bind*.cpp). Arrays must be C-contiguous and of exactly these dtypes; nothing is
 # converted. A wrong dtype is a TypeError, a wrong shape a ValueError.
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,88 +85,51 @@ def cell_centers(
 ) -> _I32: ...  # [N, 2] iy, ix
 def lattice_centers(classes: _I32, shapes: _I32) -> _I64: ...  # [N, 2] x, y, Q12 px from the margin's corner
 
-# The entropy model: inputs and activations are integers held in float32, rows integers held in float64.
+# Coded fields (cpp/model).
 
-NEAR: int  # K, known splats that are looked at
-NEAR_INPUTS: int  # F, inputs of each
-PLACE_INPUTS: int  # P
-SELF_INPUTS: int  # S
-ENERGY_LEVELS: int
-
-def surroundings(points: _I64, tier: int) -> _I64: ...  # [N, 2] -> [N, 4]
-def fold_angles(rows: _F64, counts: _I32) -> _F64: ...  # [N, sectors] -> [N, sectors]
-
-class Context:
-    def __init__(
-        self,
-        width: int,
-        height: int,
-        channels: int,
-        chroma_step: int,
-        step_code: int,
-        counts: _I64,  # [6]
-    ) -> None: ...
-    def add(self, integers: _I32) -> None: ...  # [N, C + 5]
-    def centers(self) -> _I64: ...  # [N, 2] x, y in Q12 px
-    def around(
-        self,
-        points: _I64,  # [N, 2]
-        surroundings: _I64,  # [N, 4]
-        tier: int,
-        threads: int = 1,
-    ) -> tuple[_F32, _F32]: ...  # place [N, P], near [N, K, F]
-    def learn(
-        self,
-        integers: _I32,  # [N, C + 5]
-        tier: int,
-        known: int,  # of each splat's integers, in coding order; the last of them is what is new
-        own: _F32,  # [N, S], written
-        levels: _I32,  # [N], written
-    ) -> None: ...
+ATTRIBUTES: tuple[str, ...]  # what bits are spent on
 
 class Network:
     def __init__(self, data: bytes) -> None: ...
-    def embed(self, place: _F32, near: _F32, tier: int, threads: int = 1) -> _F32: ...  # [N, H]
-    def rows(
-        self,
-        head: int,
-        hidden: _F32,  # [N, H]
-        own: _F32,  # [N, S]
-        levels: _I32,  # [N]
-        limits: _I64,  # [N] or empty
-        threads: int = 1,
-    ) -> _F64: ...  # [N, symbols]
-    def symbols(self, head: int) -> int: ...
 
-class SplitTree:
-    def __init__(
-        self,
-        width: int,
-        height: int,
-        tier: int,
-        step_code: int,
-        count: int,  # splats of the tier
-        total: int,  # of the file
-        previous: int,  # the last of `earlier` that are of the tier before
-        earlier: _I64,  # [M, 2] x, y in Q12 px
-        positions: _I64,  # [count, 2] when encoding, [0, 2] when decoding
-    ) -> None: ...
-    @property
-    def groups(self) -> int: ...
-    @property
-    def cell_width(self) -> int: ...
-    @property
-    def cell_height(self) -> int: ...
-    def next_level(self, network: Network, threads: int = 1) -> bool: ...
-    def inputs(self) -> _F32: ...  # [cells, 17] of this level
-    def counts(self) -> _I64: ...  # [cells]
-    def cells(self, group: int) -> _I64: ...  # [n]
-    def is_uniform(self, group: int) -> bool: ...
-    def rows(self, group: int) -> _F64: ...  # [n, symbols], or sizes [n, 1] of a uniform group
-    def values(self, group: int) -> _I64: ...  # [n]
-    def put(self, group: int, values: _I64) -> bool: ...  # False when a value is out of range
-    def finish_level(self) -> None: ...
-    def leaves(self) -> tuple[_I64, _I64]: ...  # corners [N, 2], order of the given positions
+class Tap: ...  # looks at what is coded
+
+class BitCounter(Tap):
+    def bits(self) -> dict[str, float]: ...  # by attribute
+
+class Recorder(BitCounter):
+    def __init__(self, neighbours: bool = True, own: bool = True, earlier: bool = True) -> None: ...
+    def arrays(self) -> dict[str, NDArray[np.integer]]: ...  # cpp/bind/format.cpp lists them
+
+def encode_field(
+    network: Network,
+    integers: _I32,  # [N, C + 5], or [N, C + 9] with frames
+    width: int,
+    height: int,
+    channels: int,
+    chroma_step: int,
+    step_code: int,
+    frames: int = 0,
+    most_in_part: int = ...,  # splats; a field of more than twice as many is split into parts
+    least_for_directory: int = ...,  # bytes
+    threads: int = 1,
+    tap: Tap | None = None,
+) -> tuple[bytes, _I32]: ...  # and the integers in the order in which they are decoded
+def decode_field(
+    network: Network,
+    data: bytes,
+    width: int,
+    height: int,
+    channels: int,
+    chroma_step: int,
+    step_code: int,
+    frames: int = 0,
+    tiers: int = ...,
+    window: tuple[int, int, int, int] | None = None,  # left, top, right, bottom, px
+    threads: int = 1,
+    tap: Tap | None = None,
+) -> tuple[_I32, tuple[int, ...]]: ...  # integers, and how many of each tier
+def field_index(data: bytes, width: int, height: int, frames: int = 0) -> dict[str, Any]: ...
 
 isa: str  # the instruction set in use: base, v3 or v4
 

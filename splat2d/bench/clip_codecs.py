@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -203,11 +202,11 @@ def choose(names: Sequence[str], presets: Sequence[str], threads: int = 1) -> li
 
 def segment_facts(data: bytes) -> tuple[int, list[int]]:
     """Return how many splats a .splat clip holds, and the first frame of each segment but the first."""
-    from splat2d.format.clips import ClipFile
+    from splat2d.scene.clip import Clip
 
-    file = ClipFile(io.BytesIO(data))
-    heads = [file.head(index) for index in range(len(file.places))]
-    return sum(sum(head.tier_counts) for head in heads), [head.first for head in heads[1:]]
+    clip = Clip.from_bytes(data)
+    spans = [place.span for place in clip.document.container.places]
+    return clip.info()["splats"], [span.first for span in spans[1:] if span is not None]
 
 
 def _stem(preset: str) -> str:

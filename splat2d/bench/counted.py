@@ -7,26 +7,22 @@ adaptive tables without context, so that the figure is no artefact of inputs tha
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.codec.coder import Coder, Counter, Decoder, Ints, Rows
-from splat2d.codec.network import network
-from splat2d.codec.positions import NONE, Layout, Leaves, code_positions
-from splat2d.codec.splats import code_splats
-from splat2d.format.container import Header, read
+from splat2d.errors import BitstreamError
+from splat2d.format.container import read
+from splat2d.format.field import Field, Layout
+from splat2d.format.network import network
 from splat2d.native import core
-from splat2d.scene.picture import layout_of
 
-HEADER_INPUTS = slice(2, 7)  # of a place: what follows from the header (cpp/model/context.cpp, around)
 ONE = 1 << 12  # a px of positions
 MARGIN_WEIGHT = 1 / 32  # a place in the margin beside one on the canvas, as the tree has it
 
 Int32s = NDArray[np.int32]
+Ints = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -34,27 +30,73 @@ class Coded:
     """A file's splats.
 
     Args:
-        header: of the file.
-        layout: of the file.
-        integers: [N, C + 5] in coding order.
+        field: as they are coded.
+        integers: [N, C + 5], tier by tier.
         size: of the file, bytes.
     """
 
-    header: Header
-    layout: Layout
+    field: Field
     integers: Int32s
     size: int
+
+
+class Events:
+    """What is coded of a file's splats when the models see this or that.
+
+    Args:
+        coded: the file.
+        neighbours: whether the network sees what other splats say.
+        own: whether it sees anything of the splat itself; else only its biases are left.
+        earlier: whether the tree sees the splats of earlier tiers.
+    """
+
+    def __init__(
+        self, coded: Coded, *, neighbours: bool = True, own: bool = True, earlier: bool = True
+    ) -> None:
+        recorder = core().Recorder(neighbours, own, earlier)
+        core().encode_field(network(), coded.integers, *coded.field.layout.arguments, tap=recorder)
+        self.bits = recorder.bits()
+        a = recorder.arrays()
+        self._sizes, self._values = a["sizes"], a["values"]
+        self._names = np.array(core().ATTRIBUTES)[a["attributes"]]
+        self._lengths = _lengths(a["sizes"], a["values"], a["weights"])
+        self._split_events, self._split_tiers = a["split_events"], a["split_tiers"]
+
+    def tree(self) -> list[float]:
+        """Bits of each tier's leaves."""
+        lengths = self._lengths[self._split_events]
+        return [float(lengths[self._split_tiers == tier].sum()) for tier in range(core().TIERS)]
+
+    def cheaper(self) -> dict[str, float]:
+        """Bits of each attribute but the position, symbols by the cheaper of the model and a table."""
+        out = {}
+        for name in self.bits.keys() - {"position"}:
+            chosen = (self._names == name) & (self._sizes > 0)
+            modelled, symbols = float(self._lengths[chosen].sum()), int(self._sizes[chosen].max(initial=1))
+            tables = adaptive_bits(self._values[chosen], symbols)
+            out[name] = self.bits[name] - max(modelled - tables, 0.0)
+        return out
+
+
+def _lengths(sizes: Ints, values: Ints, weights: Ints) -> NDArray[np.float64]:
+    """Ideal bits of each symbol and uniform number."""
+    out = np.log2(np.maximum(-sizes, 1).astype(np.float64))
+    symbols = np.flatnonzero(sizes > 0)
+    starts = np.cumsum(sizes[symbols]) - sizes[symbols]
+    out[symbols] = 16 - np.log2(weights[starts + values[symbols]].astype(np.float64))
+    return out
 
 
 def read_splats(data: bytes) -> Coded:
     """Return the splats of a file.
 
     Raises:
-        BitstreamError: not a whole, undamaged .splat file.
+        BitstreamError: not a whole, undamaged picture of one layer.
     """
-    container = read(data, core().TIERS)
-    layout = layout_of(container)
-    return Coded(container.header, layout, code_splats(Decoder(container.splats), layout, None), len(data))
+    field = read(data).field
+    if field is None:
+        raise BitstreamError("the picture has layers; this is counted of those of one")
+    return Coded(field, field.decode()[0], len(data))
 
 
 def adaptive_bits(values: Ints, symbols: int) -> float:
@@ -69,74 +111,17 @@ def adaptive_bits(values: Ints, symbols: int) -> float:
     return nats / math.log(2)
 
 
-class Tables(Counter):
-    """Counts each attribute by the model that it is given, and by one adaptive table."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._modelled: dict[str, float] = defaultdict(float)
-        self._values: dict[str, list[Ints]] = defaultdict(list)
-        self._symbols: dict[str, int] = defaultdict(int)
-
-    def symbols(self, name: str, rows: Rows, values: Ints | None) -> Ints:
-        """Count the bits of one symbol a row."""
-        before = self.bits[name]
-        out = super().symbols(name, rows, values)
-        self._modelled[name] += self.bits[name] - before
-        self._values[name].append(out)
-        self._symbols[name] = max(self._symbols[name], rows.shape[1])
-        return out
-
-    def cheaper(self) -> dict[str, float]:
-        """Return the bits of each attribute but the position by the cheaper of both."""
-        out = {}
-        for name in self.bits.keys() - {"position"}:
-            tables = math.inf
-            if self._values[name]:
-                tables = adaptive_bits(np.concatenate(self._values[name]), self._symbols[name])
-            out[name] = self.bits[name] - max(self._modelled[name] - tables, 0.0)
-        return out
-
-
-class Blind:
-    """The trained network with inputs at zero.
-
-    Args:
-        own: whether it sees the splat's own integers and the header; else only its biases are left, those of
-            the median energy.
-    """
-
-    def __init__(self, *, own: bool) -> None:
-        self._own = own
-
-    def embed(self, place: Any, near: Any, tier: int, threads: int = 1) -> Any:
-        """Return the hidden values of splats without what other splats say."""
-        kept = np.zeros_like(place)
-        if self._own:
-            kept[:, HEADER_INPUTS] = place[:, HEADER_INPUTS]
-        return network().embed(kept, np.zeros_like(near), tier, threads)
-
-    def rows(self, head: int, hidden: Any, own: Any, levels: Any, limits: Ints, threads: int = 1) -> Rows:
-        """Return rows of weights of the next symbols."""
-        if not self._own:
-            own = np.zeros_like(own)
-            levels = np.full_like(levels, np.median(levels) if len(levels) else 0)
-        return network().rows(head, hidden, own, levels, limits)
-
-
 def without_set(coded: Coded) -> float:
     """Return the file's bits if each splat named its leaf, all leaves of canvas and margin alike."""
-    extra = -sum(_tree_bits(coded))
-    for tier, count in enumerate(coded.layout.tier_counts):
-        if count:
-            leaves = _leaves(coded, tier, Counter(), NONE)
-            extra += count * math.log2(_grid(leaves, coded.layout))
+    extra = -sum(Events(coded).tree())
+    for tier, count in enumerate(coded.field.tier_counts):
+        extra += count * math.log2(_grid(leaf_size(coded.field.layout, tier), coded.field.layout))
     return 8 * coded.size + extra
 
 
 def without_contexts(coded: Coded) -> float:
     """Return the file's bits if the network of attributes saw no input; positions stay."""
-    return 8 * coded.size + _attributes(coded, Blind(own=False))
+    return 8 * coded.size + _extra(coded, Events(coded, own=False))
 
 
 def without_neighbours(coded: Coded) -> float:
@@ -144,69 +129,57 @@ def without_neighbours(coded: Coded) -> float:
 
     Positions count by the cheaper of the tree without earlier tiers and of an even density.
     """
-    alone = []
-    for tier, count in enumerate(coded.layout.tier_counts):
-        if count:
-            counter = Counter()
-            leaves = _leaves(coded, tier, counter, NONE)
-            alone.append(min(sum(counter.bits.values()), _even_bits(leaves, coded.layout)))
-    return 8 * coded.size + _attributes(coded, Blind(own=True)) + sum(alone) - sum(_tree_bits(coded))
+    trees = Events(coded, earlier=False).tree()
+    even = [_even_bits(coded, tier) for tier in range(core().TIERS)]
+    alone = sum(map(min, trees, even))
+    return 8 * coded.size + _extra(coded, Events(coded, neighbours=False)) + alone - sum(Events(coded).tree())
 
 
-def _attributes(coded: Coded, model: Any) -> float:
+def _extra(coded: Coded, other: Events) -> float:
     """Return the bits that another model takes more than the file's own for everything but positions."""
-    whole, other = Counter(), Tables()
-    code_splats(whole, coded.layout, coded.integers)
-    code_splats(other, coded.layout, coded.integers, model=model)
-    whole.bits.pop("position", None)
-    return sum(other.cheaper().values()) - sum(whole.bits.values())
+    whole = dict(Events(coded).bits)
+    whole.pop("position", None)
+    return sum(other.cheaper().values()) - sum(whole.values())
 
 
-def _centers(coded: Coded, first: int, last: int) -> Ints:
-    """Return the centres of the splats of tiers, Q12 px from the margin's corner."""
-    counts, channels = coded.layout.tier_counts, coded.layout.channels
-    part = coded.integers[sum(counts[:first]) : sum(counts[:last])]
-    classes = core().energy_classes(np.ascontiguousarray(part[:, :channels]), coded.layout.chroma_step)
-    return core().lattice_centers(classes, np.ascontiguousarray(part[:, channels:]))
+def leaf_size(layout: Layout, tier: int) -> tuple[int, int]:
+    """Return the width and height of a tier's leaves, Q12 px."""
+    margin = 2 * core().MARGIN
+    width, height = (1 << (side + margin - 1).bit_length() for side in (layout.width, layout.height))
+    while width * height > 1 << core().LEAF_LOG2[tier]:
+        width, height = (width // 2, height) if width >= height else (width, height // 2)
+    return width * ONE, height * ONE
 
 
-def _leaves(coded: Coded, tier: int, coder: Coder, earlier: Ints) -> Leaves:
-    return code_positions(coder, coded.layout, tier, earlier, _centers(coded, tier, tier + 1))[0]
-
-
-def _tree_bits(coded: Coded) -> list[float]:
-    """Return the bits of each tier's leaves as the file codes them."""
-    out = []
-    for tier, count in enumerate(coded.layout.tier_counts):
-        if count:
-            counter = Counter()
-            _leaves(coded, tier, counter, _centers(coded, 0, tier))
-            out.append(sum(counter.bits.values()))
-    return out
-
-
-def _grid(leaves: Leaves, layout: Layout) -> int:
+def _grid(leaf: tuple[int, int], layout: Layout) -> int:
     """Return how many leaves touch the canvas or its margin."""
     margin = 2 * core().MARGIN
-    across = math.ceil((layout.width + margin) * ONE / leaves.width)
-    return across * math.ceil((layout.height + margin) * ONE / leaves.height)
+    across = math.ceil((layout.width + margin) * ONE / leaf[0])
+    return across * math.ceil((layout.height + margin) * ONE / leaf[1])
 
 
-def _even_bits(leaves: Leaves, layout: Layout) -> float:
-    """Return the bits of a set of leaves whose places are even on the canvas, and thin in the margin."""
-    corners, counts = np.unique(leaves.corners, axis=0, return_counts=True)
+def _even_bits(coded: Coded, tier: int) -> float:
+    """Return the bits of a tier's set of leaves whose places are even on the canvas, thin in the margin."""
+    layout, counts = coded.field.layout, coded.field.tier_counts
+    part = coded.integers[sum(counts[:tier]) : sum(counts[: tier + 1])]
+    if not len(part):
+        return 0.0
+    colors, shapes = part[:, : layout.channels], part[:, layout.channels :]
+    classes = core().energy_classes(np.ascontiguousarray(colors), layout.chroma_step)
+    leaf = leaf_size(layout, tier)
+    corners = core().lattice_centers(classes, np.ascontiguousarray(shapes)) // leaf * leaf
+    corners, counts = np.unique(corners, axis=0, return_counts=True)
     margin = core().MARGIN
     inside = np.ones(len(corners))
     area = np.ones(len(corners))
-    for axis, (side, size) in enumerate(((layout.width, leaves.width), (layout.height, leaves.height))):
+    for axis, (side, size) in enumerate(zip((layout.width, layout.height), leaf, strict=True)):
         low = corners[:, axis] / ONE
         high = low + size / ONE
         inside *= np.clip(np.minimum(high, margin + side) - np.maximum(low, margin), 0, None)
         area *= np.clip(np.minimum(high, 2 * margin + side), 0, None) - low
     weight = MARGIN_WEIGHT * area + (1 - MARGIN_WEIGHT) * inside
-    canvas = layout.width * layout.height
     total = MARGIN_WEIGHT * (layout.width + 2 * margin) * (layout.height + 2 * margin)
-    total += (1 - MARGIN_WEIGHT) * canvas
+    total += (1 - MARGIN_WEIGHT) * layout.width * layout.height
     n = int(counts.sum())
     orders = math.lgamma(n + 1) - sum(math.lgamma(k + 1) for k in counts.tolist())
     return float(-(counts * np.log2(weight / total)).sum()) - orders / math.log(2)

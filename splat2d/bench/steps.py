@@ -21,7 +21,7 @@ from splat2d.errors import Splat2dError
 from splat2d.fit.config import FitConfig
 from splat2d.fit.encode import quality_step, step_code
 from splat2d.fit.fitter import PictureFit
-from splat2d.format.container import step_of
+from splat2d.format.header import step_of
 from splat2d.native import core, thread_count
 
 # Steps of ln area and ln aspect, of the angle in rad and of the position in deviations, over 1 / R.

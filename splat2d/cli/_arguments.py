@@ -115,7 +115,7 @@ def in_range(low: float, high: float = math.inf, *, above: bool = False, **optio
         low: Least value.
         high: Largest value.
         above: Whether the value must be more than `low`.
-        **options: Name of each option without dashes, and its value; None when it was not given.
+        **options: Name of each option with underscores for dashes, and its value; None when it was not given.
     """
     expected = f"more than {low:g}" if above else f"{low:g} or more"
     if high < math.inf:
@@ -125,7 +125,8 @@ def in_range(low: float, high: float = math.inf, *, above: bool = False, **optio
             continue
         # Not a number fails every comparison, hence the negation.
         if not (low <= value <= high and math.isfinite(value)) or (above and value == low):
-            raise UsageError(f"--{name} {value:g} is out of range; expected {expected}")
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {value:g} is out of range; expected {expected}")
 
 
 def parse_bytes(text: str) -> int:

@@ -17,22 +17,14 @@ if TYPE_CHECKING:
     from splat2d.scene.clip import Clip
 
 
-def open_clip_file(path: str, **options: Any) -> Clip:
-    """The clip in a .splat file; errors name the file."""
-    from splat2d.scene.clip import Clip
-
-    try:
-        return Clip.open(path, **options)
-    except BitstreamError as fault:
-        raise BitstreamError(f"{shown(path)}: {fault}") from None
-
-
-def decode_clip(command: Decode, view: dict[str, Any]) -> None:
+def decode_clip(clip: Clip, command: Decode, size: dict[str, Any], start: float) -> None:
     """Render frames into a video file or images, or one moment into a picture.
 
     Args:
+        clip: the file.
         command: the command line.
-        view: size and window, as `Clip.render` takes them.
+        size: size and window, as `Clip.render` takes them.
+        start: when the command began, s of `time.perf_counter`.
 
     Raises:
         UsageError: options in contradiction.
@@ -42,18 +34,14 @@ def decode_clip(command: Decode, view: dict[str, Any]) -> None:
         raise UsageError("--device cuda is for pictures; clips are drawn on the CPU")
     if command.time is not None and command.fps is not None:
         raise UsageError("--time and --fps exclude each other: one picture has no rate")
-    clip = open_clip_file(
-        command.input, tiers=command.tiers, skip_damaged=command.skip_damaged, threads=command.threads
-    )
-    start = time.perf_counter()
     with clip:
         if command.time is not None:
-            count, size = _one(clip, command, view), None
+            count, sides = _one(clip, command, size), None
         else:
-            count, size = _all(clip, command, view)
+            count, sides = _all(clip, command, size)
     warn(clip.damaged)
     seconds = time.perf_counter() - start
-    width, height = size or (0, 0)
+    width, height = sides or (0, 0)
     if command.as_json:
         figures = {
             "input": command.input,
@@ -66,24 +54,26 @@ def decode_clip(command: Decode, view: dict[str, Any]) -> None:
         }
         print_json(figures)
     else:
-        sides = f"{width}x{height}, " if size else ""
-        print(f"{command.output}: {sides}{count:,} frame{'s' * (count != 1)}, {seconds:.3f} s")
+        shape = f"{width}x{height}, " if sides else ""
+        print(f"{command.output}: {shape}{count:,} frame{'s' * (count != 1)}, {seconds:.3f} s")
 
 
-def _one(clip: Clip, command: Decode, view: dict[str, Any]) -> int:
+def _one(clip: Clip, command: Decode, size: dict[str, Any]) -> int:
     """One moment as a picture."""
     from splat2d.media.pictures import picture_format, save_picture
 
     check_output(command.output, force=command.force)
     as_float = picture_format(command.output) == "NPY"
     render = clip.render_float if as_float else clip.render
-    save_picture(_named(command, lambda: render(command.time, **view)), command.output, force=command.force)
+    save_picture(
+        _named(command, lambda: render(time=command.time or 0, **size)), command.output, force=command.force
+    )
     return 1
 
 
-def _all(clip: Clip, command: Decode, view: dict[str, Any]) -> tuple[int, tuple[int, int]]:
+def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[int, int]]:
     """All frames; returns their number and size."""
-    from splat2d.fit.clip.encode import ClipProgress
+    from splat2d.media.frames import ClipProgress
     from splat2d.media.pictures import picture_format
     from splat2d.media.reader import parse_fps
     from splat2d.media.writer import ClipWriter, check_clip_output
@@ -104,7 +94,7 @@ def _all(clip: Clip, command: Decode, view: dict[str, Any]) -> tuple[int, tuple[
             f"--time, or a pattern such as {shown(name[0])}_%04d{name[1]}"
         ) from None
     fps = None if command.fps is None else parse_fps(command.fps)
-    frames = clip.frames(fps=fps, **view)
+    frames = clip.frames(fps=fps, **size)
     moment, pixels = _named(command, lambda: next(frames))
     height, width = pixels.shape[:2]
     total = clip.count if fps is None else max(int(clip.duration * fps), 1)

@@ -121,11 +121,12 @@ def _expected(reader) -> int | None:
 def _keep_or_drop(part: str) -> None:
     """Remove what was begun unless a segment of it is finished."""
     from splat2d.errors import BitstreamError
-    from splat2d.format.clips import ClipFile
+    from splat2d.format.container import parse
+    from splat2d.format.sections import Source
 
     try:
         with open(part, "rb") as file:
-            if ClipFile(file).places:
+            if parse(Source(file), forgive=True).places:
                 return
     except (BitstreamError, OSError):
         pass

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from splat2d.edit.document import Document
+    from splat2d.format.header import Limits
+    from splat2d.scene.clip import Clip
     from splat2d.scene.picture import Scene
 
+_IN_MEMORY = 1 << 26  # bytes of a clip that is read at once
 
-def open_scene(
-    path: str, *, tiers: int | None = None, count_bits: bool = False, threads: int | None = None
-) -> Scene:
-    """Return the scene in a .splat file.
+
+def limits_of(max_pixels: int | None = None, max_splats: int | None = None) -> Limits:
+    """Return what a file may have at most.
+
+    Args:
+        max_pixels: Of its canvas; None for what the format allows.
+        max_splats: Of the file or a segment; None likewise.
+    """
+    from splat2d.format.header import Limits
+
+    given = {"max_pixels": max_pixels, "max_splats": max_splats}
+    return Limits(**{name: value for name, value in given.items() if value is not None})
+
+
+def open_drawable(path: str, **options: Any) -> Scene | Clip:
+    """Return the picture or the clip in a .splat file.
 
     Args:
         path: The file.
-        tiers: Decode only this many tiers, the coarsest first.
-        count_bits: Whether to keep the code length of each attribute.
-        threads: To use; None for all cores.
+        **options: Tiers, count_bits, threads and limits as of `Scene.from_bytes`; skip_damaged for clips.
 
     Returns:
-        The scene.
+        The scene or the clip.
 
     Raises:
         BitstreamError: If the file cannot be read or is no undamaged .splat file; names the file.
@@ -29,11 +43,22 @@ def open_scene(
     """
     from splat2d.errors import BitstreamError
     from splat2d.media.files import read_bytes, shown
-    from splat2d.scene.picture import Scene
 
-    data = read_bytes(path, error=BitstreamError)
     try:
-        return Scene.from_bytes(data, tiers=tiers, count_bits=count_bits, threads=threads)
+        if is_clip_file(path):
+            from splat2d.scene.clip import Clip
+
+            options.pop("count_bits", None)
+            return Clip.open(path, **options)
+        from splat2d.scene.picture import Scene
+
+        options.pop("skip_damaged", None)
+        data = read_bytes(path, error=BitstreamError)
+    except BitstreamError as fault:
+        named = str(fault).startswith(shown(path))
+        raise (fault if named else BitstreamError(f"{shown(path)}: {fault}")) from None
+    try:
+        return Scene.from_bytes(data, **options)
     except BitstreamError as fault:
         raise BitstreamError(f"{shown(path)}: {fault}") from None
 
@@ -48,7 +73,7 @@ def is_clip_file(path: str) -> bool:
         BitstreamError: If the file cannot be read.
     """
     from splat2d.errors import BitstreamError
-    from splat2d.format.clips import is_clip
+    from splat2d.format.container import is_clip
     from splat2d.media.files import open_input
 
     with open_input(path, error=BitstreamError) as file:
@@ -69,11 +94,13 @@ def open_document(path: str) -> Document:
     """
     from splat2d.edit.document import Document
     from splat2d.errors import BitstreamError
+    from splat2d.format.sections import Source
     from splat2d.media.files import read_bytes, shown
 
-    data = read_bytes(path, error=BitstreamError)
+    large = os.path.isfile(path) and os.path.getsize(path) > _IN_MEMORY
+    data = b"" if large else read_bytes(path, error=BitstreamError)
     try:
-        return Document.from_bytes(data)
+        return Document.read(Source(open(path, "rb"))) if large else Document.from_bytes(data)
     except BitstreamError as fault:
         raise BitstreamError(f"{shown(path)}: {fault}") from None
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from splat2d.fit.clip.encode import ClipProgress
     from splat2d.fit.fitter import Progress
+    from splat2d.media.frames import ClipProgress
 
 
 def say(message: str) -> None:

@@ -42,6 +42,10 @@ class Decode:
         bool, arg(help="Leave damaged segments of a clip out, and say which; its last good frame stays.")
     ] = False
     threads: Annotated[Optional[int], arg(metavar="N", help="Threads; all cores when not given.")] = None
+    max_pixels: Annotated[
+        Optional[int], arg(metavar="N", help="Refuse a file whose canvas has more pixels.")
+    ] = None
+    max_splats: Annotated[Optional[int], arg(metavar="N", help="Refuse a file that has more splats.")] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
         arg(help="Draw on the CPU, on an NVIDIA GPU, or with auto on the GPU where there is one."),
@@ -54,35 +58,44 @@ class Decode:
         at_most_one(scale=self.scale, width=self.width, height=self.height)
         in_range(0, above=True, scale=self.scale)
         in_range(1, width=self.width, height=self.height, tiers=self.tiers, threads=self.threads)
+        in_range(1, max_pixels=self.max_pixels, max_splats=self.max_splats)
         crop = None
         if self.crop is not None:
             crop = parse_integers("crop", self.crop, ("X", "Y", "W", "H"))
             if min(crop[2:]) < 1:
                 raise UsageError(f"--crop {self.crop!r} is empty; expected W and H of 1 or more")
 
-        from splat2d.cli._scene import is_clip_file, open_scene
+        from splat2d.cli._scene import limits_of, open_drawable
         from splat2d.media.files import check_output
         from splat2d.media.pictures import picture_format, save_picture
+        from splat2d.scene.picture import Scene
 
-        view: dict[str, Any] = {
+        size: dict[str, Any] = {
             "scale": self.scale,
             "width": self.width,
             "height": self.height,
             "crop": crop,
             "threads": self.threads,
         }
-        if is_clip_file(self.input):
+        start = time.perf_counter()
+        drawable = open_drawable(
+            self.input,
+            tiers=self.tiers,
+            threads=self.threads,
+            skip_damaged=self.skip_damaged,
+            limits=limits_of(self.max_pixels, self.max_splats),
+        )
+        if not isinstance(drawable, Scene):
             from splat2d.cli._decode_clip import decode_clip
 
-            return decode_clip(self, view)
+            return decode_clip(drawable, self, size, start)
         if self.time is not None or self.fps is not None:
             raise UsageError("--time and --fps are for clips, and this is a picture")
+        scene = drawable
         check_output(self.output, force=self.force)
         as_float = picture_format(self.output) == "NPY"
-        start = time.perf_counter()
-        scene = open_scene(self.input, tiers=self.tiers, threads=self.threads)
-        view["device"] = self.device
-        pixels = scene.render_float(**view) if as_float else scene.render(**view)
+        size["device"] = self.device
+        pixels = scene.render_float(**size) if as_float else scene.render(**size)
         seconds = time.perf_counter() - start
         save_picture(pixels, self.output, force=self.force)
         if self.as_json:

@@ -115,18 +115,17 @@ class Edit:
         cost: dict[str, Any] = {}
         if self.bake and document.steps:
             document, cost = _baked(document)
-        data = document.to_bytes()
         seconds = time.perf_counter() - start
+        before_size, size = before.size, document.size
         with write_atomic(self.output, force=self.force) as file:
-            file.write(data)
-        size = len(before.to_bytes())
+            document.write(file)
         if self.as_json:
             print_json(
                 {
                     "input": self.input,
                     "output": self.output,
-                    "size": len(data),
-                    "growth": len(data) - size,
+                    "size": size,
+                    "growth": size - before_size,
                     "steps": len(document.steps),
                     "seconds": seconds,
                     **cost,
@@ -135,9 +134,7 @@ class Edit:
         else:
             anew = f" (fitted anew: {', '.join(cost['fitted'])})" if cost.get("fitted") else ""
             baked = f"{cost['psnr']:.1f} dB to what was edited{anew}, " if cost else ""
-            print(
-                f"{self.output}: {len(data):,} bytes ({len(data) - size:+,}), {baked}{seconds * 1000:.1f} ms"
-            )
+            print(f"{self.output}: {size:,} bytes ({size - before_size:+,}), {baked}{seconds * 1000:.1f} ms")
 
     def _scripted(self) -> list[Entry]:
         """What the script says."""

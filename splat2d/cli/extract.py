@@ -27,10 +27,10 @@ class Extract:
 
         check_output(self.output, force=self.force)
         document = open_document(self.input).extracted(self.group)
-        data = document.to_bytes()
         with write_atomic(self.output, force=self.force) as file:
-            file.write(data)
+            document.write(file)
+            size = file.tell()
         if self.as_json:
-            print_json({"input": self.input, "output": self.output, "size": len(data), "group": self.group})
+            print_json({"input": self.input, "output": self.output, "size": size, "group": self.group})
         else:
-            print(f"{self.output}: {len(data):,} bytes, {self.group}")
+            print(f"{self.output}: {size:,} bytes, {self.group}")

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Optional
 
 from tyro.conf import Positional, arg
 
-from splat2d.cli._arguments import UsageError
 from splat2d.cli._terminal import print_json
 
 
@@ -24,30 +23,25 @@ class Info:
 
     def run(self) -> None:
         """Print the figures, and draw the plot if one is asked for."""
-        from splat2d.cli._scene import is_clip_file, open_scene
+        from splat2d.cli._scene import open_drawable
         from splat2d.media.files import check_output
+        from splat2d.scene.picture import Scene
 
         if self.plot is not None:
             from splat2d.media.pictures import picture_format
 
             check_output(self.plot, force=self.force)
             picture_format(self.plot)
-        figures: dict[str, Any] = {"file": self.file}
-        if is_clip_file(self.file):
-            from splat2d.cli._decode_clip import open_clip_file
-
-            if self.plot is not None:
-                raise UsageError("--plot is for pictures, and this is a clip")
-            with open_clip_file(self.file, skip_damaged=True) as clip:
-                figures |= clip.info(count_bits=True)
+        drawable = open_drawable(self.file, count_bits=True, skip_damaged=True)
+        if isinstance(drawable, Scene):
+            figures = {"file": self.file, **drawable.info()}
         else:
-            scene = open_scene(self.file, count_bits=True)
-            figures |= scene.info()
+            figures = {"file": self.file, **drawable.info(count_bits=True)}
         if self.plot is not None:
             from splat2d.draw.outlines import plot_ellipses
             from splat2d.media.pictures import save_picture
 
-            save_picture(plot_ellipses(open_scene(self.file)), self.plot, force=self.force)
+            save_picture(plot_ellipses(drawable), self.plot, force=self.force)
             figures["plot"] = self.plot
         if self.as_json:
             print_json(figures)

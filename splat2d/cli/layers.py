@@ -23,7 +23,7 @@ class Layers:
 
     def run(self) -> None:
         """Print the table, and draw the plot if one is asked for."""
-        from splat2d.cli._scene import open_document, open_scene
+        from splat2d.cli._scene import open_document, open_drawable
         from splat2d.media.files import check_output
 
         if self.plot is not None:
@@ -38,7 +38,7 @@ class Layers:
             from splat2d.draw.outlines import plot_layers
             from splat2d.media.pictures import save_picture
 
-            save_picture(plot_layers(open_scene(self.file)), self.plot, force=self.force)
+            save_picture(plot_layers(open_drawable(self.file)), self.plot, force=self.force)
             figures["plot"] = self.plot
         if self.as_json:
             print_json(figures)
@@ -52,8 +52,13 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in reversed(rows):
         box = ",".join(f"{side:.4g}" for side in row["box"])
         edits = "; ".join(row["edits"]) or "none"
-        lines.append((row["name"], f"{row['splats']:,}", f"{row['bytes']:,}", box, edits))
+        lines.append((row["name"], _count(row["splats"]), f"{row['bytes']:,}", box, edits))
     widths = [max(len(line[i]) for line in lines) for i in range(4)]
     for name, splats, size, box, edits in lines:
         cells = (name.ljust(widths[0]), splats.rjust(widths[1]), size.rjust(widths[2]), box.ljust(widths[3]))
         print("  ".join((*cells, edits)))
+
+
+def _count(splats: int | None) -> str:
+    """Return a number of splats; a layer that moves has others in each of its segments."""
+    return "moving" if splats is None else f"{splats:,}"

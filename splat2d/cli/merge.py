@@ -43,21 +43,21 @@ class Merge:
         below, above = open_document(self.a), open_document(self.b)
         place = None if at is None else (at[0], at[1])
         document = below.merged(above, at=place, names=self._names(above))
-        data = document.to_bytes()
         with write_atomic(self.output, force=self.force) as file:
-            file.write(data)
-        if any(above.coded(state).header.channels in (1, 3) for state in above.stack.layers if state.visible):
+            document.write(file)
+            size = file.tell()
+        if any(not above.coded(state).has_alpha for state in above.stack.layers if state.visible):
             warn([f"{shown(self.b)} has a layer without alpha, which covers all below it"])
         names = document.stack.names
         if self.as_json:
-            print_json({"a": self.a, "b": self.b, "output": self.output, "size": len(data), "layers": names})
+            print_json({"a": self.a, "b": self.b, "output": self.output, "size": size, "layers": names})
         else:
-            print(f"{self.output}: {len(data):,} bytes, layers {', '.join(names)}")
+            print(f"{self.output}: {size:,} bytes, layers {', '.join(names)}")
 
     def _names(self, above: Document) -> list[str] | None:
         """What the pasted layers are to be called; None for their own names."""
         from splat2d.errors import ConfigError
-        from splat2d.format.container import PICTURE, check_name
+        from splat2d.format.layers import PICTURE, check_name
 
         names = above.stack.names
         if self.name is not None:

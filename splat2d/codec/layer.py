@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.codec.coder import Decoder, Encoder
-from splat2d.codec.splats import Layout, code_splats
 from splat2d.draw.compose import Splats
 from splat2d.draw.render import View, background_floats, render
-from splat2d.errors import BitstreamError
-from splat2d.format.container import PICTURE, Box, CodedLayer, Container, Header
+from splat2d.format.container import Container
+from splat2d.format.field import Field
+from splat2d.format.header import Header
+from splat2d.format.layers import PICTURE, Box, CodedLayer
 from splat2d.native import core, thread_count
 
 VISIBLE = 1 / 16
@@ -23,36 +23,38 @@ VISIBLE = 1 / 16
 _BOX_SIDE = 1024  # px; boxes of larger layers are found in a smaller drawing
 
 
-def layout_of(coded: Container | CodedLayer) -> Layout:
-    """What the splats' coder needs of a file or a layer."""
-    h = coded.header
-    return Layout(h.width, h.height, h.channels, h.chroma_step, h.step_code, coded.tier_counts)
-
-
 def decode_layer(
-    layer: CodedLayer, *, tiers: int | None = None, count_bits: bool = False, threads: int | None = None
-) -> tuple[Splats, dict[str, float]]:
-    """A layer's splats, and the code length of each attribute in bits if asked for.
+    layer: CodedLayer,
+    *,
+    tiers: int | None = None,
+    bits: dict[str, float] | None = None,
+    threads: int | None = None,
+) -> Splats:
+    """A layer's splats.
+
+    Args:
+        layer: as a file holds it.
+        tiers: decode only so many, coarse first.
+        bits: gets the code length of each attribute added.
+        threads: of the native core; None uses all cores.
 
     Raises:
         BitstreamError: damaged data.
     """
-    coder = Decoder(layer.splats, count_bits=count_bits)
-    try:
-        integers = code_splats(coder, layout_of(layer), None, tiers=tiers, threads=thread_count(threads))
-    except ValueError as error:
-        raise BitstreamError(f"the coded splats are damaged: {error}") from error
-    splats, bits = splats_of(integers, layer.header, layer.tier_counts), coder.bits
+    field = still(layer)
+    integers, _ = field.decode(tiers=tiers, bits=bits, threads=thread_count(threads))
+    splats = splats_of(integers, layer.header, field.tier_counts)
     if layer.matte is not None:
-        matte, matte_bits = decode_layer(layer.matte, tiers=tiers, count_bits=count_bits, threads=threads)
+        matte = decode_layer(layer.matte, tiers=tiers, bits=bits, threads=threads)
         splats = replace(splats, matte=matte)
-        bits = _added(bits, matte_bits)
-    return splats, bits
+    return splats
 
 
-def _added(bits: dict[str, float], more: dict[str, float]) -> dict[str, float]:
-    """The sums of code lengths by attribute."""
-    return {name: bits.get(name, 0.0) + more.get(name, 0.0) for name in {**bits, **more}}
+def still(layer: CodedLayer) -> Field:
+    """The coded splats of a layer that does not move."""
+    if layer.field is None:
+        raise ValueError(f"the splats of layer {layer.name!r} are in segments")
+    return layer.field
 
 
 def splats_of(integers: NDArray[np.int32], header: Header, tier_counts: tuple[int, ...]) -> Splats:
@@ -89,10 +91,10 @@ def code_layer(
         The layer, to be put into a file with `container_of` and `write`.
     """
     coded = _code(name, header, integers, threads, bits)
-    splats = splats_of(integers, header, coded.tier_counts)
+    splats = splats_of(integers, header, still(coded).tier_counts)
     if matte is not None:
         cover = _code(name, *matte, threads, bits)
-        splats = replace(splats, matte=splats_of(matte[1], matte[0], cover.tier_counts))
+        splats = replace(splats, matte=splats_of(matte[1], matte[0], still(cover).tier_counts))
         coded = replace(coded, matte=cover)
     return replace(coded, box=visible_box(splats, header, threads=threads))
 
@@ -105,12 +107,9 @@ def _code(
     bits: dict[str, float] | None,
 ) -> CodedLayer:
     """One set of splats, without a box."""
-    layout = Layout.of(integers, header.width, header.height, header.chroma_step, header.step_code)
-    coder = Encoder()
-    code_splats(coder, layout, integers, threads=thread_count(threads))
-    if bits is not None:
-        bits.update(_added(bits, coder.bits))
-    return CodedLayer(name, header, layout.tier_counts, coder.to_bytes())
+    return CodedLayer(
+        name, header, Field.encode(integers, header.layout, bits=bits, threads=thread_count(threads))
+    )
 
 
 def container_of(
@@ -136,7 +135,7 @@ def container_of(
         first.header.background,
     )
     if first.name == PICTURE and h == first.header and first.matte is None:
-        return Container(h, first.tier_counts, first.splats, notes, tuple(layers[1:]))
+        return Container(h, first.field, notes, tuple(layers[1:]))
     return Container(h, notes=notes, layers=tuple(layers))
 
 

@@ -33,6 +33,7 @@ class Splats:
         tier_counts: splats that the file holds in each tier.
         size: width and height of the layer's canvas, px.
         matte: the coverage as splats of one channel; the colours are then straight.
+        cutoffs: [N] largest q that is drawn of each, where they are slices of splats in time.
     """
 
     means: Floats
@@ -42,6 +43,7 @@ class Splats:
     tier_counts: tuple[int, ...]
     size: tuple[int, int]
     matte: Splats | None = None
+    cutoffs: Floats | None = None
 
     @property
     def channels(self) -> int:
@@ -70,7 +72,7 @@ class Splats:
 
     def first(self, tiers: int | None) -> Splats:
         """Those of the first tiers."""
-        if tiers is None:
+        if tiers is None or not self.tier_counts:
             return self
         n = sum(self.tier_counts[:tiers])
         matte = self.matte and self.matte.first(tiers)
@@ -187,9 +189,11 @@ def _sum(
         placed, window = place(state, splats, view), View(0.0, 0.0, 1.0, 1.0, view.width, view.height)
     base = splats.background
     if not (covers and base.any()):
-        return render(*placed, window, background=base, threads=threads, device=device)
+        return render(
+            *placed, window, background=base, threads=threads, device=device, cutoffs=splats.cutoffs
+        )
     # A base colour that covers ends where the layer's canvas does, or it would lie on all that is around.
-    planes = render(*placed, window, threads=threads, device=device)
+    planes = render(*placed, window, threads=threads, device=device, cutoffs=splats.cutoffs)
     planes += base[:, None, None] * _canvas(state, splats.size, view)
     return planes
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from splat2d.scene.picture import Scene
+    from splat2d.scene.drawable import Drawable
 
 _POINTS = 48  # corners of an outline
 _DIM = 0.4  # brightness of the picture under the outlines
@@ -26,7 +26,7 @@ _TIER_COLORS = (
 )
 
 
-def plot_ellipses(scene: Scene, *, sigma: float = 1.0, by: str = "sign", scale: float = 2.0) -> np.ndarray:
+def plot_ellipses(scene: Drawable, *, sigma: float = 1.0, by: str = "sign", scale: float = 2.0) -> np.ndarray:
     """Return the scene's picture, dimmed, with the outline of every splat of its visible layers.
 
     Args:
@@ -79,7 +79,7 @@ def plot_ellipses(scene: Scene, *, sigma: float = 1.0, by: str = "sign", scale: 
     return np.asarray(image)
 
 
-def plot_layers(scene: Scene, *, scale: float = 2.0) -> np.ndarray:
+def plot_layers(scene: Drawable, *, scale: float = 2.0) -> np.ndarray:
     """Return the scene's picture, dimmed, with the outline and the name of every visible layer.
 
     An outline runs where a layer's coverage passes one half; a layer without alpha has none.

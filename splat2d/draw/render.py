@@ -6,11 +6,12 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from splat2d.errors import ConfigError, ShapeError
+from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.native import core, gpu, thread_count
 
 CUTOFF = 12.25
@@ -76,6 +77,22 @@ def check_cutoff(cutoff: float) -> None:
         raise ConfigError(f"cutoff must be above 0 and at most {_MAX_CUTOFF:g}, found {cutoff}")
 
 
+class Size(TypedDict, total=False):
+    """What a caller of `render` may ask for instead of a view.
+
+    Attributes:
+        scale: output px for each canvas px, any positive number; 1 when nothing else says the size.
+        width: output width, px, instead; the side that is not given keeps the proportions.
+        height: output height, px, instead.
+        crop: x, y, width and height of the window, canvas px; the whole canvas when None.
+    """
+
+    scale: float | None
+    width: int | None
+    height: int | None
+    crop: Sequence[float] | None
+
+
 @dataclass(frozen=True)
 class View:
     """Window of the picture: target pixel (i, j) samples canvas point (x + (i + 0.5) / scale_x, y + ...).
@@ -112,20 +129,20 @@ class View:
         cls,
         canvas_width: int,
         canvas_height: int,
-        scale: float | None,
-        width: int | None,
-        height: int | None,
-        crop: Sequence[float] | None,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        crop: Sequence[float] | None = None,
     ) -> View:
         """Return the view that a caller of `render` asks for.
 
         Args:
             canvas_width: Width of the canvas in px.
             canvas_height: Height of the canvas in px.
-            scale: Target px per canvas px; 1 when nothing else says the size.
-            width: Width of the output in px, instead; the side that is not given keeps the proportions.
-            height: Height of the output in px, instead.
-            crop: x, y, width and height of the window in canvas px; the whole canvas when None.
+            scale: As of `Size`, like all that follow.
+            width: In px.
+            height: In px.
+            crop: In canvas px.
 
         Returns:
             The view.
@@ -335,6 +352,7 @@ def render(
     splats, kept = _transformed(means, conics, colors, view)
     base, threads = _background(background, splats[2].shape[1]), thread_count(threads)
     if cutoffs is not None:
+        _on_cpu(device)
         return core().render(*splats, view.width, view.height, CUTOFF, base, threads, cutoffs[kept])
     drawn = gpu.draw(device, splats, view.width, view.height, CUTOFF, base)
     if drawn is None:
@@ -383,6 +401,7 @@ def render_bytes(
     base, threads = _background(background, channels), thread_count(threads)
     size = view.width, view.height
     if cutoffs is not None:
+        _on_cpu(device)
         return core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads, cutoffs[kept])
     drawn = gpu.draw(device, splats, *size, CUTOFF, base, unpremultiply=unpremultiply, as_bytes=True)
     if drawn is None:
@@ -415,6 +434,12 @@ def _background(background: ArrayLike | None, channels: int) -> Floats | None:
     if color.shape != (channels,):
         raise ShapeError(f"background must be [{channels}], one value a channel, found {list(color.shape)}")
     return color
+
+
+def _on_cpu(device: str) -> None:
+    """Raise BackendUnavailableError where a device must draw what only the CPU does."""
+    if device == "cuda":
+        raise BackendUnavailableError("moving splats are drawn on the CPU; leave device at its default")
 
 
 def _float32(array: NDArray[np.float64]) -> Floats:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from splat2d.codec.layer import container_of, decode_layer, visible_box
 from splat2d.edit.stack import Stack, State
 from splat2d.errors import BitstreamError, ConfigError
-from splat2d.format.container import (
-    MAX_LAYERS,
-    MAX_NAME,
-    CodedLayer,
-    Container,
-    edits_section,
-    layer_sections,
-    read,
-    without_edits,
-    write,
-)
+from splat2d.format.container import Container, NewSection, assembled, parse, write
 from splat2d.format.edits import MAX_OPERATIONS, Operation, Step, pack, unpack
-from splat2d.native import core
+from splat2d.format.header import DEFAULT_LIMITS, Limits, header_bytes
+from splat2d.format.layers import MAX_LAYERS, MAX_NAME, CodedLayer, layer_section
+from splat2d.format.sections import Section, Source, index_section
+from splat2d.format.segments import clip_section, of_layer
 
 # Of a layer in a stack only; one that is extracted or merged into another stack leaves them behind.
 _OF_THE_STACK = ("hide", "show", "raise", "lower", "to-front", "to-back", "duplicate", "rename", "delete")
@@ -40,14 +34,15 @@ class Document:
     """A file and its edits. A value: every change gives a new one.
 
     Attributes:
-        container: the file, parsed.
+        source: the file, where it lies.
+        container: the file, parsed, without edits.
         steps: of edits; each is what one call did.
         stack: what they make of the layers.
     """
 
     def __init__(
         self,
-        base: bytes,
+        source: Source,
         container: Container,
         steps: Sequence[Step] = (),
         stack: Stack | None = None,
@@ -56,7 +51,7 @@ class Document:
         """Check the edits.
 
         Args:
-            base: the file's bytes without edits.
+            source: the file; whatever edits it has do not count.
             container: the same, parsed.
             steps: of edits.
             stack: what the steps make of the layers, where it is known.
@@ -65,37 +60,62 @@ class Document:
         Raises:
             ConfigError: edits that cannot be done, or too many.
         """
-        self._base = base
+        self.source = source
         self._boxes = {} if boxes is None else boxes
-        self.container = container
+        self.container = replace(container, edits=b"")
         self.steps = tuple(steps)
         if sum(map(len, self.steps)) > MAX_OPERATIONS:
             raise ConfigError(f"more than {MAX_OPERATIONS} edits in a file; undo or reset some")
         self.stack = stack or Stack.of((layer.name for layer in container.stack), self.steps)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Document:
-        """Parse a file.
+    def read(cls, source: Source, limits: Limits = DEFAULT_LIMITS, *, forgive: bool = False) -> Document:
+        """Parse a file; arguments as of `parse`.
 
         Raises:
-            BitstreamError: not a whole, undamaged .splat file.
+            BitstreamError: not a whole, undamaged .splat file, or one beyond the limits.
         """
-        container = read(data, core().TIERS)
-        base = without_edits(data) if container.edits else data
+        container = parse(source, limits, forgive=forgive)
         try:
-            return cls(base, replace(container, edits=b""), unpack(container.edits))
+            return cls(source, container, unpack(container.edits))
         except ConfigError as fault:
             raise BitstreamError(f"the edits are damaged: {fault}") from None
 
     @classmethod
+    def from_bytes(cls, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Document:
+        """Parse a file in memory; errors as of `read`."""
+        return cls.read(Source(io.BytesIO(data)), limits)
+
+    @classmethod
     def of(cls, container: Container) -> Document:
-        """A new file without edits."""
-        return cls(write(container), container)
+        """A new file of a picture without edits."""
+        return cls(Source(io.BytesIO(write(container))), container)
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether it has frames."""
+        return self.container.rate is not None
+
+    def write(self, file: BinaryIO) -> None:
+        """Write the file: all that was read bit for bit, and the edits."""
+        for piece in self._pieces():
+            file.write(self.source.read(piece.at, piece.size) if isinstance(piece, Section) else piece)
 
     def to_bytes(self) -> bytes:
-        """The file: bit for bit what was read, and behind it the section of edits, if there are any."""
-        edits = pack(self.steps)
-        return self._base + edits_section(edits) if edits else self._base
+        """The file in memory."""
+        file = io.BytesIO()
+        self.write(file)
+        return file.getvalue()
+
+    @property
+    def size(self) -> int:
+        """Of the file, bytes."""
+        return sum(piece.size if isinstance(piece, Section) else len(piece) for piece in self._pieces())
+
+    def _pieces(self, added: Sequence[NewSection] = (), *, edited: bool = True) -> list[Section | bytes]:
+        spans = [place.span for place in self.container.places]
+        edits = pack(self.steps) if edited else b""
+        return list(assembled(self.source, spans, edits, added))
 
     def coded(self, state: State) -> CodedLayer:
         """What a layer was decoded from."""
@@ -127,7 +147,7 @@ class Document:
         return self._with(())
 
     def _with(self, steps: Sequence[Step], stack: Stack | None = None) -> Document:
-        return Document(self._base, self.container, steps, stack, self._boxes)
+        return Document(self.source, self.container, steps, stack, self._boxes)
 
     def _coded_box(self, source: int, *, coarse: bool = False) -> Bounds:
         """Where a coded layer can be seen, px of its canvas; `coarse` is quick whatever the file's size.
@@ -137,13 +157,15 @@ class Document:
         layer = self.container.stack[source]
         if layer.box is not None:
             return layer.box
-        tiers = len(layer.tier_counts)
+        if layer.field is None:
+            return 0, 0, layer.header.width, layer.header.height
+        tiers = len(layer.field.tier_counts)
         if coarse:
-            tiers = sum(total <= _COARSE for total in accumulate(layer.tier_counts))
+            tiers = sum(total <= _COARSE for total in accumulate(layer.field.tier_counts))
         if (source, tiers) not in self._boxes:
             h, found = layer.header, (0, 0, layer.header.width, layer.header.height)
             if layer.has_alpha and tiers:
-                found = visible_box(decode_layer(layer, tiers=tiers)[0], h)
+                found = visible_box(decode_layer(layer, tiers=tiers), h)
             self._boxes[source, tiers] = found
         return self._boxes[source, tiers]
 
@@ -172,14 +194,21 @@ class Document:
         return [
             {
                 "name": state.name,
-                "splats": sum(sum(part.tier_counts) for part in self.coded(state).sets),
-                "bytes": sum(len(part.splats) for part in self.coded(state).sets),
+                "splats": sum(field.count for field in self.coded(state).fields) or None,
+                "bytes": self._coded_size(state.source),
                 "box": list(self.box(state)),
                 "visible": state.visible,
                 "edits": list(map(str, state.operations)),
             }
             for state in self.stack.layers
         ]
+
+    def _coded_size(self, source: int) -> int:
+        """Bytes of a coded layer's splats."""
+        layer = self.container.stack[source]
+        if layer.moves:
+            return sum(p.section.size for p in self.container.places if p.span and p.span.layer == source)
+        return sum(len(field.data) for field in layer.fields)
 
     def extracted(self, name: str) -> Document:
         """A file of one layer alone, on the same canvas, shown as it is edited.
@@ -188,10 +217,32 @@ class Document:
             ConfigError: no such layer.
         """
         state = self.stack.find(name)
-        h = self.container.header
-        notes = self.container.notes if self.container.tier_counts and state.source == 0 else ()
-        file = Document.of(container_of(h.width, h.height, [self.whole(state, state.name)], notes))
+        h, rate = self.container.header, self.container.rate
+        kept = self.container.field is not None or self.container.own
+        notes = self.container.notes if kept and state.source == 0 else ()
+        layer = self.whole(state, state.name)
+        if rate is None:
+            file = Document.of(container_of(h.width, h.height, [layer], notes))
+        elif not layer.moves:
+            raise ConfigError(f"{name!r} is a still layer of a clip, and cannot be a clip alone")
+        else:
+            new = [NewSection(layer_section(layer)), *self._segments(state.source, 0)]
+            parts = [NewSection(clip_section(rate, own=False)), *new]
+            index = index_section((p.data[0], len(p.data), p.span) for p in parts)
+            data = header_bytes(
+                replace(h, channels=layer.header.channels, background=layer.header.background)
+            )
+            file = Document.from_bytes(data + b"".join(p.data for p in parts) + index)
         return file._with(self._steps_of({state.number: 0}))
+
+    def _segments(self, source: int, layer: int) -> list[NewSection]:
+        """The segments of a moving layer as those of another number."""
+        out = []
+        for place in self.container.places:
+            if place.span and place.span.layer == source:
+                data = of_layer(self.source.payload(place.section), layer)
+                out.append(NewSection(data, replace(place.span, layer=layer)))
+        return out
 
     def merged(
         self, other: Document, *, at: tuple[float, float] | None = None, names: Sequence[str] | None = None
@@ -205,9 +256,11 @@ class Document:
             names: of the added layers, back to front; a name that is taken is followed by a number.
 
         Raises:
-            ConfigError: too many layers or edits.
+            ConfigError: too many layers or edits, or moving layers in a picture or a clip of another rate.
         """
         added = other.stack.layers
+        if other.is_clip and self.container.rate != other.container.rate:
+            raise ConfigError("layers that move can only be merged into a clip of the same rate")
         here, total = len(self.container.stack), len(self.container.stack) + len(added)
         if total > MAX_LAYERS:
             raise ConfigError(f"{total} layers in a file, over the limit of {MAX_LAYERS}")
@@ -223,11 +276,12 @@ class Document:
             tuple(replace(o, layer=o.layer + len(added) if o.layer >= here else o.layer) for o in step)
             for step in self.steps
         ]
-        file = Document(
-            self._base + layer_sections(tuple(layers)),
-            replace(self.container, layers=(*self.container.layers, *layers)),
-            (*moved, *other._steps_of(numbers)),
-        )
+        new = [NewSection(layer_section(layer)) for layer in layers]
+        for number, state in enumerate(added, here):
+            new += other._segments(state.source, number)
+        pieces = self._pieces(new, edited=False)
+        data = b"".join(self.source.read(p.at, p.size) if isinstance(p, Section) else p for p in pieces)
+        file = Document.from_bytes(data)._with((*moved, *other._steps_of(numbers)))
         last = [Operation("hide", numbers[state.number]) for state in added if not state.visible]
         if at is not None:
             x, y = other._middle()

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import ConfigError
-from splat2d.format.container import MAX_LAYERS
 from splat2d.format.edits import Operation, Step
+from splat2d.format.layers import MAX_LAYERS
 
 LUMA = np.array([0.213, 0.715, 0.072])
 """Weights of luminance, as the Filter Effects specification has them."""

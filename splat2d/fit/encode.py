@@ -17,7 +17,9 @@ from splat2d.fit.config import FitConfig, load_config
 from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.objects.cut import Cut, LayerTarget, cut
 from splat2d.fit.objects.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
-from splat2d.format.container import MAX_SIDE, PICTURE, STEP_BIAS, STEP_SHIFT, Header, step_of, write
+from splat2d.format.container import write
+from splat2d.format.header import MAX_SIDE, STEP_BIAS, STEP_SHIFT, Header, step_of
+from splat2d.format.layers import PICTURE
 from splat2d.media.pictures import Picture
 from splat2d.native import gpu, thread_count
 from splat2d.scene.picture import Scene

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from splat2d.errors import BitstreamError, ConfigError
-from splat2d.format.container import Reader, check_name, read_name, varint
+from splat2d.format.layers import check_name, read_name
+from splat2d.format.sections import Reader, varint, zigzag
 
 MAX_OPERATIONS = 2048
 """Most operations of a file."""
@@ -154,7 +155,7 @@ def pack(steps: Iterable[Step]) -> bytes:
             out.append(KINDS[operation.kind].code | (0 if i else _FIRST))
             out.append(operation.layer)
             for integer in operation.integers:
-                out += varint(2 * integer if integer >= 0 else -2 * integer - 1)
+                out += zigzag(integer)
             if KINDS[operation.kind].named:
                 name = operation.name.encode()
                 out += varint(len(name)) + name
@@ -187,8 +188,7 @@ def unpack(payload: bytes) -> tuple[Step, ...]:
 
 def _integer(r: Reader, kind: str, number: Number) -> int:
     """A parameter, checked."""
-    folded = r.varint(f"{number.name} of the edit {kind}", _MAX_VARINT)
-    integer = folded >> 1 if folded % 2 == 0 else -(folded >> 1) - 1
+    integer = r.zigzag(f"{number.name} of the edit {kind}", _MAX_VARINT)
     if not math.ceil(number.low * number.unit) <= integer <= number.high * number.unit:
         value = integer / number.unit
         raise BitstreamError(

@@ -13,20 +13,6 @@ from typing import Any
 
 from splat2d.native import core
 
-# Heads in the order of the file.
-HEADS = (
-    "luma",
-    "chroma1",
-    "chroma2",
-    "alpha",
-    "area",
-    "aspect",
-    "angle",
-    "sign0",
-    "sign1",
-    "sign2",
-    "sign_alpha",
-)
 PATH = Path(__file__).parent / "network.bin"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import InputClipError
-from splat2d.format.container import MAX_PIXELS
+from splat2d.format.header import MAX_PIXELS
 
 DEFAULT_FPS = Fraction(25)
 """Frames a second of images that do not say, as in ffmpeg."""
@@ -93,3 +93,18 @@ class ClipReader(ABC):
                 f"{self.name}: frame {index + 1} has {size[0]}x{size[1]} px, expected "
                 f"{expected[0]}x{expected[1]} as the first; all frames of a clip have one size"
             )
+
+
+@dataclass(frozen=True)
+class ClipProgress:
+    """How far an encoder or decoder of a clip is.
+
+    Args:
+        frames: done.
+        total: frames in all, None where nobody knows.
+        size: of the file so far, bytes.
+    """
+
+    frames: float
+    total: int | None
+    size: int

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from splat2d.errors import InputImageError, OutputError, ShapeError, Splat2dError
-from splat2d.format.container import MAX_PIXELS
+from splat2d.format.header import MAX_PIXELS
 from splat2d.media.colour import GREY_MODES, SINGLE_MODES, eight_bit_colour, profile_transform
 from splat2d.media.files import open_input, read_bytes, reason, shown, write_atomic
 

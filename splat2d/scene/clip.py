@@ -2,166 +2,45 @@
 
 from __future__ import annotations
 
-import bisect
 import io
-import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.codec.splats import check_tiers
-from splat2d.draw.render import CUTOFF, View, background_floats, render, render_bytes
+from splat2d.codec.layer import decode_layer
+from splat2d.draw.compose import Layers, Splats
+from splat2d.edit.document import Document
 from splat2d.errors import BitstreamError, ConfigError
-from splat2d.format.clips import MAX_OVERLAP, PATH_UNITS, TICKS, ClipFile, CodedSegment, decode_segment
-from splat2d.format.container import Header
+from splat2d.format.field import check_tiers
+from splat2d.format.header import DEFAULT_LIMITS, Limits
+from splat2d.format.sections import Source
 from splat2d.media.files import open_input
 from splat2d.media.reader import parse_fps
-from splat2d.native import core, thread_count
+from splat2d.native import thread_count
+from splat2d.scene.drawable import Drawable
+from splat2d.scene.track import Frames, Segment, Timeline, blended, weights
 
-__all__ = ["Clip", "Segment"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-_KEPT = 2  # decoded segments
+    from splat2d.draw.render import Size
+
+__all__ = ["Clip"]
+
+_KEPT = 2  # decoded segments of each layer
 _IN_MEMORY = 1 << 26  # bytes of a file that is read at once
 
 
-class Slice(NamedTuple):
-    """What a moment shows: 2D splats, each with a cut-off of its own, and the colour under them.
-
-    Attributes:
-        means: [M, 2] px.
-        conics: [M, 3] px^-2.
-        colors: [M, C].
-        cutoffs: [M] largest q that is drawn.
-        background: [C].
-    """
-
-    means: NDArray[np.float32]
-    conics: NDArray[np.float32]
-    colors: NDArray[np.float32]
-    cutoffs: NDArray[np.float32]
-    background: NDArray[np.float32]
-
-    def draw(self, view: View, threads: int | None) -> NDArray[np.uint8]:
-        """[H, W, C] bytes."""
-        return self._drawn(render_bytes, view, threads)
-
-    def draw_float(self, view: View, threads: int | None) -> NDArray[np.float32]:
-        """[H, W, C], neither rounded nor clamped."""
-        return np.ascontiguousarray(self._drawn(render, view, threads).transpose(1, 2, 0))
-
-    def _drawn(self, draw: Callable[..., Any], view: View, threads: int | None) -> Any:
-        splats = self.means, self.conics, self.colors
-        return draw(*splats, view, background=self.background, threads=threads, cutoffs=self.cutoffs)
-
-
-def blended(slices: Sequence[tuple[Slice, float]]) -> Slice:
-    """The sum of slices by their weights, which are brought to 1."""
-    total = sum(weight for _, weight in slices)
-    parts = [
-        s._replace(colors=s.colors * np.float32(w / total), background=s.background * np.float32(w / total))
-        for s, w in slices
-    ]
-    return Slice(
-        np.concatenate([part.means for part in parts]),
-        np.concatenate([part.conics for part in parts]),
-        np.concatenate([part.colors for part in parts]),
-        np.concatenate([part.cutoffs for part in parts]),
-        np.stack([part.background for part in parts]).sum(0, dtype=np.float32),
-    )
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Decoded splats of some frames.
-
-    Args:
-        means: [N, 3] centres in the world, px, and times, frames from the segment's first edge.
-        velocities: [N, 2] px a frame, relative to the camera's path.
-        conics: [N, 3] of a slice, px^-2.
-        precisions: [N] inverse variances in time, frames^-2.
-        colors: [N, C] amplitudes.
-        path: [T, 2] px by which each frame shows the world farther to the right and down.
-        background: [C] the colour under all splats.
-    """
-
-    means: NDArray[np.float32]
-    velocities: NDArray[np.float32]
-    conics: NDArray[np.float32]
-    precisions: NDArray[np.float32]
-    colors: NDArray[np.float32]
-    path: NDArray[np.float64]
-    background: NDArray[np.float32]
-
-    @classmethod
-    def of(
-        cls,
-        header: Header,
-        coded: CodedSegment,
-        *,
-        tiers: int | None = None,
-        threads: int = 1,
-    ) -> Segment:
-        """Decode a segment.
-
-        Raises:
-            BitstreamError: damaged data.
-        """
-        integers = decode_segment(header, coded, tiers=tiers, threads=threads)
-        poses = core().moving_poses(integers, coded.step, header.chroma_step, coded.count)
-        return cls(*poses, coded.path / PATH_UNITS, background_floats(coded.background))
-
-    def shift(self, time: float) -> tuple[float, float]:
-        """Of the world at a time in frames, px: the path, between the middles of frames in a line."""
-        at = np.arange(len(self.path)) + 0.5
-        x, y = (float(np.interp(time, at, self.path[:, axis])) for axis in range(2))
-        return x, y
-
-    def slice(self, time: float) -> Slice:
-        """What a moment shows.
-
-        Args:
-            time: frames from the segment's first edge; frame i is at i + 0.5.
-        """
-        arrays = (self.means, self.velocities, self.conics, self.precisions, self.colors)
-        _, means, conics, colors, cutoffs = core().slice(*arrays, time, *self.shift(time), CUTOFF)
-        return Slice(means, conics, colors, cutoffs, self.background)
-
-
-@dataclass(frozen=True)
-class _Span:
-    """Frames of a segment and when they are shown, s."""
-
-    first: int
-    count: int
-    start: Fraction
-    ends: tuple[Fraction, ...]  # of the frames, where they do not all last alike
-
-    @property
-    def last(self) -> int:
-        """The frame behind the last."""
-        return self.first + self.count
-
-    def time_of(self, frame: int, rate: Fraction) -> Fraction:
-        """When a frame begins, s, also of those behind the last, which last as the rate says."""
-        within = frame - self.first
-        if self.ends and within > 0:
-            known = min(within, self.count)
-            return self.ends[known - 1] + (within - known) / rate
-        return self.start + within / rate
-
-
-class Clip:
+class Clip(Drawable):
     """A clip as splats in x, y and t. Segments are read and decoded when a frame asks for them.
 
     Attributes:
+        document: the file behind it: coded layers, segments and edits.
         header: the file's header.
-        width: px.
-        height: px.
         fps: frames a second, the mean where frames last differently.
         count: number of frames.
         duration: s.
@@ -171,32 +50,35 @@ class Clip:
 
     def __init__(
         self,
-        file: BinaryIO,
+        document: Document,
         *,
         tiers: int | None = None,
         skip_damaged: bool = False,
         threads: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        check_tiers(tiers)
-        self._file = ClipFile(file)
-        self._tiers, self._skip, self._threads = tiers, skip_damaged, threads
-        self._decoded: dict[int, Segment] = {}
-        self.header = self._file.header
-        self.width, self.height = self.header.width, self.header.height
-        self.notes = self._file.notes
+        super().__init__(document)
+        container = document.container
+        if container.rate is None:
+            raise BitstreamError("this is a picture, not a clip")
+        self._options: dict[str, Any] = {
+            "tiers": check_tiers(tiers),
+            "skip_damaged": skip_damaged,
+            "threads": threads,
+            "limits": limits,
+        }
+        self._tiers, self._skip, self._threads, self._limits = tiers, skip_damaged, threads, limits
+        self._decoded: dict[tuple[int, int], Segment] = {}
+        self._stills: dict[int, Splats] = {}
         self.damaged: list[str] = []
-        if not self._file.whole:
+        if container.fault:
             self._lost("the file is truncated: what follows its last whole segment is missing")
-        self._indices: list[int] = []  # of the segments in the file that are not damaged
-        self._spans = self._read_spans()
-        if not self._spans:
+        self._timeline, self._tracks = self._read_tracks()
+        self.count = self._timeline.count
+        if not self.count:
             raise BitstreamError("the clip has no frames")
-        last = self._spans[-1]
-        self.count = last.last
-        self.duration = last.time_of(last.last, self._file.rate)
+        self.duration = self._timeline.duration
         self.fps = self.count / self.duration
-        self._starts = [span.start for span in self._spans]
-        self._firsts = [span.first for span in self._spans]
 
     @classmethod
     def open(
@@ -206,6 +88,7 @@ class Clip:
         tiers: int | None = None,
         skip_damaged: bool = False,
         threads: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> Clip:
         """Open a .splat file of a clip; one of more than 64 MiB stays open until `close`.
 
@@ -215,25 +98,42 @@ class Clip:
             skip_damaged: leave damaged segments out, whose frames show the last good one, and say so in
                 `damaged`.
             threads: None uses all cores.
+            limits: that the file must be within.
 
         Raises:
-            BitstreamError: no clip, or a damaged one.
+            BitstreamError: no clip, a damaged one, or one beyond the limits.
             ConfigError: tiers out of range.
         """
-        options: dict[str, Any] = {"tiers": tiers, "skip_damaged": skip_damaged, "threads": threads}
+        options: dict[str, Any] = {
+            "tiers": tiers,
+            "skip_damaged": skip_damaged,
+            "threads": threads,
+            "limits": limits,
+        }
         with open_input(path, error=BitstreamError) as found:
             if os.fstat(found.fileno()).st_size <= _IN_MEMORY:
                 return cls.from_bytes(found.read(), **options)
         file = open(path, "rb")
         try:
-            return cls(file, **options)
+            return cls.read(file, **options)
         except BaseException:
             file.close()
             raise
 
+    @classmethod
+    def read(cls, file: BinaryIO, **options: Any) -> Clip:
+        """Read a clip from a file that is open for reading and seeking; options as of `open`."""
+        forgive, limits = options.get("skip_damaged", False), options.get("limits", DEFAULT_LIMITS)
+        return cls(Document.read(Source(file), limits, forgive=forgive), **options)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, **options: Any) -> Clip:
+        """Read a clip from the bytes of its file; options as of `open`."""
+        return cls.read(io.BytesIO(data), **options)
+
     def close(self) -> None:
         """Close the file; what is decoded stays."""
-        self._file.close()
+        self.document.source.file.close()
 
     def __enter__(self) -> Clip:
         """Return the clip, whose file is closed when the block ends."""
@@ -242,41 +142,6 @@ class Clip:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
-
-    @classmethod
-    def from_bytes(
-        cls, data: bytes, *, tiers: int | None = None, skip_damaged: bool = False, threads: int | None = None
-    ) -> Clip:
-        """Read a clip from the bytes of its file; arguments as of `open`."""
-        return cls(io.BytesIO(data), tiers=tiers, skip_damaged=skip_damaged, threads=threads)
-
-    def _lost(self, what: str) -> None:
-        if not self._skip:
-            raise BitstreamError(what)
-        if what not in self.damaged:
-            self.damaged.append(what)
-
-    def _read_spans(self) -> list[_Span]:
-        """The frames of all segments, without decoding their splats."""
-        spans: list[_Span] = []
-        rate = self._file.rate
-        for index in range(len(self._file.places)):
-            frames = spans[-1].last if spans else 0
-            try:
-                coded = self._file.head(index)
-                least = max(frames - MAX_OVERLAP, spans[-1].first + 1) if spans else 0
-                if coded.first < least or (coded.first > frames and not self._skip):
-                    raise BitstreamError(
-                        f"segment {index} begins with frame {coded.first}, expected {frames}"
-                    )
-            except BitstreamError as error:
-                self._lost(str(error))
-                continue
-            start = spans[-1].time_of(coded.first, rate) if spans else coded.first / rate
-            ends = tuple(start + Fraction(ticks, TICKS) for ticks in itertools.accumulate(coded.ticks))
-            self._indices.append(index)
-            spans.append(_Span(coded.first, coded.count, start, ends))
-        return spans
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -287,6 +152,42 @@ class Clip:
         for _, pixels in self.frames():
             yield pixels
 
+    @property
+    def channels(self) -> int:
+        """Of the frames: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+        return self._channels(self._shown(0))
+
+    def _lost(self, what: str) -> None:
+        if not self._skip:
+            raise BitstreamError(what)
+        if what not in self.damaged:
+            self.damaged.append(what)
+
+    def _read_tracks(self) -> tuple[Timeline, dict[int, list[Frames]]]:
+        """The frames of all segments, without decoding their splats."""
+        container = self.document.container
+        assert container.rate is not None
+        timeline, tracks = Timeline(container.rate), {}
+        for index, place in enumerate(container.places):
+            span = place.span
+            try:
+                if span is None:
+                    raise BitstreamError(f"segment {index} is damaged")
+                if span.layer:
+                    track = tracks.setdefault(span.layer, [])
+                    if track and span.first <= track[-1].first:
+                        raise BitstreamError(f"segment {index} does not follow those of its layer")
+                    track.append(Frames(index, span.first, span.count))
+                    continue
+                coded = self._segment(index) if span.ticks else None
+                timeline.add(index, coded, span.first, span.count, gaps=self._skip)
+            except BitstreamError as error:
+                self._lost(str(error))
+        return timeline, {0: timeline.parts, **tracks}
+
+    def _segment(self, index: int) -> Any:
+        return self.document.container.segment(self.document.source, index, self._limits)
+
     def time_of(self, frame: int) -> Fraction:
         """When a frame begins, s from the clip's beginning.
 
@@ -295,148 +196,124 @@ class Clip:
         """
         if not 0 <= frame < self.count:
             raise ConfigError(f"frame is {frame}, expected 0 to {self.count - 1}")
-        span = self._spans[max(bisect.bisect_right(self._firsts, frame) - 1, 0)]
-        return span.time_of(frame, self._file.rate)
+        return self._timeline.time_of(frame)
 
-    def _place(self, time: float | Fraction) -> tuple[int, float]:
-        """Segment and time in frames from its first edge."""
-        if not 0 <= time <= self.duration:
-            raise ConfigError(f"time is {float(time):g} s, expected 0 to {float(self.duration):g}")
-        index = max(bisect.bisect_right(self._starts, time) - 1, 0)
-        span = self._spans[index]
-        if not span.ends:
-            return index, min(float((time - span.start) * self._file.rate), span.count - 1 + 0.999) + 0.5
-        within = min(bisect.bisect_right(span.ends, time), span.count - 1)
-        begin = span.ends[within - 1] if within else span.start
-        part = float((time - begin) / max(span.ends[within] - begin, Fraction(1, 1 << 30)))
-        return index, within + min(part, 0.999) + 0.5
+    def segment(self, number: int, layer: int = 0) -> Segment:
+        """A decoded segment of a layer.
 
-    def segment(self, index: int) -> Segment:
-        """A decoded segment.
+        Args:
+            number: of the segment among the layer's, damaged ones not counted.
+            layer: number of the coded layer.
 
         Raises:
             BitstreamError: it is damaged.
         """
-        if index not in self._decoded:
-            while len(self._decoded) >= _KEPT:
-                self._decoded.pop(next(iter(self._decoded)))
-            coded = self._file.segment(self._indices[index])
-            self._decoded[index] = Segment.of(
-                self.header, coded, tiers=self._tiers, threads=thread_count(self._threads)
+        key = (layer, number)
+        if key not in self._decoded:
+            held = [other for other in self._decoded if other[0] == layer]
+            for old in held[: max(len(held) - _KEPT + 1, 0)]:
+                del self._decoded[old]
+            header = self.document.container.stack[layer].header
+            coded = self._segment(self._tracks[layer][number].index)
+            self._decoded[key] = Segment.of(
+                header, coded, tiers=self._tiers, threads=thread_count(self._threads)
             )
-        return self._decoded[index]
+        return self._decoded[key]
 
-    def render(
-        self,
-        time: float | Fraction | None = None,
-        *,
-        frame: int | None = None,
-        scale: float | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        crop: Sequence[float] | None = None,
-        threads: int | None = None,
-    ) -> NDArray[np.uint8]:
-        """Render a moment to bytes.
+    def _shown(self, time: float | Fraction = 0, tiers: int | None = None) -> Layers:
+        if tiers is not None:
+            raise ConfigError("the tiers of a clip are chosen when it is opened")
+        if not 0 <= time <= self.duration:
+            raise ConfigError(f"time is {float(time):g} s, expected 0 to {float(self.duration):g}")
+        number, at = self._timeline.place(time)
+        moment = self._timeline.parts[number].first + at
+        layers = []
+        for state in self.document.stack.layers:
+            splats = self._layer_at(state.source, number, at, moment)
+            if splats is not None:
+                layers.append((state, splats))
+        return layers
 
-        Args:
-            time: s from the clip's beginning, between frames too.
-            frame: number of a frame, instead of time.
-            scale: output px for each canvas px, any positive number.
-            width: output width, px, instead of scale; the height follows unless given too.
-            height: output height, px, instead of scale.
-            crop: x, y, width, height of the window, canvas px.
-            threads: of the renderer; None uses all cores.
+    def _layer_at(self, source: int, number: int, at: float, moment: float) -> Splats | None:
+        """What a coded layer shows at a moment in frames, None where it is nowhere then."""
+        coded = self.document.container.stack[source]
+        if not coded.moves:
+            if source not in self._stills:
+                self._stills[source] = decode_layer(coded, tiers=self._tiers, threads=self._threads)
+            return self._stills[source]
+        parts = self._tracks.get(source, [])
+        if source:
+            covering = [i for i, part in enumerate(parts) if part.first <= moment < part.last]
+            if not covering:
+                return None
+            number = covering[-1]
+            at = moment - parts[number].first
+        return self._slice(source, parts, number, at)
 
-        Returns:
-            [H, W, C] uint8.
-
-        Raises:
-            ConfigError: settings out of range or in contradiction.
-            BitstreamError: the segment is damaged.
-        """
-        shown, view = self._asked(time, frame, scale, width, height, crop)
-        return shown.draw(view, threads)
-
-    def render_float(
-        self,
-        time: float | Fraction | None = None,
-        *,
-        frame: int | None = None,
-        scale: float | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        crop: Sequence[float] | None = None,
-        threads: int | None = None,
-    ) -> NDArray[np.float32]:
-        """Render a moment without rounding or clamping: [H, W, C] float32; arguments as of `render`."""
-        shown, view = self._asked(time, frame, scale, width, height, crop)
-        return shown.draw_float(view, threads)
-
-    def _asked(
-        self,
-        time: float | Fraction | None,
-        frame: int | None,
-        scale: float | None,
-        width: int | None,
-        height: int | None,
-        crop: Sequence[float] | None,
-    ) -> tuple[Slice, View]:
-        """What a caller of `render` asks for."""
-        if (time is None) == (frame is None):
-            raise ConfigError("a clip is rendered at a time or a frame: give one of them")
-        view = View.asked(self.width, self.height, scale, width, height, crop)
-        index, at = self._place(self.time_of(frame) if frame is not None else time or 0)
-        shown = [(self._shown(which, moment), weight) for which, moment, weight in self._weights(index, at)]
-        parts = [(part, weight) for part, weight in shown if part is not None]
-        while not parts:
-            if index == 0:
+    def _slice(self, source: int, parts: Sequence[Frames], number: int, at: float) -> Splats:
+        """What a layer shows at a local time of a segment; the last good frame where that is damaged."""
+        shown = [(self._decoded_slice(source, i, t), weight) for i, t, weight in weights(parts, number, at)]
+        found = [(part, weight) for part, weight in shown if part is not None]
+        while not found:
+            if number == 0:
                 raise BitstreamError(self.damaged[-1])
-            index -= 1
-            last = self._shown(index, self._spans[index].count - 0.5)
-            parts = [] if last is None else [(last, 1.0)]
-        return blended(parts), view
+            number -= 1
+            last = self._decoded_slice(source, number, parts[number].count - 0.5)
+            found = [] if last is None else [(last, 1.0)]
+        return blended(found)
 
-    def _weights(self, index: int, at: float) -> list[tuple[int, float, float]]:
-        """Segments and local times that show a moment, with their weights, which make up 1.
-
-        Frames that two segments share go over from one to the other.
-        """
-        if index:
-            before, own = self._spans[index - 1], self._spans[index]
-            shared = before.last - own.first
-            if at < shared:
-                part = (at + 0.5) / (shared + 1)
-                return [(index - 1, at + own.first - before.first, 1 - part), (index, at, part)]
-        return [(index, at, 1.0)]
-
-    def _shown(self, index: int, at: float) -> Slice | None:
+    def _decoded_slice(self, source: int, number: int, at: float) -> Splats | None:
         """What a segment shows at a local time, None where it is damaged and may be left out."""
         try:
-            return self.segment(index).slice(at)
+            return self.segment(number, source).slice(at)
         except BitstreamError as error:
-            self._lost(f"segment {self._indices[index]}: {error}")
+            self._lost(f"segment {self._tracks[source][number].index}: {error}")
             return None
+
+    def _with(self, document: Document) -> Clip:
+        clip = Clip(document, **self._options)
+        if document.container.stack[: len(self.document.container.stack)] == self.document.container.stack:
+            clip._decoded, clip._stills = dict(self._decoded), dict(self._stills)
+        return clip
+
+    def extract(self, name: str) -> Clip:
+        """A clip of one layer alone, on the same canvas, transparent around.
+
+        Raises:
+            ConfigError: no layer has this name, or it does not move.
+        """
+        return Clip(self.document.extracted(name), **self._options)
+
+    def merge(
+        self,
+        other: Drawable,
+        *,
+        at: tuple[float, float] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> Clip:
+        """This clip with the layers of another in front; arguments and errors as of `Drawable.merge`."""
+        return Clip(self.document.merged(other.document, at=at, names=names), **self._options)
+
+    def _moment(self, time: float | Fraction, frame: int | None) -> float | Fraction:
+        if frame is None:
+            return time
+        if time:
+            raise ConfigError("a clip is rendered at a time or a frame: give one of them")
+        return self.time_of(frame)
 
     def frames(
         self,
         *,
         fps: float | Fraction | None = None,
-        scale: float | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        crop: Sequence[float] | None = None,
         threads: int | None = None,
+        **size: Unpack[Size],
     ) -> Iterator[tuple[Fraction, NDArray[np.uint8]]]:
         """Times in s and frames [H, W, C] uint8, one at a time.
 
         Args:
             fps: frames a second, at times of their own; those of the file when None.
-            scale: as of `render`, like all that follow.
-            width: px.
-            height: px.
-            crop: px.
             threads: None uses all cores.
+            **size: as of `render`.
 
         Raises:
             ConfigError: settings out of range or in contradiction.
@@ -446,10 +323,7 @@ class Clip:
         count = self.count if rate is None else max(int(self.duration * rate), 1)
         for number in range(count):
             time = self.time_of(number) if rate is None else number / rate
-            yield (
-                time,
-                self.render(time, scale=scale, width=width, height=height, crop=crop, threads=threads),
-            )
+            yield time, self.render(time=time, threads=threads, **size)
 
     def info(self, *, count_bits: bool = False) -> dict[str, Any]:
         """Size, rate, frames and segments for JSON.
@@ -460,21 +334,23 @@ class Clip:
         Raises:
             BitstreamError: a segment is damaged.
         """
-        bits = self._bits() if count_bits else {}
-        size = self._file.size
-        splats = [sum(self._file.head(i).tier_counts) for i in self._indices]
+        bits: dict[str, float] = {}
+        splats = self._counted(bits if count_bits else None)
+        size = self.document.size
         return {
             "size": size,
             "bpp": 8 * size / (self.width * self.height * self.count),
             "width": self.width,
             "height": self.height,
             "channels": self.header.channels,
+            "layers": list(self.document.stack.names),
+            "edits": sum(map(len, self.document.steps)),
             "frames": self.count,
             "fps": float(self.fps),
             "duration": float(self.duration),
-            "segments": len(self._spans),
-            "splats": sum(splats),
-            **({"bits_per_splat": bits} if bits else {}),
+            "segments": len(self._timeline.parts),
+            "splats": splats,
+            **({"bits_per_splat": {n: v / max(splats, 1) for n, v in sorted(bits.items())}} if bits else {}),
             "quality": self.header.quality or None,
             "step": self.header.step,
             "chroma_step": self.header.chroma_step / 8,
@@ -482,17 +358,22 @@ class Clip:
             "damaged": self.damaged,
         }
 
-    def _bits(self) -> dict[str, float]:
-        """Bits a splat of each attribute, of all segments that are not damaged."""
-        bits: dict[str, float] = {}
-        count = 0
-        for index in self._indices:
-            try:
-                integers = decode_segment(
-                    self.header, self._file.segment(index), bits=bits, threads=thread_count(self._threads)
-                )
-            except BitstreamError as error:
-                self._lost(f"segment {index}: {error}")
-            else:
-                count += len(integers)
-        return {name: length / max(count, 1) for name, length in sorted(bits.items())}
+    def _counted(self, bits: dict[str, float] | None) -> int:
+        """Number of splats; and the code length of each attribute, which takes decoding, if asked for."""
+        stack, count = self.document.container.stack, 0
+        for number, layer in enumerate(stack):
+            count += sum(field.count for field in layer.fields)
+            if bits is not None and not layer.moves:
+                decode_layer(layer, bits=bits, threads=self._threads)
+            for part in self._tracks.get(number, []):
+                try:
+                    coded = self._segment(part.index)
+                    fields = (coded.field(layer.header), coded.matte_field(layer.header))
+                    for field in fields:
+                        if field is not None:
+                            count += field.count
+                            if bits is not None:
+                                field.decode(bits=bits, threads=thread_count(self._threads))
+                except BitstreamError as error:
+                    self._lost(f"segment {part.index}: {error}")
+        return count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from splat2d.draw.render import View
 from splat2d.edit.document import Bounds
 from splat2d.edit.script import Entry
 from splat2d.edit.stack import State
-
-if TYPE_CHECKING:
-    from splat2d.scene.picture import Scene
 
 Point = Sequence[float]
 
@@ -37,7 +34,7 @@ class Layer:
         name: of the layer.
     """
 
-    def __init__(self, scene: Scene, state: State, splats: Splats) -> None:
+    def __init__(self, scene: Any, state: State, splats: Splats) -> None:
         self.scene = scene
         self.name = state.name
         self._state = state
@@ -173,11 +170,11 @@ class Layer:
         """The layer under another name."""
         return self._edited("rename", name)
 
-    def delete(self) -> Scene:
+    def delete(self) -> Any:
         """The scene without it; undo and reset bring it back."""
         return self.scene.edited([Entry(self.name, [("delete", True)])])
 
-    def extract(self) -> Scene:
+    def extract(self) -> Any:
         """A scene of this layer alone, on the same canvas, transparent around."""
         return self.scene.extract(self.name)
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from splat2d.codec.splats import check_tiers
 from splat2d.draw.render import CUTOFF, MAX_CHANNELS, View, check_cutoff, check_output_size
 from splat2d.errors import BackendUnavailableError, ShapeError
+from splat2d.format.field import check_tiers
 from splat2d.native import core, gpu, thread_count
 from splat2d.scene.picture import Scene
 

@@ -23,16 +23,11 @@ from splat2d.fit.clip.segment import OnFraction, SegmentFit
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import checked_quality, quality_step, step_code
-from splat2d.format.clips import (
-    TICKS,
-    ClipFile,
-    CodedSegment,
-    clip_head,
-    clip_tail,
-    code_segment,
-    segment_section,
-)
-from splat2d.format.container import Header
+from splat2d.format.container import notes_section, parse
+from splat2d.format.header import Header, header_bytes
+from splat2d.format.sections import CLIP, NOTE, SEGMENT, Source, Span, index_section
+from splat2d.format.segments import TICKS, CodedSegment, clip_section, code_segment, segment_section
+from splat2d.media.frames import ClipProgress
 from splat2d.native import core, thread_count
 
 COARSER = 1.2
@@ -143,21 +138,6 @@ def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     return part.reshape(h // n, n, w // m, m, -1).mean((1, 3, 4))
 
 
-@dataclass(frozen=True)
-class ClipProgress:
-    """How far an encoder is.
-
-    Args:
-        frames: done.
-        total: frames in all, None where nobody knows.
-        size: of the file so far, bytes.
-    """
-
-    frames: float
-    total: int | None
-    size: int
-
-
 def header_of(width: int, height: int, channels: int, quality: int, config: ClipConfig) -> Header:
     """The header of a clip."""
     code = step_code(COARSER * quality_step(quality))
@@ -237,13 +217,14 @@ def encode_frames(
         header = replace(header, quality=0, step_code=step_code(target.first_step))
     begun = _Begun.of(file, header, fps) if resume else _Begun(0, [])
     file.seek(0)
-    head = clip_head(header, fps)
-    if begun.sizes:
-        file.seek(len(head) + sum(begun.sizes))
+    times = clip_section(fps)
+    head = header_bytes(header) + times
+    segments = begun.segments
+    if segments:
+        file.seek(len(head) + sum(size for size, _ in segments))
     else:
         file.write(head)
     file.truncate()
-    sizes = begun.sizes
     cores = thread_count(threads)
     all_shots = Shots(itertools.chain([start], iterator), fps, most, shared)
     todo = (s for s in all_shots if s.first + len(s.frames) > begun.frames)
@@ -251,25 +232,31 @@ def encode_frames(
 
     def report(part: float = 0.0, count: int = 0) -> None:
         if progress is not None:
-            progress(ClipProgress(done + part * count, total, len(head) + sum(sizes)))
+            size = len(head) + sum(size for size, _ in segments)
+            progress(ClipProgress(done + part * count, total, size))
 
     report()
     work = _Work(header, config, seed, max(cores // jobs, 1), target)
     for coded in work.each(todo, report) if jobs == 1 else work.together(todo, jobs):
-        sizes.append(file.write(segment_section(coded)))
+        segments.append((file.write(segment_section(coded)), coded.span))
         file.flush()
         done = coded.first + coded.count
         report()
-    file.write(clip_tail(sizes, notes))
+    said = notes_section(notes)
+    file.write(said)
+    entries: list[tuple[int, int, Span | None]] = [(CLIP, len(times), None)]
+    entries += [(SEGMENT, size, span) for size, span in segments]
+    entries += [(NOTE, len(said), None)] if said else []
+    file.write(index_section(entries))
     return ClipProgress(done, done, file.tell())
 
 
 @dataclass(frozen=True)
 class _Begun:
-    """What an interrupted encoder left: frames in whole segments, and their sections' sizes in bytes."""
+    """What an interrupted encoder left: frames in whole segments, and their sections' bytes and frames."""
 
     frames: int
-    sizes: list[int]
+    segments: list[tuple[int, Span]]
 
     @classmethod
     def of(cls, file: BinaryIO, header: Header, fps: Fraction) -> _Begun:
@@ -282,15 +269,16 @@ class _Begun:
         file.seek(0)
         if not file.read(1):
             return cls(0, [])
-        file.seek(0)
-        clip = ClipFile(file)
+        source = Source(file)
+        clip = parse(source, forgive=True)
         if clip.header != header or clip.rate != fps:
             raise ConfigError("what was begun has another size, rate or quality, so it cannot be resumed")
-        frames = 0
-        for index in range(len(clip.places)):
-            segment = clip.segment(index)
+        frames, segments = 0, []
+        for index, place in enumerate(clip.places):
+            segment = clip.segment(source, index)
             frames = segment.first + segment.count
-        return cls(frames, [place.size for place in clip.places])
+            segments.append((place.section.size, segment.span))
+        return cls(frames, segments)
 
 
 @dataclass(frozen=True)

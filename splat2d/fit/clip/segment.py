@@ -16,7 +16,7 @@ from splat2d.fit.clip.camera import camera_path
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.fitter import HALF_MIN, SEED_BITS, background_of, half
 from splat2d.fit.rates import moving_tables, rate_tables
-from splat2d.format.clips import PATH_UNITS
+from splat2d.format.segments import PATH_UNITS
 from splat2d.native import core
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.draw.render import View
+from splat2d.draw.render import View, render_bytes
 from splat2d.errors import ConfigError, TargetError
 from splat2d.fit.clip.segment import OnFraction, SegmentFit
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode import PSNR_SLOPE, STEP_CODES, step_code
 from splat2d.fit.fitter import psnr_of
-from splat2d.format.clips import CodedSegment, code_segment, segment_section
-from splat2d.format.container import Header, step_of
-from splat2d.scene.clip import Segment
+from splat2d.format.header import Header, step_of
+from splat2d.format.segments import CodedSegment, code_segment, segment_section
+from splat2d.scene.track import Segment
 
 WINDOW = 0.04  # below a rate, or 0.15 dB above a PSNR, to be content with
 PSNR_WINDOW = 0.15  # dB
@@ -78,7 +78,9 @@ def psnr_of_segment(header: Header, coded: CodedSegment, frames: NDArray[np.uint
     view = View.whole(header.width, header.height)
     sse = 0.0
     for t, frame in enumerate(frames):
-        shown = segment.slice(t + 0.5).draw(view, threads)
+        s = segment.slice(t + 0.5)
+        splats = s.means, s.conics, s.colors
+        shown = render_bytes(*splats, view, background=s.background, threads=threads, cutoffs=s.cutoffs)
         sse += float(((shown.astype(np.float32) - frame) ** 2).sum(dtype=np.float64)) / 255**2
     return psnr_of(sse, frames.size)
 

@@ -16,7 +16,8 @@ from splat2d.edit.stack import State
 from splat2d.errors import ConfigError
 from splat2d.fit.config import load_config
 from splat2d.fit.fitter import OnProgress, PictureFit, psnr_of
-from splat2d.format.container import STEP_SHIFT, CodedLayer, Header
+from splat2d.format.header import STEP_SHIFT, Header
+from splat2d.format.layers import CodedLayer
 from splat2d.native import core, gpu, thread_count
 from splat2d.scene.picture import Scene
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from splat2d.fit.objects.cut import HIDDEN_WEIGHT, LEAST_SHARE, Cut, Floats, LayerTarget, blended, near_edge
-from splat2d.format.container import PICTURE
+from splat2d.format.layers import PICTURE
 
 _SLIGHT, _HALF = 0.1, 0.3  # weights of the background's continuation where it is mixed, and mostly hidden
 _PRIOR = 0.5  # part of a first matte's weights at edges

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import ConfigError, ShapeError
-from splat2d.format.container import MAX_LAYERS, PICTURE, check_name
+from splat2d.format.layers import MAX_LAYERS, PICTURE, check_name
 
 Floats = NDArray[np.floating]
 

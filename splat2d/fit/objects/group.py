@@ -14,7 +14,8 @@ from splat2d.fit.encode import Encoded, encode_picture, quality_step
 from splat2d.fit.fitter import OnProgress
 from splat2d.fit.objects.masks import Coverage
 from splat2d.fit.objects.select import select
-from splat2d.format.container import PICTURE, Header, check_name
+from splat2d.format.header import Header
+from splat2d.format.layers import PICTURE, check_name
 from splat2d.media.pictures import load_picture
 from splat2d.native.gpu import Device
 from splat2d.scene.picture import Scene

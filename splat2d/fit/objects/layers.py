@@ -26,7 +26,8 @@ from splat2d.fit.fitter import (
 )
 from splat2d.fit.objects.composite import Composite
 from splat2d.fit.objects.cut import Cut, LayerTarget
-from splat2d.format.container import PICTURE, STEP_SHIFT
+from splat2d.format.header import STEP_SHIFT
+from splat2d.format.layers import PICTURE
 from splat2d.native import core
 
 MATTE_STEP = 48

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from splat2d.errors import InputImageError, ShapeError
-from splat2d.format.container import MAX_LAYERS
+from splat2d.format.layers import MAX_LAYERS
 from splat2d.media.files import shown
 from splat2d.media.pictures import load_image, load_picture
 

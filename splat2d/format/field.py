@@ -1,0 +1,177 @@
+"""Coded fields: the splats of a picture, a layer, a matte or a segment of a clip as bytes, and back.
+
+The code is native (cpp/model); docs/FORMAT.md, sections 4 and 5, is it in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.errors import BitstreamError, ConfigError
+from splat2d.format.network import network
+from splat2d.native import core
+
+MAX_SPLATS = (1 << 24) - 1  # so that a count's uniform split still fits the coder's precision
+
+Window = tuple[int, int, int, int]
+"""Left, top, right and bottom, px of a field's canvas."""
+
+
+def check_tiers(tiers: int | None) -> int | None:
+    """A number of tiers that there can be, or None for all.
+
+    Raises:
+        ConfigError: another number.
+    """
+    if tiers is not None and not 1 <= tiers <= core().TIERS:
+        raise ConfigError(f"tiers is {tiers}, expected 1 to {core().TIERS}")
+    return tiers
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a file says of a field before the first of its splats.
+
+    Args:
+        width: of the canvas, px.
+        height: of the canvas, px.
+        channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
+        chroma_step: chroma step over the colour step, in eighths.
+        step_code: of the colour step.
+        frames: of a segment, whose splats have courses; 0 of a plane.
+    """
+
+    width: int
+    height: int
+    channels: int
+    chroma_step: int
+    step_code: int
+    frames: int = 0
+
+    @property
+    def columns(self) -> int:
+        """Integers of a splat: colours, area, aspect, angle, iy, ix; duration, time, vy, vx of a course."""
+        return self.channels + (9 if self.frames else 5)
+
+    @property
+    def arguments(self) -> tuple[int, ...]:
+        """What the native core takes of it."""
+        return self.width, self.height, self.channels, self.chroma_step, self.step_code, self.frames
+
+
+@dataclass(frozen=True)
+class Field:
+    """A coded field.
+
+    Args:
+        layout: what it is relative to.
+        data: its bytes.
+        tier_counts: splats in each tier, coarse first.
+        ends: bytes of `data` that hold each tier and all before it.
+        parts: of the canvas that decode independently, 0 where all is one stream.
+    """
+
+    layout: Layout
+    data: bytes
+    tier_counts: tuple[int, ...]
+    ends: tuple[int, ...]
+    parts: int
+
+    @property
+    def count(self) -> int:
+        """Number of splats."""
+        return sum(self.tier_counts)
+
+    @classmethod
+    def parse(cls, data: bytes, layout: Layout) -> Field:
+        """Check what stands before the coded splats.
+
+        Raises:
+            BitstreamError: it is damaged, or claims more splats than its bytes can hold.
+        """
+        try:
+            index = core().field_index(data, layout.width, layout.height, layout.frames)
+        except ValueError as error:
+            raise BitstreamError(f"the coded splats are damaged: {error}") from None
+        return cls(layout, data, tuple(index["counts"]), tuple(index["ends"]), index["parts"])
+
+    @classmethod
+    def encode(
+        cls,
+        integers: NDArray[np.int32],
+        layout: Layout,
+        *,
+        bits: dict[str, float] | None = None,
+        threads: int = 1,
+    ) -> Field:
+        """Code splats.
+
+        Args:
+            integers: [N, columns], in any order.
+            layout: of the field.
+            bits: gets the code length of each attribute added.
+            threads: to use; the result is the same for any number.
+
+        Raises:
+            ValueError: integers that no field of this layout can hold.
+        """
+        data, _ = core().encode_field(
+            network(), integers, *layout.arguments, threads=threads, tap=(tap := _counter(bits))
+        )
+        _add(bits, tap)
+        return cls.parse(data, layout)
+
+    def decode(
+        self,
+        *,
+        tiers: int | None = None,
+        window: Window | None = None,
+        bits: dict[str, float] | None = None,
+        tap: Any = None,
+        threads: int = 1,
+    ) -> tuple[NDArray[np.int32], tuple[int, ...]]:
+        """Decode splats.
+
+        Args:
+            tiers: so many, coarse first; None for all.
+            window: leave out parts of the canvas whose splats are not seen in it.
+            bits: gets the code length of each attribute added.
+            tap: looks at what is decoded, where no bits are asked for (`Recorder` of the native core).
+            threads: to use; the result is the same for any number.
+
+        Returns:
+            Integers [N, columns] by tier, and the number of splats of each tier.
+
+        Raises:
+            BitstreamError: damaged data.
+        """
+        tiers = core().TIERS if tiers is None else tiers
+        tap = tap if bits is None else _counter(bits)
+        try:
+            integers, counts = core().decode_field(
+                network(),
+                self.data,
+                *self.layout.arguments,
+                tiers=tiers,
+                window=window,
+                threads=threads,
+                tap=tap,
+            )
+        except ValueError as error:
+            raise BitstreamError(f"the coded splats are damaged: {error}") from None
+        _add(bits, tap)
+        return integers, tuple(counts)
+
+
+def _counter(bits: dict[str, float] | None) -> Any:
+    return None if bits is None else core().BitCounter()
+
+
+def _add(bits: dict[str, float] | None, tap: Any) -> None:
+    if bits is not None:
+        for name, length in tap.bits().items():
+            bits[name] = bits.get(name, 0.0) + length
