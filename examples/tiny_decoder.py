@@ -2,10 +2,9 @@
 
 Run: python examples/tiny_decoder.py in.splat out.ppm (.pgm for grey, .pam with alpha, or .npy)
 """
-# ruff: noqa: D101, D102, D103  (comments name the section that describes each function)
+# ruff: noqa: D101, D102, D103, E731  (comments name the section that describes each function)
 
 import bisect
-import functools
 import math
 import sys
 import zlib
@@ -15,10 +14,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-ONE, MARGIN, FULL = 4096, 64, 1 << 24  # a pixel in Q12, px, the sum of all weights
-NETWORK = Path(__file__).resolve().parents[1] / "splat2d" / "codec" / "network.bin"  # part of the document
+ONE, MARGIN, FULL, SUM = 4096, 64, 1 << 24, 1 << 16  # a pixel in Q12, px, two sums of weights
+NETWORK = Path(__file__).resolve().parents[1] / "splat2d" / "format" / "network.bin"  # part of the document
 AROUND = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-DAMAGED = "the coded splats are damaged: "
+BAD = "the coded splats are damaged: "
 
 
 def require(good, message):
@@ -26,61 +25,101 @@ def require(good, message):
         raise ValueError(message)
 
 
+def check(data, crc, what):  # 1
+    require(zlib.crc32(data).to_bytes(4, "little").startswith(crc), f"{what}: wrong checksum")
+
+
 class Bytes:  # 1
-    def __init__(self, data):
-        self.data, self.at = data, 0
+    def __init__(self, data, where=""):
+        self.data, self.at, self.where = data, 0, where
 
     def take(self, n):
         have = len(self.data) - self.at
-        require(n <= have, f"truncated: need {n} bytes at offset {self.at}, have {have}")
+        require(n <= have, f"{self.where}truncated: need {n} bytes at offset {self.at}, have {have}")
         self.at += n
         return self.data[self.at - n : self.at]
 
     def varint(self, limit):
         value = byte = shift = 0
         while shift == 0 or byte >= 128:
-            require(shift < 35, "a number does not end within five bytes")
+            require(shift < 35, f"{self.where}a number does not end within five bytes")
             byte = self.take(1)[0]
             value, shift = value | (byte & 127) << shift, shift + 7
-        require(value <= limit, f"a number is {value}, over the limit of {limit}")
+        require(value <= limit, f"{self.where}a number is {value}, over the limit of {limit}")
+        require(byte or shift < 14 or not self.where, f"{self.where}a number is longer than it must be")
         return value
-
-    def check(self, start, size, what):
-        crc = zlib.crc32(self.data[start : self.at]).to_bytes(4, "little")
-        require(self.take(size) == crc[:size], f"the checksum of {what} does not match: the file is damaged")
 
 
 def parse(data):  # 2 and 3
     require(data[:4] == b"\xc2SPL", "not a .splat file")
     r = Bytes(data)
     version, channels = r.take(6)[4:]
-    require(version == 1, f"format version {version}, expected 1")
-    require(1 <= channels <= 4, f"channels is {channels}, expected 1 to 4")
+    require(version == 1 and 1 <= channels <= 4, f"version {version} with {channels} channels")
     file = SimpleNamespace(channels=channels, width=r.varint(65535), height=r.varint(65535))
     file.log_step = r.varint(2047) - 640  # Q6
-    file.step = 2 ** (file.log_step / 64)
     file.chroma, quality = r.take(2)
     file.background = list(r.take(channels))
-    r.check(0, 2, "the header")
-    require(1 <= file.width * file.height <= 1 << 28, f"the canvas is {file.width} x {file.height}")
-    require(4 <= file.chroma <= 16 and quality <= 100, "the chroma step or the quality is out of range")
+    check(r.data[: r.at], r.take(2), "the header")
+    good = 1 <= file.width * file.height <= 1 << 28 and 4 <= file.chroma <= 16 and quality <= 100
+    require(good, "canvas, chroma step or quality out of range")
     file.weights = ((8, file.chroma, file.chroma, 8) if channels > 2 else (8, 8))[:channels]
     splats, sections = [], 0
     while r.at < len(data):
         start, sections, kind = r.at, sections + 1, r.take(1)[0]
         require(sections <= 64, "more than 64 sections")
         payload = r.take(r.varint(1 << 31))
-        r.check(start, 4, f"section 0x{kind:02x}")
-        what = {2: "layers", 4: "edits"}.get(kind, "unknown")
-        require(kind == 1 or kind >= 0x80, f"mandatory section 0x{kind:02x} ({what}): not for this decoder")
+        check(r.data[start : r.at], r.take(4), f"section 0x{kind:02x}")
+        require(kind == 1 or kind >= 0x80, f"mandatory section 0x{kind:02x}: not for this decoder")
         splats += [payload] if kind == 1 else []
         require(len(splats) < 2, "two sections of splats, expected one")
     require(splats, "truncated: no section of splats")
-    r = Bytes(splats[0])
-    file.counts = [r.varint(FULL - 1) for _ in range(6)]
-    file.coded, claimed, have = r.data[r.at :], sum(file.counts), len(r.data) - r.at
-    require(claimed <= min(FULL - 1, 8 * have), f"the file claims {claimed} splats in {have} bytes")
+    read_field(file, Bytes(splats[0], BAD))
     return file
+
+
+def halved(x, y, w, h):  # 5.2 and 5.8
+    dx, dy = (w // 2, 0) if w >= h else (0, h // 2)
+    return (x, y, dx or w, dy or h), (x + dx, y + dy, dx or w, dy or h)
+
+
+def read_field(file, r):  # 5.1 and 5.2: parts of the canvas, the splats of their tiers, their streams
+    flags, bits, pieces = r.take(1)[0], 1, []
+    require(flags in (0, 4), BAD + "a field of another kind, or unknown flags")
+    file.counts = [r.varint(FULL - 1) for _ in range(6)]
+    root = (0, 0, *(ONE << (side + 2 * MARGIN - 1).bit_length() for side in (file.width, file.height)))
+    file.parts = [SimpleNamespace(cell=root, counts=[0] * 6 if flags else file.counts, stream=b"")]
+    common = r.varint(6) if flags else 6
+
+    def halve(cell):
+        nonlocal bits
+        if not area_weight(file, *cell):
+            return
+        if (cell[2] * cell[3]) >> 24 >= 1 << 17:
+            bits = r.take(1)[0] | 256 if bits == 1 else bits
+            bits, bit = bits >> 1, bits & 1
+            if bit:
+                return [halve(half) for half in halved(*cell)]
+        file.parts.append(SimpleNamespace(cell=cell, counts=[0] * 6, stream=b""))
+
+    if common < 6:
+        halve(root)
+        require(not bits & (bits - 1), BAD + "the directory has bits to spare")
+    for _ in file.parts[1:]:  # what they can be seen in
+        left, top = r.varint(file.width), r.varint(file.height)
+        r.varint(file.width - left), r.varint(file.height - top)
+    for tier, left in enumerate(file.counts if flags else ()):
+        among = file.parts[:1] if tier < common else file.parts[1:]
+        for part in among if left else ():
+            part.counts[tier] = r.varint(left) if len(among) > 1 else left
+            left, size = left - part.counts[tier], r.varint(1 << 31)
+            pieces.append((part, tier, size, r.take(4) if size else b""))
+        require(not left, BAD + "the splats of a tier's parts do not add up")
+    check(r.data[: r.at], r.take(flags), BAD + "its directory")  # of four bytes, or of none
+    for part, tier, size, crc in pieces or [(file.parts[0], 5, len(r.data) - r.at, b"")]:
+        part.stream += r.take(size)
+        check(r.data[r.at - size : r.at], crc, BAD + "a tier")
+        claimed, have = sum(part.counts[: tier + 1]), len(part.stream)
+        require(claimed <= 64 + 4 * have, f"{BAD}{claimed} splats are claimed in {have} bytes")
 
 
 # 4. Python's // and >> round down, and its integers do not overflow.
@@ -105,32 +144,30 @@ class Shape:  # 4.2 to 4.8
     def __init__(self, colors, weights):
         energy = sum((k * w) ** 2 for k, w in zip(colors, weights, strict=True))
         self.r = bisect.bisect_right(CLASS_EDGES, energy) - 1
-        self.level = min(max(self.r + 2, 1), 13)  # 5.6
+        self.level = min(max(self.r + 2, 1), 13)  # 5.10
         self.step = min(max(self.by_class(154116, 108976), 64), 132372)
 
     def by_class(self, even, odd):
         return 2 * odd if self.r < 0 else (odd if self.r % 2 else even) >> (self.r // 2)
 
     def area_range(self, tier):
-        low = -262144 if tier == 5 else (4 - tier) * 132372
-        end = 1441793 if tier == 0 else (5 - tier) * 132372
+        low, end = (4 - tier) * 132372 if tier < 5 else -262144, (5 - tier) * 132372 if tier else 1441793
         return -(-low // self.step), -(-end // self.step) - 1
 
     def set(self, area, aspect):
         self.area, self.aspect, self.n = area * self.step, aspect * self.step, 1
-        good = self.area - self.aspect >= -262144 and self.area + self.aspect <= 1441792
-        require(good, DAMAGED + "a shape is out of range")
+        require(-262144 <= self.area - self.aspect <= 1441792 - 2 * self.aspect, BAD + "a shape's range")
         if aspect:
             high, low = (exp2_q16(32768 * self.r + sign * self.aspect) for sign in (1, -1))
             self.n = min(1 + ((((high - low) >> 4) * 6434) >> 24), 4096)
+        return self.aspect >> 10
 
     def turn(self, angle):
         self.theta = math.pi * angle / self.n
         a = (angle << 16) // self.n
-        s, c = sine_q15(a), sine_q15(32768 - a) if a <= 32768 else -sine_q15(a - 32768)
-        bent = min(self.aspect, 131072)  # 5.6
+        s, c = self.sine, self.cosine = sine_q15(a), (-1) ** (a > 32768) * sine_q15(abs(32768 - a))
+        bent = min(self.aspect, 131072)  # 5.10
         self.leaning = (((c * c - s * s) >> 15) * bent) >> 25, (((2 * s * c) >> 15) * bent) >> 25
-        self.sine, self.cosine = s, c
         self.inverse = [exp2_q16(-((self.area + sign * self.aspect) >> 1)) for sign in (1, -1)]
         v1, v2 = exp2_q16(self.area + self.aspect), exp2_q16(self.area - self.aspect)
         yy = max((((s * s) >> 15) * v1 + ((c * c) >> 15) * v2) >> 15, 1)
@@ -139,6 +176,7 @@ class Shape:  # 4.2 to 4.8
         sx, p = (exp2_q16(self.area) << 16) // sy, self.by_class(92406, 65340)
         self.hx, self.hy = (min(max((p * v) >> 20, 64), 131072) for v in (sx, sy))
         self.shear = (xy << 12) // yy
+        return self.leaning
 
     def rows(self, x, y, w, h):  # lattice rows in a cell: iy, the first ix, how many, where ix 0 is
         for iy in range(-(-y // self.hy), -(-(y + h) // self.hy)):
@@ -147,75 +185,66 @@ class Shape:  # 4.2 to 4.8
             yield iy, first, -((origin - x - w) // self.hx) - first, origin
 
 
-def normalise(weights):  # 5.3
-    w = weights * (FULL - weights.shape[1]) // weights.sum(1, keepdims=True) + 1
-    w[np.arange(len(w)), weights.argmax(1)] += FULL - w.sum(1)
+def normalise(u):  # 5.5
+    w = u * (SUM - u.shape[1]) // u.sum(1, keepdims=True) + 1
+    w[np.arange(len(w)), u.argmax(1)] += SUM - w.sum(1)
     return w
 
 
-class RangeDecoder:  # 5.1
+def weigh(logits, limits=99):  # 5.7
+    k, out = logits.shape[1], np.arange(logits.shape[1]) >= np.reshape(limits, (-1, 1))
+    d = np.where(out, -1023, logits).max(1, keepdims=True) - logits
+    u = np.where(out, 0, POWERS[d % 64] >> np.maximum(d // 64, 0))
+    w = (u * (((SUM - k) << 15) // u.sum(1, keepdims=True)) >> 15) + 1
+    w[np.arange(len(w)), (~out & (d == 0)).argmax(1)] += SUM - w.sum(1)
+    return w
+
+
+class RangeDecoder:  # 5.3
     def __init__(self, data):
         self.words = iter(np.frombuffer(data + bytes(-len(data) % 4), "<u4").tolist())
         self.range, self.point = (1 << 64) - 1, next(self.words, 0) << 32 | next(self.words, 0)
 
-    def symbol(self, starts):
-        scale = self.range >> 24
+    def symbol(self, starts, end=SUM):
+        scale = (self.range >> 24) * (FULL // end)
         q = self.point // scale
-        require(q < FULL, DAMAGED + "no symbol fits")
+        require(q < end, BAD + "no symbol fits")
         s = bisect.bisect_right(starts, q) - 1
-        end = starts[s + 1] if s + 1 < len(starts) else FULL
+        width = (starts[s + 1] if s + 1 < len(starts) else end) - starts[s]
         self.point -= starts[s] * scale
-        self.range = (end - starts[s]) * scale
+        self.range = width * scale
         if self.range < 1 << 32:
             self.range, self.point = self.range << 32, self.point << 32 | next(self.words, 0)
         return s
 
     def uniform(self, n):
-        return self.symbol(range(0, FULL // n * n, FULL // n)) if n > 1 else 0
+        return self.symbol(range(0, FULL // n * n, FULL // n), FULL) if n > 1 else 0
 
     def rows(self, weights):
-        w = normalise(weights)
-        return [self.symbol(starts) for starts in (np.cumsum(w, 1) - w).tolist()]
+        return [self.symbol(starts) for starts in (np.cumsum(weights, 1) - weights).tolist()]
 
-    def split(self, n, alpha, beta, symbols):  # 5.8
-        f, mode = [0] * symbols, n * alpha // (alpha + beta)
-        f[mode] = 1 << 32
-        for k in range(mode, n):
-            f[k + 1] = f[k] * ((n - k) * (256 * k + alpha)) // ((k + 1) * (256 * (n - k - 1) + beta))
-            f[k + 1] = min(f[k + 1], 1 << 36)
-        for k in range(mode, 0, -1):
-            down = f[k] * (k * (256 * (n - k) + beta)) // ((n - k + 1) * (256 * (k - 1) + alpha))
-            f[k - 1] = min(down, 1 << 36)
-        return self.rows(np.array([f]) >> 8)[0]
-
-    def integers(self, weights):  # 5.3
-        out = np.array(self.rows(weights), np.int64)
-        for i in np.flatnonzero(out >= 16):
-            bits = (int(out[i]) - 16) // 2 + 3
-            out[i] = ((2 + out[i] % 2) << bits) + self.uniform(1 << bits)
-        return out
+    def integers(self, weights):  # 5.5
+        tokens, bits = self.rows(weights), lambda token: (token - 16) // 2 + 3
+        raw = lambda t: ((2 + t % 2) << bits(t)) + self.uniform(1 << bits(t))
+        return np.array([t if t < 16 else raw(t) for t in tokens], np.int64)
 
 
-WEIGHTS = np.array([exp2_q16(-1024 * d) for d in range(2047)])  # 5.5
 HEADS = "luma chroma1 chroma2 alpha area aspect angle sign0 sign1 sign2 sign_alpha".split()
-cut = functools.partial(np.clip, a_min=-1023, a_max=1023)
+POWERS = np.array([min((exp2_q16(-1024 * i) + 1) >> 1, 32767) for i in range(64)])  # 5.7
+cut = lambda x: np.clip(x, -1023, 1023)
 
 
-def log2_q6(x):  # 5.4
-    x = np.asarray(x, np.int64)
-    whole = np.frexp(x.astype(float))[1].astype(np.int64) - 1
-    return 64 * whole + (64 * x >> whole) - 64
+def log2_q6(x):  # 5.6
+    whole = np.frexp(np.asarray(x, float))[1].astype(np.int64) - 1
+    return 64 * whole + (64 * np.asarray(x, np.int64) >> whole) - 64
 
 
-def signed_log(x, one):  # 5.4
-    return np.sign(x) * (log2_q6(one + np.abs(x)) - log2_q6(one))
+signed_log = lambda x, one: np.sign(x) * (log2_q6(one + np.abs(x)) - log2_q6(one))  # 5.6
+exact = lambda layer, x, index: np.floor((x @ layer[0] + layer[1][index]) * layer[2])  # sums below 2^24
+dense = lambda layer, x, index=0, low=0: np.clip(exact(layer, x, index), low, 1023)  # 5.6
 
 
-def dense(layer, x, index=0, low=0):  # 5.4; sums stay below 2^24: exact in float64
-    return np.clip(np.floor((x @ layer[0] + layer[1][index]) * layer[2]), low, 1023)
-
-
-class Network:  # 5.5
+class Network:  # 5.7
     def __init__(self, data):
         r = Bytes(data[1:])  # without the number of heads
 
@@ -232,68 +261,68 @@ class Network:  # 5.5
         self.trunk = layers(15 + self.near[1][1].size, 6)[0]
         self.heads = {head: layers(self.trunk[1].shape[1] + 11, 14, 1) for head in HEADS}
 
-    def weights(self, head, hidden, own, levels, limits=None):  # 5.5
+    def weights(self, head, hidden, own, levels, limits=99):  # 5.7
         x = dense(self.heads[head][0], np.hstack([hidden, own]), levels)
-        logits = dense(self.heads[head][1], x, low=-1023).astype(int)
-        out = np.arange(logits.shape[1]) >= (99 if limits is None else limits[:, None])
-        top = np.where(out, -1023, logits).max(1, keepdims=True)
-        return np.where(out, 0, WEIGHTS[np.maximum(top - logits, 0)])
+        return weigh(dense(self.heads[head][1], x, low=-1023).astype(int), limits)
 
 
-def read_leaves(coder, network, file, tier, known):  # 5.8: the leaf of each splat, and their size
-    def overlap(start, size, low, high):
-        return max(min(start + size, high * ONE) - max(start, low * ONE), 0) >> 8
+def area_weight(file, x, y, w, h):  # 5.8
+    over = lambda start, size, low, high: max(min(start + size, high * ONE) - max(start, low * ONE), 0) >> 8
+    right, bottom = file.width + MARGIN, file.height + MARGIN
+    inside = over(x, w, MARGIN, right) * over(y, h, MARGIN, bottom)
+    return 31 * inside + over(x, w, 0, right + MARGIN) * over(y, h, 0, bottom + MARGIN)
 
-    def area_weight(x, y):
-        right, bottom = file.width + MARGIN, file.height + MARGIN
-        inside = overlap(x, w, MARGIN, right) * overlap(y, h, MARGIN, bottom)
-        return 31 * inside + overlap(x, w, 0, right + MARGIN) * overlap(y, h, 0, bottom + MARGIN)
 
+def split_weights(n, v1, v2):  # 5.8
+    if n == 1:
+        return weigh(np.array([[v2, v1]]))
+    (alpha, beta), f = (exp2_q16(v << 10) >> 8 for v in (v1, v2)), [0] * (n + 1)
+    mode = n * alpha // (alpha + beta)
+    f[mode] = 1 << 20
+    for k in range(mode, n):
+        f[k + 1] = min(f[k] * (n - k) * (256 * k + alpha) // ((k + 1) * (256 * (n - k - 1) + beta)), FULL)
+    for k in range(mode, 0, -1):
+        f[k - 1] = min(f[k] * k * (256 * (n - k) + beta) // ((n - k + 1) * (256 * (k - 1) + alpha)), FULL)
+    return normalise(np.array([f]))
+
+
+def read_leaves(coder, network, file, tier, cell, count, known):  # 5.8: each splat's leaf, and their size
     def inputs(x, y, n):  # p, q: from the first half (i, j) to the second
         i, j, (p, q) = x // w, y // h, (1, 0) if dx else (0, 1)
         steps = (-2 * p, -2 * q), (2 * p, 2 * q), (-q, -p), (q, p)
         before, after, left, right = (cells.get((x + m * w, y + k * h), 0) for m, k in steps)
         halves = (i, j), (i + p, j + q)
         splats = [n, *(seen[k] for k in halves), *(last[k] for k in halves), before, after, left + right]
-        # Those beside count only where the cell beside has splats of this tier.
         return [*splats, before and seen[i - p, j - q], after and seen[i + 2 * p, j + 2 * q]]
 
     def parameters(counts, areas):
         areas = np.reshape(areas, (-1, 2))
         shares = np.maximum(log2_q6(areas) - log2_q6(areas.sum(1, keepdims=True)), -384)
-        rest = [log2_q6((2 * w * h) >> 24) // 2, 64 * (dy > 0), *np.trunc(file.spacing / 2), file.log_step]
+        rest = [log2_q6((2 * w * h) >> 24) // 2, 64 * (not dx), *np.trunc(file.spacing / 2), file.log_step]
         splats = log2_q6(1 + np.reshape(counts, (-1, 10)))
         x = np.hstack([splats, shares, np.tile(rest, (len(counts), 1))])
         x = dense(network.split[1], dense(network.split[0], cut(x), tier))
-        logs = np.minimum(dense(network.split[2], x, low=-256), 640).astype(int).tolist()
-        return [[exp2_q16(v << 10) >> 8 for v in pair] for pair in logs]
+        return np.minimum(dense(network.split[2], x, low=-256), 640).astype(int).tolist()
 
-    w, h = (ONE << (side + 2 * MARGIN - 1).bit_length() for side in (file.width, file.height))
-    cells, recent = {(0, 0): file.counts[tier]}, len(known) - (file.counts[tier - 1] if tier else 0)
+    cells, (w, h) = {cell[:2]: count}, cell[2:]
     while w * h > 1 << ((10, 8, 6, 4, 3, 2)[tier] + 24):
-        dx, dy = (w // 2, 0) if w >= h else (0, h // 2)
-        w, h = dx or w, dy or h
+        dx, halves = w >= h, {at: halved(*at, w, h) for at in cells}
+        areas = {at: [area_weight(file, *half) for half in halves[at]] for at in cells}
+        w, h = (w // 2, h) if dx else (w, h // 2)
         seen = Counter((s.x // w, s.y // h) for s in known)
-        last = Counter((s.x // w, s.y // h) for s in known[recent:])
-        areas = {(x, y): (area_weight(x, y), area_weight(x + dx, y + dy)) for x, y in cells}
+        last = Counter((s.x // w, s.y // h) for s in known if s.tier == tier - 1)
         first = {at: n if areas[at][0] else 0 for at, n in cells.items()}
-        coded, groups = [at for at in cells if all(areas[at])], defaultdict(list)
+        coded = [at for at in cells if all(areas[at])]
         pairs = parameters([inputs(*at, cells[at]) for at in coded], [areas[at] for at in coded])
         for at, pair in zip(coded, pairs, strict=True):
-            groups[bisect.bisect_left((1, 3, 15, 255), cells[at])].append((at, cells[at], *pair))
-        for size in sorted(groups):
-            for at, n, *pair in groups[size]:
-                first[at] = (
-                    coder.uniform(n + 1) if size == 4 else coder.split(n, *pair, (2, 4, 16, 256)[size])
-                )
-                require(first[at] <= n, DAMAGED + "more in a half than in its cell")
-        halves = [at for x, y in cells for at in ((x, y), (x + dx, y + dy))]
-        counts = [k for at, n in cells.items() for k in (first[at], n - first[at])]
-        cells = {at: k for at, k in zip(halves, counts, strict=True) if k}
+            n = cells[at]
+            first[at] = coder.uniform(n + 1) if n > 255 else coder.rows(split_weights(n, *pair))[0]
+        both = [(*halves[at], first[at], n - first[at]) for at, n in cells.items()]
+        cells = {at[:2]: k for a, b, m, n in both for at, k in ((a, m), (b, n)) if k}
     return [at for at, n in cells.items() for _ in range(n)], w, h
 
 
-def read_surroundings(leaves, shift):  # 5.7
+def read_surroundings(leaves, shift):  # 5.9
     squares, coarse = defaultdict(list), Counter((x >> (shift + 2), y >> (shift + 2)) for x, y in leaves)
     for x, y in leaves:
         squares[x >> shift, y >> shift].append((x, y))
@@ -309,7 +338,7 @@ def read_surroundings(leaves, shift):  # 5.7
     return np.array(out)
 
 
-def around(network, cells, surroundings, file, tier, known):  # 5.6: the hidden state
+def around(network, cells, surroundings, file, tier, known):  # 5.10: the hidden state
     m, c, own = len(known), file.channels, (9 - 2 * tier) * 33093
     table = np.array([s.row for s in known], np.int64).reshape(m, 14)
     place, near = np.zeros((len(cells), 15)), np.zeros((len(cells), 8, 22))
@@ -323,7 +352,7 @@ def around(network, cells, surroundings, file, tier, known):  # 5.6: the hidden 
     weight = np.array([(1 << 32) // (exp2_q16(s.area) + exp2_q16(2 * own)) for s in known], np.int64)
     for p, (x, y, w, h) in enumerate(cells):
         px, py, column, row = x + w // 2, y + h // 2, (x + w // 2) >> shift, (y + h // 2) >> shift
-        among = [k for j in (0, -1, 1) for i in (-1, 0, 1) for k in buckets.get((column + i, row + j), ())]
+        among = [k for j in (0, -1, 1) for i in (-1, 0, 1) for k in buckets[column + i, row + j][-64:]]
         d = (table[among, :2] - (px, py)) >> 8
         score = ((d * d).sum(1) * weight[among]) >> 16
         best = score.argsort(kind="stable")[:8]
@@ -345,84 +374,82 @@ def around(network, cells, surroundings, file, tier, known):  # 5.6: the hidden 
     return dense(network.trunk, np.hstack([place, np.minimum(parts.sum(1), 1023)]), tier)
 
 
-def decode_splats(file):  # 5.2: integers [N, C + 5] in coding order, and their shapes
-    coder, network = RangeDecoder(file.coded), Network(zlib.decompress(NETWORK.read_bytes()))
-    integers, known = np.zeros((0, file.channels + 5), np.int64), []
-    for tier, count in enumerate(file.counts):
-        if count:
-            file.spacing = log2_q6(file.width * file.height) - log2_q6([sum(file.counts), count])
-            leaves, w, h = read_leaves(coder, network, file, tier, known)
-            seen = read_surroundings(leaves, 14 + (6 - tier) // 2)
-            for batch in range(min(count, 2)):
-                cells = [(x, y, w, h) for x, y in leaves[batch::2]]
-                hidden = around(network, cells, seen[batch::2], file, tier, known)
-                q, shapes = read_batch(coder, network, file, tier, cells, hidden)
-                integers, known = np.concatenate([integers, q]), known + shapes
-    return integers, known
+def decode_splats(file):  # 5.4: integers [N, C + 5] in the order of the field, and their shapes
+    network, whole, tiers = Network(zlib.decompress(NETWORK.read_bytes())), [], [[] for _ in file.counts]
+    spacing = log2_q6(file.width * file.height) - log2_q6(np.maximum([sum(file.counts), *file.counts], 1))
+    for part in file.parts:
+        (x, y, w, h), reach, coder = part.cell, 128 * ONE, RangeDecoder(part.stream)
+        known = [s for s in whole if -reach <= s.x - x < w + reach and -reach <= s.y - y < h + reach]
+        for tier, count in enumerate(part.counts):
+            if count:
+                file.spacing = spacing[[0, tier + 1]]
+                leaves, w, h = read_leaves(coder, network, file, tier, part.cell, count, known)
+                seen, out = read_surroundings(leaves, 14 + (6 - tier) // 2), [None] * count
+                for batch in range(min(count, 2)):
+                    cells = [(x, y, w, h) for x, y in leaves[batch::2]]
+                    hidden = around(network, cells, seen[batch::2], file, tier, known)
+                    q, shapes = read_batch(coder, network, file, tier, cells, hidden)
+                    out[batch::2] = zip(q, shapes, strict=True)
+                    known += shapes
+                tiers[tier] += out
+        whole = known if part is file.parts[0] else whole
+    splats = [splat for tier in tiers for splat in tier]
+    return np.array([q for q, _ in splats], np.int64).reshape(-1, file.channels + 5), [s for _, s in splats]
 
 
-def read_batch(coder, network, file, tier, cells, hidden):  # 5.9
+def read_batch(coder, network, file, tier, cells, hidden):  # 5.11
     c, n = file.channels, len(cells)
     q, own, levels = np.zeros((n, c + 5), np.int64), np.zeros((n, 11)), np.zeros(n, np.int64)
     slots = [0, 3] if c == 2 else range(c)
     for j in range(c):
         q[:, j] = coder.integers(network.weights(HEADS[slots[j]], hidden, own, levels))
         own[:, slots[j]] = cut(log2_q6(1 + q[:, j]))
-    require(q.max() <= 32767 and q[:, :c].any(1).all(), DAMAGED + "a colour is zero or out of range")
+    require(q.max() <= 32767 and q[:, :c].any(1).all(), BAD + "a colour is zero or out of range")
     shapes = [Shape(colors, file.weights) for colors in q[:, :c].tolist()]
     levels[:] = [s.level for s in shapes]
     low, high = np.array([s.area_range(tier) for s in shapes]).T
     limits = np.where(high - low < 16, high - low + 1, 99)
     q[:, c] = low + coder.integers(network.weights("area", hidden, own, levels, limits))
-    require((q[:, c] <= high).all(), DAMAGED + "an area is outside its tier")
-    steps = np.array([s.step for s in shapes])
-    own[:, 4] = cut(((steps * q[:, c] >> 1) - (9 - 2 * tier) * 33093) >> 10)
+    require((q[:, c] <= high).all(), BAD + "an area is outside its tier")
+    own[:, 4] = cut(((np.array([s.step for s in shapes]) * q[:, c] >> 1) - (9 - 2 * tier) * 33093) >> 10)
     q[:, c + 1] = coder.integers(network.weights("aspect", hidden, own, levels))
-    for s, row in zip(shapes, q.tolist(), strict=True):
-        s.set(row[c], row[c + 1])
-    own[:, 5] = [min(s.aspect >> 10, 384) for s in shapes]
+    own[:, 5] = [min(s.set(*row), 384) for s, row in zip(shapes, q[:, c : c + 2].tolist(), strict=True)]
     q[:, c + 2] = read_angles(coder, network.weights("angle", hidden, own, levels), [s.n for s in shapes])
-    for s, angle in zip(shapes, q[:, c + 2].tolist(), strict=True):
-        s.turn(angle)
-    own[:, 6:8] = [s.leaning for s in shapes]
+    own[:, 6:8] = [s.turn(angle) for s, angle in zip(shapes, q[:, c + 2].tolist(), strict=True)]
     rows = [list(s.rows(*cell)) for s, cell in zip(shapes, cells, strict=True)]
     sizes = [sum(row[2] for row in lattice) for lattice in rows]
-    require(min(sizes) >= 1 and max(sizes) <= FULL, DAMAGED + "a cell without a position for its splat")
+    require(min(sizes) >= 1 and max(sizes) <= FULL, BAD + "a cell without a position for its splat")
     for i, (s, lattice) in enumerate(zip(shapes, rows, strict=True)):
         rest = coder.uniform(sizes[i])
         for iy, first, length, origin in lattice:
             if 0 <= rest < length:
-                q[i, c + 3 :], s.x, s.y = (iy, first + rest), (first + rest) * s.hx + origin, iy * s.hy
+                ix = first + rest
+                q[i, c + 3 :], s.x, s.y, s.tier = (iy, ix), ix * s.hx + origin, iy * s.hy, tier
             rest -= length
+        inside = 0 <= s.x < (file.width + 128) * ONE and 0 <= s.y < (file.height + 128) * ONE
+        require(inside and -1 << 31 <= ix < 1 << 31, BAD + "a centre is beyond the margin or 32 bits")
     for j in range(c):
         some = np.flatnonzero(q[:, j])
         weights = network.weights(HEADS[7 + slots[j]], hidden, own, levels)
         q[some, j] *= 1 - 2 * np.array(coder.rows(weights[some]), np.int64)
-        if j < 3:
-            own[:, 8 + j] = 64 * np.sign(q[:, j])
+        own[:, min(8 + j, 10)] = 64 * np.sign(q[:, j])  # none is asked for after the last
     own[:, slots] *= np.sign(q[:, :c])
     for s, row in zip(shapes, own.astype(int).tolist(), strict=True):
         s.row = [s.x, s.y, s.area, s.aspect, s.sine, s.cosine, *s.inverse, *s.leaning, *row[:4]]
     return q, shapes
 
 
-def read_angles(coder, weights, counts):  # 5.9
-    out, normal = np.zeros(len(counts), np.int64), normalise(weights)
-    few = [i for i, n in enumerate(counts) if 1 < n <= 32]
-    folded, s = np.zeros((len(few), 32), np.int64), np.arange(-16, 33)
-    for row, i in zip(folded, few, strict=True):
-        t, n = np.arange(counts[i])[:, None], counts[i]
-        overlap = np.minimum((2 * t + 1) * 32, (2 * s + 1) * n) - np.maximum(
-            (2 * t - 1) * 32, (2 * s - 1) * n
-        )
-        row[:n] = np.maximum(overlap, 0) @ normal[i, s % 32]
-    out[few] = coder.rows(folded >> 2)
+def read_angles(coder, weights, counts):  # 5.11
+    out, s = np.zeros(len(counts), np.int64), np.arange(-16, 33)
+    for i in [i for i, n in enumerate(counts) if 2 <= n <= 32]:
+        n, t = counts[i], np.arange(counts[i])[:, None]
+        ends = np.minimum((2 * t + 1) * 32, (2 * s + 1) * n)
+        overlap = np.maximum(ends - np.maximum((2 * t - 1) * 32, (2 * s - 1) * n), 0)
+        out[i] = coder.rows(normalise((overlap @ weights[i, s % 32])[None]))[0]
     many = [i for i, n in enumerate(counts) if n > 32]
     for i, sector in zip(many, coder.rows(weights[many]), strict=True):
-        n = counts[i]
-        start, end = (-((n - 2 * n * s) // 64) for s in (sector, sector + 1))
-        out[i] = (start + coder.uniform(end - start)) % n
-    require((out < counts).all(), DAMAGED + "an angle is out of range")
+        start, end = (-(counts[i] * (1 - 2 * s) // 64) for s in (sector, sector + 1))
+        out[i] = (start + coder.uniform(end - start)) % counts[i]
     return out
 
 
@@ -430,7 +457,7 @@ def render(file, integers, shapes):  # 6: bytes [H, W, C], alpha straight
     c, a, b, d = file.channels, 0.57735027, 0.70710678, 0.40824829
     basis = np.array([[a, a, a, 0], [b, 0, -b, 0], [d, -2 * d, d, 0], [0, 0, 0, 1]])
     basis = basis[:c, :c] if c > 2 else np.eye(c)
-    colors = file.step * (integers[:, :c] * np.array(file.weights) / 8) @ basis
+    colors = 2 ** (file.log_step / 64) * (integers[:, :c] * np.array(file.weights) / 8) @ basis
     out = np.zeros((file.height, file.width, c)) + np.array(file.background) / 255
     for s, color in zip(shapes, colors, strict=True):
         area, aspect = (v * math.log(2) / 65536 for v in (s.area, s.aspect))
@@ -440,13 +467,12 @@ def render(file, integers, shapes):  # 6: bytes [H, W, C], alpha straight
         # q <= 12.25 reaches sqrt(12.25 yy / det) to each side, and the determinant is i1 i2.
         rx, ry = math.sqrt(12.25 * yy / i1 / i2), math.sqrt(12.25 * xx / i1 / i2)
         x, y = s.x / ONE - MARGIN, s.y / ONE - MARGIN
-        x0, x1 = max(math.floor(x - rx), 0), min(math.ceil(x + rx), file.width)
-        y0, y1 = max(math.floor(y - ry), 0), min(math.ceil(y + ry), file.height)
-        if x0 < x1 and y0 < y1:
-            dx, dy = np.arange(x0, x1) + 0.5 - x, (np.arange(y0, y1) + 0.5 - y)[:, None]
-            q = xx * dx * dx + 2 * xy * dx * dy + yy * dy * dy
-            g = np.where(q <= 12.25, np.exp(-q / 2), 0) / math.sqrt(math.pi * math.exp(area))
-            out[y0:y1, x0:x1] += g[:, :, None] * color
+        x0, x1 = (min(max(v, 0), file.width) for v in (math.floor(x - rx), math.ceil(x + rx)))
+        y0, y1 = (min(max(v, 0), file.height) for v in (math.floor(y - ry), math.ceil(y + ry)))
+        dx, dy = np.arange(x0, x1) + 0.5 - x, (np.arange(y0, y1) + 0.5 - y)[:, None]
+        q = xx * dx * dx + 2 * xy * dx * dy + yy * dy * dy
+        g = np.where(q <= 12.25, np.exp(-q / 2), 0) / math.sqrt(math.pi * math.exp(area))
+        out[y0:y1, x0:x1] += g[:, :, None] * color
     if c in (2, 4):
         alpha = np.clip(out[:, :, -1:], 0, 1)
         out[:, :, :-1] = np.where(alpha > 0.5 / 255, out[:, :, :-1] / np.maximum(alpha, 1e-9), 0)
@@ -454,14 +480,14 @@ def render(file, integers, shapes):  # 6: bytes [H, W, C], alpha straight
 
 
 def save(pixels, path):
-    (height, width, c), head = pixels.shape, f"P{5 if pixels.shape[2] == 1 else 6}\n%d %d\n255\n"
+    if path.endswith(".npy"):
+        return np.save(path, pixels)
+    height, width, c = pixels.shape
+    head = f"P{5 if c == 1 else 6}\n{width} {height}\n255\n"
     if c in (2, 4):
         name = ("GRAYSCALE", "RGB")[c > 2]
-        head = f"P7\nWIDTH %d\nHEIGHT %d\nDEPTH {c}\nMAXVAL 255\nTUPLTYPE {name}_ALPHA\nENDHDR\n"
-    if path.endswith(".npy"):
-        np.save(path, pixels)
-    else:
-        Path(path).write_bytes((head % (width, height)).encode() + pixels.tobytes())
+        head = f"P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {c}\nMAXVAL 255\nTUPLTYPE {name}_ALPHA\nENDHDR\n"
+    Path(path).write_bytes(head.encode() + pixels.tobytes())
 
 
 if __name__ == "__main__":

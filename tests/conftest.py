@@ -55,9 +55,9 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 @pytest.fixture(scope="session")
 def small_splat() -> bytes:
     """A .splat file of 48x32 px, RGB, with 40 splats in its third tier and a note, made without a fit."""
-    from splat2d.codec.coder import Encoder
-    from splat2d.codec.splats import Layout, code_splats
-    from splat2d.format.container import Container, Header, write
+    from splat2d.format.container import Container, write
+    from splat2d.format.field import Field
+    from splat2d.format.header import Header
     from splat2d.native import core
 
     width, height, chroma_step, count = 48, 32, 10, 40
@@ -73,8 +73,5 @@ def small_splat() -> bytes:
     integers = integers[np.all((means >= 0) & (means < [width, height]), axis=1)][:count]
     assert len(integers) == count
 
-    counts = (0, 0, count) + (0,) * (core().TIERS - 3)
-    encoder = Encoder()
-    code_splats(encoder, Layout(width, height, 3, chroma_step, 600, counts), integers)
     header = Header(width, height, 3, 600, chroma_step, 50, (90, 100, 110))
-    return write(Container(header, counts, encoder.to_bytes(), ("made by a test",)))
+    return write(Container(header, Field.encode(integers, header.layout), ("made by a test",)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.codec.coder import Decoder, Encoder
-from splat2d.codec.splats import Layout, code_splats
+from splat2d.format.container import is_clip
+from splat2d.format.field import Field, Layout
 from splat2d.native import core
+from splat2d.scene.clip import Clip
+from splat2d.scene.picture import Scene
 
 Ints32 = NDArray[np.int32]
 CHROMA_STEP = 10
@@ -98,23 +100,54 @@ def random_integers(
     return with_shapes(colors, width, height, rng, log2_s)
 
 
-def layout_for(q: Ints32, width: int, height: int) -> Layout:
-    """Return the layout of integers [N, C + 5]."""
-    return Layout.of(q, width, height, CHROMA_STEP, STEP_CODE)
+def random_moving(
+    count: int, channels: int, width: int, height: int, frames: int, *, seed: int = 0
+) -> Ints32:
+    """Return at most `count` valid splats of a segment [N, C + 9], of all durations, times and speeds."""
+    rng = np.random.default_rng(seed)
+    plane = random_integers(4 * count, channels, width, height, seed=seed, log2_s=(-1.5, 5))
+    n = len(plane)
+    classes = core().energy_classes(np.ascontiguousarray(plane[:, :channels]), CHROMA_STEP)
+    duration_step = np.minimum(shape_steps(classes), 94548)
+    shortest, longest = -(-(-2 << 16) // duration_step), core().longest_durations(classes, frames)
+    course = np.zeros((n, 4), np.int64)
+    course[:, 0] = rng.integers(shortest, longest + 1)
+    course[:, 0] = np.where(rng.random(n) < 0.3, longest, course[:, 0])
+    times = core().time_steps(classes, course[:, 0].astype(np.int32), frames)
+    course[:, 1] = rng.uniform(-1.5, 1.5, n) * frames * ONE // times
+    course[:, 2:] = np.rint(rng.laplace(size=(n, 2)) * np.exp2(rng.uniform(-3, 9, (n, 1))))
+    q = np.ascontiguousarray(np.hstack([plane, course]), np.int32)
+    return np.ascontiguousarray(q[core().moving_in_range(q, width, height, frames, CHROMA_STEP)][:count])
+
+
+def layout_for(q: Ints32, width: int, height: int, frames: int = 0) -> Layout:
+    """Return the layout of integers [N, C + 5], or [N, C + 9] of a segment of so many frames."""
+    return Layout(width, height, q.shape[1] - (9 if frames else 5), CHROMA_STEP, STEP_CODE, frames)
 
 
 def coded(q: Ints32, layout: Layout) -> tuple[bytes, float]:
     """Return the coded bytes and the ideal code length in bits."""
-    encoder = Encoder()
-    code_splats(encoder, layout, q)
-    return encoder.to_bytes(), sum(encoder.bits.values())
+    bits: dict[str, float] = {}
+    return Field.encode(q, layout, bits=bits).data, sum(bits.values())
 
 
 def decoded(data: bytes, layout: Layout, tiers: int | None = None) -> Ints32:
     """Return the integers that coded bytes hold."""
-    return code_splats(Decoder(data), layout, None, tiers=tiers)
+    return Field.parse(data, layout).decode(tiers=tiers)[0]
 
 
 def as_set(q: Ints32) -> Ints32:
     """Return the rows in one fixed order."""
     return q[np.lexsort(q.T)]
+
+
+def fields_of(data: bytes) -> list[Field]:
+    """Return all fields of a file: of layers back to front, then of segments; colours, then matte."""
+    document = (Clip if is_clip(data) else Scene).from_bytes(data).document
+    container = document.container
+    fields = [field for layer in container.stack for field in layer.fields]
+    for index in range(len(container.places)):
+        coded = container.segment(document.source, index)
+        header = container.stack[coded.layer].header
+        fields += [field for field in (coded.field(header), coded.matte_field(header)) if field is not None]
+    return fields

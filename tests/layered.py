@@ -13,7 +13,8 @@ from splat2d import Scene
 from splat2d.codec.layer import code_layer
 from splat2d.fit.config import FitConfig
 from splat2d.fit.encode import encode_picture
-from splat2d.format.container import CodedLayer, Header
+from splat2d.format.header import Header
+from splat2d.format.layers import CodedLayer
 from splat2d.media.pictures import load_picture
 
 from .integers import random_integers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -12,6 +13,11 @@ EXP2 = [round(2 ** (30 + i / 256)) for i in range(257)]
 SINE = [round(32768 * math.sin(math.pi * i / 512)) for i in range(257)]
 EDGES = [(1518500250 << r) >> 26 for r in range(1, 36)]
 LIMIT = 1023
+HEADS = (
+    *("luma", "chroma1", "chroma2", "alpha", "area", "aspect"),
+    *("angle", "sign0", "sign1", "sign2", "sign_alpha"),
+)
+SYMBOLS = (40, 40, 40, 40, 40, 40, 32, 2, 2, 2, 2)
 
 
 def log2_q6(x: int) -> int:
@@ -47,9 +53,9 @@ def cut(x: int) -> int:
     return min(max(x, -LIMIT), LIMIT)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Splat:
-    """What the model asks of a splat: its energy class, logs of its shape, and where its axis points."""
+    """What the model asks of a splat: its class, logs of its shape, where its axis points, and its centre."""
 
     level: int
     area: int
@@ -57,15 +63,28 @@ class Splat:
     sine: int
     cosine: int
     leaning: tuple[int, int]
+    angles: int
+    areas: int
+    x: int
+    y: int
 
 
 def describe(q: list[int], channels: int, chroma_step: int) -> Splat:
     """Return a splat of integers [C + 5]."""
+    return _describe(tuple(q), channels, chroma_step)
+
+
+@functools.lru_cache(100_000)
+def _describe(q: tuple[int, ...], channels: int, chroma_step: int) -> Splat:
     weights = (8, chroma_step, chroma_step, 8) if channels > 2 else (8, 8)
     energy = sum((k * w) ** 2 for k, w in zip(q[:channels], weights, strict=False))
     r = sum(edge <= energy for edge in EDGES) - 1
-    value = 154116 if r % 2 == 0 else 108976
-    step = min(max(2 * value if r < 0 else value >> (r // 2), 64), 132372)
+
+    def by_class(even: int, odd: int) -> int:
+        value = even if r % 2 == 0 else odd
+        return 2 * value if r < 0 else value >> (r // 2)
+
+    step = min(max(by_class(154116, 108976), 64), 132372)
     area, aspect, angles = q[channels] * step, q[channels + 1] * step, 1
     if aspect:
         apart = (exp2_q16(32768 * r + aspect) - exp2_q16(32768 * r - aspect)) >> 4
@@ -75,7 +94,25 @@ def describe(q: list[int], channels: int, chroma_step: int) -> Splat:
     bent = min(aspect, 2 << 16)
     across = (((cosine * cosine - sine * sine) >> 15) * bent) >> 25
     diagonal = (((2 * sine * cosine) >> 15) * bent) >> 25
-    return Splat(min(max(r + 2, 1), 13), area, aspect, sine, cosine, (across, diagonal))
+    v1, v2 = exp2_q16(area + aspect), exp2_q16(area - aspect)
+    yy = max((((sine * sine) >> 15) * v1 + ((cosine * cosine) >> 15) * v2) >> 15, 1)
+    sy = max(math.isqrt(yy << 16), 1)
+    hx, hy = (
+        min(max((by_class(92406, 65340) * s) >> 20, 64), 131072) for s in ((exp2_q16(area) << 16) // sy, sy)
+    )
+    y = q[channels + 3] * hy
+    x = q[channels + 4] * hx + ((((((sine * cosine) >> 15) * (v1 - v2)) >> 15 << 12) // yy * y) >> 12)
+    tier = tier_of(area)
+    low = -262144 if tier == 5 else (4 - tier) * 132372
+    high = 1441793 if tier == 0 else (5 - tier) * 132372
+    areas = -(-high // step) + (-low // step)
+    level, leaning = min(max(r + 2, 1), 13), (across, diagonal)
+    return Splat(level, area, aspect, sine, cosine, leaning, angles, areas, x, y)
+
+
+def tier_of(area: int) -> int:
+    """Return the tier of log2(s1 s2) in Q16."""
+    return min(max(4 - area // 132372, 0), 5)
 
 
 def slot(j: int, channels: int) -> int:
@@ -141,21 +178,22 @@ def near_inputs(
     channels: int,
     chroma_step: int,
     known: list[list[int]],
-    centers: list[list[int]],
 ) -> list[list[int]]:
     """Return the inputs of up to eight decoded splats near a point, 22 each."""
     own, shift = (9 - 2 * tier) * 33093, 18 if tier < 3 else 17
-    found = []
-    for i, (q, (x, y)) in enumerate(zip(known, centers, strict=True)):
-        if abs((x >> shift) - (point[0] >> shift)) <= 1 and abs((y >> shift) - (point[1] >> shift)) <= 1:
-            size = exp2_q16(describe(q, channels, chroma_step).area) + exp2_q16(2 * own)
-            squares = ((x - point[0]) >> 8) ** 2 + ((y - point[1]) >> 8) ** 2
-            row, column = (y >> shift) - (point[1] >> shift), x >> shift
+    found, looked_at = [], [[0] * 3 for _ in range(3)]
+    for i in range(len(known) - 1, -1, -1):  # the latest 64 of each bucket
+        s = describe(known[i], channels, chroma_step)
+        column, row = (s.x >> shift) - (point[0] >> shift), (s.y >> shift) - (point[1] >> shift)
+        if abs(column) <= 1 and abs(row) <= 1 and looked_at[row][column] < 64:
+            looked_at[row][column] += 1
+            size = exp2_q16(s.area) + exp2_q16(2 * own)
+            squares = ((s.x - point[0]) >> 8) ** 2 + ((s.y - point[1]) >> 8) ** 2
             found.append(((squares * (2**32 // size)) >> 16, (0, -1, 1).index(row), column, i))
     out = []
     for score, _, _, i in sorted(found)[:8]:
         s = describe(known[i], channels, chroma_step)
-        dx, dy = centers[i][0] - point[0], centers[i][1] - point[1]
+        dx, dy = s.x - point[0], s.y - point[1]
         along, away = (dx * s.cosine + dy * s.sine) >> 15, (dy * s.cosine - dx * s.sine) >> 15
         close = exp2_q16(-(score << 8)) >> 10
         logs = [0] * 4
@@ -233,21 +271,48 @@ def random_layer(
 class SlowNetwork:
     """A network of random layers: their bytes, and what they compute, in int64."""
 
-    def __init__(self, seed: int, size: int, shift: int, symbols: tuple[int, ...] = (40, 32, 2, 1)) -> None:
+    def __init__(self, seed: int, size: int, shift: int, symbols: tuple[int, ...] = SYMBOLS) -> None:
         rng = np.random.default_rng(seed)
-        near, hidden = int(rng.integers(1, 40)), int(rng.integers(1, 50))
+        near, hidden = int(rng.integers(1, 34)), 48
 
         def layer(inputs: int, outputs: int, rows: int = 1) -> Layer:
             return random_layer(rng, inputs, outputs, rows, shift, size)
 
-        self.split = [layer(17, 20, 6), layer(20, 7), layer(7, 2)]
+        self.split_layers = [layer(17, 20, 6), layer(20, 7), layer(7, 2)]
         self.near = [layer(22, 17), layer(17, near)]
         self.trunk = layer(15 + near, hidden, 6)
         self.heads = [(layer(hidden + 11, 24, 14), layer(24, n)) for n in symbols]
 
+    @classmethod
+    def of_bytes(cls, data: bytes) -> SlowNetwork:
+        """Return the network of an inflated file."""
+        self, at = cls.__new__(cls), 1
+
+        def layer(inputs: int, rows: int = 1) -> Layer:
+            nonlocal at
+            outputs, shift = data[at : at + 2]
+            weight = np.frombuffer(data, np.int8, inputs * outputs, at + 2).reshape(inputs, outputs)
+            at += 2 + weight.size
+            bias = np.frombuffer(data, "<i4", rows * outputs, at).reshape(rows, outputs)
+            at += 4 * bias.size
+            return Layer(weight.astype(np.int64), bias.astype(np.int64), shift)
+
+        def layers(inputs: int, *rows: int) -> list[Layer]:
+            out: list[Layer] = []
+            for r in rows:
+                out.append(layer(out[-1].weight.shape[1] if out else inputs, r))
+            return out
+
+        self.split_layers, self.near = layers(17, 6, 1, 1), layers(22, 1, 1)
+        self.trunk = layer(15 + self.near[1].weight.shape[1], 6)
+        hidden = self.trunk.weight.shape[1]
+        self.heads = [(h[0], h[1]) for h in (layers(hidden + 11, 14, 1) for _ in range(data[0]))]
+        assert at == len(data)
+        return self
+
     def to_bytes(self) -> bytes:
         """Return the inflated file."""
-        layers = [*self.split, *self.near, self.trunk, *(part for head in self.heads for part in head)]
+        layers = [*self.split_layers, *self.near, self.trunk, *(part for head in self.heads for part in head)]
         return bytes([len(self.heads)]) + b"".join(part.to_bytes() for part in layers)
 
     def embed(self, place: NDArray[np.int64], near: NDArray[np.int64], tier: int) -> NDArray[np.int64]:
@@ -256,38 +321,69 @@ class SlowNetwork:
         parts = parts * (near[:, :, :1] != 0)
         return self.trunk(np.hstack([place, np.minimum(parts.sum(1), LIMIT)]), tier)
 
-    def rows(
-        self,
-        head: int,
-        hidden: NDArray[np.int64],
-        own: NDArray[np.int64],
-        levels: NDArray[np.int64],
-        limits: NDArray[np.int64] | None = None,
-    ) -> NDArray[np.int64]:
-        """Return the weights [n, K] of a head's symbols."""
+    def logits(
+        self, head: int, hidden: NDArray[np.int64], own: NDArray[np.int64], levels: NDArray[np.int64]
+    ) -> list[list[int]]:
+        """Return the logits [n, K] of a head's symbols."""
         first, last = self.heads[head]
-        logits = last(first(np.hstack([hidden, own]), levels), low=-LIMIT)
-        out = []
-        for i, row in enumerate(logits.tolist()):
-            count = len(row) if limits is None else min(int(limits[i]), len(row))
-            top = max(row[:count])
-            weights = [exp2_q16(-1024 * (top - v)) if s < count else 0 for s, v in enumerate(row)]
-            out.append(normalise(weights))
-        return np.array(out, np.int64)
+        return last(first(np.hstack([hidden, own]), levels), low=-LIMIT).tolist()
+
+    def splits(self, inputs: NDArray[np.int64], tier: int) -> list[list[int]]:
+        """Return the logs [n, 2] of the parameters of cells [n, 17]."""
+        first, second, third = self.split_layers
+        return np.minimum(third(second(first(inputs, tier)), low=-256), 640).tolist()
 
 
-def normalise(weights: list[int]) -> list[int]:
-    """Return weights >= 1 that sum to 2^24."""
-    out = [w * ((1 << 24) - len(weights)) // sum(weights) + 1 for w in weights]
-    out[weights.index(max(weights))] += (1 << 24) - sum(out)
+# Weights.
+
+
+def normalise(shares: list[int]) -> list[int]:
+    """Return weights >= 1 that sum to 2^16."""
+    out = [w * ((1 << 16) - len(shares)) // sum(shares) + 1 for w in shares]
+    out[shares.index(max(shares))] += (1 << 16) - sum(out)
     return out
 
 
-def fold(weights: list[int], count: int) -> list[int]:
-    """Return weights of `count` angles from those of sectors, each angle by the units it shares with each."""
+def weigh(logits: list[int], limit: int | None = None) -> list[int]:
+    """Return weights that sum to 2^16 of logits in Q6, 1 from `limit` on."""
+    allowed = logits[:limit]
+    top = max(allowed)
+    shares = []
+    for logit in allowed:
+        octaves, rest = divmod(top - logit, 64)
+        shares.append(min((exp2_q16(-1024 * rest) + 1) >> 1, 32767) >> octaves)
+    factor = ((65536 - len(logits)) << 15) // sum(shares)
+    out = [((share * factor) >> 15) + 1 for share in shares] + [1] * (len(logits) - len(allowed))
+    out[allowed.index(top)] += 65536 - sum(out)
+    return out
+
+
+def shares_of_angles(weights: list[int], count: int) -> list[int]:
+    """Return what `count` angles share with sectors of so many weights, by units of the half turn."""
     k = len(weights)
     units = [0] * count
     for unit in range(2 * k * count):  # of the half turn, from the middle of sector 0 and of angle 0
         sector = (unit + count) // (2 * count) % k
         units[(unit + k) // (2 * k) % count] += weights[sector]
-    return normalise([u >> 2 for u in units] + [0] * (k - count))
+    return units
+
+
+def fold(weights: list[int], count: int) -> list[int]:
+    """Return weights of `count` angles from those of sectors, each angle by the units it shares with each."""
+    return normalise(shares_of_angles(weights, count))
+
+
+def split_weights(n: int, v1: int, v2: int) -> list[int]:
+    """Return weights of how many of 1 to 255 splats lie in the first half, of logs of parameters in Q6."""
+    if n == 1:
+        return weigh([v2, v1])
+    alpha, beta = (exp2_q16(1024 * v) >> 8 for v in (v1, v2))
+    mode = n * alpha // (alpha + beta)
+    f = {mode: 1 << 20}
+    for k in range(mode, n):
+        odds = (n - k) * (256 * k + alpha), (k + 1) * (256 * (n - k - 1) + beta)
+        f[k + 1] = min(f[k] * odds[0] // odds[1], 1 << 24)
+    for k in range(mode, 0, -1):
+        odds = k * (256 * (n - k) + beta), (n - k + 1) * (256 * (k - 1) + alpha)
+        f[k - 1] = min(f[k] * odds[0] // odds[1], 1 << 24)
+    return normalise([f[k] for k in range(n + 1)])

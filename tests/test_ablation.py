@@ -16,8 +16,6 @@ from splat2d.bench.ablation_report import draw, report
 from splat2d.bench.codecs import Setting
 from splat2d.bench.images import Observer, Options
 from splat2d.bench.results import read_results
-from splat2d.codec.coder import Counter
-from splat2d.codec.splats import code_splats
 from splat2d.errors import ConfigError
 from splat2d.fit.config import load_config
 from splat2d.fit.encode import quality_step
@@ -169,11 +167,11 @@ def test_processes_of_their_own_give_the_same_rows(crop: Path, tmp_path: Path):
 def test_counting_agrees_with_the_coder(result):
     path = next(result["out"] / row["file"] for row in result["rows"] if row["codec"] == WHOLE)
     coded = counted.read_splats(path.read_bytes())
-    counter = Counter()
-    code_splats(counter, coded.layout, coded.integers)
-    tree = sum(counted._tree_bits(coded))
-    assert 0 < tree < counter.bits["position"]
-    assert 8 * coded.size - sum(counter.bits.values()) == pytest.approx(8 * 40, abs=8 * 30)
+    events, bits = counted.Events(coded), {}
+    coded.field.decode(bits=bits)
+    assert events.bits == pytest.approx(bits)
+    assert 0 < sum(events.tree()) < bits["position"]
+    assert 8 * coded.size - sum(bits.values()) == pytest.approx(8 * 40, abs=8 * 30)
 
 
 def test_adaptive_bits_are_those_of_one_symbol_at_a_time():

@@ -14,7 +14,7 @@ from splat2d.draw.render import View, render
 from splat2d.edit.document import Document
 from splat2d.errors import ConfigError
 from splat2d.fit.objects.bake import CLOSE, bake
-from splat2d.format.container import STEP_SHIFT
+from splat2d.format.header import STEP_SHIFT
 from splat2d.native import core
 
 from .command import assert_one_line, run
@@ -102,9 +102,9 @@ def test_splats_are_quantised_again_not_fitted(disc: Scene):
     codes = [s.document.container.stack[1].header.step_code for s in (disc, baked.scene)]
     assert codes[0] - codes[1] == STEP_SHIFT
     # Under 1.3 times the layer's bytes, and nothing else changes.
-    assert baked.scene.document.container.splats == disc.document.container.splats
+    assert baked.scene.document.container.field == disc.document.container.field
     sizes = [len(s.to_bytes()) for s in (disc, baked.scene)]
-    assert sizes[1] - sizes[0] < 0.3 * (sizes[0] - len(disc.document.container.splats))
+    assert sizes[1] - sizes[0] < 0.3 * (sizes[0] - len(disc.document.container.field.data))
 
 
 def test_opacity_is_fitted_anew_where_coverage_was_clamped(disc: Scene):
@@ -135,7 +135,7 @@ def test_layers_that_look_as_before_keep_their_bytes():
     after = splat2d.bake(edited)
     stack = {layer.name: layer for layer in after.document.container.stack}
     for layer in before.document.container.stack:
-        assert stack[{"grey": "mouse"}.get(layer.name, layer.name)].splats == layer.splats
+        assert stack[{"grey": "mouse"}.get(layer.name, layer.name)].field == layer.field
     np.testing.assert_array_equal(after.render(), edited.render())
     assert bake(edited).psnr == 99
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import splat2d
-from splat2d.format.clips import ClipFile
+from splat2d.format.container import parse
+from splat2d.format.sections import Source
 from tests.scenes_in_time import moving_scene
 
 PRESET = """
@@ -93,6 +94,22 @@ def test_info(folder, clip):
     assert "frames" in run(folder, "info", clip).stdout
 
 
+def test_verbs_of_pictures_are_those_of_clips(folder, clip):
+    run(folder, "info", clip, "--plot", "outlines.png")
+    table = run(folder, "layers", clip).stdout
+    assert "picture" in table
+    assert "moving" in table
+    run(folder, "edit", clip, "edited.splat", "--saturation", 0, "--rotate", 5)
+    run(folder, "decode", "edited.splat", "edited.png", "--time", 0.2)
+    with Image.open(folder / "edited.png") as picture:
+        pixels = np.asarray(picture).astype(int)
+    assert np.ptp(pixels[20:40, 20:40], axis=2).max() <= 1
+    assert "layers picture" in run(folder, "merge", clip, clip, "two.splat", "--name", "again").stdout
+    assert json.loads(run(folder, "info", "two.splat", "--json").stdout)["layers"] == ["picture", "again"]
+    run(folder, "extract", "two.splat", "one.splat", "--group", "again")
+    assert json.loads(run(folder, "info", "one.splat", "--json").stdout)["frames"] == 14
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
@@ -100,9 +117,9 @@ def test_info(folder, clip):
         (("decode", "clip.splat", "one.png", "--time", "9"), 1, "expected 0 to 1.12"),
         (("decode", "clip.splat", "x.png", "--time", "1", "--fps", "3"), 2, "exclude each other"),
         (("decode", "clip.splat", "y/", "--fps", "-3"), 1, "fps is -3"),
-        (("info", "clip.splat", "--plot", "p.png"), 2, "this is a clip"),
-        (("layers", "clip.splat"), 1, "this is a clip, not a picture"),
-        (("edit", "clip.splat", "e.splat", "--group", "picture", "--blur", "1"), 1, "this is a clip"),
+        (("edit", "clip.splat", "e.splat", "--group", "bike", "--blur", "1"), 1, "no group is called 'bike'"),
+        (("extract", "clip.splat", "e.splat", "--group", "bike"), 1, "no group is called 'bike'"),
+        (("group", "clip.splat", "e.splat", "--name", "a", "--box", "0,0,9,9"), 2, "this is a clip"),
         (("encode", "in_%03d.png", "x.splat", "--tune", "psnr"), 2, "--tune is for pictures"),
         (("encode", "in_%03d.png", "x.splat", "--bpp", "1", "--psnr", "3"), 1, "contradict each other"),
         (("encode", "none_%03d.png", "x.splat"), 1, "matches no file"),
@@ -157,7 +174,7 @@ def test_interrupted_encode_is_resumed(folder, clip):
 def finished_segments(part: Path) -> int:
     try:
         with part.open("rb") as file:
-            return len(ClipFile(file).places)
+            return len(parse(Source(file), forgive=True).places)
     except (OSError, splat2d.Splat2dError):
         return 0
 
@@ -165,7 +182,7 @@ def finished_segments(part: Path) -> int:
 def test_skip_damaged(folder, clip):
     data = bytearray(clip.read_bytes())
     with clip.open("rb") as file:
-        place = ClipFile(file).places[1]
+        place = parse(Source(file)).places[1].section
     data[place.at + place.size // 2] ^= 8
     (folder / "damaged.splat").write_bytes(data)
     fault = run(folder, "decode", "damaged.splat", "bad_%02d.png", status=1).stderr

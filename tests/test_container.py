@@ -13,27 +13,22 @@ import splat2d
 from splat2d.errors import BitstreamError
 from splat2d.fit.config import FitConfig
 from splat2d.fit.encode import encode_picture
-from splat2d.format.container import (
-    MAGIC,
-    MAX_PIXELS,
-    MAX_SECTIONS,
-    MAX_SIDE,
-    MAX_SPLATS,
-    NOTE,
-    SPLATS,
-    VERSION,
-    Container,
-    Header,
-    read,
-    varint,
-    write,
-)
+from splat2d.format.container import Container, read, write
+from splat2d.format.field import MAX_SPLATS, Field
+from splat2d.format.header import MAGIC, MAX_PIXELS, MAX_SIDE, VERSION, Header
+from splat2d.format.sections import MAX_SECTIONS, NOTE, SPLATS, varint
 from splat2d.media.pictures import load_picture
-from splat2d.native import core
 
 TIERS = 6
 PLAIN = Header(768, 512, 3, 600, 10, 75, (12, 130, 255))
-FILE = Container(PLAIN, (1, 2, 3, 300, 0, 70000), b"\x05" * 9000, ("one", "two: ä"))
+
+
+def field(header: Header, counts: tuple[int, ...], data: bytes = b"") -> Field:
+    """A field that claims splats, of any bytes."""
+    return Field.parse(b"\0" + b"".join(map(varint, counts)) + data, header.layout)
+
+
+FILE = Container(PLAIN, field(PLAIN, (1, 2, 3, 300, 0, 7000), b"\x05" * 9000), ("one", "two: ä"))
 
 
 def header_bytes(**changes) -> bytes:
@@ -61,7 +56,7 @@ def section(kind: int, payload: bytes, length: bytes | None = None) -> bytes:
 
 def splats(*counts: int, data: bytes = b"") -> bytes:
     """A section of splats."""
-    return section(SPLATS, b"".join(map(varint, counts)) + data)
+    return section(SPLATS, b"\0" + b"".join(map(varint, counts)) + data)
 
 
 NO_SPLATS = splats(0, 0, 0, 0, 0, 0)
@@ -91,12 +86,13 @@ def one_line(caught: pytest.ExceptionInfo[BitstreamError]) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (768, 512), (7680, 4320), (8192, 8192)])
 def test_header_of_a_plain_picture_has_at_most_24_bytes(width, height):
-    data = write(Container(replace(PLAIN, width=width, height=height), (0,) * TIERS, b""))
+    data = write(Container(header := replace(PLAIN, width=width, height=height), field(header, (0,) * TIERS)))
     assert len(data) - len(NO_SPLATS) <= 24
 
 
 def test_the_bytes_are_those_of_the_format():
-    data = write(Container(Header(48, 32, 3, 600, 10, 75, (16, 32, 48)), (0,) * TIERS, b""))
+    header = Header(48, 32, 3, 600, 10, 75, (16, 32, 48))
+    data = write(Container(header, field(header, (0,) * TIERS)))
     assert data == header_bytes() + NO_SPLATS
 
 
@@ -113,16 +109,18 @@ def test_the_bytes_are_those_of_the_format():
 )
 @pytest.mark.parametrize("notes", [(), ("a note",), ("", "two", "ümlaut")])
 def test_every_field_comes_back(header, notes):
-    file = replace(FILE, header=header, notes=notes)
-    assert read(write(file), TIERS) == file
+    coded = Field.parse(FILE.field.data, header.layout)
+    file = replace(FILE, header=header, field=coded, notes=notes)
+    assert read(write(file)) == file
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 16383, 16384, 70000])
 @pytest.mark.parametrize("tier", range(TIERS))
 def test_counts_come_back(count, tier):
     counts = tuple(count if t == tier else 0 for t in range(TIERS))
-    file = Container(PLAIN, counts, b"\x01" * 9000)
-    assert read(write(file), TIERS) == file
+    file = Container(PLAIN, field(PLAIN, counts, b"\x01" * 17500))
+    assert read(write(file)) == file
+    assert read(write(file)).field.tier_counts == counts
 
 
 def test_step_follows_its_code():
@@ -172,8 +170,10 @@ def test_unknown_mandatory_sections_are_an_error(kind):
         (NO_SPLATS + b"\0", "truncated"),
         (NO_SPLATS + b"\x90", "truncated"),
         (NO_SPLATS[:-1] + bytes([NO_SPLATS[-1] ^ 1]), "checksum of section 0x01"),
-        (section(SPLATS, b""), "truncated in the count of tier 0"),
-        (section(SPLATS, b"\0\0\0\0\0"), "truncated in the count of tier 5"),
+        (section(SPLATS, b""), "counts that are cut short"),
+        (section(SPLATS, b"\0\0\0\0\0\0"), "counts that are cut short"),
+        (section(SPLATS, b"\x01" + bytes(6)), "a field of another kind"),
+        (section(SPLATS, b"\x08" + bytes(6)), "unknown flags"),
         (section(0x90, b"abc", b"\xff\xff\xff\xff\x07"), r"truncated in section 0x90: need 2147483647 bytes"),
         (section(0x90, b"", b"\xff\xff\xff\xff\x7f"), "length is 34359738367, over the limit"),
         (section(0x90, b"", b"\x80\x80\x80\x80\x80\x00"), "does not end within five bytes"),
@@ -237,12 +237,12 @@ def test_largest_canvas_is_allowed():
 @pytest.mark.parametrize(
     ("counts", "data", "message"),
     [
-        ((0, 0, MAX_SPLATS + 1, 0, 0, 0), b"", f"count of tier 2 is {MAX_SPLATS + 1}, over the limit"),
-        ((1 << 31, 0, 0, 0, 0, 0), b"", "count of tier 0 is 2147483648, over the limit"),
-        ((MAX_SPLATS, 0, 0, 0, 0, 0), b"", f"claims {MAX_SPLATS} splats in 0 bytes"),
-        ((MAX_SPLATS,) * 6, b"\x55" * 50, "claims"),
-        ((0, 0, 0, 0, 0, 1), b"", "claims 1 splats in 0 bytes"),
-        ((0, 401, 0, 0, 0, 0), b"\x55" * 50, "claims 401 splats in 50 bytes"),
+        ((0, 0, MAX_SPLATS + 1, 0, 0, 0), b"", "counts that are cut short or out of range"),
+        ((1 << 31, 0, 0, 0, 0, 0), b"", "counts that are cut short or out of range"),
+        ((MAX_SPLATS, 0, 0, 0, 0, 0), b"", "more splats than its bytes can hold"),
+        ((MAX_SPLATS,) * 6, b"\x55" * 50, "more splats than"),
+        ((0, 0, 0, 0, 0, 65), b"", "more splats than"),
+        ((0, 265, 0, 0, 0, 0), b"\x55" * 50, "more splats than"),
     ],
 )
 def test_counts_that_lie_are_refused_without_allocating(counts, data, message):
@@ -257,8 +257,8 @@ def test_counts_that_lie_are_refused_without_allocating(counts, data, message):
     ],
 )
 def test_most_splats_that_a_file_may_claim(count):
-    """Garbage of two megabytes; the first halving of the canvas alone has count + 1 outcomes."""
-    data = header_bytes() + splats(count, 0, 0, 0, 0, 0, data=b"\xff" * (MAX_SPLATS // 8))
+    """Garbage of four megabytes; the first halving of the canvas alone has count + 1 outcomes."""
+    data = header_bytes() + splats(count, 0, 0, 0, 0, 0, data=b"\xff" * (MAX_SPLATS // 4))
     with pytest.raises(BitstreamError) as caught:
         splat2d.decode(data, threads=1)
     one_line(caught)
@@ -268,16 +268,27 @@ def test_most_splats_that_a_file_may_claim(count):
 def test_as_many_splats_as_the_bytes_allow_take_little_memory(tier):
     """Garbage behind right checksums and the most splats that it may claim."""
     data = np.random.default_rng(tier).bytes(2000)
-    counts = [16000 if t == tier else 0 for t in range(TIERS)]
+    counts = [8064 if t == tier else 0 for t in range(TIERS)]
     assert peak_of(header_bytes() + splats(*counts, data=data), "damaged") < 32 << 20
 
 
-@pytest.mark.parametrize(("count", "data"), [(1, b""), (4000, b"\x07" * 76)], ids=["one", "thousands"])
-def test_splats_that_end_in_zero_bytes_are_read_again(count, data):
-    """The encoder leaves trailing zeros out, and thousands of equal splats can code to little more."""
-    file = read(write(Container(PLAIN, (0, 0, 0, count, 0, 0), data)), TIERS)
-    assert file.tier_counts[3] == count
-    assert file.splats.rstrip(b"\0") == data
+def test_equal_splats_that_code_to_little_are_read_again():
+    """The encoder leaves trailing zeros out, but as many as the claim of so many splats takes."""
+    splat = np.array([[9, 0, 0, 0, 0, 0, 3000, 2000]], np.int32)
+    coded = Field.encode(np.repeat(splat, 30000, 0), PLAIN.layout)
+    assert len(coded.data) >= (30000 - 64) / 4
+    file = read(write(Container(PLAIN, coded)))
+    assert np.array_equal(file.field.decode()[0], np.repeat(splat, 30000, 0))
+
+
+def test_a_file_beyond_the_readers_limits_is_refused(photo):
+    with pytest.raises(BitstreamError, match="864 pixels, over the limit of 800"):
+        splat2d.decode(photo, limits=splat2d.Limits(max_pixels=800))
+    with pytest.raises(BitstreamError, match="splats, over the limit of 3"):
+        splat2d.decode(photo, limits=splat2d.Limits(max_splats=3))
+    with pytest.raises(BitstreamError, match="bytes, over the limit of 30"):
+        splat2d.decode(photo, limits=splat2d.Limits(max_bytes=30))
+    assert splat2d.decode(photo, limits=splat2d.Limits(max_pixels=864)).shape == (24, 36, 3)
 
 
 # Notes.
@@ -350,7 +361,7 @@ def test_cut_at_every_byte(name, request):
     data = request.getfixturevalue(name)
     splat2d.decode(data)
     # Notes are optional, and the file is whole without them.
-    whole = {len(write(replace(read(data, core().TIERS), notes=())))}
+    whole = {len(write(replace(read(data), notes=())))}
     for end in set(range(len(data))) - whole:
         with pytest.raises(BitstreamError) as caught:
             splat2d.decode(data[:end])

@@ -14,32 +14,35 @@ import subprocess
 import sys
 import zlib
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 import splat2d
-from splat2d.codec import coder, network, splats, tokens
-from splat2d.codec.coder import Decoder, Encoder
-from splat2d.codec.splats import code_splats
 from splat2d.draw import render
 from splat2d.errors import BitstreamError
-from splat2d.format import container, edits
-from splat2d.format.container import Container, Header, read, write
+from splat2d.format import container, edits, field, header, layers, sections, segments
+from splat2d.format.container import Container, is_clip, read, write
+from splat2d.format.field import Field
+from splat2d.format.header import Header
+from splat2d.format.network import PATH as NETWORK
 from splat2d.native import core
-from splat2d.scene.picture import Scene, layout_of
+from splat2d.scene.clip import Clip
+from splat2d.scene.picture import Scene
 
 from . import model
-from .integers import coded, layout_for, random_integers
+from .integers import fields_of, layout_for, random_integers
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
 TINY = ROOT / "examples" / "tiny_decoder.py"
 FORMAT = (ROOT / "docs" / "FORMAT.md").read_text()
 MANIFEST = json.loads((GOLDEN / "manifest.json").read_text())
-GOOD, LAYERED, BROKEN = MANIFEST["good"], MANIFEST["layered"], MANIFEST["broken"]
+PICTURES, BROKEN = MANIFEST["pictures"], MANIFEST["broken"]
+GOOD = {**PICTURES, **MANIFEST["layers"], **MANIFEST["clips"]}
 # Pixels are the same bits on all of x86-64; elsewhere exp, sin and cos may differ in a last bit.
 EXACT = platform.machine().lower() in ("x86_64", "amd64")
 
@@ -59,26 +62,13 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def integers_sha256(integers: np.ndarray) -> str:
-    return sha256(integers.astype("<i4").tobytes())
+def integers_sha256(*integers: np.ndarray) -> str:
+    return sha256(b"".join(q.astype("<i4").tobytes() for q in integers))
 
 
 def integers_of(data: bytes) -> np.ndarray:
-    layers = read(data, core().TIERS).stack
-    sets = [part for layer in layers for part in layer.sets]
-    integers = [code_splats(Decoder(part.splats), layout_of(part), None) for part in sets]
-    return integers[0] if len(integers) == 1 else np.concatenate([rows.ravel() for rows in integers])
-
-
-def in_leaf_order(integers: np.ndarray, tier_counts: tuple[int, ...]) -> np.ndarray:
-    """Undo the batches, so that splats that share a leaf stand in the order in which they were coded."""
-    out, start = integers.copy(), 0
-    for count in tier_counts:
-        first = (count + 1) // 2
-        out[start : start + count : 2] = integers[start : start + first]
-        out[start + 1 : start + count : 2] = integers[start + first : start + count]
-        start += count
-    return out
+    (only,) = fields_of(data)
+    return only.decode()[0]
 
 
 def within_one_level(a: np.ndarray, b: np.ndarray) -> bool:
@@ -90,57 +80,66 @@ def within_one_level(a: np.ndarray, b: np.ndarray) -> bool:
 
 def test_the_manifest_lists_all_files():
     found = {p.relative_to(GOLDEN).as_posix() for p in GOLDEN.rglob("*") if p.suffix in (".splat", ".bad")}
-    assert found == {*GOOD, *LAYERED, *BROKEN}
-    for name, entry in {**GOOD, **LAYERED, **BROKEN}.items():
+    assert found == {*GOOD, *BROKEN}
+    for name, entry in {**GOOD, **BROKEN}.items():
         data = (GOLDEN / name).read_bytes()
         assert (len(data), sha256(data)) == (entry["bytes"], entry["sha256"]), name
 
 
 def test_they_cover_what_they_should():
-    assert {entry["channels"] for entry in GOOD.values()} == {1, 2, 3, 4}
-    assert {entry["splats"] == 0 for entry in GOOD.values()} == {True, False}
-    counts = Scene.from_bytes((GOLDEN / "many.splat").read_bytes()).tier_counts
+    assert {entry["channels"] for entry in PICTURES.values()} == {1, 2, 3, 4}
+    assert {entry["splats"] == 0 for entry in PICTURES.values()} == {True, False}
+    counts = Scene.from_bytes((GOLDEN / "pictures/many.splat").read_bytes()).tier_counts
     assert max(counts) > 256  # the root's split is uniform
     assert min(counts) > 0
-    assert Scene.from_bytes((GOLDEN / "note.splat").read_bytes()).notes[1].startswith('ICC profile "Größe"')
+    notes = Scene.from_bytes((GOLDEN / "pictures/note.splat").read_bytes()).notes
+    assert notes[1].startswith('ICC profile "Größe"')
+    fields = {
+        name: fields_of((GOLDEN / f"pictures/{name}.splat").read_bytes())[0]
+        for name in ("parts", "directory")
+    }
+    assert fields["parts"].parts == 4
+    assert len(set(fields["directory"].ends)) == 6
 
 
-@pytest.mark.parametrize("name", [*GOOD, *LAYERED])
-def test_integers_are_the_manifests(name):
-    entry = {**GOOD, **LAYERED}[name]
-    data = (GOLDEN / name).read_bytes()
-    assert Scene.from_bytes(data).count == entry["splats"]
-    assert integers_sha256(integers_of(data)) == entry["integers_sha256"]
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("name", GOOD)
+def test_integers_are_the_manifests(name, threads):
+    found = [field.decode(threads=threads)[0] for field in fields_of((GOLDEN / name).read_bytes())]
+    assert sum(map(len, found)) == GOOD[name]["splats"]
+    assert integers_sha256(*found) == GOOD[name]["integers_sha256"]
 
 
-@pytest.mark.parametrize("name", [*GOOD, *LAYERED])
-@pytest.mark.parametrize(("scale", "key"), [(1, "pixels_sha256"), (0.5, "half_size_sha256")])
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize(
+    ("scale", "key"), [(1.0, "pixels_sha256"), (0.5, "half_size_sha256"), (2.0, "double_size_sha256")]
+)
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.skipif(not EXACT, reason="the manifest's pixels are those of x86-64")
 def test_pixels_are_the_manifests(name, scale, key, threads):
-    entry = {**GOOD, **LAYERED}[name]
-    pixels = splat2d.decode((GOLDEN / name).read_bytes(), scale=scale, threads=threads)
+    entry, data = GOOD[name], (GOLDEN / name).read_bytes()
+    drawable = (Clip if is_clip(data) else Scene).from_bytes(data)
+    times = [Fraction(time) for time in entry.get("times", ["0"])]
+    drawn = [drawable.render(time=time, scale=scale, threads=threads) for time in times]
     if scale == 1:
-        assert pixels.shape == (entry["height"], entry["width"], entry["channels"])
-    assert sha256(pixels.tobytes()) == entry[key]
+        assert drawn[0].shape == (entry["height"], entry["width"], entry["channels"])
+    assert sha256(b"".join(pixels.tobytes() for pixels in drawn)) == entry[key]
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_integers_are_coded_as_the_same_bytes(name):
-    data = (GOLDEN / name).read_bytes()
-    parsed = read(data, core().TIERS)
-    encoder = Encoder()
-    code_splats(encoder, layout_of(parsed), in_leaf_order(integers_of(data), parsed.tier_counts))
-    assert encoder.to_bytes() == parsed.splats
-    if name not in ("note.splat", "optional-section.splat"):  # zlib may compress differently
-        assert write(parsed) == data
+    for coded in fields_of((GOLDEN / name).read_bytes()):
+        if coded.ends[0] == coded.ends[-1]:  # a small field has a directory only where it is asked for
+            assert Field.encode(coded.decode()[0], coded.layout, threads=2).data == coded.data
 
 
-@pytest.mark.parametrize("name", LAYERED)
-def test_layered_files_are_written_as_the_same_bytes(name):
+@pytest.mark.parametrize("name", GOOD)
+def test_files_are_written_as_the_same_bytes(name):
     data = (GOLDEN / name).read_bytes()
-    scene = Scene.from_bytes(data)
-    assert scene.to_bytes() == write(read(data, core().TIERS)) == data
+    drawable = (Clip if is_clip(data) else Scene).from_bytes(data)
+    assert drawable.to_bytes() == data
+    if not is_clip(data) and name not in ("pictures/note.splat", "pictures/optional-section.splat"):
+        assert write(read(data)) == data
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -155,17 +154,17 @@ def test_broken_files_say_what_is_wrong(name):
 
 def test_tiny_decoder_is_short_and_stands_alone():
     text = TINY.read_text()
-    assert text.count("\n") < 480
+    assert text.count("\n") < 500
     imports = set(re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE))
     assert imports - set(sys.stdlib_module_names) == {"numpy"}
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", PICTURES)
 def test_tiny_decoder_decodes(name, tiny):
     data = (GOLDEN / name).read_bytes()
     file = tiny.parse(data)
     integers, shapes = tiny.decode_splats(file)
-    assert integers_sha256(integers) == GOOD[name]["integers_sha256"]
+    assert integers_sha256(integers) == PICTURES[name]["integers_sha256"]
     assert within_one_level(tiny.render(file, integers, shapes), splat2d.decode(data))
 
 
@@ -174,8 +173,8 @@ def test_tiny_decoder_decodes(name, tiny):
 def test_tiny_decoder_decodes_random_integers(channels, width, height, count, tiny):
     q = random_integers(count, channels, width, height, seed=channels)
     layout = layout_for(q, width, height)
-    header = Header(width, height, channels, layout.step_code, layout.chroma_step, 0, (0,) * channels)
-    data = write(Container(header, layout.tier_counts, coded(q, layout)[0]))
+    head = Header(width, height, channels, layout.step_code, layout.chroma_step, 0, (0,) * channels)
+    data = write(Container(head, Field.encode(q, layout)))
     integers, shapes = tiny.decode_splats(tiny.parse(data))
     assert np.array_equal(integers, integers_of(data))
     assert len(shapes) == len(integers) == len(q)
@@ -184,10 +183,13 @@ def test_tiny_decoder_decodes_random_integers(channels, width, height, count, ti
 @pytest.mark.parametrize("seed", range(24))
 def test_both_decoders_agree_on_damaged_splats(seed, tiny):
     rng = np.random.default_rng(seed)
-    parsed = read((GOLDEN / f"{('rgb', 'rgba', 'extremes')[seed % 3]}.splat").read_bytes(), core().TIERS)
-    at = int(rng.integers(len(parsed.splats) - 8))
-    damaged = parsed.splats[:at] + rng.bytes(8) + parsed.splats[at + 8 :]
-    data = write(replace(parsed, splats=damaged))
+    name = ("rgb", "rgba", "extremes", "parts")[seed % 4]
+    parsed = read((GOLDEN / f"pictures/{name}.splat").read_bytes())
+    coded = parsed.field
+    at = int(rng.integers(12, len(coded.data) - 8))
+    data = write(
+        replace(parsed, field=replace(coded, data=coded.data[:at] + rng.bytes(8) + coded.data[at + 8 :]))
+    )
     try:
         expected = integers_of(data)
     except BitstreamError:
@@ -197,10 +199,10 @@ def test_both_decoders_agree_on_damaged_splats(seed, tiny):
         assert np.array_equal(tiny.decode_splats(tiny.parse(data))[0], expected)
 
 
-@pytest.mark.parametrize("name", [*LAYERED, *BROKEN])
+@pytest.mark.parametrize("name", [*MANIFEST["layers"], *MANIFEST["clips"], *BROKEN])
 def test_tiny_decoder_refuses_broken_and_layered_files(name, tiny):
     with pytest.raises(ValueError, match=r"\w") as caught:
-        tiny.parse((GOLDEN / name).read_bytes())
+        tiny.decode_splats(tiny.parse((GOLDEN / name).read_bytes()))
     assert "\n" not in str(caught.value)
 
 
@@ -210,8 +212,8 @@ def test_tiny_decoder_refuses_broken_and_layered_files(name, tiny):
 )
 def test_tiny_decoder_as_a_command(name, suffix, tmp_path, run_python):
     out = tmp_path / f"out.{suffix}"
-    run_python(TINY, GOLDEN / f"{name}.splat", out, check=True)
-    expected = splat2d.decode((GOLDEN / f"{name}.splat").read_bytes())
+    run_python(TINY, GOLDEN / f"pictures/{name}.splat", out, check=True)
+    expected = splat2d.decode((GOLDEN / f"pictures/{name}.splat").read_bytes())
     if suffix == "npy":
         pixels = np.load(out)
     else:
@@ -233,24 +235,32 @@ def test_tiny_decoder_fails_in_one_line(source, tmp_path, run_python):
 
 
 def test_network_of_the_document_is_that_of_the_code():
-    data = network.PATH.read_bytes()
+    data = NETWORK.read_bytes()
     inflated = zlib.decompress(data)
     for content in (data, inflated):
         assert f"{len(content):,} bytes, SHA-256\n`{sha256(content)}`" in FORMAT
-    assert ", ".join(network.HEADS[:6]) + " (40 symbols each), angle (32), sign0, sign1,\nsign2" in FORMAT
-    assert inflated[0] == len(network.HEADS) == 11
-    assert tokens.TOKENS == 40
+    assert inflated[0] == 11
+
+
+def native_constants() -> dict[str, float]:
+    """The constants of cpp/ that are numbers, by their names in the document: kNearInputs is NEAR_INPUTS."""
+    found = {}
+    for path in (ROOT / "cpp").rglob("*.hpp"):
+        for declared in re.findall(r"constexpr \w+ (k[^;]+);", path.read_text()):
+            for name, value in re.findall(r"k(\w+) = ([\d.]+(?: << \d+)?)f?\b", declared):
+                found[re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()] = float(eval(value))
+    return found
 
 
 def test_constants_of_the_document_are_those_of_the_code():
     listed = dict(re.findall(r"^\| ([A-Z_]+) \| ([\d.]+) \|", FORMAT, re.MULTILINE))
-    assert len(listed) >= 24
+    assert len(listed) >= 20
+    native = native_constants()
+    modules = (container, edits, header, field, layers, sections, segments, render, core())
     for name, value in listed.items():
-        found = {
-            getattr(module, name)
-            for module in (container, coder, edits, tokens, splats, render, core())
-            if hasattr(module, name)
-        }
+        found = {getattr(module, name) for module in modules if hasattr(module, name)}
+        if name in native:
+            found.add(native[name])
         assert found == {float(value)}, name
 
 
@@ -272,8 +282,8 @@ def test_tier_table_of_the_document_is_that_of_the_code():
     assert coarse == [4 * side for side in fine]
 
 
-def test_golden_table_of_the_document_is_the_manifests():
-    for name, entry in {**GOOD, **LAYERED}.items():
+def test_golden_tables_of_the_document_are_the_manifests():
+    for name, entry in GOOD.items():
         row = f"| `{name}` | {entry['what']} | {entry['bytes']} | {entry['splats']} | {entry['channels']} |"
         assert row in FORMAT
     for name, entry in BROKEN.items():
@@ -287,16 +297,17 @@ def numbers_after(text: str) -> list[int]:
 
 def test_worked_rows_of_the_document(tiny):
     assert numbers_after("3, 0, 5, 5 becomes") == model.normalise([3, 0, 5, 5])
-    weights = np.ones((1, 32))
-    weights[0, 5] = 2**24 - 31
-    u = numbers_after("all others 1, u is")
-    folded = core().fold_angles(weights - 1, np.array([3], np.int32))[0] + 1
-    assert folded.astype(int).tolist() == model.normalise([*u, *([0] * 29)])
-    assert folded.astype(int).tolist() == model.fold(weights[0].astype(int).tolist(), 3)
-    read = []
-    plain = SimpleNamespace(rows=lambda u: read.append(tiny.normalise(u)) or [0])
-    tiny.RangeDecoder.split(plain, 3, 300, 724, 4)
-    assert numbers_after("beta = 724 gives the weights") == read[0][0].tolist()
+    logits = [10, -1023, 74, 74]
+    assert (
+        numbers_after("four symbols become")
+        == model.weigh(logits)
+        == tiny.weigh(np.array([logits]))[0].tolist()
+    )
+    weights = [1] * 32
+    weights[5] = 2**16 - 31
+    assert numbers_after("all\n   others 1, u is") == model.shares_of_angles(weights, 3)
+    expected = numbers_after("v2 = 96 gives the weights")
+    assert expected == model.split_weights(3, 15, 96) == tiny.split_weights(3, 15, 96)[0].tolist()
 
 
 def test_examples_of_the_document(tiny):
@@ -307,11 +318,12 @@ def test_examples_of_the_document(tiny):
     for x, unit, value in re.findall(r"signed_log\((-?\d+), (\d+)\) = (-?\d+)", FORMAT):
         assert tiny.signed_log(int(x), int(unit)) == model.signed_log(int(x), int(unit)) == int(value)
     decoder = tiny.RangeDecoder(bytes.fromhex(re.search(r"The bytes `([0-9a-f ]+)` are", FORMAT)[1]))
-    assert [decoder.uniform(5), decoder.symbol([0, 3871665, 3871666, 10324442])] == [2, 2]
+    starts = [0, *np.cumsum([30247, 1, 25208]).tolist()]
+    assert [decoder.uniform(5), decoder.symbol(starts)] == [2, 2]
     assert [decoder.uniform(n) for n in (1000, 3, 1 << 24, 1 << 24)] == [999, 1, 1234567, 7654321]
-    whole = (GOLDEN / "no-splats.splat").read_bytes()
+    whole = (GOLDEN / "pictures/no-splats.splat").read_bytes()
     assert (
-        bytes.fromhex("c2 53 50 4c 01 03 18 10 bd 03 0a 4b 0c 82 ff 04 d8 01 06" + " 00" * 6 + "cd ea 58 ca")
+        bytes.fromhex("c2 53 50 4c 01 03 18 10 bd 03 0a 4b 0c 82 ff 04 d8 01 07" + " 00" * 7 + "f4 09 b7 fb")
         == whole
     )
     k = np.array([[5, -3, 2]], np.int32)

@@ -14,27 +14,17 @@ from splat2d import Scene
 from splat2d.codec.layer import code_layer, container_of
 from splat2d.edit.document import Document
 from splat2d.errors import BitstreamError, ConfigError
-from splat2d.format.container import (
-    EDITS,
-    LAYER,
-    MAX_LAYERS,
-    MAX_SPLATS,
-    CodedLayer,
-    Container,
-    Header,
-    layer_sections,
-    read,
-    varint,
-    without_edits,
-    write,
-)
+from splat2d.format.container import Container, read, write
 from splat2d.format.edits import KINDS, Operation, pack
+from splat2d.format.field import MAX_SPLATS, Field
+from splat2d.format.header import Header
+from splat2d.format.layers import MAX_LAYERS, CodedLayer, layer_sections
+from splat2d.format.sections import EDITS, LAYER, varint
 from splat2d.native import core
 
-from .integers import layout_for, random_integers
+from .integers import random_integers
 from .layered import HEIGHT, SMALL, WIDTH, encoded, layer, matted, scene
 
-TIERS = 6
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -42,6 +32,11 @@ GOLDEN = Path(__file__).parent / "golden"
 def layered() -> Scene:
     """A photograph with two objects in front."""
     return scene("all")
+
+
+def no_splats(header: Header) -> Field:
+    """A field of none."""
+    return Field.parse(bytes(7), header.layout)
 
 
 def section(kind: int, payload: bytes) -> bytes:
@@ -63,7 +58,7 @@ def layer_payload(**changes: bytes) -> bytes:
         "quality": b"\x00",
         "background": bytes(4),
         "matte": b"\x00",
-        "counts": bytes(6),
+        "counts": bytes(7),
         "words": b"",
     }
     return b"".join({**fields, **changes}.values())
@@ -85,36 +80,36 @@ def test_layers_come_back():
     container = Container(
         replace(SMALL, width=50), layers=(*layers, grey, *cut), edits=b"\x8e", notes=("one",)
     )
-    assert read(write(container), TIERS) == container
-    flat = Container(SMALL, layers[0].tier_counts, layers[0].splats, layers=layers[1:])
-    assert read(write(flat), TIERS) == flat
+    assert read(write(container)) == container
+    flat = Container(SMALL, layers[0].field, layers=layers[1:])
+    assert read(write(flat)) == flat
     assert [found.name for found in flat.stack] == ["picture", "größer", "a b"]
 
 
 def test_the_bytes_are_those_of_the_format():
-    nothing = CodedLayer("bike", SMALL, (0,) * TIERS, b"", (1, 2, 30, 20))
+    nothing = CodedLayer("bike", SMALL, no_splats(SMALL), (1, 2, 30, 20))
     assert layer_sections((nothing,)) == section(LAYER, layer_payload())
     color = replace(SMALL, channels=3, background=(1, 2, 3))
     own = replace(SMALL, channels=1, step_code=640, background=(9,))
-    cover = CodedLayer("bike", own, (0,) * TIERS, b"")
+    cover = CodedLayer("bike", own, no_splats(own))
     plain = {"channels": b"\x03", "background": b"\1\2\3"}
-    payload = layer_payload(**plain, matte=b"\1" + varint(640) + b"\x09" + b"\6" + bytes(6))
-    made = replace(nothing, header=color, matte=cover)
+    payload = layer_payload(**plain, matte=b"\1" + varint(640) + b"\x09" + b"\7" + bytes(7))
+    made = replace(nothing, header=color, field=no_splats(color), matte=cover)
     assert layer_sections((made,)) == section(LAYER, payload)
-    assert read(write(Container(SMALL, layers=(made,))), TIERS).layers == (made,)
+    assert read(write(Container(SMALL, layers=(made,)))).layers == (made,)
 
 
 def test_a_picture_on_the_canvas_is_stored_as_without_layers():
     first, second = layer("picture"), layer("bike")
     container = container_of(40, 24, [first, second])
-    assert (container.tier_counts, container.splats) == (first.tier_counts, first.splats)
+    assert container.field == first.field
     assert container.layers == (second,)
     for other in (
         container_of(41, 24, [first]),
         container_of(40, 24, [second]),
         container_of(40, 24, [matted("picture")]),
     ):
-        assert other.tier_counts == ()
+        assert other.field is None
         assert len(other.layers) == 1
     assert Scene.from_bytes(write(container)).render().shape == (24, 40, 4)
 
@@ -123,18 +118,18 @@ def test_splats_of_layers_are_their_integers():
     header = SMALL
     integers = random_integers(50, 4, 40, 24, seed=3)
     coded = code_layer("bike", header, integers)
-    assert sum(coded.tier_counts) == len(integers)
+    assert coded.field.count == len(integers)
     found = Scene.from_bytes(write(container_of(64, 64, [coded])))["bike"].splats
     expected = core().dequantize(integers, header.step, header.chroma_step)
     order = np.lexsort(np.hstack([found.means, found.colors]).T)
     wanted = np.lexsort(np.hstack([expected[0], expected[2]]).T)
     assert np.array_equal(found.conics[order], expected[1][wanted])
-    assert layout_for(integers, 40, 24).tier_counts == coded.tier_counts
+    assert sum(coded.field.tier_counts) == len(integers)
 
 
 def test_flat_files_are_scenes_of_one_layer():
     for name in ("rgb", "rgba", "grey", "one-pixel", "note"):
-        data = (GOLDEN / f"{name}.splat").read_bytes()
+        data = (GOLDEN / "pictures" / f"{name}.splat").read_bytes()
         flat = Scene.from_bytes(data)
         assert [found.name for found in flat.layers] == ["picture"]
         assert flat["picture"].edits == ()
@@ -180,7 +175,8 @@ def test_straight_alpha_of_composited_bytes(layered):
 
 def test_what_is_pasted_is_transparent_beyond_its_canvas(layered):
     """Also where a file has a base colour that covers, as pictures with alpha may have."""
-    data = write(Container(Header(20, 10, 4, 600, 10, 0, (80, 40, 20, 128)), (0,) * TIERS))
+    header = Header(20, 10, 4, 600, 10, 0, (80, 40, 20, 128))
+    data = write(Container(header, no_splats(header)))
     alone = Scene.from_bytes(data)
     pasted = scene("photo")["picture"].hide().scene.merge(alone, at=(40, 20), names=["flat"])
     coverage = pasted.render_float()[..., 3]
@@ -238,11 +234,7 @@ def test_merging_then_extracting_is_identity(kind, at):
     name = "thing"
     back = scene("photo").merge(pasted, at=at, names=[name]).extract(name).reset()
     before, after = pasted.document.container.stack[0], back.document.container.stack[0]
-    assert (after.header, after.tier_counts, after.splats) == (
-        before.header,
-        before.tier_counts,
-        before.splats,
-    )
+    assert (after.header, after.field) == (before.header, before.field)
     if at is None:
         assert np.array_equal(back.render()[:32, :32], pasted.render()[:, :32])
 
@@ -293,15 +285,15 @@ def test_a_document_decodes_nothing(layered, monkeypatch):
 
 
 def test_most_layers():
-    nothing = CodedLayer("a", SMALL, (0,) * TIERS, b"", (0, 0, 0, 0))
+    nothing = CodedLayer("a", SMALL, no_splats(SMALL), (0, 0, 0, 0))
     full = Container(SMALL, layers=(nothing,) * MAX_LAYERS)
-    assert len(read(write(full), TIERS).layers) == MAX_LAYERS
+    assert len(read(write(full)).layers) == MAX_LAYERS
     for beyond in (
         replace(full, layers=(nothing,) * (MAX_LAYERS + 1)),
-        replace(full, tier_counts=(0,) * TIERS),
+        replace(full, field=no_splats(SMALL)),
     ):
         with pytest.raises(BitstreamError, match="more than 255 layers") as caught:
-            read(write(beyond), TIERS)
+            read(write(beyond))
         one_line(caught)
     whole = Scene.from_bytes(write(full))
     with pytest.raises(ConfigError, match="256 layers in a file"):
@@ -325,16 +317,18 @@ LAYER_LIES = [
     ({"step": varint(2048)}, "the step is 2048"),
     ({"chroma_step": b"\x03"}, "chroma step is 3"),
     ({"quality": b"\x65"}, "quality is 101"),
-    ({"counts": varint(MAX_SPLATS) + bytes(5)}, f"claims {MAX_SPLATS} splats in 0 bytes"),
-    ({"counts": b"\x00" * 5}, "truncated in the count of tier 5"),
-    ({"matte": b"\x02"}, "kind of matte is 2, expected 0 or 1"),
+    ({"counts": b"\0" + varint(MAX_SPLATS) + bytes(5)}, "more splats than its bytes can hold"),
+    ({"counts": b"\x00" * 6}, "counts that are cut short"),
+    ({"counts": b"\x01" + bytes(6)}, "a field of another kind"),
+    ({"matte": b"\x04"}, "layer 'bike' has flags 4: a newer version may be needed"),
+    ({"matte": b"\x02"}, "layer 'bike' moves, and this is no clip"),
     ({"matte": b"\x01"}, "layer 'bike' of 4 channels has a matte besides its alpha"),
     ({**RGB, "matte": b"\1" + varint(2048)}, "the step of a matte is 2048"),
     ({**RGB, "matte": b"\1\1\0" + varint(99)}, "truncated in the matte of layer 'bike': need 99 bytes"),
-    ({**RGB, "matte": b"\1\1\0\5", "counts": bytes(5)}, "truncated in the count of tier 5"),
+    ({**RGB, "matte": b"\1\1\0\5", "counts": bytes(5)}, "counts that are cut short"),
     (
-        {**RGB, "matte": b"\1\1\0" + b"\x09" + varint(MAX_SPLATS) + bytes(5)},
-        f"claims {MAX_SPLATS} splats in 0",
+        {**RGB, "matte": b"\1\1\0" + b"\x0a" + b"\0" + varint(MAX_SPLATS) + bytes(5)},
+        "more splats than its bytes can hold",
     ),
 ]
 
@@ -348,14 +342,14 @@ def test_layers_that_lie(changes, message):
 
 
 def test_splats_of_all_layers_are_limited():
-    many = layer_payload(counts=varint(8 << 20) + bytes(5), words=b"\x55" * (1 << 20))
+    many = layer_payload(counts=b"\0" + varint(8 << 20) + bytes(5), words=b"\x55" * (2 << 20))
     with pytest.raises(BitstreamError, match=r"the layers have \d+ splats, over the limit"):
-        read(encoded("photo") + section(LAYER, many) * 2, TIERS)
-    words = varint(8 << 20) + bytes(5) + b"\x55" * (1 << 20)
+        read(encoded("photo") + section(LAYER, many) * 2)
+    words = b"\0" + varint(8 << 20) + bytes(5) + b"\x55" * (2 << 20)
     matte = b"\1\1\0" + varint(len(words)) + words
     both = layer_payload(**RGB, matte=matte, counts=words)
     with pytest.raises(BitstreamError, match=r"the layers have \d+ splats, over the limit"):
-        read(encoded("photo") + section(LAYER, both), TIERS)
+        read(encoded("photo") + section(LAYER, both))
 
 
 EDIT_LIES = [
@@ -410,9 +404,9 @@ def every_edit() -> bytes:
 def test_cut_at_every_byte(layered):
     data = every_edit()
     splat2d.decode(data)
-    parsed = read(data, TIERS)
+    parsed = read(data)
     whole = {len(write(replace(parsed, layers=parsed.layers[:n], edits=b""))) for n in range(3)}
-    assert len(without_edits(data)) in whole
+    assert len(Document.from_bytes(data).reset().to_bytes()) in whole
     for end in set(range(len(data))) - whole:
         with pytest.raises(BitstreamError) as caught:
             splat2d.decode(data[:end])
@@ -434,11 +428,11 @@ def test_garbage_behind_right_checksums_is_refused_or_drawn(kind):
     """Every flipped bit and random bytes of a payload, with the checksum made right again."""
     base = encoded("photo")
     whole = every_edit()
-    payload = read(whole, TIERS).edits
+    payload = read(whole).edits
     if kind == LAYER:
-        payload = layer_payload(counts=bytes([0, 0, 1, 0, 0, 0]), words=bytes(range(7)))
+        payload = layer_payload(counts=bytes([0, 0, 0, 1, 0, 0, 0]), words=bytes(range(7)))
     if kind == "matte":
-        words = bytes([0, 0, 1, 0, 0, 0]) + bytes(range(7))
+        words = bytes([0, 0, 0, 1, 0, 0, 0]) + bytes(range(7))
         matte = b"\1" + varint(620) + b"\0" + varint(len(words)) + words
         payload = layer_payload(**RGB, matte=matte, counts=words)
         kind = LAYER

@@ -97,15 +97,15 @@ def test_splats_of_a_matte_are_its_integers():
     coded = matted(count=40)
     found = Scene.from_bytes(write(container_of(40, 24, [coded])))
     bike = found["bike"]
-    counts = [sum(part.tier_counts) for part in coded.sets]
+    counts = [field.count for field in coded.fields]
     assert [len(bike.splats.means), len(bike.splats.matte.means)] == counts
     assert min(counts) > 15
     assert bike.count == found.count == sum(found.tier_counts) == sum(counts)
     row = found.document.table()[0]
-    assert (row["splats"], row["bytes"]) == (sum(counts), len(coded.splats) + len(coded.matte.splats))
+    assert (row["splats"], row["bytes"]) == (sum(counts), sum(len(field.data) for field in coded.fields))
     assert (found.channels, found.info()["mode"]) == (4, "RGBA")
     few = Scene.from_bytes(write(container_of(40, 24, [coded])), tiers=2)
-    assert few.count == sum(sum(part.tier_counts[:2]) for part in coded.sets)
+    assert few.count == sum(sum(field.tier_counts[:2]) for field in coded.fields)
     assert np.array_equal(few.render(), found.render(tiers=2))
     means, conics = bike.rotate(20).placed()
     assert means.shape == (sum(counts), 2)

@@ -1,48 +1,61 @@
 """Make the golden files and their manifest: once for each version of the format, never to make a test pass.
 
-Run: python tests/golden/make.py [--force] [--only NAME...]. It also puts the sizes and digests of these files
-and of the network into docs/FORMAT.md.
+Run: python tests/golden/make.py [--force]. It also puts the sizes and digests of these files and
+of the network into docs/FORMAT.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
+import io
 import json
 import re
 import sys
 import zlib
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.codec.coder import Decoder, Encoder
-from splat2d.codec.network import PATH
-from splat2d.codec.splats import code_splats
 from splat2d.errors import BitstreamError
+from splat2d.fit.clip.encode import encode_frames
+from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode import encode_picture
-from splat2d.format.container import Container, Header, read, varint, write
+from splat2d.format.container import Container, is_clip, read, write
+from splat2d.format.field import Field
+from splat2d.format.header import Header, header_bytes
+from splat2d.format.layers import CodedLayer, layer_section, matte_header
+from splat2d.format.network import PATH, network
+from splat2d.format.sections import index_section, section, varint
+from splat2d.format.segments import (
+    CodedMatte,
+    CodedSegment,
+    clip_section,
+    segment_layout,
+    segment_section,
+)
 from splat2d.media.pictures import load_picture
 from splat2d.native import core
-from splat2d.scene.picture import Scene, layout_of
+from splat2d.scene.clip import Clip
+from splat2d.scene.picture import Scene
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
 PICTURES = HERE.parents[1] / "examples" / "pictures"
 MANIFEST = HERE / "manifest.json"
 FORMAT = HERE.parents[1] / "docs" / "FORMAT.md"
+
+Files = dict[str, tuple[str, bytes]]
+"""What each file shows, or what is wrong with it, and its bytes, by name."""
 
 
 def sha256(data: bytes) -> str:
     """Return the digest in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def little_endian(integers: NDArray[np.int32]) -> bytes:
-    """Return integers as the manifest hashes them."""
-    return integers.astype("<i4").tobytes()
 
 
 def crop(name: str, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -70,37 +83,37 @@ def encoded(pixels: NDArray[np.uint8], quality: int, notes: tuple[str, ...] = ()
 
 def extremes() -> bytes:
     """Return a file of random splats: all classes, needles, tiny and huge ones, many on the margin."""
-    spec = importlib.util.spec_from_file_location("integers", HERE.parent / "integers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    integers = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(integers)
-    q = integers.random_integers(400, 3, 40, 24, seed=7)
-    layout = replace(integers.layout_for(q, 40, 24), step_code=0)
-    coder = Encoder()
-    code_splats(coder, layout, q)
-    header = Header(40, 24, 3, layout.step_code, layout.chroma_step, 0, (90, 100, 110))
-    return write(Container(header, layout.tier_counts, coder.to_bytes()))
+    from tests.integers import random_integers
+
+    header = Header(40, 24, 3, 0, 10, 0, (90, 100, 110))
+    q = random_integers(400, 3, 40, 24, seed=7)
+    return write(Container(header, Field.encode(q, header.layout)))
 
 
-def section(kind: int, payload: bytes) -> bytes:
-    """Return a section with its checksum."""
-    data = bytes([kind]) + varint(len(payload)) + payload
-    return data + zlib.crc32(data).to_bytes(4, "little")
+def divided(data: bytes, most_in_part: int) -> bytes:
+    """Return a file's splats with a directory, in parts of so many."""
+    container = read(data)
+    assert container.field is not None
+    layout = container.field.layout
+    integers, _ = container.field.decode()
+    coded, _ = core().encode_field(
+        network(), integers, *layout.arguments, most_in_part=most_in_part, least_for_directory=0
+    )
+    return write(replace(container, field=Field.parse(coded, layout)))
 
 
-def good_files() -> dict[str, tuple[str, bytes]]:
-    """Return what each file shows and its bytes, by name."""
+def pictures() -> Files:
+    """Return files of one layer."""
     cat = crop("chelsea.png", 130, 90, 96, 64)
     grey = np.asarray(cat).mean(2).round().astype(np.uint8)
     rgb = encoded(cat, 60)
+    many = encoded(crop("coffee.png", 180, 60, 240, 200), 90)
     note = ("the EXIF orientation was applied", 'ICC profile "Größe" was converted to sRGB')
     return {
         "rgb": ("a photograph, 96 x 64", rgb),
-        "many": (
-            "several hundred splats, cells of more than 256",
-            encoded(crop("coffee.png", 180, 60, 240, 200), 90),
-        ),
+        "many": ("several hundred splats, cells of more than 256", many),
+        "directory": ("the same with a directory", divided(many, 1 << 20)),
+        "parts": ("the same in parts of at most 200 splats", divided(many, 200)),
         "grey": ("one channel", encoded(grey, 60)),
         "grey-alpha": ("two channels, soft alpha", encoded(with_alpha(grey[:, :, None]), 60)),
         "rgba": ("four channels, soft alpha", encoded(with_alpha(cat), 60)),
@@ -131,20 +144,21 @@ def objects() -> Scene:
     return Scene.from_bytes(encode_picture(picture, quality=60, masks=masks, threads=1).data)
 
 
-def layered_files(good: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
-    """Return what each file of several layers shows and its bytes, by name, made of files of one layer."""
+def layers(flat: Files) -> Files:
+    """Return files of several layers, made of those of one."""
     cut = objects()
-    picture, disc, grey = (Scene.from_bytes(good[name]) for name in ("rgb", "rgba", "grey-alpha"))
-    layers = picture.merge(disc, names=["disc"]).merge(grey, names=["grau, größer"]).reset()
-    edited = layers.edited(
+    picture, disc, grey = (Scene.from_bytes(flat[name][1]) for name in ("rgb", "rgba", "grey-alpha"))
+    together = picture.merge(disc, names=["disc"]).merge(grey, names=["grau, größer"]).reset()
+    edited = together.edited(
         [
             {"group": "disc", "move": [20.5, -8], "rotate": 30, "scale": [0.75, -0.5], "blur": 1.25},
             {"group": "grau, größer", "tint": ["#3060ff", 0.5], "opacity": 0.6, "lower": True},
             {"group": "picture", "contrast": 1.3, "saturation": 0.4, "hue": -25, "brightness": 0.9},
         ]
     ).edited([{"group": "disc", "duplicate": "copy", "scale": 1.5}, {"group": "copy", "move": [-30, 12]}])
+    reordered = cut["left"].duplicate("third").to_back().scene["right"].hide().scene["third"].raise_().scene
     return {
-        "layers": ("an opaque layer below two with alpha, one of them grey", layers.to_bytes()),
+        "layers": ("an opaque layer below two with alpha, one of them grey", together.to_bytes()),
         "edits": ("the same after two steps of edits, with a copy", edited.to_bytes()),
         "cut-out": (
             "one of its layers, with its edits, on a transparent canvas",
@@ -160,16 +174,76 @@ def layered_files(good: dict[str, bytes]) -> dict[str, tuple[str, bytes]]:
                 ]
             ).to_bytes(),
         ),
+        "reordered-objects": (
+            "the same with a copy, hidden, deleted, raised and lowered layers",
+            reordered["left"].delete().to_bytes(),
+        ),
     }
 
 
-def broken_files(rgb: bytes) -> dict[str, tuple[str, bytes]]:
-    """Return what is wrong with each file and its bytes, by name."""
-    container = read(rgb, core().TIERS)
-    no_splats = write(replace(container, tier_counts=(0,) * core().TIERS, splats=b""))
-    header = no_splats[: -len(section(1, bytes(core().TIERS)))]
-    future = b"\xc2SPL\x02" + header[5:-2]
-    counts = b"".join(map(varint, (1, 2, 3, 4, 5, 1_000_000)))
+def clips() -> Files:
+    """Return files of clips."""
+    wide = crop("coffee.png", 180, 60, 200, 120)
+    frames = [np.ascontiguousarray(wide[20 + t : 68 + t, 4 * t : 64 + 4 * t]) for t in range(9)]
+    times = [Fraction(t, 25) for t in (0, 1, 2, 3, 4, 5, 6, Fraction(19, 2), 10)]
+    config = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2, frames=6)
+    panned = io.BytesIO()
+    timed = zip(frames, times, strict=True)
+    encode_frames(
+        timed, Fraction(25), panned, config=config, quality=40, threads=1, total=9, notes=("a note",)
+    )
+    return {
+        "pan": ("nine frames in two segments that overlap, a path, durations", panned.getvalue()),
+        "layers": ("an object with a matte through time, a still layer, edits", layered_clip()),
+    }
+
+
+def layered_clip() -> bytes:
+    """Return a clip of random splats with a moving object and a still one, and edits of both."""
+    from tests.integers import random_integers, random_moving
+
+    header = Header(48, 32, 3, 200, 10, 0, (90, 100, 110))
+    bike = replace(header, background=(200, 30, 10))
+    still = Header(30, 20, 4, 200, 10, 0, (0, 0, 0, 0))
+    stack = [
+        CodedLayer(
+            "bike", bike, None, (0, 0, 48, 32), CodedLayer("bike", matte_header(bike, 200, (0,)), None)
+        ),
+        CodedLayer(
+            "sign", still, Field.encode(random_integers(20, 4, 30, 20, seed=3), still.layout), (0, 0, 30, 20)
+        ),
+    ]
+    segments = []
+    for seed, layer, own, first, count in ((4, 0, header, 0, 4), (5, 1, bike, 1, 3), (6, 0, header, 3, 3)):
+        path = np.zeros((count, 2), np.int32)
+        layout = segment_layout(own, path, own.step_code)
+        coded = Field.encode(random_moving(30, 3, 48, 32, count, seed=seed), layout).data
+        matte = None
+        if layer:
+            cover = segment_layout(matte_header(own, 200, (0,)), path, 200)
+            matte = CodedMatte(
+                200, (96,), Field.encode(random_moving(15, 1, 48, 32, count, seed=9), cover).data
+            )
+        segments.append(CodedSegment(first, path, (), 200, own.background, coded, layer, matte))
+    parts = [(clip_section(Fraction(10)), None), *((layer_section(layer), None) for layer in stack)]
+    parts += [(segment_section(s), s.span) for s in segments]
+    data = header_bytes(header) + b"".join(part for part, _ in parts)
+    clip = Clip.from_bytes(data + index_section((part[0], len(part), span) for part, span in parts))
+    edits = [{"group": "bike", "rotate": 25, "opacity": 0.8}, {"group": "sign", "move": [9, 4], "blur": 1}]
+    return clip.edited(edits).to_bytes()
+
+
+def broken(flat: Files) -> Files:
+    """Return files that a reader must refuse."""
+    rgb, parts = flat["rgb"][1], flat["parts"][1]
+    head = header_bytes(read(rgb).header)
+    future = b"\xc2SPL\x02" + head[5:-2]
+    counts = b"\0" + b"".join(map(varint, (1, 2, 3, 4, 5, 1_000_000)))
+    container = read(parts)
+    assert container.field is not None
+    data = container.field.data
+    flipped = data[:-40] + bytes([data[-40] ^ 1]) + data[-39:]
+    index = core().field_index(data, container.header.width, container.header.height)
     return {
         "unknown-mandatory-section": ("a section 0x42 of a newer version", rgb + section(0x42, b"?")),
         "header-checksum": ("a bit of the background flipped", rgb[:13] + bytes([rgb[13] ^ 4]) + rgb[14:]),
@@ -177,33 +251,49 @@ def broken_files(rgb: bytes) -> dict[str, tuple[str, bytes]]:
             "a bit of the coded splats flipped",
             rgb[:-20] + bytes([rgb[-20] ^ 1]) + rgb[-19:],
         ),
+        "piece-checksum": (
+            "a bit of a part flipped, the section's checksum right",
+            header_bytes(container.header) + section(1, flipped),
+        ),
+        "missing-tier": (
+            "the last tier's pieces are missing, the section's checksum right",
+            header_bytes(container.header) + section(1, data[: index["ends"][-2]]),
+        ),
         "truncated": ("the last 100 bytes are missing", rgb[:-100]),
         "future-version": (
             "version 2, rightly checked",
             future + zlib.crc32(future).to_bytes(4, "little")[:2],
         ),
-        "too-many-splats": ("a million splats claimed in 64 bytes", header + section(1, counts + bytes(64))),
+        "too-many-splats": ("a million splats claimed in 64 bytes", head + section(1, counts + bytes(64))),
     }
 
 
-def describe(what: str, data: bytes) -> dict[str, str | int]:
+def describe(what: str, data: bytes) -> dict[str, Any]:
     """Return what a file must decode to."""
-    scene = Scene.from_bytes(data)
-    layers = read(data, core().TIERS).stack
-    sets = [part for layer in layers for part in layer.sets]
-    integers = [code_splats(Decoder(part.splats), layout_of(part), None) for part in sets]
-    return {
+    from tests.integers import fields_of
+
+    integers = [field.decode()[0] for field in fields_of(data)]
+    clip = Clip.from_bytes(data) if is_clip(data) else None
+    drawable = clip or Scene.from_bytes(data)
+    times = [Fraction(0)] if clip is None else [clip.time_of(i) for i in range(clip.count)]
+    if clip is not None:
+        times.append((times[1] + times[2]) / 2)
+    out: dict[str, Any] = {
         "what": what,
         "bytes": len(data),
         "sha256": sha256(data),
-        "width": scene.width,
-        "height": scene.height,
-        "channels": scene.channels,
+        "width": drawable.width,
+        "height": drawable.height,
+        "channels": drawable.channels,
         "splats": sum(map(len, integers)),
-        "integers_sha256": sha256(b"".join(map(little_endian, integers))),
-        "pixels_sha256": sha256(scene.render().tobytes()),
-        "half_size_sha256": sha256(scene.render(scale=0.5).tobytes()),
+        "integers_sha256": sha256(b"".join(q.astype("<i4").tobytes() for q in integers)),
     }
+    for name, scale in (("pixels_sha256", 1.0), ("half_size_sha256", 0.5), ("double_size_sha256", 2.0)):
+        drawn = [drawable.render(time=time, scale=scale).tobytes() for time in times]
+        out[name] = sha256(b"".join(drawn))
+    if clip is not None:
+        out["times"] = [str(time) for time in times]
+    return out
 
 
 def error_of(data: bytes) -> str:
@@ -220,80 +310,51 @@ def network_sentence() -> str:
     data = PATH.read_bytes()
     inflated = zlib.decompress(data)
     return (
-        f"`splat2d/codec/network.bin` **is part of this document**: {len(data):,} bytes, SHA-256\n"
+        f"`splat2d/format/network.bin` **is part of this document**: {len(data):,} bytes, SHA-256\n"
         f"`{sha256(data)}`,\n"
         f"a zlib stream of {len(inflated):,} bytes, SHA-256\n"
         f"`{sha256(inflated)}`.\n"
     )
 
 
-def golden_rows(manifest: dict[str, dict[str, dict[str, str | int]]]) -> tuple[str, ...]:
-    """Return the rows of the document's tables of good, of layered and of broken files."""
-    good = ("what", "bytes", "splats", "channels")
-    return tuple(
-        "".join(
-            f"| `{name}` | " + " | ".join(str(entry[key]) for key in keys) + " |\n"
-            for name, entry in manifest[kind].items()
-        )
-        for kind, keys in (("good", good), ("layered", good), ("broken", ("what", "error")))
-    )
-
-
-def refresh_document(manifest: dict[str, dict[str, dict[str, str | int]]]) -> None:
+def refresh_document(manifest: dict[str, dict[str, dict[str, Any]]]) -> None:
     """Put the network's and the golden files' present sizes and digests into the document."""
     text = FORMAT.read_text()
-    rows = golden_rows(manifest)
-    flat, bad = r"(?:\| `[\w-]+\.splat` \|.*\n)+", r"(?:\| `broken/[\w-]+\.bad` \|.*\n)+"
-    sentence = r"`splat2d/codec/network\.bin` \*\*is[^.]*\.\n"
-    for pattern, presents in ((sentence, [network_sentence()]), (flat, rows[:2]), (bad, rows[2:])):
-        present = iter(presents)
-        text, count = re.subn(pattern, lambda _, present=present: next(present), text)
-        assert count == len(presents), pattern
+    presents = {r"`splat2d/format/network\.bin` \*\*is[^.]*\.\n": network_sentence()}
+    keys = {kind: ("what", "bytes", "splats", "channels") for kind in ("pictures", "layers", "clips")}
+    for kind, columns in {**keys, "broken": ("what", "error")}.items():
+        rows = [
+            f"| `{name}` | " + " | ".join(str(entry[key]) for key in columns) + " |\n"
+            for name, entry in manifest[kind].items()
+        ]
+        presents[rf"(?:\| `{kind}/[\w.-]+` \|.*\n)+"] = "".join(rows)
+    for pattern, present in presents.items():
+        text, count = re.subn(pattern, lambda _, present=present: present, text)
+        assert count == 1, pattern
     FORMAT.write_text(text)
-
-
-def add_layered(names: list[str], force: bool) -> None:
-    """Write layered files, and put them into manifest and document."""
-    manifest = json.loads(MANIFEST.read_text())
-    made = layered_files({Path(name).stem: (HERE / name).read_bytes() for name in manifest["good"]})
-    entries = manifest.setdefault("layered", {})
-    for name in names:
-        if f"{name}.splat" in entries and not force:
-            sys.exit(f"error: {name}.splat is there; a change of the format needs --force and a good reason")
-        what, data = made[name]
-        (HERE / f"{name}.splat").write_bytes(data)
-        entries[f"{name}.splat"] = describe(what, data)
-    ordered = {kind: manifest[kind] for kind in ("good", "layered", "broken")}
-    MANIFEST.write_text(json.dumps(ordered, indent=1) + "\n")
-    refresh_document(ordered)
 
 
 def main() -> None:
     """Write all files and the manifest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="replace the files that are there")
-    parser.add_argument(
-        "--only", nargs="+", default=(), help="layered files to write, made of those that are there"
-    )
     options = parser.parse_args()
-    if options.only:
-        add_layered(options.only, options.force)
-        return
     if MANIFEST.exists() and not options.force:
         sys.exit("error: the golden files are there; a change of the format needs --force and a good reason")
-    good = good_files()
-    manifest: dict[str, dict[str, dict[str, str | int]]] = {"good": {}, "layered": {}, "broken": {}}
-    for name, (what, data) in good.items():
-        (HERE / f"{name}.splat").write_bytes(data)
-        manifest["good"][f"{name}.splat"] = describe(what, data)
-    for name, (what, data) in layered_files({name: data for name, (_, data) in good.items()}).items():
-        (HERE / f"{name}.splat").write_bytes(data)
-        manifest["layered"][f"{name}.splat"] = describe(what, data)
+    flat = pictures()
+    manifest: dict[str, dict[str, dict[str, Any]]] = {}
+    for kind, files in (("pictures", flat), ("layers", layers(flat)), ("clips", clips())):
+        (HERE / kind).mkdir(exist_ok=True)
+        manifest[kind] = {}
+        for name, (what, data) in files.items():
+            (HERE / kind / f"{name}.splat").write_bytes(data)
+            manifest[kind][f"{kind}/{name}.splat"] = describe(what, data)
     (HERE / "broken").mkdir(exist_ok=True)
-    for name, (what, data) in broken_files(good["rgb"][1]).items():
+    manifest["broken"] = {}
+    for name, (what, data) in broken(flat).items():
         # Not .splat, so that whoever tries all golden files finds the good ones.
         (HERE / "broken" / f"{name}.bad").write_bytes(data)
-        entry: dict[str, str | int] = {"what": what, "bytes": len(data), "sha256": sha256(data)}
+        entry = {"what": what, "bytes": len(data), "sha256": sha256(data)}
         manifest["broken"][f"broken/{name}.bad"] = {**entry, "error": error_of(data)}
     MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n")
     refresh_document(manifest)
