@@ -47,15 +47,11 @@ class Options:
 
 def integers_of(data: bytes) -> tuple[NDArray[np.int32], int]:
     """Return a file's integers [N, C + 5] in coding order, and the bytes of its range-coded splats."""
-    from splat2d.codec.coder import Decoder
-    from splat2d.codec.splats import code_splats
     from splat2d.format.container import read
-    from splat2d.native import core
-    from splat2d.scene.picture import layout_of
 
-    container = read(data, core().TIERS)
-    integers = code_splats(Decoder(container.splats), layout_of(container), None)
-    return integers, len(container.splats)
+    field = read(data).field
+    assert field is not None
+    return field.decode()[0], len(field.data)
 
 
 def narrow(column: NDArray[np.int32]) -> NDArray[np.signedinteger]:

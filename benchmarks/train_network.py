@@ -2,7 +2,7 @@
 
 `record` encodes pictures at several steps with the present encoder and keeps, for every splat and every split
 of the position tree, the network's inputs and the symbols that were coded; `train` fits the network to them
-and writes splat2d/codec/network.bin. Changing that file changes the format. Train on pictures that no
+and writes splat2d/format/network.bin. Changing that file changes the format. Train on pictures that no
 benchmark measures.
 """
 
@@ -22,18 +22,16 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from splat2d.codec import network as network_module
-from splat2d.codec import positions
-from splat2d.codec.coder import Counter
-from splat2d.codec.network import HEADS
-from splat2d.codec.positions import Layout
-from splat2d.codec.splats import SECTORS, Batch, code_splats
-from splat2d.codec.tokens import DIRECT, TOKENS, to_token
 from splat2d.fit.config import load_config
 from splat2d.fit.encode import step_code, step_of
 from splat2d.fit.fitter import PictureFit
+from splat2d.format.field import Layout
+from splat2d.format.network import PATH, network
 from splat2d.native import core
 
+HEADS = "luma chroma1 chroma2 alpha area aspect angle sign0 sign1 sign2 sign_alpha".split()
+DIRECT, TOKENS, SECTORS = 16, 40, 32
+SPLIT_INPUTS, PLACE_INPUTS, NEAR_INPUTS, SELF_INPUTS, LEVELS = 17, 15, 22, 11, 14
 MAGNITUDES, AREA, ASPECT, ANGLE, SIGNS = range(4), 4, 5, 6, range(7, 11)
 SYMBOLS = {**dict.fromkeys(range(6), TOKENS), ANGLE: SECTORS, **dict.fromkeys(SIGNS, 2)}
 # Which of a splat's own inputs each head may see: those that are decoded before it.
@@ -47,17 +45,6 @@ REACH = 127 / 64  # of a weight at shift 6
 
 
 # Recording
-
-
-class _Recorder:
-    """Stands in for the network and keeps its inputs."""
-
-    def embed(self, place: np.ndarray, near: np.ndarray, tier: int, threads: int) -> np.ndarray:
-        self.place, self.near = place, near
-        return np.zeros((len(place), 1), np.float32)
-
-    def rows(self, head: int, hidden: np.ndarray, *_: Any) -> np.ndarray:
-        return np.full((len(hidden), SYMBOLS[head]), 2.0**24 / SYMBOLS[head] - 1)
 
 
 @dataclass
@@ -80,76 +67,63 @@ class Record:
     splits: np.ndarray
 
 
+def to_token(values: np.ndarray) -> np.ndarray:
+    """Tokens of integers from 0 on, as docs/FORMAT.md has them in section 5.5."""
+    bits = np.maximum(np.frexp(np.maximum(values, 1).astype(float))[1] - 2, 0)
+    return np.where(values < DIRECT, values, DIRECT + 2 * (bits - 3) + (values >> bits) - 2)
+
+
 def record_splats(integers: np.ndarray, layout: Layout) -> Record:
-    """Run the coder over a picture's integers [N, C + 5] and keep what the network would see."""
-    native, recorder = core(), _Recorder()
-    present = network_module.network()
-    parts: list[tuple[np.ndarray, ...]] = []
-    splits: list[np.ndarray] = []
-    code = Batch.code
-
-    def keep(self: Batch) -> np.ndarray:
-        q, channels = code(self), layout.channels
-        colors = channels - (channels % 2 == 0)
-        if colors == channels:
-            self.learn(channels + 3 + colors)  # the last sign, which tells nothing more here
-        own, levels = self.own, self.levels
-        classes = native.energy_classes(np.ascontiguousarray(q[:, :channels]), layout.chroma_step)
-        ranges = native.area_ranges(classes, self.tier).astype(np.int64)
-        k = np.zeros((len(q), 4), np.int64)
-        k[:, :colors] = q[:, :colors]
-        if channels % 2 == 0:
-            k[:, 3] = q[:, channels - 1]
-        values = np.column_stack([np.abs(k), q[:, channels] - ranges[:, 0], q[:, channels + 1]])
-        counts = ranges[:, 1] - ranges[:, 0] + 1
-        targets = np.column_stack(
-            [
-                to_token(values.astype(np.int64))[0],
-                q[:, channels + 2],
-                native.angle_counts(classes, np.ascontiguousarray(q[:, channels + 1])),
-                np.sign(k),
-                np.where(counts <= DIRECT, counts, TOKENS),
-                levels,
-                np.full(len(q), self.tier),
-                np.full(len(q), channels),
-            ]
-        )
-        parts.append(tuple(a.astype(np.int16) for a in (recorder.place, recorder.near, own, targets)))
-        return q
-
-    class Tree:
-        def __init__(self, *args: Any) -> None:
-            self.tree, self.tier = native.SplitTree(*args), args[2]
-
-        def next_level(self, _: Any, threads: int) -> bool:
-            more = self.tree.next_level(present, threads)
-            if more:
-                self.inputs, self.counts = self.tree.inputs(), self.tree.counts()
-            return more
-
-        def values(self, group: int) -> np.ndarray:
-            values, cells = self.tree.values(group), self.tree.cells(group)
-            n = self.counts[cells]
-            rows = np.column_stack([self.inputs[cells], n, values, np.full(len(n), self.tier)])
-            splits.append(rows[n <= LARGEST_TABLE].astype(np.int16))
-            return values
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.tree, name)
-
-    class Core:
-        SplitTree = Tree
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(native, name)
-
-    saved = Batch.code, positions.core
-    Batch.code, positions.core = keep, lambda: Core()  # type: ignore
-    try:
-        code_splats(Counter(), layout, integers, model=recorder)
-    finally:
-        Batch.code, positions.core = saved  # type: ignore
-    return Record(*(np.concatenate(a) for a in zip(*parts, strict=True)), np.concatenate(splits))
+    """Encode a picture's integers [N, C + 5] and keep what the network sees."""
+    native, recorder, channels = core(), core().Recorder(), layout.channels
+    # In one stream, that batches follow each other.
+    _, q = native.encode_field(
+        network(), integers, *layout.arguments, most_in_part=len(integers) + 1, tap=recorder
+    )
+    seen = recorder.arrays()
+    classes = native.energy_classes(np.ascontiguousarray(q[:, :channels]), layout.chroma_step)
+    angles = native.angle_counts(classes, np.ascontiguousarray(q[:, channels + 1]))
+    tiers = native.tiers(classes, np.ascontiguousarray(q[:, channels]))
+    slots = [0, 3] if channels == 2 else list(range(channels))
+    k = np.zeros((len(q), 4), np.int64)
+    k[:, slots] = q[:, :channels]
+    low, high = np.zeros((2, len(q)), np.int64)
+    for tier in range(native.TIERS):
+        low[tiers == tier], high[tiers == tier] = native.area_ranges(classes[tiers == tier], tier).T
+    leaves, levels, own = (np.zeros((len(q), *shape), np.int64) for shape in ((), (), (SELF_INPUTS,)))
+    row = 0
+    for tier in range(native.TIERS):
+        of_tier = np.flatnonzero(tiers == tier)
+        for batch in (of_tier[::2], of_tier[1::2]):
+            leaves[batch] = seen["row_leaves"][row : row + len(batch)]
+            # Past magnitudes, areas, aspects and angles; a sign's row knows all that is decoded before it.
+            row += (channels + 2) * len(batch) + np.count_nonzero(angles[batch] > 1)
+            for slot in slots:
+                signed = batch[k[batch, slot] != 0]
+                own[signed] = seen["row_self"][row : row + len(signed)]
+                levels[signed] = seen["row_levels"][row : row + len(signed)]
+                row += len(signed)
+    assert row == len(seen["row_leaves"])
+    own[:, 8 : 8 + min(channels, 3)] = ONE * np.sign(q[:, : min(channels, 3)])
+    counts = high - low + 1
+    values = np.column_stack([np.abs(k), q[:, channels] - low, q[:, channels + 1]]).astype(np.int64)
+    targets = np.column_stack(
+        [
+            to_token(values),
+            q[:, channels + 2],
+            angles,
+            np.sign(k),
+            np.where(counts <= DIRECT, counts, TOKENS),
+            levels,
+            tiers,
+            np.full(len(q), channels),
+        ]
+    )
+    sizes, firsts = seen["sizes"][seen["split_events"]], seen["values"][seen["split_events"]]
+    splats = np.abs(sizes) - 1
+    splits = np.column_stack([seen["split_inputs"], splats, firsts, seen["split_tiers"]])
+    parts = (seen["place"][leaves], seen["near"][leaves], own, targets, splits[splats <= LARGEST_TABLE])
+    return Record(*(part.astype(np.int16) for part in parts))
 
 
 # Training
@@ -209,13 +183,13 @@ class TrainedNetwork(nn.Module):
     def __init__(self, near: int = 24, summed: int = 32, hidden: int = 48, width: int = 24) -> None:
         super().__init__()
         native = core()
-        self.split = nn.ModuleList([Layer(17, 24, native.TIERS), Layer(24, 16), Layer(16, 2)])
-        self.near = nn.ModuleList([Layer(native.NEAR_INPUTS, near), Layer(near, summed)])
-        self.trunk = Layer(native.PLACE_INPUTS + summed, hidden, native.TIERS)
-        inputs = hidden + native.SELF_INPUTS
-        self.first = nn.ModuleList([Layer(inputs, width, native.ENERGY_LEVELS) for _ in HEADS])
+        self.split = nn.ModuleList([Layer(SPLIT_INPUTS, 24, native.TIERS), Layer(24, 16), Layer(16, 2)])
+        self.near = nn.ModuleList([Layer(NEAR_INPUTS, near), Layer(near, summed)])
+        self.trunk = Layer(PLACE_INPUTS + summed, hidden, native.TIERS)
+        inputs = hidden + SELF_INPUTS
+        self.first = nn.ModuleList([Layer(inputs, width, LEVELS) for _ in HEADS])
         self.last = nn.ModuleList([Layer(width, SYMBOLS[h]) for h in range(len(HEADS))])
-        mask = torch.arange(native.SELF_INPUTS)[None] < torch.tensor(SEEN)[:, None]
+        mask = torch.arange(SELF_INPUTS)[None] < torch.tensor(SEEN)[:, None]
         self.register_buffer("mask", mask.float())
 
     def layers(self) -> list[Layer]:
@@ -231,7 +205,7 @@ class TrainedNetwork(nn.Module):
         """Code length in nats of splits [n, 20]."""
         rows = rows.float()
         flip = (torch.rand(len(rows)) < 0.5) if self.training else torch.zeros(len(rows), dtype=torch.bool)
-        x = torch.where(flip[:, None], rows[:, MIRRORED], rows[:, :17]) / ONE
+        x = torch.where(flip[:, None], rows[:, MIRRORED], rows[:, :SPLIT_INPUTS]) / ONE
         n = rows[:, 17]
         k = torch.where(flip, n - rows[:, 18], rows[:, 18])
         a, b, c = self.split
@@ -336,7 +310,7 @@ def fits(pictures: tuple[Path, ...], chroma_step: int) -> Iterator[tuple[str, np
             code = step_code(STEPS[(i + 2 * j) % len(STEPS)])
             fit = PictureFit(np.ascontiguousarray(planes), config, step_of(code), threads=2)
             q = fit.refined().integers()
-            yield f"{path.stem}-{code}", q, Layout.of(q, width, height, chroma_step, code)
+            yield f"{path.stem}-{code}", q, Layout(width, height, len(planes), chroma_step, code)
 
 
 def record(pictures: tuple[Path, ...], out: Path = Path("build/records")) -> None:
@@ -359,7 +333,7 @@ def train(
     batch: int = 1024,
     rate: float = 6e-3,
     start: Path | None = None,
-    out: Path = network_module.PATH,
+    out: Path = PATH,
 ) -> None:
     """Train on records and write the network.
 
