@@ -110,7 +110,7 @@ def encode_field(
     chroma_step: int,
     step_code: int,
     frames: int = 0,
-    most_in_part: int = ...,  # splats; a field of more than twice as many is split into parts
+    most_in_part: int = ...,  # splats; a field of more than four times as many is split into parts
     least_for_directory: int = ...,  # bytes
     threads: int = 1,
     tap: Tap | None = None,

@@ -144,10 +144,4 @@ def as_set(q: Ints32) -> Ints32:
 def fields_of(data: bytes) -> list[Field]:
     """Return all fields of a file: of layers back to front, then of segments; colours, then matte."""
     document = (Clip if is_clip(data) else Scene).from_bytes(data).document
-    container = document.container
-    fields = [field for layer in container.stack for field in layer.fields]
-    for index in range(len(container.places)):
-        coded = container.segment(document.source, index)
-        header = container.stack[coded.layer].header
-        fields += [field for field in (coded.field(header), coded.matte_field(header)) if field is not None]
-    return fields
+    return [field for _, field in document.fields()]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,7 @@ from PIL import Image
 
 from splat2d import cli
 from splat2d.errors import TargetError
+from splat2d.format.container import read, write
 
 from .command import assert_one_line, run
 
@@ -333,6 +334,18 @@ def test_info_draws_the_ellipses(capsys, splat: Path, tmp_path: Path):
     assert status == 1
     assert_one_line(err, "--force")
     assert run(capsys, "info", splat, "--plot", plot, "--force")[0] == 0
+
+
+def test_info_verifies(capsys, splat: Path):
+    status, out, _ = run(capsys, "info", splat, "--verify", "--json")
+    assert (status, json.loads(out)["verified"]) == (0, "1 coded field, coded anew to the same bytes")
+    container = read(splat.read_bytes())
+    longer = replace(container.field, data=container.field.data + b"\0\0\0\x01")  # decodes to the same splats
+    splat.write_bytes(write(replace(container, field=longer)))
+    assert run(capsys, "info", splat)[0] == 0
+    status, _, err = run(capsys, "info", splat, "--verify")
+    assert status == 1
+    assert_one_line(err, "the layer 'picture' is not coded as its splats are")
 
 
 # The process

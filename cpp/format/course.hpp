@@ -138,8 +138,10 @@ SPLAT2D_HD bool moving_in_range(int energy_class, Canvas world, const int32_t* f
   if (!on_canvas(l, world, f[kMovingY], f[kMovingX])) return false;
   const Spread spread = spread_of(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
   const Lattice v = speed_lattice(energy_class, spread, f[kDuration], frames);
-  const int64_t vy = v.y(f[kSpeedY]), vx = v.x(f[kSpeedX], f[kSpeedY]);
-  return vy >= -kMaxSpeed && vy <= kMaxSpeed && vx >= -kMaxSpeed && vx <= kMaxSpeed;
+  const int64_t vy = v.y(f[kSpeedY]);
+  if (vy < -kMaxSpeed || vy > kMaxSpeed) return false;  // first, because vx is a product with it
+  const int64_t vx = v.x(f[kSpeedX], f[kSpeedY]);
+  return vx >= -kMaxSpeed && vx <= kMaxSpeed;
 }
 
 // Encoder side: where a splat goes.

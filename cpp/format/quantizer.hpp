@@ -12,7 +12,7 @@
 
 namespace splat2d {
 
-constexpr int kClasses = 36;        // energy classes: R = 2^(class / 2), class -1 .. 34
+constexpr int kClasses = 36;        // energy classes: R = 2^(class / 2), from -1 to 33 for the largest colours
 constexpr int kTiers = 6;           // classes of area, coarse first
 constexpr int kTierWidth = 132372;  // 1.4 / ln 2 in Q16: the widest step of log2(s1 s2), so no tier is empty
 constexpr int kPositionBits = 12;   // positions are Q12 px

@@ -135,10 +135,9 @@ void Context::keep(const Known& k) {
   sums_[4] += k.log_aspect >> 10;
 }
 
-Context Context::within(int64_t left, int64_t top, int64_t right, int64_t bottom) const {
+Context Context::of(const std::vector<int32_t>& known) const {
   Context out(pixels_, steps_, step_code_, counts_);
-  for (const Known& k : known_)
-    if (k.x >= left && k.y >= top && k.x < right && k.y < bottom) out.keep(k);
+  for (const int32_t i : known) out.keep(known_[i]);
   return out;
 }
 

@@ -1,6 +1,6 @@
 // What is known around a splat before it is decoded, as small integers: the inputs of the entropy model's network.
 //
-// docs/FORMAT.md, section 5.6 and 5.7, is this in words. Inputs are integers in units of 1/64 within +-1023.
+// docs/FORMAT.md, sections 5.9 and 5.10, is this in words. Inputs are integers in units of 1/64 within +-1023.
 #pragma once
 
 #include <array>
@@ -62,8 +62,8 @@ class Context {
 
   // A splat of a tier that has been decoded, after those of the tiers before.
   void add(const int32_t* integers, int tier);
-  // With only the splats that lie in a box, x and y in Q12 px from the margin's corner.
-  Context within(int64_t left, int64_t top, int64_t right, int64_t bottom) const;
+  // With only some of the splats, in the order given.
+  Context of(const std::vector<int32_t>& known) const;
 
   // Of a splat's own integers, to its inputs [kSelfInputs]. The slots of components are luma, two opponents, alpha.
   int slot(int channel) const { return channel == steps_.channels - 1 && steps_.channels % 2 == 0 ? 3 : channel; }

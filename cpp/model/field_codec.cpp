@@ -16,6 +16,7 @@ constexpr int kDirectoryFlag = 4;                  // above the two bits of the 
 constexpr int kPlane = 0, kCourse = 1;             // kinds; 2 is kept for courses in (u, v)
 constexpr int64_t kLeastPart = 1 << 16;            // px^2
 constexpr int64_t kAround = 128 << kPositionBits;  // what splats of a part know of those before
+constexpr int64_t kWhole = 4;  // parts' worth of splats that stay in one stream
 constexpr int64_t kMostCount = (1 << 24) - 1;
 constexpr int64_t kMostSize = int64_t{1} << 31;
 constexpr float kReach = 12.25f;  // squared distance, in standard deviations, at which splats end
@@ -196,6 +197,32 @@ bool bounded(const Part& part) {
   return true;
 }
 
+// For each cell the splats that lie less than kAround beyond it, in their order; the time does not depend on the number
+// of cells, for a file names many in few bytes.
+std::vector<std::vector<int32_t>> splats_near(const Context& context, const std::vector<Cell>& cells, Canvas canvas) {
+  constexpr int kSquare = kPositionBits + 8;  // cells are wide enough for few of them to meet a square
+  const Cell root = root_cell(canvas);
+  const int64_t across = (root.width >> kSquare) + 1, down = (root.height >> kSquare) + 1;
+  const auto square = [](int64_t v, int64_t end) { return clamp(v >> kSquare, int64_t{0}, end - 1); };
+  std::vector<std::vector<int32_t>> meeting(across * down);
+  for (size_t p = 0; p < cells.size(); ++p) {
+    const Cell& c = cells[p];
+    for (int64_t y = square(c.y - kAround, down); y <= square(c.y + c.height + kAround - 1, down); ++y)
+      for (int64_t x = square(c.x - kAround, across); x <= square(c.x + c.width + kAround - 1, across); ++x)
+        meeting[y * across + x].push_back(static_cast<int32_t>(p));
+  }
+  std::vector<std::vector<int32_t>> near(cells.size());
+  for (size_t i = 0; i < context.size(); ++i) {
+    const int64_t x = context.x(i), y = context.y(i);
+    for (const int32_t p : meeting[square(y, down) * across + square(x, across)]) {
+      const Cell& c = cells[p];
+      if (x >= c.x - kAround && x < c.x + c.width + kAround && y >= c.y - kAround && y < c.y + c.height + kAround)
+        near[p].push_back(static_cast<int32_t>(i));
+    }
+  }
+  return near;
+}
+
 std::vector<uint8_t> assemble(const FieldLayout& layout, int common, const std::vector<Source>& sources,
                               const std::vector<bool>& halved, bool directory) {
   std::vector<uint8_t> out;
@@ -267,7 +294,7 @@ struct Division {
 
 Division divide(const FieldLayout& layout, const ColorSteps& steps, const int32_t* splats, size_t n, int64_t most) {
   Division out;
-  if (static_cast<int64_t>(n) <= 2 * most) return out;
+  if (static_cast<int64_t>(n) <= kWhole * most) return out;
   out.common = 0;
   int64_t coarse = 0;
   while (out.common < kTiers && coarse + layout.counts[out.common] <= most) coarse += layout.counts[out.common++];
@@ -400,10 +427,13 @@ const char* decode_field(const Network& network, const FieldLayout& given, const
   Traversal<Decoder> whole(network, layout, workers, tap);
   decode(0, &whole);
   if (faults[0]) return faults[0];
+  std::vector<Cell> cells;
+  for (size_t p = 1; p < parts.size(); ++p) cells.push_back(parts[p]->cell);
+  const auto near = splats_near(whole.context(), cells, layout.canvas);
   const Workers alone;
   const Workers& each = tap ? alone : workers;  // a tap sees one thing after another
-  each.each(parts.size() - 1, [&](size_t i) {
-    Traversal<Decoder> traversal = whole.within(parts[i + 1]->cell, kAround, alone);
+  each.each(cells.size(), [&](size_t i) {
+    Traversal<Decoder> traversal = whole.of(near[i], alone);
     decode(i + 1, &traversal);
   });
   for (const char* fault : faults)
@@ -427,11 +457,12 @@ const char* encode_field(const Network& network, const FieldLayout& given, int32
     std::vector<Source> sources = make_sources(layout, steps, division, splats, n);
     Traversal<Encoder> whole(network, layout, workers, tap);
     encode_source(&whole, sources[0].part.cell, tap, &sources[0]);
+    const auto near = splats_near(whole.context(), division.cells, layout.canvas);
     const Workers alone;
     const Workers& each = tap ? alone : workers;  // a tap sees one thing after another
-    each.each(sources.size() - 1, [&](size_t i) {
+    each.each(division.cells.size(), [&](size_t i) {
       Source& source = sources[i + 1];
-      Traversal<Encoder> traversal = whole.within(source.part.cell, kAround, alone);
+      Traversal<Encoder> traversal = whole.of(near[i], alone);
       encode_source(&traversal, source.part.cell, tap, &source);
     });
     size_t size = 0;

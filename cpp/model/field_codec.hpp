@@ -1,4 +1,4 @@
-// A coded field: splats on a canvas as bytes, and back. docs/FORMAT.md, section 4, is this in words.
+// A coded field: splats on a canvas as bytes, and back. docs/FORMAT.md, sections 5.1 and 5.2, is this in words.
 //
 // A field is one stream, or one for the coarse tiers of the whole canvas and one for each part of the canvas that the
 // finer tiers are split into. A directory says where each tier of each stream ends.
@@ -60,7 +60,7 @@ const char* decode_field(const Network& network, const FieldLayout& layout, cons
                          const FieldRequest& request, const Workers& workers, Tap* tap, DecodedField* out);
 
 struct FieldOptions {
-  int64_t most_in_part = 16384;          // splats; a field of more than twice as many is split
+  int64_t most_in_part = 8192;           // splats; a field of more than four times as many is split
   size_t least_for_directory = 1 << 15;  // bytes
 };
 

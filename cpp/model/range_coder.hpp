@@ -1,5 +1,5 @@
 // The range coder of the library constriction (stream.queue, 32-bit words, 64-bit state, 24-bit weights), word for
-// word. docs/FORMAT.md, section 5.1, is the decoder in words.
+// word. docs/FORMAT.md, section 5.3, is the decoder in words.
 #pragma once
 
 #include <cstddef>

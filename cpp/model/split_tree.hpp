@@ -1,5 +1,5 @@
 // Where a tier's splats lie, as a set: cells are halved, level by level, and of each the number of splats in its first
-// half is coded. docs/FORMAT.md, section 5.3, is this in words.
+// half is coded. docs/FORMAT.md, section 5.8, is this in words.
 #pragma once
 
 #include <array>

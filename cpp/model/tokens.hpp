@@ -1,5 +1,5 @@
 // Integers from 0 to 65535 as a token and raw bits: small ones are their own token, larger ones have two tokens to an
-// octave. docs/FORMAT.md, section 5.2, is this in words.
+// octave. docs/FORMAT.md, section 5.5, is this in words.
 #pragma once
 
 #include <bit>

@@ -55,11 +55,10 @@ class Traversal {
     if (layout.frames) courses_.emplace(steps_, layout.frames);
   }
 
-  // The same for splats of a cell, which know of those before that lie within `reach` of it.
-  Traversal within(const Cell& cell, int64_t reach, const Workers& workers) const {
+  // The same for splats that know of some of those before, in their order.
+  Traversal of(const std::vector<int32_t>& known, const Workers& workers) const {
     Traversal out(network_, layout_, workers, tap_);
-    out.context_ =
-        context_.within(cell.x - reach, cell.y - reach, cell.x + cell.width + reach, cell.y + cell.height + reach);
+    out.context_ = context_.of(known);
     out.courses_ = courses_;
     return out;
   }

@@ -20,6 +20,10 @@ class Info:
         Optional[str], arg(metavar="OUT.png", help="Also draw the splats' ellipses over the picture.")
     ] = None
     force: Annotated[bool, arg(help="Replace an existing plot.")] = False
+    verify: Annotated[
+        bool,
+        arg(help="Also code all splats anew with another range coder; the bytes must be those of the file."),
+    ] = False
 
     def run(self) -> None:
         """Print the figures, and draw the plot if one is asked for."""
@@ -37,6 +41,10 @@ class Info:
             figures = {"file": self.file, **drawable.info()}
         else:
             figures = {"file": self.file, **drawable.info(count_bits=True)}
+        if self.verify:
+            from splat2d.codec.oracle import verify
+
+            figures["verified"] = verify(drawable.document)
         if self.plot is not None:
             from splat2d.draw.outlines import plot_ellipses
             from splat2d.media.pictures import save_picture

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d.errors import BitstreamError
 from splat2d.format.field import Field
 from splat2d.native import core
+
+if TYPE_CHECKING:
+    from splat2d.edit.document import Document
 
 SCALE = 1 << 8  # the coder's weights sum to 2^24, the models' to 2^16
 
@@ -51,6 +55,22 @@ def streams_of(field: Field) -> list[bytes]:
         return [field.data[index["streams"] :].rstrip(b"\0")]
     parts = index["pieces"]
     return [b"".join(field.data[at : at + n] for at, n in part).rstrip(b"\0") for part in parts]
+
+
+def verify(document: Document) -> str:
+    """Check that the bytes of all fields of a file are what constriction writes for their splats.
+
+    Returns:
+        What was checked, for people.
+
+    Raises:
+        BitstreamError: they do not decode, or the first field whose bytes are others.
+    """
+    fields = list(document.fields())
+    for name, field in fields:
+        if not agrees(field):
+            raise BitstreamError(f"{name} is not coded as its splats are: the file is damaged")
+    return f"{len(fields)} coded {'field' if len(fields) == 1 else 'fields'}, coded anew to the same bytes"
 
 
 def agrees(field: Field) -> bool:

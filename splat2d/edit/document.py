@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any, BinaryIO
@@ -16,6 +16,7 @@ from splat2d.edit.stack import Stack, State
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.container import Container, NewSection, assembled, parse, write
 from splat2d.format.edits import MAX_OPERATIONS, Operation, Step, pack, unpack
+from splat2d.format.field import Field
 from splat2d.format.header import DEFAULT_LIMITS, Limits, header_bytes
 from splat2d.format.layers import MAX_LAYERS, MAX_NAME, CodedLayer, layer_section
 from splat2d.format.sections import Section, Source, index_section
@@ -111,6 +112,23 @@ class Document:
     def size(self) -> int:
         """Of the file, bytes."""
         return sum(piece.size if isinstance(piece, Section) else len(piece) for piece in self._pieces())
+
+    def fields(self) -> Iterator[tuple[str, Field]]:
+        """All coded fields by what messages call them: of layers back to front, then of a clip's segments.
+
+        Raises:
+            BitstreamError: a damaged segment.
+        """
+        stack = self.container.stack
+        for layer in stack:
+            for part, field in zip(("layer", "matte"), layer.fields, strict=False):
+                yield f"the {part} {layer.name!r}", field
+        for index in range(len(self.container.places)):
+            coded = self.container.segment(self.source, index)
+            header = stack[coded.layer].header
+            yield f"segment {index}", coded.field(header)
+            if (matte := coded.matte_field(header)) is not None:
+                yield f"the matte of segment {index}", matte
 
     def _pieces(self, added: Sequence[NewSection] = (), *, edited: bool = True) -> list[Section | bytes]:
         spans = [place.span for place in self.container.places]

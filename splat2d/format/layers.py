@@ -1,6 +1,6 @@
 """Coded layers: a field with a name, a box, a canvas of its own, and perhaps a matte.
 
-docs/FORMAT.md, section 3.2, is this file in words.
+docs/FORMAT.md, section 3.1, is this file in words.
 """
 
 from __future__ import annotations
