@@ -16,7 +16,7 @@ constexpr int kDirectoryFlag = 4;                  // above the two bits of the 
 constexpr int kPlane = 0, kCourse = 1;             // kinds; 2 is kept for courses in (u, v)
 constexpr int64_t kLeastPart = 1 << 16;            // px^2
 constexpr int64_t kAround = 128 << kPositionBits;  // what splats of a part know of those before
-constexpr int64_t kWhole = 4;  // parts' worth of splats that stay in one stream
+constexpr int64_t kWhole = 4;                      // parts' worth of splats that stay in one stream
 constexpr int64_t kMostCount = (1 << 24) - 1;
 constexpr int64_t kMostSize = int64_t{1} << 31;
 constexpr float kReach = 12.25f;  // squared distance, in standard deviations, at which splats end
