@@ -22,7 +22,7 @@ FieldLayout make_layout(int width, int height, int channels, int chroma_step, in
   require(width <= 65535 && height <= 65535, "width and height must be at most 65535");
   require(chroma_step >= 4 && chroma_step <= 16, "chroma_step must be from 4 to 16");
   require(step_code >= 0 && step_code <= 2047, "step_code must be from 0 to 2047");
-  require(frames >= 0 && frames <= kMaxFrames, "frames must be from 0 to 64");
+  require(frames >= 0 && frames != 1 && frames <= kMaxFrames, "frames must be 0, or from 2 to 64");
   return {make_canvas(width, height), channels, chroma_step, step_code, frames};
 }
 

@@ -98,6 +98,8 @@ def _check(config: FitConfig | ClipConfig) -> None:
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        if field.name == "still":
+            continue
         if field.name in WORDS:
             words = WORDS[field.name]
             if value not in words:
@@ -143,6 +145,7 @@ class ClipConfig:
         chroma_step: chroma step over D; a multiple of 1/8.
         fit_cutoff: q at which Gaussians are cut while fitting (12.25 in the file).
         memory: pairs that the L-BFGS keeps.
+        still: how a segment of one frame is fitted, as a picture; None for the default preset.
     """
 
     rounds: int = 6
@@ -163,6 +166,7 @@ class ClipConfig:
     chroma_step: float = 1.25
     fit_cutoff: float = 9.5
     memory: int = 6
+    still: FitConfig | None = None
 
     def __post_init__(self) -> None:
         """Check types and ranges; a ConfigError names the key."""
@@ -188,7 +192,12 @@ def load_clip_config(preset: str | Path) -> ClipConfig:
         raise ConfigError(f"{path}: clip is {section!r}, expected settings of its own")
     if isinstance(section.get("durations"), list):
         section["durations"] = tuple(section["durations"])
-    return _made(ClipConfig, section, path)
+    config = _made(ClipConfig, section, path)
+    values.pop("clip", None)
+    if not values:
+        return config
+    still = dataclasses.replace(_made(FitConfig, values, path), chroma_step=config.chroma_step)
+    return dataclasses.replace(config, still=still)
 
 
 Config = TypeVar("Config", FitConfig, ClipConfig)
@@ -196,7 +205,7 @@ Config = TypeVar("Config", FitConfig, ClipConfig)
 
 def _made(kind: type[Config], values: dict[str, Any], path: Path) -> Config:
     """A config of settings, all of whose keys must be known."""
-    known = {field.name for field in dataclasses.fields(kind)}
+    known = {field.name for field in dataclasses.fields(kind)} - {"still"}
     if unknown := sorted(str(key) for key in values if key not in known):
         raise ConfigError(f"unknown setting {unknown[0]!r} in {path}; known are {', '.join(sorted(known))}")
     try:

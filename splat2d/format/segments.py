@@ -124,8 +124,9 @@ def world_of(header: Header, path: NDArray[np.int32]) -> tuple[int, int]:
 
 
 def segment_layout(header: Header, path: NDArray[np.int32], step_code: int) -> Layout:
-    """What the splats of a segment are relative to."""
-    return Layout(*world_of(header, path), header.channels, header.chroma_step, step_code, len(path))
+    """What the splats of a segment are relative to; those of one frame have no courses."""
+    frames = len(path) if len(path) > 1 else 0
+    return Layout(*world_of(header, path), header.channels, header.chroma_step, step_code, frames)
 
 
 def code_segment(
@@ -148,7 +149,7 @@ def code_segment(
         ticks: [T], or none.
         step_code: of D.
         background: one byte a channel.
-        integers: [N, C + 9], in any order.
+        integers: [N, C + 9], or [N, C + 5] of one frame, in any order.
         threads: of the native core.
     """
     coded = Field.encode(integers, segment_layout(header, path, step_code), threads=threads)

@@ -116,9 +116,14 @@ class Segment:
 def moving(
     integers: NDArray[np.int32], header: Header, step: float, frames: int, background: tuple[int, ...]
 ) -> Moving:
-    """The splats that integers [N, C + 9] stand for."""
-    poses = core().moving_poses(integers, step, header.chroma_step, frames)
-    return Moving(*poses, background_floats(background))
+    """The splats of integers [N, C + 9], or of [N, C + 5] in one frame, which neither move nor fade."""
+    if frames > 1:
+        poses = core().moving_poses(integers, step, header.chroma_step, frames)
+        return Moving(*poses, background_floats(background))
+    means, conics, colors = core().dequantize(integers, step, header.chroma_step)
+    means = np.hstack([means, np.full((len(means), 1), 0.5, np.float32)])
+    still, lasting = np.zeros((len(means), 2), np.float32), np.zeros(len(means), np.float32)
+    return Moving(means, still, conics, lasting, colors, background_floats(background))
 
 
 def blended(slices: Sequence[tuple[Splats, float]]) -> Splats:

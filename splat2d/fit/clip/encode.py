@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
-from splat2d.fit.clip.segment import OnFraction, SegmentFit
+from splat2d.fit.clip.segment import COARSER, OnFraction, fit_segment
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import checked_quality, quality_step, step_code
@@ -29,9 +29,6 @@ from splat2d.format.sections import CLIP, NOTE, SEGMENT, Source, Span, index_sec
 from splat2d.format.segments import TICKS, CodedSegment, clip_section, code_segment, segment_section
 from splat2d.media.frames import ClipProgress
 from splat2d.native import core, thread_count
-
-COARSER = 1.2
-"""D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
 
 MAX_SAMPLES = 90_000_000  # of a segment: its pictures take 8 bytes a sample
 CUT = 0.05  # mean difference between frames, in [0, 1], that may be a cut
@@ -305,7 +302,7 @@ class _Work:
                 seed=self.seed,
                 on_progress=on_progress,
             )
-        fit = SegmentFit(
+        fit = fit_segment(
             shot.frames,
             self.config,
             self.header.step,
@@ -319,7 +316,7 @@ class _Work:
             shot.first,
             fit.path,
             shot.ticks,
-            self.header.step_code,
+            step_code(fit.step),
             fit.background,
             integers,
             threads=self.threads,

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, background_floats
 from splat2d.fit.clip.camera import camera_path
-from splat2d.fit.config import ClipConfig
-from splat2d.fit.fitter import HALF_MIN, SEED_BITS, background_of, half
+from splat2d.fit.config import ClipConfig, FitConfig, load_config
+from splat2d.fit.encode import step_code
+from splat2d.fit.fitter import HALF_MIN, SEED_BITS, PictureFit, background_of, half
 from splat2d.fit.rates import moving_tables, rate_tables
+from splat2d.format.header import step_of
 from splat2d.format.segments import PATH_UNITS
 from splat2d.native import core
 
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
 
 OnFraction = Callable[[float], None]
 
+COARSER = 1.2
+"""D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
+
 FEW = 20  # frames; segments of fewer get up to twice the steps
+STILL_ROUNDS = 3  # of a picture's fit that goes on with another D
 LEAST_SEEN = 16  # frames that rounds at half size look at
 
 
@@ -32,7 +38,7 @@ class SegmentFit:
     """The frames of a segment being fitted.
 
     Args:
-        frames: [T, H, W, C] uint8.
+        frames: [T, H, W, C] uint8, two at least.
         config: effort.
         step: D.
         threads: of the native core; the result does not depend on it.
@@ -161,6 +167,58 @@ class SegmentFit:
             self._report(8)
         q = refiner.integers()
         return np.ascontiguousarray(q[q[:, :channels].any(1)])
+
+
+class StillFit:
+    """A segment of one frame: a picture.
+
+    Arguments and attributes are those of `SegmentFit`; D is that of the picture.
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[np.uint8],
+        config: FitConfig,
+        step: float,
+        *,
+        threads: int = 1,
+        seed: int = 0,
+        on_progress: OnFraction | None = None,
+    ) -> None:
+        report = None if on_progress is None else (lambda progress: on_progress(progress.fraction))
+        (pixels,) = planar(frames)
+        self.path = np.zeros((1, 2), np.int32)
+        self._fit = PictureFit(pixels, config, step, threads=threads, seed=seed, on_progress=report)
+        self.background = self._fit.background
+
+    @property
+    def step(self) -> float:
+        """D."""
+        return self._fit.step
+
+    def continue_at(self, step: float) -> None:
+        """Go on from the present state with another D."""
+        self._fit.continue_at(step, STILL_ROUNDS, (0.9, 1.0))
+
+    def refined(self) -> NDArray[np.int32]:
+        """The integers of the present state after exact refinement, [N, C + 5]."""
+        return self._fit.refined().integers()
+
+
+def fit_segment(
+    frames: NDArray[np.uint8],
+    config: ClipConfig,
+    step: float,
+    *,
+    threads: int = 1,
+    seed: int = 0,
+    on_progress: OnFraction | None = None,
+) -> SegmentFit | StillFit:
+    """Fit the frames of a segment; arguments as of `SegmentFit`."""
+    if len(frames) == 1:
+        still, step = config.still or load_config("default"), step_of(step_code(step / COARSER))
+        return StillFit(frames, still, step, threads=threads, seed=seed, on_progress=on_progress)
+    return SegmentFit(frames, config, step, threads=threads, seed=seed, on_progress=on_progress)
 
 
 def frame_weights(count: int, border: float) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import View, render_bytes
 from splat2d.errors import ConfigError, TargetError
-from splat2d.fit.clip.segment import OnFraction, SegmentFit
+from splat2d.fit.clip.segment import OnFraction, fit_segment
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode import PSNR_SLOPE, STEP_CODES, step_code
 from splat2d.fit.fitter import psnr_of
@@ -113,7 +113,7 @@ def fit_to_target(
     Raises:
         TargetError: these frames cannot be brought there.
     """
-    fit = SegmentFit(frames, config, target.first_step, threads=threads, seed=seed, on_progress=on_progress)
+    fit = fit_segment(frames, config, target.first_step, threads=threads, seed=seed, on_progress=on_progress)
     pixels = frames[..., 0].size
     tried: list[tuple[float, CodedSegment]] = []
     for attempt in range(CORRECTIONS + 1):
