@@ -17,6 +17,8 @@ MARGIN: int  # px beyond each edge of the canvas that centres may have
 MAX_COLOR: int
 MAX_ANGLES: int
 
+def granted_threads(asked: int) -> int: ...  # one at least; one in a forked process
+
 # Rendering: means [N, 2] px, conics [N, 3] px^-2, colors [N, C], background [C].
 
 def render(

@@ -1,4 +1,5 @@
 #include "bind/arrays.hpp"
+#include "bind/workers.hpp"
 #include "refine/clip_refiner.hpp"
 
 namespace splat2d {
@@ -43,14 +44,17 @@ nb::tuple poses(const Ints2& integers, double step, int chroma_step, int frames)
   const size_t n = integers.shape(0), width = integers.shape(1), C = width - kMovingFields;
   const ColorModel model = color_model(static_cast<int>(C), step, chroma_step);
   std::vector<float> means(3 * n), velocities(2 * n), conics(3 * n), precisions(n), colors(C * n);
-  for (size_t i = 0; i < n; ++i) {
-    const int32_t* q = integers.data() + width * i;
-    const MovingPose p = make_pose(energy_class(q, model.steps), q + C, frames);
-    std::copy_n(p.mean, 3, &means[3 * i]);
-    std::copy_n(p.velocity, 2, &velocities[2 * i]);
-    std::copy_n(p.shape.conic, 3, &conics[3 * i]);
-    precisions[i] = p.precision;
-    refine::color_of(model, q, p.norm, &colors[C * i]);
+  {
+    nb::gil_scoped_release release;
+    for (size_t i = 0; i < n; ++i) {
+      const int32_t* q = integers.data() + width * i;
+      const MovingPose p = make_pose(energy_class(q, model.steps), q + C, frames);
+      std::copy_n(p.mean, 3, &means[3 * i]);
+      std::copy_n(p.velocity, 2, &velocities[2 * i]);
+      std::copy_n(p.shape.conic, 3, &conics[3 * i]);
+      precisions[i] = p.precision;
+      refine::color_of(model, q, p.norm, &colors[C * i]);
+    }
   }
   return nb::make_tuple(numpy(std::move(means), {n, 3}), numpy(std::move(velocities), {n, 2}),
                         numpy(std::move(conics), {n, 3}), numpy(std::move(precisions), {n}),
@@ -121,9 +125,12 @@ void bind_clip(nb::module_& m) {
         require(velocities.shape(0) == n && conics.shape(0) == n && precisions.shape(0) == n && colors.shape(0) == n,
                 "all arrays must have the same number of rows");
         Slices s;
-        slice({static_cast<int>(n), static_cast<int>(C), means.data(), velocities.data(), conics.data(),
-               precisions.data(), colors.data()},
-              static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, cutoff, 1.0f, &s);
+        {
+          nb::gil_scoped_release release;
+          slice({static_cast<int>(n), static_cast<int>(C), means.data(), velocities.data(), conics.data(),
+                 precisions.data(), colors.data()},
+                static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, cutoff, 1.0f, &s);
+        }
         const size_t k = s.index.size();
         return nb::make_tuple(numpy(std::move(s.index), {k}), numpy(std::move(s.means), {k, 2}),
                               numpy(std::move(s.conics), {k, 3}), numpy(std::move(s.colors), {k, C}),
@@ -145,7 +152,7 @@ void bind_clip(nb::module_& m) {
             o.chroma_step = chroma_step;
             o.cutoff = cutoff;
             o.memory = memory;
-            o.threads = std::max(threads, 1);
+            o.threads = granted_threads(threads);
             nb::gil_scoped_release release;
             new (self)
                 ClipFitter(frames.data(), static_cast<int>(frames.shape(1)), std::move(footage), background.data(), o);

@@ -1,6 +1,7 @@
 #include <nanobind/stl/shared_ptr.h>
 
 #include "bind/arrays.hpp"
+#include "bind/workers.hpp"
 #include "fit/fitter.hpp"
 #include "refine/refiner.hpp"
 
@@ -62,7 +63,7 @@ void bind_fit(nb::module_& m) {
             const Array<float> errors(std::vector<float>(error.data(), error.data() + error.size()));
             Array<float> gradient(error.size());
             double total = 0;
-            self.evaluate(Device(threads), errors, static_cast<int>(channels), &gradient, &total);
+            self.evaluate(Device(granted_threads(threads)), errors, static_cast<int>(channels), &gradient, &total);
             return nb::make_tuple(total, numpy(gradient.host(), {channels, height, width}));
           },
           "error"_a.noconvert(), "threads"_a = 1);
@@ -86,7 +87,7 @@ void bind_fit(nb::module_& m) {
             o.memory = memory;
             o.natural_units = natural_units;
             o.rate_term = rate_term;
-            o.threads = std::max(threads, 1);
+            o.threads = granted_threads(threads);
             nb::gil_scoped_release release;
             new (self) Fitter(image.data(), static_cast<int>(image.shape(0)), canvas, background.data(), o,
                               std::move(distortion));

@@ -16,18 +16,21 @@ nb::tuple dequantize(const Ints2& integers, double step, int chroma_step) {
   const float* basis = color_basis(C);
   const size_t n = integers.shape(0);
   std::vector<float> means(2 * n), conics(3 * n), colors(static_cast<size_t>(C) * n);
-  for (size_t i = 0; i < n; ++i) {
-    const int32_t* q = integers.data() + (C + 5) * i;
-    const int r = energy_class(q, steps);
-    const Shape s = make_shape(r, q[C], q[C + 1], q[C + 2]);
-    const Lattice l = make_lattice(r, q[C], q[C + 1], q[C + 2]);
-    means[2 * i] = static_cast<float>(static_cast<double>(l.x(q[C + 4], q[C + 3])) / (1 << kPositionBits) - kMargin);
-    means[2 * i + 1] = static_cast<float>(static_cast<double>(l.y(q[C + 3])) / (1 << kPositionBits) - kMargin);
-    std::copy_n(s.conic, 3, &conics[3 * i]);
-    for (int c = 0; c < C; ++c) {
-      double v = 0;
-      for (int j = 0; j < C; ++j) v += q[j] * step * steps.weight[j] / 8.0 * basis[C * j + c];
-      colors[static_cast<size_t>(C) * i + c] = static_cast<float>(v / s.norm);
+  {
+    nb::gil_scoped_release release;
+    for (size_t i = 0; i < n; ++i) {
+      const int32_t* q = integers.data() + (C + 5) * i;
+      const int r = energy_class(q, steps);
+      const Shape s = make_shape(r, q[C], q[C + 1], q[C + 2]);
+      const Lattice l = make_lattice(r, q[C], q[C + 1], q[C + 2]);
+      means[2 * i] = static_cast<float>(static_cast<double>(l.x(q[C + 4], q[C + 3])) / (1 << kPositionBits) - kMargin);
+      means[2 * i + 1] = static_cast<float>(static_cast<double>(l.y(q[C + 3])) / (1 << kPositionBits) - kMargin);
+      std::copy_n(s.conic, 3, &conics[3 * i]);
+      for (int c = 0; c < C; ++c) {
+        double v = 0;
+        for (int j = 0; j < C; ++j) v += q[j] * step * steps.weight[j] / 8.0 * basis[C * j + c];
+        colors[static_cast<size_t>(C) * i + c] = static_cast<float>(v / s.norm);
+      }
     }
   }
   return nb::make_tuple(numpy(std::move(means), {n, 2}), numpy(std::move(conics), {n, 3}),

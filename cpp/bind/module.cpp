@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "bind/arrays.hpp"
+#include "bind/workers.hpp"
 #include "math/isa.hpp"
 
 namespace splat2d {
@@ -15,6 +16,16 @@ const float* background_of(const Background& background, const Splats& s) {
   if (!background) return nullptr;
   require(background->shape(0) == static_cast<size_t>(s.channels), "background must have one value a channel");
   return background->data();
+}
+
+// Whether Ctrl-C, or another signal, ends what the calling thread does; asks Python a few times a second.
+bool interrupted() {
+  using Clock = std::chrono::steady_clock;
+  thread_local Clock::time_point next = Clock::now();
+  if (Clock::now() < next) return false;
+  next = Clock::now() + std::chrono::milliseconds(100);
+  const nb::gil_scoped_acquire held;
+  return PyErr_CheckSignals() != 0;
 }
 
 using Cutoffs = std::optional<In<float, nb::ndim<1>>>;
@@ -35,10 +46,12 @@ nb::ndarray<nb::numpy, float> render(const Floats2& means, const Floats2& conics
   const Canvas canvas = make_canvas(width, height);
   const float* base = background_of(background, s);
   std::vector<float> out(static_cast<size_t>(s.channels) * width * height);
+  bool whole;
   {
     nb::gil_scoped_release release;
-    render_forward(s, canvas, cutoff, base, true, out.data(), std::max(threads, 1));
+    whole = render_forward(s, canvas, cutoff, base, true, out.data(), granted_threads(threads), &interrupted) >= 0;
   }
+  if (!whole) throw nb::python_error();
   return numpy(std::move(out),
                {static_cast<size_t>(s.channels), static_cast<size_t>(height), static_cast<size_t>(width)});
 }
@@ -53,7 +66,7 @@ void render_into(const Floats2& means, const Floats2& conics, const Floats2& col
   const Canvas canvas = make_canvas(static_cast<int>(out.shape(2)), static_cast<int>(out.shape(1)));
   const float* base = background_of(background, s);
   nb::gil_scoped_release release;
-  render_forward(s, canvas, cutoff, base, true, out.data(), std::max(threads, 1));
+  render_forward(s, canvas, cutoff, base, true, out.data(), granted_threads(threads));
 }
 
 nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floats2& conics, const Floats2& colors,
@@ -64,10 +77,12 @@ nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floa
   const Canvas canvas = make_canvas(width, height);
   const float* base = background_of(background, s);
   std::vector<uint8_t> out(static_cast<size_t>(s.channels) * width * height);
+  bool whole;
   {
     nb::gil_scoped_release release;
-    render_bytes(s, canvas, cutoff, base, unpremultiply, out.data(), std::max(threads, 1));
+    whole = render_bytes(s, canvas, cutoff, base, unpremultiply, out.data(), granted_threads(threads), &interrupted);
   }
+  if (!whole) throw nb::python_error();
   return numpy(std::move(out),
                {static_cast<size_t>(height), static_cast<size_t>(width), static_cast<size_t>(s.channels)});
 }
@@ -86,7 +101,7 @@ void backward_into(const Floats2& means, const Floats2& conics, const Floats2& c
           "gradients must have the shapes of their inputs");
   nb::gil_scoped_release release;
   render_backward(s, canvas, cutoff, v_out.data(), v_means.data(), v_conics.data(), v_colors.data(),
-                  std::max(threads, 1));
+                  granted_threads(threads));
 }
 
 double pairs(const Floats2& means, const Floats2& conics, const Floats2& colors, int width, int height, float cutoff) {
@@ -125,6 +140,8 @@ NB_MODULE(_core, m) {
         "height"_a, "cutoff"_a);
   m.def("peak", &peak, "rounds"_a);
   m.attr("isa") = isa_name();
+  m.def("granted_threads", &granted_threads, "asked"_a);
+  watch_forks();
   bind_fit(m);
   bind_coding(m);
   bind_tables(m);

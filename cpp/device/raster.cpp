@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -60,12 +61,14 @@ Bins bin_splats(const Tiling& t, int first, int last) {
   return bins;
 }
 
-// Runs `fill` and `finish` around each tile's accumulation; tiles are independent.
+// Runs `fill` and `finish` around each tile's accumulation; tiles are independent. Whether it was not stopped.
 template <class Fill, class Finish>
-void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fill fill, Finish finish) {
+bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Stopped stopped, Fill fill,
+                   Finish finish) {
   const Tiling tiling = make_tiling(s, canvas, cutoff, threads);
   const auto accumulate = kernels().accumulate[s.channels - 1];
-  for (int first = 0, last = 0; first < tiling.down; first = last) {
+  std::atomic<bool> stop{false};
+  for (int first = 0, last = 0; first < tiling.down && !stop; first = last) {
     int64_t pairs = tiling.row_pairs[last++];
     while (last < tiling.down && pairs + tiling.row_pairs[last] <= kMaxPairs) pairs += tiling.row_pairs[last++];
     const Bins bins = bin_splats(tiling, first, last);
@@ -75,6 +78,8 @@ void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fi
       std::vector<float> buffer(static_cast<size_t>(s.channels) * kTilePlane + 16);
 #pragma omp for schedule(dynamic)
       for (int t = 0; t < count; ++t) {
+        if (stopped && omp_get_thread_num() == 0 && !stop && stopped()) stop = true;
+        if (stop.load(std::memory_order_relaxed)) continue;
         const int x0 = t % tiling.across * kTileWidth, y0 = (first + t / tiling.across) * kTileHeight;
         const Box tile{x0, y0, std::min(x0 + kTileWidth, canvas.width), std::min(y0 + kTileHeight, canvas.height)};
         fill(tile, buffer.data());
@@ -90,6 +95,7 @@ void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fi
       }
     }
   }
+  return !stop;
 }
 
 void fill_color(int channels, const float* color, float* buffer) {
@@ -100,14 +106,14 @@ void fill_color(int channels, const float* color, float* buffer) {
 }  // namespace
 
 double render_forward(const Splats& s, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out,
-                      int threads) {
+                      int threads, Stopped stopped) {
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   const size_t tiles = (static_cast<size_t>(canvas.width) + kTileWidth - 1) / kTileWidth *
                        ((static_cast<size_t>(canvas.height) + kTileHeight - 1) / kTileHeight);
   std::vector<double> squares(tiles, 0.0);
   const Kernels& k = kernels();
-  for_each_tile(
-      s, canvas, cutoff, threads,
+  const bool whole = for_each_tile(
+      s, canvas, cutoff, threads, stopped,
       [&](Box tile, float* buffer) {
         if (!base || base_is_color) return fill_color(s.channels, base, buffer);
         for (int c = 0; c < s.channels; ++c)
@@ -122,16 +128,17 @@ double render_forward(const Splats& s, Canvas canvas, float cutoff, const float*
                 k.copy_and_square(buffer + c * kTilePlane + (y - tile.y0) * kTileStride,
                                   out + c * plane + static_cast<size_t>(y) * canvas.width + tile.x0, tile.x1 - tile.x0);
       });
+  if (!whole) return -1;
   double total = 0;
   for (double v : squares) total += v;
   return total;
 }
 
-void render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* background, bool unpremultiply,
-                  unsigned char* out, int threads) {
+bool render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* background, bool unpremultiply,
+                  unsigned char* out, int threads, Stopped stopped) {
   const Kernels& k = kernels();
-  for_each_tile(
-      s, canvas, cutoff, threads, [&](Box, float* buffer) { fill_color(s.channels, background, buffer); },
+  return for_each_tile(
+      s, canvas, cutoff, threads, stopped, [&](Box, float* buffer) { fill_color(s.channels, background, buffer); },
       [&](int, Box tile, const float* buffer) {
         for (int y = tile.y0; y < tile.y1; ++y)
           k.bytes_row(buffer + (y - tile.y0) * kTileStride, tile.x1 - tile.x0, s.channels, unpremultiply,
