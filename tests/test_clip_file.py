@@ -9,7 +9,8 @@ import pytest
 import splat2d
 from splat2d.draw.render import View, render
 from splat2d.errors import BitstreamError, ConfigError, ShapeError
-from splat2d.fit.clip.encode import Shots, encode_frames, header_of
+from splat2d.fit.clip.encode import encode_frames, header_of
+from splat2d.fit.clip.shots import Shots
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import encode_picture
 from splat2d.format.container import is_clip, parse
@@ -201,30 +202,6 @@ def test_times_of_a_varying_rate(frames):
     # Milliseconds of a container are no varying rate.
     rounded = [(f, Fraction(round(1000 * i / 29.97), 1000)) for i, f in enumerate(frames[:9])]
     assert not any(s.ticks for s in Shots(rounded, Fraction(2997, 100), 4))
-
-
-def test_going_on_gives_the_same_file(frames, data):
-    class Stopped(Exception):
-        pass
-
-    def stop(progress):
-        if progress.frames > 16:
-            raise Stopped
-
-    file = io.BytesIO()
-    timed = [(f, None) for f in frames]
-    with pytest.raises(Stopped):
-        encode_frames(timed, Fraction(25), file, config=QUICK, quality=60, progress=stop)
-    begun = file.getvalue()
-    assert begun == data[: len(begun)]
-    file.write(b"half a segment")
-    seen = []
-    options = {"config": QUICK, "quality": 60, "resume": True}
-    encode_frames(timed, Fraction(25), file, progress=lambda p: seen.append(p.frames), **options)
-    assert seen[0] == 14
-    assert file.getvalue() == data
-    with pytest.raises(ConfigError, match="cannot be resumed"):
-        encode_frames(timed, Fraction(24), file, **options)
 
 
 def test_jobs_give_the_same_file(frames, data):

@@ -108,7 +108,11 @@ def test_ctrl_c_ends_a_long_drawing(tmp_path, dtype):
         f"while True: splat2d.decode(data, width=8000, dtype={dtype!r})\n"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert child.stdout.readline() == "go\n"
     time.sleep(1.0)

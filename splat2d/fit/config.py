@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from splat2d.errors import ConfigError
 PRESETS = ("fast", "default", "best")
 TUNES = ("psnr", "ms-ssim")
 SEEDINGS = ("pursuit", "random")
+MAX_SEED = (1 << 63) - 1
 WORDS = {"tune": TUNES, "seeding": SEEDINGS}
 
 
@@ -173,6 +175,21 @@ class ClipConfig:
         _check(self)
 
 
+def checked_seed(seed: int) -> int:
+    """A seed that the core takes.
+
+    Raises:
+        ConfigError: no whole number from 0 to 2^63 - 1.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise ConfigError(f"seed is {seed!r}, expected a whole number") from None
+    if not 0 <= number <= MAX_SEED:
+        raise ConfigError(f"seed is {number}, expected 0 to {MAX_SEED}")
+    return number
+
+
 def load_config(preset: str | Path) -> FitConfig:
     """The config of a preset's name, or of a YAML file's path.
 
@@ -235,7 +252,7 @@ def _read(preset: str | Path) -> tuple[Path, dict[str, Any]]:
         raise ConfigError(f"{path} is not a text file in UTF-8") from error
     except OSError as error:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # numbers too long, lists too deep
         raise ConfigError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings; expected lines of `key: value`")

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from splat2d.codec.layer import code_layer, container_of
 from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError, TargetError
-from splat2d.fit.config import FitConfig, load_config
+from splat2d.fit.config import FitConfig, checked_seed, load_config
 from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.objects.cut import Cut, LayerTarget, cut
 from splat2d.fit.objects.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
 from splat2d.format.container import write
-from splat2d.format.header import MAX_SIDE, STEP_BIAS, STEP_SHIFT, Header, step_of
+from splat2d.format.header import MAX_PIXELS, MAX_SIDE, STEP_BIAS, STEP_SHIFT, Header, step_of
 from splat2d.format.layers import PICTURE
 from splat2d.media.pictures import Picture
 from splat2d.native import gpu, thread_count
@@ -244,14 +244,17 @@ def encode_picture(
     given = [name for name, value in wishes.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]} contradict each other: give one target")
+    seed = checked_seed(seed)
     config = config or load_config(preset)
     if tune is not None:
         config = replace(config, tune=tune)
     workers = thread_count(threads)
     writer = _Writer(picture, config, workers)
     _, height, width = picture.pixels.shape
-    if max(width, height) > MAX_SIDE:
-        raise InputImageError(f"the picture is {width} x {height} px; a side may have {MAX_SIDE} px at most")
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise InputImageError(
+            f"the picture is {width} x {height} px; a file may have {MAX_SIDE} px a side and {MAX_PIXELS} px"
+        )
     if bpp is not None:
         if not 0 < bpp <= 64:
             raise ConfigError(f"bpp is {bpp}, expected more than 0 and at most 64")

@@ -22,6 +22,7 @@ METADATA = 0x82
 SOUND = 0x83
 TEXTURE = 0x84
 INDEX = 0x87
+PROGRESS = 0x88  # of an encoder, in what it has not finished
 OPTIONAL = 0x80
 
 MAX_SECTIONS = 64  # besides those of layers and segments

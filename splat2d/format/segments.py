@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.errors import BitstreamError
+from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.field import Field, Layout
 from splat2d.format.header import DEFAULT_LIMITS, Header, Limits, check_fields, step_of
 from splat2d.format.layers import MAX_LAYERS, CodedLayer, matte_header
@@ -154,6 +154,19 @@ def code_segment(
     """
     coded = Field.encode(integers, segment_layout(header, path, step_code), threads=threads)
     return CodedSegment(first, path, tuple(ticks), step_code, background, coded.data)
+
+
+def storable_rate(rate: Fraction) -> Fraction:
+    """The nearest rate that a file can hold.
+
+    Raises:
+        ConfigError: none is near.
+    """
+    for most in (MAX_RATE, 1_000_000, 1_000, 1):
+        near = rate.limit_denominator(most)
+        if near and near.numerator <= MAX_RATE:
+            return near
+    raise ConfigError(f"the rate is {float(rate):g} frames/s, expected 1/{MAX_RATE} to {MAX_RATE}")
 
 
 def clip_section(rate: Fraction, *, own: bool = True) -> bytes:

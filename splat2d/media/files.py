@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -153,8 +154,9 @@ def write_atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterat
     """Give a binary file that becomes `path` when the block ends well, and vanishes otherwise.
 
     The temporary file lies in the same directory, so that the last step is a rename; a reader sees
-    the old content, or nothing, or the whole new content. Its mode follows the umask. A symbolic link
-    is followed, not replaced.
+    the old content, or nothing, or the whole new content, also after the power failed. The mode of a new
+    file follows the umask; one that is replaced keeps mode, owner and extended attributes, as far as the
+    system lets it. A symbolic link is followed, not replaced.
 
     Args:
         path: Where the output goes.
@@ -172,21 +174,56 @@ def write_atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterat
     # Its own short name: the output's name plus a suffix might be too long.
     temporary = os.path.join(os.path.dirname(target), f".splat2d-{secrets.token_hex(8)}.tmp")
     try:
-        # Not tempfile, whose files have mode 0600 whatever the umask says.
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(temporary, flags, 0o666)
+        # Not tempfile, whose files have mode 0600 whatever the umask says; what replaces a file that others
+        # may not read is not theirs to read meanwhile either.
+        mode = 0o600 if os.path.exists(target) else 0o666
+        descriptor = os.open(temporary, _flags(os.O_EXCL), mode)
     except OSError as fault:
         raise OutputError(f"{name}: cannot be written ({reason(fault)}); choose another place") from None
     try:
         with os.fdopen(descriptor, "w+b") as handle:
             yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        if force:
+            _keep_attributes(target, temporary)
         _publish(temporary, target, name, force=force)
+        _sync_folder(os.path.dirname(target))
     except OSError as fault:
         raise OutputError(f"{name}: cannot be written ({reason(fault)})") from fault
     finally:
         # Also on KeyboardInterrupt and GeneratorExit; after success there is nothing left to remove.
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+
+
+def _flags(more: int = 0) -> int:
+    return os.O_RDWR | os.O_CREAT | more | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def _keep_attributes(target: str, temporary: str) -> None:
+    """Give a file the owner, mode and extended attributes (ACLs, labels) of the one that it replaces."""
+    try:
+        status = os.stat(target)
+    except OSError:  # it is new
+        return
+    if hasattr(os, "chown"):
+        with contextlib.suppress(OSError):
+            os.chown(temporary, -1, status.st_gid)
+        with contextlib.suppress(OSError):
+            os.chown(temporary, status.st_uid, -1)
+    shutil.copystat(target, temporary)
+    os.utime(temporary)
+
+
+def _sync_folder(folder: str) -> None:
+    """Force a rename to the disk where that can be done."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _publish(temporary: str, target: str, name: str, *, force: bool) -> None:
@@ -202,3 +239,63 @@ def _publish(temporary: str, target: str, name: str, *, force: bool) -> None:
         except (OSError, NotImplementedError):
             check_output(target)  # a file system without links
     os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def open_own(path: str) -> Iterator[BinaryIO]:
+    """Open a file of our own for reading and writing, made where there is none; its content stays.
+
+    Args:
+        path: No symbolic link, which might lead to a file of somebody else's.
+
+    Yields:
+        The file.
+
+    Raises:
+        OutputError: If it cannot be opened, or is no regular file.
+    """
+    name = shown(path)
+    try:
+        if os.path.islink(path):
+            raise OutputError(f"{name}: is a symbolic link, which is not followed; remove it")
+        descriptor = os.open(path, _flags(getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)), 0o666)
+    except (OSError, ValueError) as fault:
+        raise OutputError(f"{name}: cannot be written ({reason(fault)})") from None
+    with os.fdopen(descriptor, "r+b") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OutputError(f"{name}: is no regular file; remove it")
+        yield file
+
+
+def locked(file: BinaryIO, path: str) -> bool:
+    """Return whether nobody else has a lock on a file, which this process now has until it closes it.
+
+    Args:
+        file: Open.
+        path: Where it was opened; a file that was renamed or removed since is somebody else's, too.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows lets nobody rename or remove what is open
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return _is_at(file, path)
+
+
+def remove_own(file: BinaryIO, path: str) -> None:
+    """Remove an open file unless another lies in its place by now."""
+    with contextlib.suppress(OSError):
+        if _is_at(file, path):
+            os.unlink(path)
+
+
+def _is_at(file: BinaryIO, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+    except OSError:
+        return False

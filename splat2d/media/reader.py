@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ClipReader", "Frame", "is_clip", "open_clip", "parse_fps"]
 
 MAX_FPS = 1000
+MAX_DENOMINATOR = 100_000  # of a rate; a frame a day is more than 1/100,000
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .y4m .ts .m2ts .mts .mpg .mpeg .wmv .flv .ogv .3gp .264 .265 .ivf".split()
@@ -94,11 +95,12 @@ def parse_fps(fps: Fraction | float | str) -> Fraction:
         ConfigError: it is none, or not above 0 and at most `MAX_FPS`.
     """
     try:
-        # By its text, so that 29.97 is 2997/100 and no binary fraction.
-        rate = Fraction(str(fps))
+        # By its text, so that 29.97 is 2997/100 and no binary fraction; and the nearest of small numbers, so
+        # that 29.97002997002997 is 30000/1001.
+        rate = Fraction(str(fps)).limit_denominator(MAX_DENOMINATOR)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
-    if not 0 < rate <= MAX_FPS:
+    if not Fraction(1, MAX_DENOMINATOR) <= rate <= MAX_FPS:
         raise ConfigError(
             f"fps is {fps}, expected a rate above 0 and at most {MAX_FPS}, such as 25 or 30000/1001"
         )

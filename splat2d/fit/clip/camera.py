@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d.format.header import MAX_PIXELS, MAX_SIDE
+
 Floats = NDArray[np.float32]
 
 GAPS = (1, 3, 6)  # frames
@@ -55,6 +57,9 @@ def camera_path(frames: NDArray[np.uint8]) -> NDArray[np.int32]:
     path = np.rint((path - path.max(0)) * UNITS).astype(np.int32)
     span = -path.min(0) / UNITS
     if (span > MAX_SPAN * np.array([width, height])).any() or not helps(pyramids, path / UNITS):
+        return still
+    world = np.ceil(span) + np.array([width, height])
+    if world.max() > MAX_SIDE or world.prod() > MAX_PIXELS:
         return still
     return path
 

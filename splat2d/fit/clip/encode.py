@@ -4,135 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
+from splat2d import __version__
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
+from splat2d.fit.clip.part import Part, digest_of
 from splat2d.fit.clip.segment import COARSER, OnFraction, fit_segment
+from splat2d.fit.clip.shots import Shot, Shots, TimedFrame, overlap, segment_frames
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
-from splat2d.fit.config import ClipConfig, load_clip_config
+from splat2d.fit.config import ClipConfig, checked_seed, load_clip_config
 from splat2d.fit.encode import checked_quality, quality_step, step_code
-from splat2d.format.container import notes_section, parse
 from splat2d.format.header import Header, header_bytes
-from splat2d.format.sections import CLIP, NOTE, SEGMENT, Source, Span, index_section
-from splat2d.format.segments import TICKS, CodedSegment, clip_section, code_segment, segment_section
+from splat2d.format.segments import CodedSegment, clip_section, code_segment, storable_rate
 from splat2d.media.frames import ClipProgress
-from splat2d.native import core, thread_count
-
-MAX_SAMPLES = 90_000_000  # of a segment: its pictures take 8 bytes a sample
-CUT = 0.05  # mean difference between frames, in [0, 1], that may be a cut
-CUT_RATIO = 3.0  # and over the mean of those before
-OVERLAP = 2  # frames that segments share where there is no cut
-JITTER = Fraction(3, 2000)  # s that a time may be off the rate: containers round to ms
-
-
-TimedFrame = tuple[NDArray[np.uint8], Fraction | None]
-"""Pixels [H, W, C] and when they are shown, s from the clip's beginning."""
-
-
-@dataclass(frozen=True)
-class Shot:
-    """Frames that are fitted together.
-
-    Args:
-        first: number of the first.
-        frames: [T, H, W, C] uint8.
-        ticks: [T] how long each lasts, or none.
-    """
-
-    first: int
-    frames: NDArray[np.uint8]
-    ticks: tuple[int, ...] = ()
-
-
-def segment_frames(config: ClipConfig, width: int, height: int, channels: int) -> int:
-    """Most frames of a segment, so that its memory is bounded."""
-    most = MAX_SAMPLES // (width * height * channels)
-    if not most:
-        raise ShapeError(f"frames of {width} x {height} px are too large for a clip")
-    return int(min(config.frames, most, core().MAX_FRAMES))
-
-
-def overlap(most: int) -> int:
-    """Frames that a segment of at most `most` shares with the next, to be blended so that nothing pops."""
-    return min(OVERLAP, most // 4)
-
-
-class Shots:
-    """Cuts a clip into segments: at scene changes, and evenly where there are none for long.
-
-    Args:
-        frames: [H, W, C] uint8 each, all of one size, with their times in s, or None where the rate tells.
-        fps: frames a second.
-        most: frames of a segment.
-        shared: of them with the next segment, where there is no cut.
-    """
-
-    def __init__(self, frames: Iterable[TimedFrame], fps: Fraction, most: int, shared: int = 0) -> None:
-        self._frames, self._fps, self._most, self._shared = frames, fps, most, shared
-        self._told = Fraction(0)  # when the next segment begins according to the file
-
-    def __iter__(self) -> Iterator[Shot]:
-        """Segments in order.
-
-        Raises:
-            ShapeError: frames of changing size.
-        """
-        held: list[NDArray[np.uint8]] = []
-        times: list[Fraction] = []
-        differences: list[float] = []
-        small, first = None, 0
-        for frame, when in self._frames:
-            if held and frame.shape != held[0].shape:
-                sizes = [f"{f.shape[1]} x {f.shape[0]}" for f in (held[0], frame)]
-                raise ShapeError(f"frame {first + len(held)} has {sizes[1]} px, the first {sizes[0]}")
-            time = (first + len(held)) / self._fps if when is None else when
-            before, small = small, _thumbnail(frame)
-            cut = False
-            if before is not None:
-                difference = float(np.abs(small - before).mean())
-                usual = float(np.mean(differences)) if differences else 0.0
-                cut = difference > CUT and difference > CUT_RATIO * usual
-                differences = [] if cut else [*differences[-7:], difference]
-            if cut or len(held) == self._most:
-                kept = 0 if cut else self._shared
-                yield self._shot(first, held, [*times, time], kept)
-                first += len(held) - kept
-                held, times = held[len(held) - kept :], times[len(times) - kept :]
-            held.append(frame)
-            times.append(time)
-        if held:
-            yield self._shot(first, held, [*times, times[-1] + 1 / self._fps], 0)
-
-    def _shot(self, first: int, frames: list[NDArray[np.uint8]], times: list[Fraction], kept: int) -> Shot:
-        """A segment, with times where the rate's would be off; the next has its last `kept` frames, too."""
-        ends = [self._told + (i + 1) / self._fps for i in range(len(frames))]
-        ticks: tuple[int, ...] = ()
-        if any(abs(a - b) > JITTER for a, b in zip(ends, times[1:], strict=True)):
-            marks = [round(self._told * TICKS), *(round(t * TICKS) for t in times[1:])]
-            ticks = tuple(max(b - a, 1) for a, b in itertools.pairwise(marks))
-            ends = [self._told + Fraction(sum(ticks[: i + 1]), TICKS) for i in range(len(ticks))]
-        self._told = ends[-1 - kept]
-        return Shot(first, np.stack(frames), ticks)
-
-
-def _thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """About 32 x 32 means."""
-    h, w = frame.shape[:2]
-    n, m = max(h // 32, 1), max(w // 32, 1)
-    part = frame[: h // n * n, : w // m * m].astype(np.float32) / 255
-    return part.reshape(h // n, n, w // m, m, -1).mean((1, 3, 4))
+from splat2d.native import MAX_THREADS, thread_count
 
 
 def header_of(width: int, height: int, channels: int, quality: int, config: ClipConfig) -> Header:
@@ -144,7 +41,7 @@ def header_of(width: int, height: int, channels: int, quality: int, config: Clip
 def encode_frames(
     frames: Iterable[TimedFrame],
     fps: Fraction,
-    file: BinaryIO,
+    file: BinaryIO | None,
     *,
     quality: int | None = None,
     bpp: float | None = None,
@@ -158,14 +55,14 @@ def encode_frames(
     progress: Callable[[ClipProgress], None] | None = None,
     total: int | None = None,
     notes: tuple[str, ...] = (),
-    resume: bool = False,
+    part: Part | None = None,
 ) -> ClipProgress:
     """Encode frames as they come, in bounded memory.
 
     Args:
         frames: [H, W, C] uint8 each, all of one size, with their times in s, or None where the rate tells.
         fps: frames a second.
-        file: open for reading and writing; a segment is flushed as soon as it is encoded.
+        file: gets the clip when all is encoded; None leaves it in `part`.
         quality: 1 to 100; 75 when None and there is no target.
         bpp: most bits a pixel, of each segment and so of the file.
         psnr: least PSNR of each segment, dB.
@@ -178,30 +75,36 @@ def encode_frames(
         progress: called now and then.
         total: frames that are expected; segments are then of even length.
         notes: what was done to the clip on the way in.
-        resume: go on behind the last whole segment in the file, which the same frames and settings made.
+        part: gets each segment as soon as it is encoded, and is gone on with where it has some; in memory
+            when None.
 
     Returns:
         Frames and bytes of the file.
 
     Raises:
-        ShapeError: no frames, or frames of changing size.
-        ConfigError: settings out of range, or a file of other settings to go on with.
+        ShapeError: no frames, frames of changing size, or such as no file can hold.
+        ConfigError: settings out of range, or a part of other settings or frames.
         TargetError: a target that a segment cannot reach.
-        BitstreamError: a damaged file to go on with.
+        OutputError: the part cannot be written.
     """
     if sum(v is not None for v in (quality, bpp, psnr, size)) > 1:
         raise ConfigError("quality, bpp, psnr and size exclude each other: give one of them")
+    if not 1 <= jobs <= MAX_THREADS:
+        raise ConfigError(f"jobs is {jobs}, expected 1 to {MAX_THREADS}")
+    seed, quality, fps = checked_seed(seed), checked_quality(quality), storable_rate(fps)
     config = load_clip_config(preset) if config is None else config
+    part = Part() if part is None else part
     iterator = iter(frames)
     start = next(iterator, None)
     if start is None:
         raise ShapeError("the clip has no frames")
     height, width, channels = start[0].shape
+    most = segment_frames(config, width, height, channels)
+    wishes = {"bpp": bpp, "psnr": psnr, "size": size}
     if size is not None:
         if not total:
             raise ConfigError("a size needs the number of frames, which this clip does not tell; give bpp")
         bpp = 8 * size / (width * height * total)
-    most = segment_frames(config, width, height, channels)
     shared = overlap(most)
     if total and total > most:
         parts = -(-(total - shared) // (most - shared))
@@ -209,73 +112,46 @@ def encode_frames(
     if bpp is not None and not (total and total <= most):
         bpp *= (most - shared) / most  # frames that two segments share are paid for twice
     target = ClipTarget(bpp, psnr) if bpp is not None or psnr is not None else None
-    header = header_of(width, height, channels, checked_quality(quality), config)
+    header = header_of(width, height, channels, quality, config)
     if target is not None:
         header = replace(header, quality=0, step_code=step_code(target.first_step))
-    begun = _Begun.of(file, header, fps) if resume else _Begun(0, [])
-    file.seek(0)
-    times = clip_section(fps)
-    head = header_bytes(header) + times
-    segments = begun.segments
-    if segments:
-        file.seek(len(head) + sum(size for size, _ in segments))
-    else:
-        file.write(head)
-    file.truncate()
+    settings = {
+        "frames of": f"{width} x {height}",
+        "rate": str(fps),
+        "quality": header.quality or None,
+        **wishes,
+    }
+    settings |= {"seed": seed, "preset": os.path.basename(preset), **asdict(config), "frames a segment": most}
+    settings |= {"splat2d": __version__}
+    # As it will be read again: a tuple becomes a list.
+    part.begin(header_bytes(header), clip_section(fps), json.loads(json.dumps(settings)))
     cores = thread_count(threads)
-    all_shots = Shots(itertools.chain([start], iterator), fps, most, shared)
-    todo = (s for s in all_shots if s.first + len(s.frames) > begun.frames)
-    done = begun.frames
+    done = part.frames
 
-    def report(part: float = 0.0, count: int = 0) -> None:
+    def report(share: float = 0.0, count: int = 0) -> None:
         if progress is not None:
-            size = len(head) + sum(size for size, _ in segments)
-            progress(ClipProgress(done + part * count, total, size))
+            progress(ClipProgress(done + share * count, total, part.size))
+
+    digests: deque[bytes] = deque()
+
+    def todo() -> Iterator[Shot]:
+        finished = len(part.segments)
+        for number, shot in enumerate(Shots(itertools.chain([start], iterator), fps, most, shared)):
+            if number < finished:
+                part.check(number, shot)
+            else:
+                digests.append(digest_of(shot))
+                yield shot
 
     report()
     work = _Work(header, config, seed, max(cores // jobs, 1), target)
-    for coded in work.each(todo, report) if jobs == 1 else work.together(todo, jobs):
-        segments.append((file.write(segment_section(coded)), coded.span))
-        file.flush()
+    for coded in work.each(todo(), report) if jobs == 1 else work.together(todo(), jobs):
+        part.add(coded, digests.popleft())
         done = coded.first + coded.count
         report()
-    said = notes_section(notes)
-    file.write(said)
-    entries: list[tuple[int, int, Span | None]] = [(CLIP, len(times), None)]
-    entries += [(SEGMENT, size, span) for size, span in segments]
-    entries += [(NOTE, len(said), None)] if said else []
-    file.write(index_section(entries))
-    return ClipProgress(done, done, file.tell())
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """What an interrupted encoder left: frames in whole segments, and their sections' bytes and frames."""
-
-    frames: int
-    segments: list[tuple[int, Span]]
-
-    @classmethod
-    def of(cls, file: BinaryIO, header: Header, fps: Fraction) -> _Begun:
-        """Read what is there.
-
-        Raises:
-            BitstreamError: no clip, or a damaged one.
-            ConfigError: of other settings.
-        """
-        file.seek(0)
-        if not file.read(1):
-            return cls(0, [])
-        source = Source(file)
-        clip = parse(source, forgive=True)
-        if clip.header != header or clip.rate != fps:
-            raise ConfigError("what was begun has another size, rate or quality, so it cannot be resumed")
-        frames, segments = 0, []
-        for index, place in enumerate(clip.places):
-            segment = clip.segment(source, index)
-            frames = segment.first + segment.count
-            segments.append((place.section.size, segment.span))
-        return cls(frames, segments)
+    if file is None:
+        return ClipProgress(done, done, part.size)
+    return ClipProgress(done, done, part.write(file, notes))
 
 
 @dataclass(frozen=True)
@@ -330,9 +206,10 @@ class _Work:
 
     def together(self, todo: Iterable[Shot], jobs: int) -> Iterator[CodedSegment]:
         """Several at a time, each by a process of its own; in order."""
-        # Spawned, because a fork behind a parallel loop of the core would hang.
+        # Spawned, because a forked process has one thread.
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts)
+        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent)
+        started = pool.submit(int)
         waiting: deque[Future[CodedSegment]] = deque()
         try:
             for shot in todo:
@@ -342,9 +219,11 @@ class _Work:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool:
-            raise BackendUnavailableError(
-                "a process of --jobs died, perhaps for want of memory; try fewer jobs"
-            ) from None
+            if started.done() and started.exception() is None:
+                why = "died, perhaps for want of memory; try fewer jobs"
+            else:
+                why = 'does not start; a script that calls this needs `if __name__ == "__main__":`'
+            raise BackendUnavailableError(f"a process of jobs {why}") from None
         finally:
             for process in list(getattr(pool, "_processes", None) or {}).copy():
                 with contextlib.suppress(ProcessLookupError):
@@ -352,6 +231,16 @@ class _Work:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent process."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent process, and end when it has ended, however that was."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def follow() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -1,0 +1,273 @@
+"""What is finished of a clip, in a file that outlives whatever ends its encoder.
+
+It is a clip's file as far as it goes, with sections that say of which settings and of which frames it is;
+these are left out of what a user gets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from splat2d.errors import BitstreamError, ConfigError, OutputError
+from splat2d.fit.clip.shots import Shot
+from splat2d.format.container import notes_section
+from splat2d.format.header import read_header
+from splat2d.format.sections import (
+    CLIP,
+    MAX_SEGMENTS,
+    NOTE,
+    PROGRESS,
+    SEGMENT,
+    Reader,
+    Section,
+    Source,
+    Span,
+    index_section,
+    section,
+)
+from splat2d.format.segments import CodedSegment, read_span, segment_section
+from splat2d.media.files import locked, open_own, reason, remove_own, shown
+
+_DIGEST = 16  # bytes
+_HEAD = 1 << 7  # bytes that a header and a clip's first section take at most
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A segment that is whole.
+
+    Args:
+        section: where it lies.
+        span: its frames.
+        digest: of the pixels and durations that it was fitted to.
+    """
+
+    section: Section
+    span: Span
+    digest: bytes
+
+
+class Part:
+    """The finished segments of a clip.
+
+    Args:
+        file: open for reading and writing; in memory when None.
+        name: of messages.
+        durable: whether what is finished is forced to the disk.
+
+    Attributes:
+        segments: finished, in order.
+        warnings: what was damaged and is made anew.
+    """
+
+    def __init__(
+        self, file: BinaryIO | None = None, *, name: str = "the part", durable: bool = False
+    ) -> None:
+        self.file = io.BytesIO() if file is None else file
+        self.name, self._durable = name, durable
+        self.segments: list[Finished] = []
+        self.warnings: list[str] = []
+        self._first = self._times = self._end = 0  # bytes of the header, of the first section, and of all
+        self._said: dict[str, Any] | None = None
+        if self.file.seek(0, os.SEEK_END):
+            self._read()
+
+    @property
+    def frames(self) -> int:
+        """Frames in finished segments."""
+        return self.segments[-1].span.first + self.segments[-1].span.count if self.segments else 0
+
+    @property
+    def size(self) -> int:
+        """Of the clip as far as it goes, bytes."""
+        return self._first + self._times + sum(s.section.size for s in self.segments)
+
+    def begin(self, header: bytes, times: bytes, settings: dict[str, Any]) -> None:
+        """Write the beginning, or check that what is there is of the same settings.
+
+        Args:
+            header: of the file.
+            times: the clip's first section.
+            settings: all that the segments depend on but the frames, as JSON has it.
+
+        Raises:
+            ConfigError: what is there is of other settings; says which.
+        """
+        self._first, self._times = len(header), len(times)
+        if self._said is None:
+            self._said = settings
+            payload = json.dumps(settings, sort_keys=True).encode()
+            self._write(header + times + section(PROGRESS, payload))
+            return
+        for key, value in settings.items():
+            if self._said.get(key) != value:
+                raise ConfigError(
+                    f"{self.name} was begun with {key} {_told(self._said.get(key))}, and this is "
+                    f"{_told(value)}; give the same, or begin anew with --force"
+                )
+
+    def check(self, number: int, shot: Shot) -> None:
+        """Check that a finished segment is of these frames.
+
+        Raises:
+            ConfigError: it is of others.
+        """
+        if self.segments[number].digest != digest_of(shot):
+            raise ConfigError(
+                f"{self.name} was begun with another input: frames {shot.first} to "
+                f"{shot.first + len(shot.frames) - 1} differ; begin anew with --force"
+            )
+
+    def add(self, segment: CodedSegment, digest: bytes) -> None:
+        """Append a finished segment.
+
+        Raises:
+            ConfigError: more segments than a file can have.
+            OutputError: it cannot be written.
+        """
+        if len(self.segments) == MAX_SEGMENTS:
+            raise ConfigError(f"the clip needs more than {MAX_SEGMENTS} segments; encode it in pieces")
+        data = segment_section(segment)
+        at = self._end
+        self._write(data + section(PROGRESS, digest))
+        found = Source(self.file).section(at)
+        self.segments.append(Finished(found, segment.span, digest))
+
+    def write(self, file: BinaryIO, notes: tuple[str, ...] = ()) -> int:
+        """Write the clip.
+
+        Args:
+            file: where it goes.
+            notes: what was done to it on the way in.
+
+        Returns:
+            Its bytes.
+        """
+        source, said = Source(self.file), notes_section(notes)
+        size = file.write(source.read(0, self._first + self._times))
+        for segment in self.segments:
+            size += file.write(source.read(segment.section.at, segment.section.size))
+        entries: list[tuple[int, int, Span | None]] = [(CLIP, self._times, None)]
+        entries += [(SEGMENT, s.section.size, s.span) for s in self.segments]
+        entries += [(NOTE, len(said), None)] if said else []
+        return size + file.write(said + index_section(entries))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.file.seek(self._end)
+            self.file.truncate()
+            self.file.write(data)
+            self.file.flush()
+            if self._durable:
+                os.fsync(self.file.fileno())
+        except OSError as fault:
+            kept = f"; the {len(self.segments)} finished segments are kept" if self.segments else ""
+            advice = f"{kept}: make room, then --resume goes on" if kept else ""
+            raise OutputError(f"{self.name}: cannot be written ({reason(fault)}){advice}") from None
+        self._end += len(data)
+
+    def _read(self) -> None:
+        """Find what is whole; what lies behind it goes.
+
+        Raises:
+            BitstreamError: this is not what an encoder left.
+        """
+        source = Source(self.file)
+        head = Reader(source.read(0, _HEAD))
+        read_header(head)
+        self._first = head.at
+        times = source.section(head.at)
+        progress = source.section(times.end)
+        if times.kind != CLIP or progress.kind != PROGRESS:
+            raise BitstreamError("no part of a clip")
+        source.payload(times)
+        self._times, self._end = times.size, progress.end
+        self._said = json.loads(source.payload(progress))
+        with contextlib.suppress(BitstreamError):
+            while self._end < source.size:
+                found = source.section(self._end)
+                mark = source.section(found.end)
+                if (found.kind, mark.kind) != (SEGMENT, PROGRESS):
+                    break
+                span = read_span(source.payload(found))
+                self.segments.append(Finished(found, span, source.payload(mark)))
+                self._end = mark.end
+        if lost := source.size - self._end:
+            self.warnings.append(
+                f"{self.name}: {lost:,} bytes behind frame {self.frames} are not whole and are made anew"
+            )
+
+
+def digest_of(shot: Shot) -> bytes:
+    """A digest of all that a segment is fitted to."""
+    digest = hashlib.blake2b(repr((shot.first, shot.frames.shape, shot.ticks)).encode(), digest_size=_DIGEST)
+    digest.update(np.ascontiguousarray(shot.frames).data)
+    return digest.digest()
+
+
+@contextlib.contextmanager
+def open_part(path: str, *, resume: bool = False, force: bool = False) -> Iterator[Part]:
+    """Give the part of an output; it is removed when the block ends well, or with no segment finished.
+
+    Nobody else can have it open meanwhile, and a file that no encoder left is never touched.
+
+    Args:
+        path: of the part.
+        resume: go on with what is there.
+        force: begin anew whatever is there.
+
+    Raises:
+        OutputError: it is of another program or in use, is there without `resume` or `force`, or cannot be
+            written.
+    """
+    name = shown(path)
+    with open_own(path) as file:
+        if not locked(file, path):
+            raise OutputError(
+                f"{name}: another encode is writing it; wait for its end, or choose another output"
+            )
+        begun = os.fstat(file.fileno()).st_size
+        try:
+            part = Part(file, name=name, durable=True)
+        except (BitstreamError, ValueError):
+            raise OutputError(
+                f"{name}: is not what an interrupted encode left, and is kept; move it away"
+            ) from None
+        if begun and not (resume or force):
+            raise OutputError(
+                f"{name}: an interrupted encode left it; --resume goes on with it, --force begins anew"
+            )
+        if not resume:
+            file.truncate(0)
+            part = Part(file, name=name, durable=True)
+        try:
+            yield part
+        except BaseException as fault:
+            if not _holds_segments(file):
+                remove_own(file, path)
+            elif isinstance(fault, KeyboardInterrupt):
+                kept = f"the finished segments are kept in {name}; --resume goes on"
+                raise KeyboardInterrupt(kept) from None
+            raise
+        remove_own(file, path)
+
+
+def _holds_segments(file: BinaryIO) -> bool:
+    """Whether anything is finished, by the file itself: what ended the encoder may have come in between."""
+    try:
+        return bool(Part(file).segments)
+    except (BitstreamError, OSError, ValueError):
+        return False
+
+
+def _told(value: Any) -> str:
+    return "none" if value is None else str(value)
