@@ -18,6 +18,7 @@ from splat2d.errors import (
     ConfigError,
     InputClipError,
     InputImageError,
+    LargeFileWarning,
     OutputError,
     ShapeError,
     Splat2dError,
@@ -40,6 +41,8 @@ __all__ = [
     "ConfigError",
     "InputClipError",
     "InputImageError",
+    "LargeFileWarning",
+    "Limits",
     "OutputError",
     "ShapeError",
     "Splat2dError",
@@ -195,7 +198,7 @@ def decode(
         dtype: uint8 with straight alpha, or float32 unclamped with premultiplied alpha.
         threads: None uses all cores.
         device: draws on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
-        limits: that the file must be within; those of the format when None.
+        limits: that the file must be within; `Limits()` when None.
 
     Returns:
         [H, W, C].
@@ -312,7 +315,7 @@ def open(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Scene
 
     Args:
         path: the file.
-        limits: that the file must be within; those of the format when None.
+        limits: that the file must be within; `Limits()` when None.
 
     Raises:
         BitstreamError: not a whole, undamaged .splat file, or one beyond the limits.
@@ -330,7 +333,8 @@ def open(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Scene
         return Clip.open(path, limits=limits)
     from splat2d.scene.picture import Scene
 
-    return Scene.from_bytes(read_bytes(path, error=BitstreamError), limits=limits)
+    data = read_bytes(path, limit=limits.max_bytes, error=BitstreamError)
+    return Scene.from_bytes(data, limits=limits)
 
 
 def __getattr__(name: str) -> Any:

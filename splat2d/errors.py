@@ -37,3 +37,7 @@ class OutputError(Splat2dError):
 
 class TargetError(Splat2dError):
     """A size, rate or quality that this picture cannot reach; says the nearest reachable."""
+
+
+class LargeFileWarning(UserWarning):
+    """A .splat file whose canvas is unusually large; `Limits` says what is."""

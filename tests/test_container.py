@@ -15,7 +15,7 @@ from splat2d.fit.config import FitConfig
 from splat2d.fit.encode import encode_picture
 from splat2d.format.container import Container, read, write
 from splat2d.format.field import MAX_SPLATS, Field
-from splat2d.format.header import MAGIC, MAX_PIXELS, MAX_SIDE, VERSION, Header
+from splat2d.format.header import MAGIC, MAX_PIXELS, MAX_SIDE, VERSION, Header, Limits
 from splat2d.format.sections import MAX_SECTIONS, NOTE, SPLATS, varint
 from splat2d.media.pictures import load_picture
 
@@ -111,7 +111,7 @@ def test_the_bytes_are_those_of_the_format():
 def test_every_field_comes_back(header, notes):
     coded = Field.parse(FILE.field.data, header.layout)
     file = replace(FILE, header=header, field=coded, notes=notes)
-    assert read(write(file)) == file
+    assert read(write(file), Limits.of_format()) == file
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 16383, 16384, 70000])
@@ -199,7 +199,10 @@ LIES = [
     ({"channels": b"\x05"}, "channels is 5"),
     ({"width": varint(0)}, "0 x 32"),
     ({"height": varint(0)}, "48 x 0"),
-    ({"width": varint(65535), "height": varint(32769)}, f"2147516415 pixels, over the limit of {MAX_PIXELS}"),
+    (
+        {"width": varint(65535), "height": varint(32769)},
+        f"2147516415 pixels, over the limit of {Limits().max_pixels}",
+    ),
     ({"width": varint(16385), "height": varint(16384)}, "over the limit"),
     ({"width": varint(MAX_SIDE + 1)}, f"width is {MAX_SIDE + 1}, over the limit of {MAX_SIDE}"),
     ({"height": varint(1 << 31)}, "height is 2147483648, over the limit"),
@@ -231,7 +234,9 @@ def test_header_that_lies_is_refused_without_allocating(changes, message):
 
 def test_largest_canvas_is_allowed():
     data = header_bytes(width=varint(16384), height=varint(16384)) + NO_SPLATS
-    assert splat2d.decode(data, crop=(16000, 16000, 3, 2)).shape == (2, 3, 3)
+    limits = Limits.of_format()
+    assert limits.max_pixels == MAX_PIXELS
+    assert splat2d.decode(data, crop=(16000, 16000, 3, 2), limits=limits).shape == (2, 3, 3)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,16 +16,14 @@ if TYPE_CHECKING:
 _IN_MEMORY = 1 << 26  # bytes of a clip that is read at once
 
 
-def limits_of(max_pixels: int | None = None, max_splats: int | None = None) -> Limits:
+def limits_of(**given: int | None) -> Limits:
     """Return what a file may have at most.
 
     Args:
-        max_pixels: Of its canvas; None for what the format allows.
-        max_splats: Of the file or a segment; None likewise.
+        **given: As of `Limits`; None for its default.
     """
     from splat2d.format.header import Limits
 
-    given = {"max_pixels": max_pixels, "max_splats": max_splats}
     return Limits(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -42,25 +42,44 @@ def open_drawable(path: str, **options: Any) -> Scene | Clip:
         ConfigError: If there are no such tiers.
     """
     from splat2d.errors import BitstreamError
+    from splat2d.format.header import Limits
     from splat2d.media.files import read_bytes, shown
 
+    # Only what makes pixels of a whole canvas has to fear large ones.
+    options.setdefault("limits", Limits.of_format())
     try:
         if is_clip_file(path):
             from splat2d.scene.clip import Clip
 
             options.pop("count_bits", None)
-            return Clip.open(path, **options)
+            with warnings_said():
+                return Clip.open(path, **options)
         from splat2d.scene.picture import Scene
 
         options.pop("skip_damaged", None)
-        data = read_bytes(path, error=BitstreamError)
+        data = read_bytes(path, limit=options["limits"].max_bytes, error=BitstreamError)
     except BitstreamError as fault:
         named = str(fault).startswith(shown(path))
         raise (fault if named else BitstreamError(f"{shown(path)}: {fault}")) from None
     try:
-        return Scene.from_bytes(data, **options)
+        with warnings_said():
+            return Scene.from_bytes(data, **options)
     except BitstreamError as fault:
         raise BitstreamError(f"{shown(path)}: {fault}") from None
+
+
+@contextlib.contextmanager
+def warnings_said() -> Iterator[None]:
+    """Say on stderr what a reader warns of."""
+    import warnings
+
+    from splat2d.cli._terminal import warn
+    from splat2d.errors import LargeFileWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LargeFileWarning)
+        yield
+    warn(str(warning.message) for warning in caught if issubclass(warning.category, LargeFileWarning))
 
 
 def is_clip_file(path: str) -> bool:
@@ -94,13 +113,15 @@ def open_document(path: str) -> Document:
     """
     from splat2d.edit.document import Document
     from splat2d.errors import BitstreamError
+    from splat2d.format.header import Limits
     from splat2d.format.sections import Source
     from splat2d.media.files import read_bytes, shown
 
     large = os.path.isfile(path) and os.path.getsize(path) > _IN_MEMORY
     data = b"" if large else read_bytes(path, error=BitstreamError)
     try:
-        return Document.read(Source(open(path, "rb"))) if large else Document.from_bytes(data)
+        limits = Limits.of_format()
+        return Document.read(Source(open(path, "rb")), limits) if large else Document.from_bytes(data, limits)
     except BitstreamError as fault:
         raise BitstreamError(f"{shown(path)}: {fault}") from None
 
@@ -124,5 +145,5 @@ def read_script(path: str) -> Any:
 
     try:
         return yaml.safe_load(read_bytes(path, error=ConfigError))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as fault:
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
         raise ConfigError(f"{shown(path)}: no YAML or JSON ({' '.join(str(fault).split())})") from None

@@ -46,6 +46,10 @@ class Decode:
         Optional[int], arg(metavar="N", help="Refuse a file whose canvas has more pixels.")
     ] = None
     max_splats: Annotated[Optional[int], arg(metavar="N", help="Refuse a file that has more splats.")] = None
+    max_bytes: Annotated[
+        Optional[int], arg(metavar="N", help="Refuse a picture whose file has more bytes.")
+    ] = None
+    max_frames: Annotated[Optional[int], arg(metavar="N", help="Refuse a clip that has more frames.")] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
         arg(help="Draw on the CPU, on an NVIDIA GPU, or with auto on the GPU where there is one."),
@@ -58,7 +62,10 @@ class Decode:
         at_most_one(scale=self.scale, width=self.width, height=self.height)
         in_range(0, above=True, scale=self.scale)
         in_range(1, width=self.width, height=self.height, tiers=self.tiers, threads=self.threads)
-        in_range(1, max_pixels=self.max_pixels, max_splats=self.max_splats)
+        limits = {
+            name: getattr(self, name) for name in ("max_pixels", "max_splats", "max_bytes", "max_frames")
+        }
+        in_range(1, **limits)
         crop = None
         if self.crop is not None:
             crop = parse_integers("crop", self.crop, ("X", "Y", "W", "H"))
@@ -83,7 +90,7 @@ class Decode:
             tiers=self.tiers,
             threads=self.threads,
             skip_damaged=self.skip_damaged,
-            limits=limits_of(self.max_pixels, self.max_splats),
+            limits=limits_of(**limits),
         )
         if not isinstance(drawable, Scene):
             from splat2d.cli._decode_clip import decode_clip

@@ -6,7 +6,7 @@ docs/FORMAT.md, section 6.6, is this file in words.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from splat2d.draw.render import CUTOFF, View, render
 from splat2d.edit.stack import State
 
-_BAND = 1 << 22  # px that are composited at a time
+_BAND = 1 << 21  # px that are composited at a time
 _EDGE = 6  # standard deviations beyond which a blurred edge is flat
 
 Floats = NDArray[np.float32]
@@ -115,14 +115,34 @@ def compose(
     Raises:
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
+    out = np.empty((output_channels(layers), view.height, view.width), np.float32)
+    for top, band in _bands(layers, view, threads, device):
+        out[:, top : top + band.shape[1]] = band
+    return out
+
+
+def compose_bytes(
+    layers: Layers, view: View, *, threads: int | None = None, device: str = "cpu"
+) -> NDArray[np.uint8]:  # [H, W, C]
+    """Draw layers over each other, to bytes with straight alpha; arguments and errors as of `compose`."""
+    out = np.empty((view.height, view.width, output_channels(layers)), np.uint8)
+    for top, band in _bands(layers, view, threads, device):
+        out[top : top + band.shape[1]] = to_bytes(band)
+    return out
+
+
+def _bands(
+    layers: Layers, view: View, threads: int | None, device: str
+) -> Iterator[tuple[int, Floats]]:  # [C, rows, W]
+    """Rows of a composited picture, a few million px at a time, with the number of the first."""
     channels = output_channels(layers)
     shown = [layer for layer in layers if layer[0].visible]
     # What lies under a layer that covers all need not be drawn.
     bottom = max((i for i, layer in enumerate(shown) if _covers_all(*layer)), default=0)
-    out = np.zeros((channels, view.height, view.width), np.float32)
     rows = max(_BAND // view.width, 1)
     for top in range(0, view.height, rows):
         height = min(rows, view.height - top)
+        out = np.zeros((channels, height, view.width), np.float32)
         window = view if height == view.height else view.window(0, top, view.width, height)
         for state, splats in shown[bottom:]:
             x, y, w, h = _block(state, splats, window)
@@ -131,12 +151,12 @@ def compose(
             part = window.window(x, y, w, h)
             color, coverage = draw(state, splats, part, threads=threads, device=device)
             color, coverage = develop(state, color, coverage, 3 if channels >= 3 else 1)
-            block = out[:, top + y : top + y + h, x : x + w]
+            block = out[:, y : y + h, x : x + w]
             block *= 1 - coverage
             block[: len(color)] += color
             if channels in (2, 4):
                 block[-1] += coverage
-    return out
+        yield top, out
 
 
 def to_bytes(planes: Floats) -> NDArray[np.uint8]:  # [H, W, C]

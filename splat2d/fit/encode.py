@@ -18,7 +18,16 @@ from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.objects.cut import Cut, LayerTarget, cut
 from splat2d.fit.objects.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
 from splat2d.format.container import write
-from splat2d.format.header import MAX_PIXELS, MAX_SIDE, STEP_BIAS, STEP_SHIFT, Header, step_of
+from splat2d.format.header import (
+    DEFAULT_LIMITS,
+    MAX_PIXELS,
+    MAX_SIDE,
+    STEP_BIAS,
+    STEP_SHIFT,
+    Header,
+    Limits,
+    step_of,
+)
 from splat2d.format.layers import PICTURE
 from splat2d.media.pictures import Picture
 from splat2d.native import gpu, thread_count
@@ -150,7 +159,9 @@ class _Writer:
     def measured(self, data: bytes, code: int, layers: Sequence[FittedLayer]) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
         splats = sum(layer.count for layer in layers)
-        rendered = Scene.from_bytes(data, threads=self.threads).render(threads=self.threads)
+        rendered = Scene.from_bytes(data, threads=self.threads, limits=Limits.of_format()).render(
+            threads=self.threads
+        )
         return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits, self.empty)
 
 
@@ -296,6 +307,8 @@ def encode_picture(
     warnings += [
         f"{name!r} is empty: at this quality it is too small to be worth a splat" for name in file.empty
     ]
+    if width * height > DEFAULT_LIMITS.max_pixels:
+        warnings.append(f"readers refuse more than {DEFAULT_LIMITS.max_pixels} px unless told (--max-pixels)")
     seconds = time.perf_counter() - start
     return Encoded(
         file.data,

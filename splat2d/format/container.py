@@ -154,10 +154,10 @@ def parse(source: Source, limits: Limits = DEFAULT_LIMITS, *, forgive: bool = Fa
     Raises:
         BitstreamError: anything that is not a whole, undamaged file within the limits.
     """
-    if source.size > limits.max_bytes:
-        raise BitstreamError(f"the file has {source.size} bytes, over the limit of {limits.max_bytes}")
     head = Reader(source.read(0, _HEADER))
     header = read_header(head, limits)
+    if source.size > limits.max_bytes and source.read(head.at, 1) != bytes([CLIP]):
+        raise BitstreamError(f"the file has {source.size} bytes, over the limit of {limits.max_bytes}")
     return _Parser(source, header, limits, forgive).parsed(head.at)
 
 
@@ -292,7 +292,7 @@ def is_clip(data: bytes) -> bool:
     """Whether the beginning of a file, some dozens of bytes, is that of a clip."""
     try:
         r = Reader(data)
-        read_header(r)
+        read_header(r, Limits.of_format())
         return data[r.at] == CLIP
     except (BitstreamError, IndexError):
         return False
@@ -305,7 +305,7 @@ def sections_of(source: Source) -> tuple[int, list[Section]]:
         BitstreamError: a damaged file.
     """
     head = Reader(source.read(0, _HEADER))
-    read_header(head)
+    read_header(head, Limits.of_format())
     return head.at, list(source.sections(head.at))
 
 

@@ -5,11 +5,12 @@ docs/FORMAT.md, section 2, is this file in words.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
-from splat2d.errors import BitstreamError
+from splat2d.errors import BitstreamError, LargeFileWarning
 from splat2d.format.field import MAX_SPLATS, Layout
-from splat2d.format.sections import Reader, crc, varint
+from splat2d.format.sections import MAX_RATE, Reader, crc, varint
 
 MAGIC = b"\xc2SPL"
 VERSION = 1
@@ -33,17 +34,27 @@ _OTHER_FORMATS = (
 class Limits:
     """What a reader takes on at most; a file beyond it is refused before anything is allocated for it.
 
+    Canvases beyond `warn_pixels` are read with a `LargeFileWarning`. Both numbers of pixels are Pillow's for
+    pictures of three bytes a pixel.
+
     Args:
-        max_pixels: of a canvas.
+        max_pixels: of a canvas; `Limits.of_format()` has what the format allows.
         max_splats: of a file, or of a segment of a clip.
-        max_bytes: of a file that is read whole.
+        max_bytes: of a picture's file, which is read whole.
         max_frames: of a clip.
+        warn_pixels: of a canvas, that are read without a warning.
     """
 
-    max_pixels: int = MAX_PIXELS
+    max_pixels: int = 178_956_970
     max_splats: int = MAX_SPLATS
-    max_bytes: int = 1 << 31
-    max_frames: int = (1 << 31) - 1
+    max_bytes: int = 1 << 30
+    max_frames: int = MAX_RATE
+    warn_pixels: int = 89_478_485
+
+    @classmethod
+    def of_format(cls) -> Limits:
+        """What the format allows, without a warning."""
+        return cls(max_pixels=MAX_PIXELS, max_bytes=1 << 62, warn_pixels=MAX_PIXELS)
 
 
 DEFAULT_LIMITS = Limits()
@@ -150,6 +161,12 @@ def check_fields(h: Header, limits: Limits = DEFAULT_LIMITS) -> None:
         raise BitstreamError(f"the canvas is {h.width} x {h.height} px, over the limit of {MAX_SIDE} a side")
     if pixels > most:
         raise BitstreamError(f"the canvas has {pixels} pixels, over the limit of {most}")
+    if pixels > limits.warn_pixels:
+        warnings.warn(
+            f"the canvas has {pixels} pixels; if that is not what you expect, it may be an attack on memory",
+            LargeFileWarning,
+            stacklevel=2,
+        )
     if not 4 <= h.chroma_step <= 16:
         raise BitstreamError(f"the chroma step is {h.chroma_step}, expected 4 to 16")
     if h.quality > 100:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.draw.compose import Layers, Splats, compose, draw_coverage, output_channels, to_bytes
+from splat2d.draw.compose import Layers, Splats, compose, compose_bytes, draw_coverage, output_channels
 from splat2d.draw.render import View, render, render_bytes
 from splat2d.edit.document import Document
 from splat2d.edit.script import Entry, edited, entries_of
@@ -216,7 +216,7 @@ class Drawable(ABC):
         layers = self._shown(self._moment(time, frame), tiers)
         flat = flat_of(layers, (self.width, self.height))
         if flat is None:
-            return to_bytes(compose(layers, view, threads=threads, device=device))
+            return compose_bytes(layers, view, threads=threads, device=device)
         return render_bytes(
             *(flat.means, flat.conics, flat.colors),
             view,

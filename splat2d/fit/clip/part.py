@@ -20,7 +20,7 @@ import numpy as np
 from splat2d.errors import BitstreamError, ConfigError, OutputError
 from splat2d.fit.clip.shots import Shot
 from splat2d.format.container import notes_section
-from splat2d.format.header import read_header
+from splat2d.format.header import Limits, read_header
 from splat2d.format.sections import (
     CLIP,
     MAX_SEGMENTS,
@@ -183,7 +183,7 @@ class Part:
         """
         source = Source(self.file)
         head = Reader(source.read(0, _HEAD))
-        read_header(head)
+        read_header(head, Limits.of_format())
         self._first = head.at
         times = source.section(head.at)
         progress = source.section(times.end)
