@@ -38,13 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when the command did its work, 1 for a fault in files, data or settings, 2 for a wrong
         command line, 130 after Ctrl-C.
     """
+    _raise_on_terminate()
     try:
         status = _run(list(sys.argv[1:] if argv is None else argv))
+        if sys.stdout is None:  # it was closed before we began
+            return status
         sys.stdout.flush()  # here, where a reader that went away can still be answered quietly
         return status
     except BrokenPipeError:
         _abandon_stdout()
         return EXIT_FAULT
+    except Terminated as stop:
+        say("terminated")
+        return 128 + int(stop.args[0])
     except KeyboardInterrupt as stop:
         say("; ".join(["interrupted", *map(str, stop.args)]))
         return EXIT_INTERRUPTED
@@ -58,6 +64,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"error: {fault}")  # a full disk behind a redirected stdout, for example
         _abandon_stdout()
         return EXIT_FAULT
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP came: temporary files are removed on the way out."""
+
+
+def _raise_on_terminate() -> None:
+    """Let whoever works clean up when the process is asked to end."""
+    import signal
+    import threading
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise Terminated(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, stop)
 
 
 def _run(argv: list[str]) -> int:

@@ -32,6 +32,7 @@ from splat2d.format.sections import (
     Source,
     Span,
     index_section,
+    next_whole,
     read_index,
     section,
 )
@@ -182,6 +183,8 @@ class _Parser:
             if indexed is not None and indexed[:1] and indexed[0][0].kind == CLIP:
                 for found, span in indexed:
                     self._take(found if found.kind == SEGMENT else self.source.section(found.at), span)
+            elif self.forgive:
+                self._salvage(first)
             else:
                 for found in self.source.sections(first):
                     self._take(found, None)
@@ -202,6 +205,34 @@ class _Parser:
         )
         self._check(container)
         return container
+
+    def _salvage(self, first: int) -> None:
+        """Take all whole sections from an offset on, and what lies between as damaged segments of a clip.
+
+        A section whose checksum is wrong may be wrong in its type and length, too, so the next is looked for.
+        """
+        at, end = first, self.source.size
+        while at < end:
+            whole = self._whole(at)
+            if whole is None and self.rate is None:
+                whole = self.source.section(at)  # what a clip begins with cannot be left out
+            if whole is not None:
+                self._take(whole, None)
+                at = whole.end
+                continue
+            following = next_whole(self.source, at + 1)
+            if following is None:
+                raise BitstreamError(f"truncated: no whole section from offset {at} on")
+            self.places.append(Place(Section(SEGMENT, at, at, following.at), None))
+            at = following.at
+
+    def _whole(self, at: int) -> Section | None:
+        try:
+            found = self.source.section(at)
+            self.source.payload(found)
+            return found
+        except BitstreamError:
+            return None
 
     def _take(self, found: Section, span: Span | None) -> None:
         kind = found.kind
@@ -240,14 +271,14 @@ class _Parser:
             )
 
     def _span(self, found: Section) -> Span | None:
-        """Frames of a segment from its first bytes, or None of a damaged one where that is forgiven."""
+        """Frames of a segment from its first bytes; None where they make no sense and that is forgiven."""
         end = min(found.end - 4, found.payload + MAX_HEAD)
-        if not self.forgive:
-            return read_span(self.source.read(found.payload, end - found.payload))
         try:
-            return read_span(self.source.payload(found))
+            return read_span(self.source.read(found.payload, end - found.payload))
         except BitstreamError:
-            return None
+            if self.forgive:
+                return None
+            raise
 
     def _check(self, container: Container) -> None:
         stack = container.stack

@@ -171,9 +171,14 @@ def check_name(name: str) -> None:
     """Refuse a name that no layer can have.
 
     Raises:
-        ConfigError: empty, longer than 64 bytes of UTF-8, or with characters that do not print.
+        ConfigError: empty, longer than 64 bytes of UTF-8, no Unicode text, or with control characters (U+0000
+            to U+001F and U+007F to U+009F).
     """
-    if not (name and name.isprintable() and len(name.encode()) <= MAX_NAME):
+    try:
+        fits = 1 <= len(name.encode()) <= MAX_NAME
+    except UnicodeEncodeError:  # half of a surrogate pair
+        fits = False
+    if not fits or any(c < " " or "\x7f" <= c <= "\x9f" for c in name):
         raise ConfigError(
-            f"{name!r} is no name for a layer; expected 1 to {MAX_NAME} bytes of printable text"
+            f"{name!r} is no name for a layer; expected 1 to {MAX_NAME} bytes of UTF-8 without control characters"
         )

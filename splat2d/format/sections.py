@@ -29,6 +29,8 @@ MAX_SECTIONS = 64  # besides those of layers and segments
 MAX_SEGMENTS = 1 << 20
 MAX_LENGTH = 1 << 31
 MAX_RATE = (1 << 31) - 1  # of a frame's number, a rate's parts and a duration in ticks
+_IN_CLIPS = (LAYER, EDITS, SEGMENT, NOTE, METADATA, SOUND, TEXTURE, INDEX, PROGRESS)
+_SEARCHED = 1 << 24  # bytes
 _HEAD = 6  # bytes that a section's type and length take at most
 
 
@@ -255,6 +257,27 @@ def read_index(source: Source, first: int) -> list[tuple[Section, Span | None]] 
     except BitstreamError:
         return None
     return out if begin == at else None
+
+
+def next_whole(source: Source, at: int) -> Section | None:
+    """The first section from an offset on whose checksum is right, within 16 MiB; None without one."""
+    data = source.read(at, _SEARCHED)
+    work = 64 * len(data)  # bytes whose checksum is tried
+    for begin in range(len(data) - _HEAD):
+        if data[begin] not in _IN_CLIPS:
+            continue
+        r = Reader(data[begin : begin + _HEAD])
+        r.take(1, "a section's type")
+        try:
+            length = r.varint("a section's length", MAX_LENGTH)
+        except BitstreamError:
+            continue
+        stop = begin + r.at + length
+        if stop + 4 > len(data) or (work := work - (stop - begin)) < 0:
+            continue
+        if crc(memoryview(data)[begin:stop]) == data[stop : stop + 4]:
+            return Section(data[begin], at + begin, at + begin + r.at, at + stop + 4)
+    return None
 
 
 def joined(source: Source, parts: Sequence[Section]) -> bytes:

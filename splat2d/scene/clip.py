@@ -20,7 +20,7 @@ from splat2d.format.header import DEFAULT_LIMITS, Limits
 from splat2d.format.sections import Source
 from splat2d.media.files import open_input
 from splat2d.media.reader import parse_fps
-from splat2d.native import thread_count
+from splat2d.native import core, thread_count
 from splat2d.scene.drawable import Drawable
 from splat2d.scene.track import Frames, Segment, Timeline, blended, weights
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Clip"]
 
+_LEAST_SEGMENT = 16  # bytes
 _KEPT = 2  # decoded segments of each layer
 _IN_MEMORY = 1 << 26  # bytes of a file that is read at once
 
@@ -167,7 +168,7 @@ class Clip(Drawable):
         """The frames of all segments, without decoding their splats."""
         container = self.document.container
         assert container.rate is not None
-        timeline, tracks = Timeline(container.rate), {}
+        timeline, tracks, missing = Timeline(container.rate), {}, 0
         for index, place in enumerate(container.places):
             span = place.span
             try:
@@ -180,9 +181,12 @@ class Clip(Drawable):
                     track.append(Frames(index, span.first, span.count))
                     continue
                 coded = self._segment(index) if span.ticks else None
-                timeline.add(index, coded, span.first, span.count, gaps=self._skip)
+                timeline.add(index, coded, span.first, span.count, missing=missing if self._skip else 0)
+                missing = 0
             except BitstreamError as error:
                 self._lost(str(error))
+                # What is damaged may have been several segments, but no more than its bytes hold.
+                missing += core().MAX_FRAMES * max(place.section.size // _LEAST_SEGMENT, 1)
         return timeline, {0: timeline.parts, **tracks}
 
     def _segment(self, index: int) -> Any:

@@ -194,7 +194,9 @@ class Timeline:
         self._starts: list[Fraction] = []
         self._firsts: list[int] = []
 
-    def add(self, index: int, coded: CodedSegment | None, first: int, count: int, *, gaps: bool) -> None:
+    def add(
+        self, index: int, coded: CodedSegment | None, first: int, count: int, *, missing: int = 0
+    ) -> None:
         """The next segment.
 
         Args:
@@ -202,14 +204,14 @@ class Timeline:
             coded: the segment where its frames do not last as the rate says.
             first: number of its first frame.
             count: of frames.
-            gaps: whether frames may be missing before it.
+            missing: frames that may be missing before it.
 
         Raises:
             BitstreamError: it does not follow those before.
         """
         parts, frames = self.parts, self.count
         least = max(frames - MAX_OVERLAP, parts[-1].first + 1) if parts else 0
-        if first < least or (first > frames and not gaps):
+        if first < least or first > frames + missing:
             raise BitstreamError(f"segment {index} begins with frame {first}, expected {frames}")
         start = parts[-1].time_of(first, self.rate) if parts else first / self.rate
         ticks = coded.ticks if coded is not None else ()
