@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 import threading
 from pathlib import Path
 
@@ -220,6 +221,63 @@ def test_the_mode_follows_the_umask(tmp_path, umask, mode):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o444])
+def test_a_replaced_file_keeps_its_mode(tmp_path, mode):
+    """A replaced file keeps its mode, and nobody else reads the new content meanwhile."""
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    with write_atomic(path, force=True) as file:
+        file.write(b"new")
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert abs(path.stat().st_mtime - time.time()) < 60
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_replaced_file_keeps_its_owner(tmp_path):
+    """A replaced file keeps its owner."""
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    os.chown(path, 1234, 2345)
+    path.chmod(0o2750)
+    with write_atomic(path, force=True) as file:
+        file.write(b"new")
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (1234, 2345, 0o2750)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs extended attributes")
+def test_a_replaced_file_keeps_its_attributes(tmp_path):
+    """A replaced file keeps its attributes."""
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    try:
+        os.setxattr(path, "user.label", b"mine")
+    except OSError:
+        pytest.skip("this file system has no extended attributes")
+    with write_atomic(path, force=True) as file:
+        file.write(b"new")
+    assert os.getxattr(path, "user.label") == b"mine"
+
+
+def test_what_is_written_is_forced_to_the_disk_before_its_name(tmp_path, monkeypatch):
+    """What is written is forced to the disk before its name."""
+    calls = []
+    for module, name in ((os, "fsync"), (os, "link"), (os, "replace")):
+        real = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *a, real=real, name=name, **k: (calls.append(name), real(*a, **k))[1]
+        )
+    with write_atomic(tmp_path / "out") as file:
+        file.write(b"1")
+    assert calls[:2] == ["fsync", "link"]
+    with write_atomic(tmp_path / "out", force=True) as file:
+        file.write(b"2")
+    assert calls[-3:] == ["fsync", "replace", "fsync"]
 
 
 def test_a_link_is_followed(tmp_path):

@@ -289,6 +289,19 @@ def test_two_encodes_of_one_output(folder):
     assert splat2d.open(folder / "same.splat").count == 14
 
 
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs another file system")
+def test_an_output_through_a_link_to_another_file_system(folder):
+    elsewhere = Path("/dev/shm") / f"splat2d-test-{os.getpid()}.splat"
+    (folder / "link.splat").symlink_to(elsewhere)
+    try:
+        child = start(folder, "link.splat", "--quality", "20")
+        assert not child.communicate(timeout=60)[1]
+        assert (folder / "link.splat").is_symlink()
+        assert splat2d.open(elsewhere).count == 14
+    finally:
+        elsewhere.unlink(missing_ok=True)
+
+
 def test_a_script_without_a_main_guard_is_told_so(tmp_path):
     (tmp_path / "script.py").write_text(
         "import numpy, splat2d\n"

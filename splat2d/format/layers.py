@@ -180,5 +180,5 @@ def check_name(name: str) -> None:
         fits = False
     if not fits or any(c < " " or "\x7f" <= c <= "\x9f" for c in name):
         raise ConfigError(
-            f"{name!r} is no name for a layer; expected 1 to {MAX_NAME} bytes of UTF-8 without control characters"
+            f"{name!r} is no name for a layer; expected 1 to {MAX_NAME} bytes of UTF-8, no control characters"
         )
