@@ -76,7 +76,8 @@ def encode(
     """Encode a picture or a clip as the bytes of a .splat file.
 
     Args:
-        image: a path, a Pillow image or an array [H, W] or [H, W, C] (uint8, uint16, or floats in [0, 1]).
+        image: a path, the bytes of a picture's file, an open file, a Pillow image or an array [H, W] or
+            [H, W, C] (uint8, uint16, or floats in [0, 1]).
             A clip: the path of one, or with `fps` an iterable of frames, arrays [H, W, 3] of uint8 or an
             array [T, H, W, 3] of them, which need not all be in memory.
         quality: 1 to 100; 75 when no target is given.
@@ -319,11 +320,14 @@ def open(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Scene
 
     Raises:
         BitstreamError: not a whole, undamaged .splat file, or one beyond the limits.
+        ConfigError: no path.
     """
     from splat2d.format.container import is_clip
     from splat2d.format.header import Limits
     from splat2d.media.files import open_input, read_bytes
 
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"path is of type {type(path).__name__}, expected the path of a file")
     limits = limits or Limits()
     with open_input(path, error=BitstreamError) as file:
         clip = is_clip(file.read(64)) if file.seekable() else False

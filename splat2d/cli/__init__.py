@@ -39,10 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         command line, 130 after Ctrl-C.
     """
     _raise_on_terminate()
+    _mend_streams()
     try:
         status = _run(list(sys.argv[1:] if argv is None else argv))
-        if sys.stdout is None:  # it was closed before we began
-            return status
         sys.stdout.flush()  # here, where a reader that went away can still be answered quietly
         return status
     except BrokenPipeError:
@@ -84,6 +83,18 @@ def _raise_on_terminate() -> None:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, stop)
+
+
+def _mend_streams() -> None:
+    """Let nothing that is printed fail: closed streams lead nowhere, what an encoding lacks is escaped."""
+    import os
+
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))
+        elif hasattr(stream, "reconfigure") and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(argv: list[str]) -> int:

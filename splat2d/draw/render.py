@@ -11,6 +11,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from splat2d.arguments import finite
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.native import core, gpu, thread_count
 
@@ -151,15 +152,22 @@ class View:
             ConfigError: If scale contradicts a side, or the window is not inside the canvas.
             ShapeError: If the output would be empty or too large.
         """
+        scale = None if scale is None else finite("scale", scale)
         if scale is not None and (width is not None or height is not None):
             raise ConfigError("scale contradicts width and height: give one of them")
-        x, y, w, h = (0, 0, canvas_width, canvas_height) if crop is None else crop
+        x, y, w, h = (0.0, 0.0, canvas_width, canvas_height)
+        if crop is not None:
+            try:
+                x, y, w, h = (finite("crop", side) for side in crop)
+            except (TypeError, ValueError):
+                raise ConfigError(f"crop is {crop!r}, expected x, y, width and height") from None
         if not (w > 0 and h > 0 and x >= 0 and y >= 0 and x + w <= canvas_width and y + h <= canvas_height):
             raise ConfigError(
                 f"crop {x:g},{y:g},{w:g},{h:g} is not inside the canvas of {canvas_width} x "
                 f"{canvas_height} px"
             )
         if width is not None or height is not None:
+            check_output_size(1 if width is None else width, 1 if height is None else height)
             wide = width if width is not None else max(round((height or 1) * w / h), 1)
             high = height if height is not None else max(round(wide * h / w), 1)
             return cls.resized(x, y, w, h, wide, high)

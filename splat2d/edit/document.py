@@ -156,7 +156,7 @@ class Document:
         Raises:
             ConfigError: there are not that many.
         """
-        if count > len(self.steps):
+        if not 0 <= count <= len(self.steps):
             raise ConfigError(f"cannot undo {count} of {len(self.steps)} steps of edits")
         return self._with(self.steps[: len(self.steps) - count])
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from splat2d.arguments import finite
 from splat2d.edit.document import Document
 from splat2d.edit.stack import Stack
 from splat2d.errors import ConfigError
@@ -109,15 +109,15 @@ def _operation(document: Document, stack: Stack, group: str, kind: str, value: A
 def _numbers(key: str, value: Any) -> list[float]:
     """One number or several, all finite."""
     values = list(value) if isinstance(value, list | tuple) else [value]
-    for number in values:
-        if isinstance(number, bool) or not isinstance(number, Real) or not math.isfinite(number):
-            raise ConfigError(f"{key}: {number!r} is no finite number")
-    return [float(number) for number in values]
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ConfigError(f"{key}: {value!r} is no finite number")
+    return [finite(key, value) for value in values]
 
 
 def _tint(value: Any) -> list[float]:
     """Red, green, blue from 0 to 255 and strength from `#rrggbb`, or from that and a strength."""
-    color, *strength = value if isinstance(value, list | tuple) else [value]
+    color, *strength = (value if isinstance(value, list | tuple) else [value]) or [None]
     if not isinstance(color, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", color) or len(strength) > 1:
         raise ConfigError(f"tint: {value!r} is not understood; expected #rrggbb, or that and a strength")
     return [*bytes.fromhex(color[1:]), *(_numbers("tint", strength) if strength else [1.0])]

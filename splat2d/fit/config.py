@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +12,6 @@ from splat2d.errors import ConfigError
 PRESETS = ("fast", "default", "best")
 TUNES = ("psnr", "ms-ssim")
 SEEDINGS = ("pursuit", "random")
-MAX_SEED = (1 << 63) - 1
 WORDS = {"tune": TUNES, "seeding": SEEDINGS}
 
 
@@ -173,21 +171,6 @@ class ClipConfig:
     def __post_init__(self) -> None:
         """Check types and ranges; a ConfigError names the key."""
         _check(self)
-
-
-def checked_seed(seed: int) -> int:
-    """A seed that the core takes.
-
-    Raises:
-        ConfigError: no whole number from 0 to 2^63 - 1.
-    """
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        raise ConfigError(f"seed is {seed!r}, expected a whole number") from None
-    if not 0 <= number <= MAX_SEED:
-        raise ConfigError(f"seed is {number}, expected 0 to {MAX_SEED}")
-    return number
 
 
 def load_config(preset: str | Path) -> FitConfig:

@@ -11,9 +11,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d.arguments import finite, whole
 from splat2d.codec.layer import code_layer, container_of
 from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError, TargetError
-from splat2d.fit.config import FitConfig, checked_seed, load_config
+from splat2d.fit.config import FitConfig, load_config
 from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.objects.cut import Cut, LayerTarget, cut
 from splat2d.fit.objects.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
@@ -34,6 +35,8 @@ from splat2d.native import gpu, thread_count
 from splat2d.scene.picture import Scene
 
 DEFAULT_QUALITY = 75
+MAX_SEED = 1 << 53  # JSON and floats hold all integers up to it, and the sweeps' own seeds fit 64 bits
+MAX_BYTES = 1 << 40  # that a target may ask for
 QUALITY_PER_OCTAVE = 19.0  # quality points that halve the step
 # Above STEEP_FROM the step shrinks faster, so that 100 is hard to tell from the original.
 STEEP_FROM, STEEP_OCTAVES = 85, 1.4
@@ -90,10 +93,33 @@ def checked_quality(quality: int | None) -> int:
     Raises:
         ConfigError: out of range.
     """
-    quality = DEFAULT_QUALITY if quality is None else quality
-    if not 1 <= quality <= 100:
-        raise ConfigError(f"quality is {quality}, expected 1 to 100")
-    return quality
+    return DEFAULT_QUALITY if quality is None else whole("quality", quality, 1, 100)
+
+
+def checked_targets(
+    psnr: float | None, bpp: float | None, size: int | None
+) -> tuple[float | None, float | None, int | None]:
+    """Targets within their ranges.
+
+    Raises:
+        ConfigError: one is out of range, or no number.
+    """
+    if psnr is not None and not 1 <= (psnr := finite("psnr", psnr)) <= 90:
+        raise ConfigError(f"psnr is {psnr:g} dB, expected 1 to 90")
+    if bpp is not None and not 0 < (bpp := finite("bpp", bpp)) <= 64:
+        raise ConfigError(f"bpp is {bpp:g}, expected more than 0 and at most 64")
+    return psnr, bpp, None if size is None else whole("size", size, 1, MAX_BYTES)
+
+
+def checked_seed(seed: int) -> int:
+    """A seed from 0 to `MAX_SEED`.
+
+    Raises:
+        ConfigError: out of range, or no integer.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"seed is {seed!r}, expected an integer from 0 to {MAX_SEED}")
+    return int(seed)
 
 
 def quality_step(quality: float) -> float:
@@ -246,7 +272,7 @@ def encode_picture(
 
     Raises:
         BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
-        ConfigError: targets out of range, or more than one.
+        ConfigError: targets or the seed out of range, or more than one target.
         InputImageError: a side longer than a file can hold.
         TargetError: a target that this picture cannot reach.
     """
@@ -255,10 +281,10 @@ def encode_picture(
     given = [name for name, value in wishes.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]} contradict each other: give one target")
-    seed = checked_seed(seed)
     config = config or load_config(preset)
     if tune is not None:
         config = replace(config, tune=tune)
+    seed = checked_seed(seed)
     workers = thread_count(threads)
     writer = _Writer(picture, config, workers)
     _, height, width = picture.pixels.shape
@@ -266,14 +292,11 @@ def encode_picture(
         raise InputImageError(
             f"the picture is {width} x {height} px; a file may have {MAX_SIDE} px a side and {MAX_PIXELS} px"
         )
+    psnr, bpp, size = checked_targets(psnr, bpp, size)
     if bpp is not None:
-        if not 0 < bpp <= 64:
-            raise ConfigError(f"bpp is {bpp}, expected more than 0 and at most 64")
         size = int(bpp * width * height / 8)
-    if size is not None and size < 1:
-        raise ConfigError(f"size is {size} bytes, expected at least 1")
-    if psnr is not None and not 1 <= psnr <= 90:
-        raise ConfigError(f"psnr is {psnr} dB, expected 1 to 90")
+        if size < 1:
+            raise ConfigError(f"bpp is {bpp:g}, which is not a byte for this picture")
     targets: list[LayerTarget] | Cut = [LayerTarget(PICTURE, picture.pixels)]
     warnings: list[str] = []
     if masks is not None and len(picture.pixels) in (2, 4):

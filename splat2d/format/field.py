@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.errors import BitstreamError, ConfigError
+from splat2d.arguments import whole
+from splat2d.errors import BitstreamError
 from splat2d.format.network import network
 from splat2d.native import core
 
@@ -27,9 +28,7 @@ def check_tiers(tiers: int | None) -> int | None:
     Raises:
         ConfigError: another number.
     """
-    if tiers is not None and not 1 <= tiers <= core().TIERS:
-        raise ConfigError(f"tiers is {tiers}, expected 1 to {core().TIERS}")
-    return tiers
+    return None if tiers is None else whole("tiers", tiers, 1, core().TIERS)
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ class Field:
         Raises:
             BitstreamError: damaged data.
         """
-        tiers = core().TIERS if tiers is None else tiers
+        tiers = check_tiers(tiers) or core().TIERS
         tap = tap if bits is None else _counter(bits)
         try:
             integers, counts = core().decode_field(

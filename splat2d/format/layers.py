@@ -175,6 +175,8 @@ def check_name(name: str) -> None:
             to U+001F and U+007F to U+009F).
     """
     try:
+        if not isinstance(name, str):
+            raise ConfigError(f"{name!r} is no name for a layer; expected text")
         fits = 1 <= len(name.encode()) <= MAX_NAME
     except UnicodeEncodeError:  # half of a surrogate pair
         fits = False

@@ -85,7 +85,7 @@ class Picture:
         return self.pixels.shape[2]
 
 
-def load_picture(source: str | os.PathLike[str] | Image.Image | np.ndarray) -> Picture:
+def load_picture(source: Any) -> Picture:
     """Return any picture that Pillow reads as upright sRGB planes.
 
     Grey stays grey; palettes, CMYK, YCbCr and the like become grey or RGB; an ICC profile is converted
@@ -93,7 +93,8 @@ def load_picture(source: str | os.PathLike[str] | Image.Image | np.ndarray) -> P
     alpha channel that is opaque everywhere is dropped.
 
     Args:
-        source: A path, a Pillow image (its current frame), or an array as for `picture_from_array`.
+        source: A path, the bytes of a file, an open file, a Pillow image (its current frame), or an array as
+            for `picture_from_array`.
 
     Returns:
         The picture.
@@ -109,9 +110,16 @@ def load_picture(source: str | os.PathLike[str] | Image.Image | np.ndarray) -> P
 
     if isinstance(source, Image.Image):
         return _read(source, None, _MEMORY)
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = io.BytesIO(source)
+    if isinstance(source, io.IOBase):
+        stream: Any = source if source.seekable() else io.BytesIO(source.read())
+        return _read(_open(stream, _MEMORY), stream, _MEMORY)
     if not isinstance(source, (str, os.PathLike)):
         found = type(source).__name__
-        raise InputImageError(f"expected a path, a Pillow image or a numpy array, found {found}")
+        raise InputImageError(
+            f"expected a path, bytes, an open file, a Pillow image or a numpy array, found {found}"
+        )
     name = shown(source)
     with open_input(source) as file:
         # Pillow seeks; a pipe cannot.
@@ -260,6 +268,8 @@ def _write(pixels: np.ndarray, file: BinaryIO, format_name: str, name: str) -> N
             (image if mode == image.mode else image.convert(mode)).save(file, format=format_name, **options)
             return
         except (OSError, ValueError, KeyError, RuntimeError) as fault:
+            if isinstance(fault, OSError) and fault.errno is not None:  # the system's, not the format's
+                raise OutputError(f"{name}: cannot be written ({reason(fault)})") from None
             faults.append(reason(fault))
     raise OutputError(f"{name}: this picture cannot be written as {format_name} ({faults[0]}); use .png")
 

@@ -95,6 +95,9 @@ def parse_fps(fps: Fraction | float | str) -> Fraction:
         ConfigError: it is none, or not above 0 and at most `MAX_FPS`.
     """
     try:
+        # First as a float, before an exponent becomes an endless integer.
+        if "/" not in str(fps) and not 0 < float(str(fps)) <= MAX_FPS:
+            raise ValueError
         # By its text, so that 29.97 is 2997/100 and no binary fraction; and the nearest of small numbers, so
         # that 29.97002997002997 is 30000/1001.
         rate = Fraction(str(fps)).limit_denominator(MAX_DENOMINATOR)

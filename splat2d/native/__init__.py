@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from splat2d.errors import BackendUnavailableError, ConfigError
+from splat2d.arguments import whole
+from splat2d.errors import BackendUnavailableError
 
 MAX_THREADS = 1024
 """Most threads that a caller may ask for."""
@@ -65,6 +66,4 @@ def thread_count(threads: int | None) -> int:
         else:
             available = os.cpu_count()
         return min(max(available or 1, 1), MAX_THREADS)
-    if not 1 <= threads <= MAX_THREADS:
-        raise ConfigError(f"threads must be from 1 to {MAX_THREADS}, found {threads}; None uses all cores")
-    return int(threads)
+    return whole("threads", threads, 1, MAX_THREADS)

@@ -77,6 +77,8 @@ class Scene(Drawable):
             BitstreamError: not a whole, undamaged picture, or one beyond the limits.
             ConfigError: tiers out of range.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise ConfigError(f"data is of type {type(data).__name__}, expected the bytes of a file")
         check_tiers(tiers)
         document = Document.from_bytes(bytes(data), limits)
         return cls.of(document, tiers=tiers, count_bits=count_bits, threads=threads)

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
@@ -19,13 +19,14 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from splat2d import __version__
+from splat2d.arguments import whole
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.fit.clip.part import Part, digest_of
 from splat2d.fit.clip.segment import COARSER, OnFraction, fit_segment
 from splat2d.fit.clip.shots import Shot, Shots, TimedFrame, overlap, segment_frames
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
-from splat2d.fit.config import ClipConfig, checked_seed, load_clip_config
-from splat2d.fit.encode import checked_quality, quality_step, step_code
+from splat2d.fit.config import ClipConfig, load_clip_config
+from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step, step_code
 from splat2d.format.header import Header, header_bytes
 from splat2d.format.segments import CodedSegment, clip_section, code_segment, storable_rate
 from splat2d.media.frames import ClipProgress
@@ -54,7 +55,8 @@ def encode_frames(
     jobs: int = 1,
     progress: Callable[[ClipProgress], None] | None = None,
     total: int | None = None,
-    notes: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
+    end: Callable[[], Fraction | None] | None = None,
     part: Part | None = None,
 ) -> ClipProgress:
     """Encode frames as they come, in bounded memory.
@@ -74,7 +76,8 @@ def encode_frames(
         jobs: segments that are fitted at the same time, by processes that share the threads.
         progress: called now and then.
         total: frames that are expected; segments are then of even length.
-        notes: what was done to the clip on the way in.
+        notes: what was done to the clip on the way in; asked for behind the last frame.
+        end: called behind the last frame, returns when it ends, s, or None where the rate tells.
         part: gets each segment as soon as it is encoded, and is gone on with where it has some; in memory
             when None.
 
@@ -89,9 +92,9 @@ def encode_frames(
     """
     if sum(v is not None for v in (quality, bpp, psnr, size)) > 1:
         raise ConfigError("quality, bpp, psnr and size exclude each other: give one of them")
-    if not 1 <= jobs <= MAX_THREADS:
-        raise ConfigError(f"jobs is {jobs}, expected 1 to {MAX_THREADS}")
-    seed, quality, fps = checked_seed(seed), checked_quality(quality), storable_rate(fps)
+    seed, jobs = checked_seed(seed), whole("jobs", jobs, 1, MAX_THREADS)
+    quality, fps = checked_quality(quality), storable_rate(fps)
+    psnr, bpp, size = checked_targets(psnr, bpp, size)
     config = load_clip_config(preset) if config is None else config
     part = Part() if part is None else part
     iterator = iter(frames)
@@ -136,7 +139,7 @@ def encode_frames(
 
     def todo() -> Iterator[Shot]:
         finished = len(part.segments)
-        for number, shot in enumerate(Shots(itertools.chain([start], iterator), fps, most, shared)):
+        for number, shot in enumerate(Shots(itertools.chain([start], iterator), fps, most, shared, end)):
             if number < finished:
                 part.check(number, shot)
             else:
@@ -151,7 +154,7 @@ def encode_frames(
         report()
     if file is None:
         return ClipProgress(done, done, part.size)
-    return ClipProgress(done, done, part.write(file, notes))
+    return ClipProgress(done, done, part.write(file, tuple(notes)))
 
 
 @dataclass(frozen=True)

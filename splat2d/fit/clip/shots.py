@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -74,10 +74,19 @@ class Shots:
         fps: frames a second.
         most: frames of a segment.
         shared: of them with the next segment, where there is no cut.
+        end: when the last frame ends, s, asked when there are no more; None where the rate tells.
     """
 
-    def __init__(self, frames: Iterable[TimedFrame], fps: Fraction, most: int, shared: int = 0) -> None:
+    def __init__(
+        self,
+        frames: Iterable[TimedFrame],
+        fps: Fraction,
+        most: int,
+        shared: int = 0,
+        end: Callable[[], Fraction | None] | None = None,
+    ) -> None:
         self._frames, self._fps, self._most, self._shared = frames, fps, most, shared
+        self._end = end
         self._told = Fraction(0)  # when the next segment begins according to the file
 
     def __iter__(self) -> Iterator[Shot]:
@@ -96,12 +105,12 @@ class Shots:
                 sizes = [f"{f.shape[1]} x {f.shape[0]}" for f in (held[0], frame)]
                 raise ShapeError(f"frame {first + len(held)} has {sizes[1]} px, the first {sizes[0]}")
             time = (first + len(held)) / self._fps if when is None else when
-            if held and when is not None and time - times[0] > LONGEST:
+            if held and self._is_too_long(times, time):
                 if len(held) > 1:
                     yield self._shot(first, held[:-1], times, 0)
                     first += len(held) - 1
                     held, times = held[-1:], times[-1:]
-                if time - times[0] > LONGEST:
+                if self._is_too_long(times, time):
                     told, most = (float(s / 3600) for s in (time - times[0], LONGEST))
                     raise ConfigError(
                         f"frame {first} lasts {told:.1f} h by the input's times, and a file can say "
@@ -122,7 +131,15 @@ class Shots:
             held.append(frame)
             times.append(time)
         if held:
-            yield self._shot(first, held, [*times, times[-1] + 1 / self._fps], 0)
+            end = self._end() if self._end else None
+            if end is None or not times[-1] < end <= times[0] + LONGEST:
+                end = times[-1] + 1 / self._fps
+            yield self._shot(first, held, [*times, end], 0)
+
+    def _is_too_long(self, times: list[Fraction], end: Fraction) -> bool:
+        """Whether frames that do not last as the rate says last longer than a segment can."""
+        length = end - times[0]
+        return length > LONGEST and abs(length - len(times) / self._fps) > JITTER
 
     def _shot(self, first: int, frames: list[NDArray[np.uint8]], times: list[Fraction], kept: int) -> Shot:
         """A segment, with times where the rate's would be off; the next has its last `kept` frames, too."""
@@ -132,6 +149,10 @@ class Shots:
             marks = [round(self._told * TICKS), *(round(t * TICKS) for t in times[1:])]
             ticks = tuple(max(b - a, 1) for a, b in itertools.pairwise(marks))
             ends = [self._told + Fraction(sum(ticks[: i + 1]), TICKS) for i in range(len(ticks))]
+            if sum(ticks) > MAX_RATE:
+                raise ConfigError(
+                    f"frames {first} to {first + len(frames) - 1} last longer than a file can say"
+                )
         self._told = ends[-1 - kept]
         return Shot(first, np.stack(frames), ticks)
 
