@@ -1,6 +1,8 @@
 # make demo           install into .venv, encode and decode a photograph, compare with JPEG, WebP and AVIF
 # make test           install into .venv with what the tests need, run them
 # make lint           style and types
+# make fuzz           mutants of the golden files for SECONDS=600
+# make sanitize       the native core under ASan and UBSan: golden files, an encode of each kind, mutants
 # make wheel          dist/*.whl and dist/*.tar.gz
 # make check-package  install both into empty virtual environments and use them
 # make clean          remove everything that the above made
@@ -10,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel check-package clean
+.PHONY: help demo test lint fuzz sanitize wheel check-package clean
 
 PYTHON ?= python3
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
@@ -64,6 +66,23 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/clang-format --dry-run --Werror $(wildcard cpp/*/*.?pp cuda/*.?pp cuda/*.cu)
+
+SECONDS ?= 600
+fuzz: $(VENV)/.test
+	@$(BIN)/python fuzz/run.py --seconds $(SECONDS)
+
+# Python itself is not built with it, so the runtimes are loaded before it. Its own leaks are nobody's business here.
+SANITIZED := build/sanitize
+sanitize: $(VENV)/.test
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSPLAT2D_CUDA=OFF \
+	  -DSPLAT2D_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	  -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) > /dev/null
+	$(BIN)/cmake --build $(SANITIZED)
+	rm -rf $(SANITIZED)/package && mkdir -p $(SANITIZED)/package
+	cp -r splat2d configs $(SANITIZED)/package && cp $(SANITIZED)/_core*.so $(SANITIZED)/package/splat2d
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	  PYTHONPATH=$(SANITIZED)/package $(BIN)/python fuzz/sanitize.py
 
 wheel: $(VENV)/.tools
 	@rm -rf dist

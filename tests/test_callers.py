@@ -191,7 +191,7 @@ def test_a_closed_stdout(folder, words, closed):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("words", ["layers a.splat", "info a.splat --json", "edit a.splat --show x"])
+@pytest.mark.parametrize("words", ["layers a.splat", "info a.splat --json"])
 def test_names_on_a_terminal_of_ascii(folder, words):
     done = shell(folder, words, PYTHONIOENCODING="ascii", LC_ALL="C")
     assert "Traceback" not in done.stderr

@@ -5,6 +5,7 @@ docs/FORMAT.md, section 6.6, is this file in words.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -299,16 +300,22 @@ def _canvas(state: State, size: tuple[int, int], view: View) -> Floats:
 
 def _edge(distance: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """A step at 0, averaged over one px and blurred, at distances in target px."""
+    return np.interp(distance, *_edge_table(sigma))
+
+
+@functools.lru_cache(maxsize=16)
+def _edge_table(sigma: float) -> tuple[NDArray[np.float64], list[float]]:
+    """Distances and the values of `_edge` there."""
     reach = 0.5 + _EDGE * sigma
     knots = np.linspace(-reach, reach, 4097 if sigma else 2)
     if not sigma:
-        return np.interp(distance, knots, [0.0, 1.0])
+        return knots, [0.0, 1.0]
 
     def integral(z: float) -> float:
         normal = math.exp(-0.5 * (z / sigma) ** 2) / math.sqrt(2 * math.pi)
         return 0.5 * z * math.erfc(-z / (sigma * math.sqrt(2))) + sigma * normal
 
-    return np.interp(distance, knots, [integral(z + 0.5) - integral(z - 0.5) for z in knots.tolist()])
+    return knots, [integral(z + 0.5) - integral(z - 0.5) for z in knots.tolist()]
 
 
 def develop(state: State, color: Floats, coverage: Floats, colors: int) -> tuple[Floats, Floats]:

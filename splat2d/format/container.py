@@ -374,6 +374,8 @@ def assembled(
     if before == edits and not added:
         yield Section(0, 0, 0, source.size)
         return
+    if sum(part.kind == SEGMENT for part in found) != len(spans):
+        raise BitstreamError("the index does not name the segments that there are: the file is damaged")
     yield Section(0, 0, 0, first)
     entries: list[tuple[int, int, Span | None]] = []
     left = iter(spans)

@@ -1,0 +1,78 @@
+"""What `make sanitize` runs: golden and broken files, an encode of each kind, the corpus, some mutants."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))  # behind the package that is built with sanitizers
+
+import splat2d  # noqa: E402
+from fuzz.check import Found, check  # noqa: E402
+from fuzz.run import CORPUS, GOLDEN, mutant, seeds  # noqa: E402
+from splat2d.native import core  # noqa: E402
+
+MUTANTS = 1000
+QUICK = """rounds: 1
+steps: 2
+half_rounds: 1
+half_steps: 1
+final_steps: 1
+sweeps: 1
+clip:
+  rounds: 1
+  steps: 2
+  final_steps: 1
+  sweeps: 1
+  frames: 4
+"""
+
+
+def pictures(preset: str) -> list[bytes]:
+    """A small file of each kind of encode."""
+    rng = np.random.default_rng(0)
+    rgb = np.kron(rng.integers(0, 256, (5, 7, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    mask = np.zeros(rgb.shape[:2], np.float32)
+    mask[10:30, 12:40] = 1
+    alpha = np.dstack([rgb, (255 * mask).astype(np.uint8)])
+    options = {"preset": preset, "threads": 2}
+    files = [
+        splat2d.encode(pixels, quality=40, **options)
+        for pixels in (rgb, rgb[..., 0], alpha, np.ascontiguousarray(alpha[..., 2:]), rgb[:1, :1])
+    ]
+    files.append(splat2d.encode(rgb, quality=40, masks={"box": mask}, **options))
+    files.append(splat2d.encode(rgb, quality=40, tune="ms-ssim", **options))
+    files.append(splat2d.encode(rgb, size=300, **options))
+    frames = np.stack([np.roll(rgb, t, 1) for t in range(6)])
+    files.append(splat2d.encode(frames, fps=5, quality=40, **options))
+    files.append(splat2d.encode(frames, fps=5, psnr=25, **options))
+    return files
+
+
+def main() -> int:
+    """Run all of it; a sanitizer's report ends the process."""
+    print(f"core: {core().__file__}")
+    start = time.monotonic()
+    files = seeds() + [path.read_bytes() for path in sorted(GOLDEN.rglob("*.bad"))]
+    files += [path.read_bytes() for path in sorted(CORPUS.glob("*.bin"))]
+    preset = Path(core().__file__).with_name("quick.yaml")
+    preset.write_text(QUICK)
+    files += pictures(str(preset))
+    rng = random.Random(int(start))
+    files += [mutant(seeds(), rng) for _ in range(MUTANTS)]
+    for data in files:
+        try:
+            check(data)
+        except Found:
+            pass  # slow, as it is under sanitizers
+    print(f"{len(files)} files in {time.monotonic() - start:.0f} s, and nothing to report")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
