@@ -31,7 +31,7 @@ def test_an_edit_of_a_file_onto_itself(tmp_path):
     path = tmp_path / "a.splat"
     old = (GOLDEN / "layers/objects.splat").read_bytes()
     new = splat2d.Scene.from_bytes(old).edited([{"group": "left", "move": [3, 4]}]).to_bytes()
-    words = ("edit", "a.splat", "--group", "left", "--move", "3,4", "--force")
+    words = ("edit", "a.splat", "a.splat", "--group", "left", "--move", "3,4", "--force")
     for _ in range(12):
         path.write_bytes(old)
         done = killed(tmp_path, *words, most=0.8)
