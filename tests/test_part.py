@@ -294,7 +294,7 @@ def test_an_output_through_a_link_to_another_file_system(folder):
     elsewhere = Path("/dev/shm") / f"splat2d-test-{os.getpid()}.splat"
     (folder / "link.splat").symlink_to(elsewhere)
     try:
-        child = start(folder, "link.splat", "--quality", "20")
+        child = start(folder, "link.splat", "--quality", "20", "--force")
         assert not child.communicate(timeout=60)[1]
         assert (folder / "link.splat").is_symlink()
         assert splat2d.open(elsewhere).count == 14

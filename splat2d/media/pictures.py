@@ -93,8 +93,7 @@ def load_picture(source: Any) -> Picture:
     alpha channel that is opaque everywhere is dropped.
 
     Args:
-        source: A path, the bytes of a file, an open file, a Pillow image (its current frame), or an array as
-            for `picture_from_array`.
+        source: A path, the bytes of a file, an open file, a Pillow image, or an array.
 
     Returns:
         The picture.
@@ -110,16 +109,11 @@ def load_picture(source: Any) -> Picture:
 
     if isinstance(source, Image.Image):
         return _read(source, None, _MEMORY)
-    if isinstance(source, bytes | bytearray | memoryview):
-        source = io.BytesIO(source)
-    if isinstance(source, io.IOBase):
-        stream: Any = source if source.seekable() else io.BytesIO(source.read())
+    if isinstance(source, bytes | bytearray | memoryview | io.IOBase):
+        stream: Any = io.BytesIO(source.read() if isinstance(source, io.IOBase) else source)
         return _read(_open(stream, _MEMORY), stream, _MEMORY)
     if not isinstance(source, (str, os.PathLike)):
-        found = type(source).__name__
-        raise InputImageError(
-            f"expected a path, bytes, an open file, a Pillow image or a numpy array, found {found}"
-        )
+        raise InputImageError(f"expected a path, a file, an image or an array, found {type(source).__name__}")
     name = shown(source)
     with open_input(source) as file:
         # Pillow seeks; a pipe cannot.
