@@ -42,7 +42,7 @@ class Numbers {
  public:
   explicit Numbers(size_t size) : values_(size) {}
 
-  double* at(size_t i) { return &values_[i]; }
+  double* at(size_t i) { return values_.data() + i; }  // also of none
   void fetch() {}
   double operator[](size_t i) const { return values_[i]; }
   const double* data() const { return values_.data(); }
