@@ -421,8 +421,8 @@ const char* decode_field(const Network& network, const FieldLayout& given, const
     Decoder coder(bytes, length, tap);
     if (tap) tap->stream();
     for (int t = 0; t < request.tiers && !faults[p]; ++t)
-      faults[p] =
-          traversal->code(coder, t, parts[p]->cell, parts[p]->pieces[t].count, &out->splats[first[p][t] * columns]);
+      faults[p] = traversal->code(coder, t, parts[p]->cell, parts[p]->pieces[t].count,
+                                  out->splats.data() + first[p][t] * columns);
   };
   Traversal<Decoder> whole(network, layout, workers, tap);
   decode(0, &whole);

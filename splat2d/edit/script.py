@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,7 +111,12 @@ def _numbers(key: str, value: Any) -> list[float]:
     """One number or several, all finite."""
     values = list(value) if isinstance(value, list | tuple) else [value]
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, Real):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, Real)
+            or value in (math.inf, -math.inf)
+            or value != value
+        ):
             raise ConfigError(f"{key}: {value!r} is no finite number")
     return [finite(key, value) for value in values]
 
