@@ -85,7 +85,7 @@ class Encode:
         in_range(1, 100, quality=self.quality)
         in_range(0, above=True, psnr=self.psnr, bpp=self.bpp)
         in_range(1, threads=self.threads)
-        in_range(0, 2**63 - 1, seed=self.seed)
+        in_range(0, 2**53, seed=self.seed)  # MAX_SEED of the fit, which is not loaded yet
         in_range(1, jobs=self.jobs)
         size = None if self.size is None else parse_bytes(self.size)
 

@@ -22,7 +22,7 @@ from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.fit.clip.segment import COARSER, OnFraction, fit_segment
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
-from splat2d.fit.encode import checked_quality, quality_step, step_code
+from splat2d.fit.encode import checked_quality, checked_seed, quality_step, step_code
 from splat2d.format.container import notes_section, parse
 from splat2d.format.header import Header, header_bytes
 from splat2d.format.sections import CLIP, NOTE, SEGMENT, Source, Span, index_section
@@ -191,6 +191,9 @@ def encode_frames(
     """
     if sum(v is not None for v in (quality, bpp, psnr, size)) > 1:
         raise ConfigError("quality, bpp, psnr and size exclude each other: give one of them")
+    seed = checked_seed(seed)
+    if jobs < 1:
+        raise ConfigError(f"jobs is {jobs}, expected 1 or more")
     config = load_clip_config(preset) if config is None else config
     iterator = iter(frames)
     start = next(iterator, None)
