@@ -150,7 +150,7 @@ def _encode_clip(source: Any, fps: Any, options: dict[str, Any]) -> bytes:
         source = open_clip(source, fps=fps)
     if isinstance(source, ClipReader):
         rate, frames = source.fps, ((frame.pixels, frame.time) for frame in source)
-        total = source.count
+        total, options["end"] = source.count, lambda: source.end
     else:
         total = len(source) if hasattr(source, "__len__") else None
         rate = DEFAULT_FPS if fps is None else parse_fps(fps)

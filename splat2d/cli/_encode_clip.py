@@ -74,6 +74,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
                 progress=progress,
                 total=_expected(reader),
                 resume=command.resume,
+                end=lambda: reader.end,
             )
     except BaseException as fault:
         _keep_or_drop(part)

@@ -40,6 +40,8 @@ class ClipReader(ABC):
         fps: frames a second, the average where the rate varies.
         count: number of frames, None when only reading tells.
         duration: seconds according to the source, None when it does not say.
+        end: when the last frame ends, s from the clip's beginning; None where the rate tells, and before the
+            frames are read where only reading tells.
         has_audio: whether there is sound, which is not read.
         warnings: what a user should be told on stderr; reading may add some, each once.
     """
@@ -59,6 +61,7 @@ class ClipReader(ABC):
         self.fps = fps
         self.count = count
         self.duration = duration
+        self.end: Fraction | None = None
         self.has_audio = has_audio
         self.warnings: list[str] = []
         if not 0 < self.width * self.height <= MAX_PIXELS:

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING
 from splat2d.errors import ConfigError, InputClipError
 from splat2d.media.files import open_input, shown
 from splat2d.media.frames import ClipReader, Frame
-from splat2d.media.sequences import (
-    AnimationReader,
-    SequenceReader,
-    folder_files,
-    is_animation,
-    is_pattern,
-    pattern_files,
-)
+from splat2d.media.patterns import folder_files, is_pattern, pattern_files
+from splat2d.media.sequences import AnimationReader, SequenceReader, is_animation
 
 if TYPE_CHECKING:
     from splat2d.media.convert import Matrix

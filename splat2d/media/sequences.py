@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -25,7 +23,6 @@ _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "FLI"}
 # What browsers and ffmpeg make of a GIF that asks for no delay.
 _LEAST_DELAY, _USUAL_DELAY = Fraction(20, 1000), Fraction(100, 1000)
 _ON_WHITE = "transparent pixels are put on white"
-_NUMBER = re.compile(r"%(0\d+)?d")
 
 
 class SequenceReader(ClipReader):
@@ -85,6 +82,7 @@ class AnimationReader(ClipReader):
             self._times = [index / fps for index in range(len(delays))]
         rate = fps or own
         super().__init__(shown(path), size, rate, count=len(delays), duration=len(delays) / rate)
+        self.end = None if fps else sum(delays, Fraction(0))
         if fps and fps != own:
             self._warn(f"its delays, {float(own):g} frames/s, are replaced by {float(fps):g} frames/s")
         if cut:
@@ -139,90 +137,6 @@ def is_animation(path: str | os.PathLike[str]) -> bool | None:
             return False  # what reads stills knows what to say
         except Exception:  # damaged headers make plugins raise almost anything
             return None
-
-
-def folder_files(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the images in a folder in natural order.
-
-    Raises:
-        InputClipError: there is none, or the folder cannot be read.
-    """
-    from PIL import Image
-
-    known = Image.registered_extensions()
-    names = [
-        name
-        for name in _listed(folder)
-        if not name.startswith(".") and os.path.splitext(name)[1].lower() in known
-    ]
-    if not names:
-        raise InputClipError(f"{shown(folder)}: has no images; expected files such as frame_0001.png")
-    return [os.path.join(folder, name) for name in sorted(names, key=natural_key)]
-
-
-def pattern_files(pattern: str) -> list[str]:
-    """Return the files that a pattern such as `frame_%04d.png` or `frames/*.png` means, in order.
-
-    Raises:
-        InputClipError: none matches, or a number is missing between the first and the last.
-    """
-    if not is_numbered(pattern):
-        names = sorted((path for path in glob.glob(pattern) if os.path.isfile(path)), key=natural_key)
-        if not names:
-            raise InputClipError(f"{shown(pattern)}: matches no file; check the pattern")
-        return names
-    found = numbered_files(pattern)
-    if not found:
-        raise InputClipError(f"{shown(pattern)}: matches no file; check the pattern")
-    first, last = min(found), max(found)
-    if len(found) < last - first + 1:
-        missing = next(index for index in range(first, last) if index not in found)
-        raise InputClipError(
-            f"{shown(pattern)}: number {missing} is missing between {first} and {last}; "
-            "rename the files, or use * in the pattern"
-        )
-    return [found[index] for index in sorted(found)]
-
-
-def numbered_files(pattern: str) -> dict[int, str]:
-    """Return the files of a pattern such as `frame_%04d.png` by number.
-
-    Raises:
-        InputClipError: the folder cannot be read.
-    """
-    folder, base = os.path.split(pattern)
-    number = _NUMBER.search(base)
-    assert number
-    before, after = base[: number.start()], base[number.end() :]
-    found = {}
-    for name in _listed(folder or "."):
-        digits = name[len(before) : len(name) - len(after)]
-        if digits.isascii() and digits.isdigit() and name == before + number[0] % int(digits) + after:
-            found[int(digits)] = os.path.join(folder, name)
-    return found
-
-
-def is_numbered(path: str) -> bool:
-    """Return whether a path's name has a place for a number, such as `%04d`."""
-    return bool(_NUMBER.search(os.path.basename(path)))
-
-
-def is_pattern(path: str) -> bool:
-    """Return whether a path that is no file means several."""
-    return is_numbered(path) or glob.has_magic(path)
-
-
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """Return a sorting key by which frame2 comes before frame10."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def _listed(folder: str | os.PathLike[str]) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (OSError, ValueError) as fault:
-        raise InputClipError(f"{shown(folder)}: cannot be read ({reason(fault)}); check the path") from None
 
 
 def _delay(image: Image.Image) -> Fraction:

@@ -96,7 +96,7 @@ class ContainerReader(ClipReader):
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order."""
         convert, kind = None, None
-        index = -1
+        index, last = -1, Fraction(0)
         with self._opened() as (container, stream):
             clock = _Clock(self.fps, stream.time_base if not self._retimed else None)
             for index, frame in enumerate(self._decoded(container, stream)):
@@ -104,6 +104,8 @@ class ContainerReader(ClipReader):
                 time = clock.next(frame.pts)
                 if clock.repaired and not self._retimed:
                     self._warn("timestamps are missing or do not rise; the average rate stands in")
+                end = time + _length(frame, stream.time_base, self.fps)
+                last = max(end, last)
                 if index < start:
                     continue
                 found = (frame.format.name, frame.colorspace, frame.color_range)
@@ -116,6 +118,7 @@ class ContainerReader(ClipReader):
                 if transparent:
                     self._warn("transparent pixels are put on white")
                 yield Frame(_upright(pixels, self._turn), time)
+        self.end = None if self._retimed else last
         if self.count and index + 1 < self.count:
             self._warn(f"only {index + 1} of {self.count} frames could be decoded")
 
@@ -233,6 +236,15 @@ class _Clock:
             time = following
         self._time = time
         return time
+
+
+def _length(frame: VideoFrame, tick: Fraction | None, fps: Fraction) -> Fraction:
+    """Return how long a frame is shown, s: as it says, unless that is the rate's but for rounding."""
+    usual = 1 / fps
+    if not frame.duration or tick is None:
+        return usual
+    length = frame.duration * tick
+    return usual if abs(length - usual) <= max(tick, Fraction(1, 1000)) else length
 
 
 def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:

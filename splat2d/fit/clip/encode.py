@@ -77,10 +77,19 @@ class Shots:
         fps: frames a second.
         most: frames of a segment.
         shared: of them with the next segment, where there is no cut.
+        end: when the last frame ends, s, asked when there are no more; None where the rate tells.
     """
 
-    def __init__(self, frames: Iterable[TimedFrame], fps: Fraction, most: int, shared: int = 0) -> None:
+    def __init__(
+        self,
+        frames: Iterable[TimedFrame],
+        fps: Fraction,
+        most: int,
+        shared: int = 0,
+        end: Callable[[], Fraction | None] | None = None,
+    ) -> None:
         self._frames, self._fps, self._most, self._shared = frames, fps, most, shared
+        self._end = end
         self._told = Fraction(0)  # when the next segment begins according to the file
 
     def __iter__(self) -> Iterator[Shot]:
@@ -113,7 +122,10 @@ class Shots:
             held.append(frame)
             times.append(time)
         if held:
-            yield self._shot(first, held, [*times, times[-1] + 1 / self._fps], 0)
+            end = self._end() if self._end else None
+            if end is None or end <= times[-1]:
+                end = times[-1] + 1 / self._fps
+            yield self._shot(first, held, [*times, end], 0)
 
     def _shot(self, first: int, frames: list[NDArray[np.uint8]], times: list[Fraction], kept: int) -> Shot:
         """A segment, with times where the rate's would be off; the next has its last `kept` frames, too."""
@@ -159,6 +171,7 @@ def encode_frames(
     total: int | None = None,
     notes: tuple[str, ...] = (),
     resume: bool = False,
+    end: Callable[[], Fraction | None] | None = None,
 ) -> ClipProgress:
     """Encode frames as they come, in bounded memory.
 
@@ -178,6 +191,7 @@ def encode_frames(
         progress: called now and then.
         total: frames that are expected; segments are then of even length.
         notes: what was done to the clip on the way in.
+        end: called behind the last frame, returns when it ends, s, or None where the rate tells.
         resume: go on behind the last whole segment in the file, which the same frames and settings made.
 
     Returns:
@@ -226,7 +240,7 @@ def encode_frames(
         file.write(head)
     file.truncate()
     cores = thread_count(threads)
-    all_shots = Shots(itertools.chain([start], iterator), fps, most, shared)
+    all_shots = Shots(itertools.chain([start], iterator), fps, most, shared, end)
     todo = (s for s in all_shots if s.first + len(s.frames) > begun.frames)
     done = begun.frames
 
