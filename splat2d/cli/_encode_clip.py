@@ -26,7 +26,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
         UsageError: an option that only pictures have.
         Splat2dError: what the input, the settings or the files are at fault for.
     """
-    for option in ("tune", "labels"):
+    for option in ("tune", "labels", "peak"):
         if getattr(command, option) is not None:
             raise UsageError(f"--{option} is for pictures")
     if command.mask:
