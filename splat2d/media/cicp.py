@@ -160,12 +160,15 @@ class ToSrgb:
     Args:
         stated: the colour.
         levels: of integer samples, one more than their largest.
+        white: sample that stands for 255 of 8 bits; the largest when None, and of limited range what the
+            recommendations say.
     """
 
-    def __init__(self, stated: Stated, levels: int) -> None:
+    def __init__(self, stated: Stated, levels: int, white: float | None = None) -> None:
         self.stated = stated
         self._levels = levels
-        values = np.linspace(0, 1, levels, dtype=np.float64)
+        white = white or (levels * 255 / 256 if stated.limited else levels - 1)
+        values = np.arange(levels) / white
         if stated.limited:
             values = (values * 255 - 16) / 219
         self._light = _light(values, stated).astype(np.float32)

@@ -44,6 +44,7 @@ class ClipReader(ABC):
             frames are read where only reading tells.
         has_audio: whether there is sound, which is not read.
         warnings: what a user should be told on stderr; reading may add some, each once.
+        notes: what is done on the way in, one short sentence each.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ClipReader(ABC):
         self.end: Fraction | None = None
         self.has_audio = has_audio
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         if not 0 < self.width * self.height <= MAX_PIXELS:
             raise InputClipError(
                 f"{name}: has frames of {self.width}x{self.height} px; the limit is {MAX_PIXELS} pixels"

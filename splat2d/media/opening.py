@@ -89,7 +89,7 @@ def open_image(stream: BinaryIO, name: str) -> Image.Image:
     start = start[:8]
     raise InputImageError(
         f"{name}: is no picture that can be read, or its header is damaged (it starts with {start!r}); "
-        "expected PNG, JPEG, WebP, AVIF, TIFF or another format that Pillow reads"
+        "expected PNG, JPEG, WebP, AVIF, TIFF or another format that Pillow reads, or a video"
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -11,9 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import InputClipError, InputImageError
-from splat2d.media.files import open_input, reason, shown
+from splat2d.media.animation import Animation, Damage, parse
+from splat2d.media.files import open_input, read_bytes, reason, shown
 from splat2d.media.frames import DEFAULT_FPS, ClipReader, Frame
-from splat2d.media.pictures import Picture, load_picture
+from splat2d.media.opening import open_image, orientation_of, pixel_limit, too_large
+from splat2d.media.pictures import load_picture
+from splat2d.media.reading import read_image
+from splat2d.media.samples import Picture, upright
+from splat2d.media.tags import Tags, tags_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,6 +47,7 @@ class SequenceReader(ClipReader):
         fps = fps or DEFAULT_FPS
         duration = len(paths) / fps
         super().__init__(name, (first.width, first.height), fps, count=len(paths), duration=duration)
+        self.notes += first.notes
         self._say(first)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
@@ -67,13 +75,17 @@ class AnimationReader(ClipReader):
 
     def __init__(self, path: str | os.PathLike[str], fps: Fraction | None = None) -> None:
         self._path = path
-        delays: list[Fraction] = []
-        size = (0, 0)
-        with open_input(path) as file:
-            for image in self._images(file):
-                delays.append(_delay(image))
-                size = image.size
-            cut = _lacks_trailer(file)
+        self._orientation = 1
+        animation = self._parsed()
+        if animation is None:
+            with open_input(path) as file:
+                delays = [_delay(image) for image in self._images(file)]
+        else:
+            least = _LEAST_DELAY if self._is_gif else Fraction(1, 1000)
+            delays = [_USUAL_DELAY if part.delay < least else part.delay for part in animation.parts]
+        if not delays:
+            raise self._damage(0, EOFError("it has no frames"))
+        first = next(self._pictures())
         own = len(delays) / sum(delays, Fraction(0))
         self._times = [Fraction(0)]
         for delay in delays[:-1]:
@@ -81,26 +93,65 @@ class AnimationReader(ClipReader):
         if fps:
             self._times = [index / fps for index in range(len(delays))]
         rate = fps or own
+        size = first.width, first.height
         super().__init__(shown(path), size, rate, count=len(delays), duration=len(delays) / rate)
         self.end = None if fps else sum(delays, Fraction(0))
+        self.notes += first.notes
+        for message in first.warnings:
+            self._warn(message)
         if fps and fps != own:
             self._warn(f"its delays, {float(own):g} frames/s, are replaced by {float(fps):g} frames/s")
-        if cut:
+        if animation is not None and not animation.whole:
             self._warn("this GIF has no end mark and may be truncated")
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order."""
-        with open_input(self._path) as file:
-            for index, image in enumerate(self._images(file)):
-                if index < start:
-                    continue
-                try:
-                    picture = load_picture(image)
-                except InputImageError as fault:
-                    raise self._damage(index, fault) from None
-                if picture.channels in (2, 4):
-                    self._warn(_ON_WHITE)
-                yield Frame(_on_white(picture), self._times[index])
+        for index, picture in enumerate(self._pictures()):
+            if index < start:
+                continue
+            self._check_size((picture.width, picture.height), index, (self.width, self.height))
+            if picture.channels in (2, 4):
+                self._warn(_ON_WHITE)
+            yield Frame(_on_white(picture), self._times[index])
+
+    def _parsed(self) -> Animation | None:
+        """The frames of a GIF or PNG; of others, which Pillow composes right, None."""
+        try:
+            data = read_bytes(self._path)
+            self._is_gif = data[:3] == b"GIF"
+            animation = parse(data)
+        except Damage as fault:
+            raise self._damage(fault.frame, fault) from None
+        if animation is None:
+            return None
+        if (pixels := animation.width * animation.height) > (limit := pixel_limit()):
+            raise InputClipError(too_large(shown(self._path), pixels, limit))
+        if not self._is_gif:
+            stream = io.BytesIO(data)
+            self._orientation = orientation_of(open_image(stream, shown(self._path)))
+        return animation
+
+    def _pictures(self) -> Iterator[Picture]:
+        """Yield what is to be seen at each frame, upright."""
+        animation = self._parsed()
+        index = 0
+        try:
+            if animation is not None:
+                for picture in animation.pictures(shown(self._path)):
+                    turned = upright(picture.pixels.transpose(1, 2, 0), self._orientation).transpose(2, 0, 1)
+                    yield replace(picture, pixels=turned)
+                    index += 1
+                return
+            with open_input(self._path) as file:
+                tags: Tags | None = None
+                for image in self._images(file):
+                    tags = tags or tags_of(image, file)
+                    yield read_image(image, None, shown(self._path), tags=tags)
+                    index += 1
+        except InputClipError:
+            raise
+        except InputImageError as fault:
+            raise self._damage(index, fault) from None
 
     def _images(self, file: BinaryIO) -> Iterator[Image.Image]:
         """Yield the animation's image at each of its frames, loaded."""
@@ -109,9 +160,7 @@ class AnimationReader(ClipReader):
         index = 0
         try:
             with Image.open(file) as image:
-                # An animated PNG may begin with a picture for programs that do not animate.
-                first = int(getattr(image, "default_image", False))
-                for index in range(first, getattr(image, "n_frames", 1)):
+                for index in range(getattr(image, "n_frames", 1)):
                     image.seek(index)
                     image.load()
                     yield image
@@ -143,16 +192,7 @@ def _delay(image: Image.Image) -> Fraction:
     """Return how long a frame of an animation stays, seconds."""
     milliseconds = cast(float, image.info.get("duration") or 0)
     delay = Fraction(milliseconds).limit_denominator(1000) / 1000
-    return _USUAL_DELAY if delay < (_LEAST_DELAY if image.format == "GIF" else Fraction(1, 1000)) else delay
-
-
-def _lacks_trailer(file: BinaryIO) -> bool:
-    """Whether a file is a GIF without the mark that ends it: later frames may be missing."""
-    file.seek(0)
-    if file.read(3) != b"GIF":
-        return False
-    file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))
-    return not file.read().rstrip(b"\0").endswith(b";")
+    return _USUAL_DELAY if delay < Fraction(1, 1000) else delay
 
 
 def _on_white(picture: Picture) -> NDArray[np.uint8]:

@@ -27,12 +27,9 @@ _MOST_SAMPLES = 64  # of a pixel
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def is_tiff(stream: BinaryIO) -> bool:
-    """Whether a stream, left at its beginning, is a TIFF."""
-    stream.seek(0)
-    head = stream.read(4)
-    stream.seek(0)
-    return head in _MAGICS
+def is_tiff(head: bytes) -> bool:
+    """Whether a file's first bytes, at least four, are a TIFF's."""
+    return head[:4] in _MAGICS
 
 
 def read_tiff(
