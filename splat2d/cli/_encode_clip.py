@@ -75,6 +75,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
                 total=_expected(reader),
                 resume=command.resume,
                 end=lambda: reader.end,
+                notes=tuple(reader.notes),
             )
     except BaseException as fault:
         _keep_or_drop(part)
@@ -102,6 +103,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
             "quality": None if size or command.bpp or command.psnr else checked_quality(command.quality),
             "preset": command.preset,
             "seed": command.seed,
+            "notes": reader.notes,
             "warnings": reader.warnings,
         }
         print_json(figures)

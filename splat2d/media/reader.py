@@ -22,8 +22,8 @@ __all__ = ["ClipReader", "Frame", "is_clip", "open_clip", "parse_fps"]
 MAX_FPS = 1000
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .qt .mkv .webm .avi .y4m .ts .m2ts .mts .mpg .mpeg .vob .wmv .asf .flv .f4v .ogv .3gp .3g2 "
-    ".mxf .nut .264 .h264 .265 .hevc .ivf .obu .mjpeg".split()
+    ".mp4 .m4v .mov .qt .mkv .webm .avi .y4m .ts .m2ts .mts .mpg .mpeg .vob .wmv .asf .flv .f4v .ogv "
+    ".3gp .3g2 .mxf .nut .264 .h264 .265 .hevc .ivf .obu .mjpeg".split()
 )
 """Of videos: a file of such a name that nothing can read is a damaged clip rather than a damaged picture."""
 

@@ -264,7 +264,7 @@ def is_video(path: str | os.PathLike[str]) -> bool:
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
     try:
         with av.open(f"file:{os.fspath(path)}", container_options=options) as container:
-            return bool(_videos(container)) and next(container.decode(video=0), None) is not None
+            return any(next(container.decode(stream), None) for stream in _videos(container)[:1])
     except (av.FFmpegError, ValueError, OSError):
         return False
 
