@@ -31,6 +31,8 @@ def encode_clip(command: Encode, size: int | None) -> None:
             raise UsageError(f"--{option} is for pictures")
     if command.mask:
         raise UsageError("--mask is for pictures")
+    if command.keep_metadata:
+        raise UsageError("--keep-metadata is for pictures")
     if command.device == "cuda":
         raise UsageError("--device cuda is for pictures; clips are fitted on the CPU")
 

@@ -79,6 +79,10 @@ class Encode:
     resume: Annotated[
         bool, arg(help="Go on with a clip where an interrupted encode stopped (OUTPUT.part).")
     ] = False
+    keep_metadata: Annotated[
+        bool, arg(help="Keep a picture's EXIF, XMP, resolution and its profile's name, but not the place.")
+    ] = False
+    keep_gps: Annotated[bool, arg(help="With --keep-metadata, also keep where a picture was taken.")] = False
     force: Annotated[bool, arg(help="Replace an existing OUTPUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
 
@@ -94,6 +98,8 @@ class Encode:
         in_range(0, 2**53, seed=self.seed)  # MAX_SEED of the fit, which is not loaded yet
         in_range(1, jobs=self.jobs)
         in_range(0, above=True, peak=self.peak)
+        if self.keep_gps and not self.keep_metadata:
+            raise UsageError("--keep-gps is for --keep-metadata, which is not given")
         size = None if self.size is None else parse_bytes(self.size)
 
         from splat2d.media.reader import is_clip
@@ -110,7 +116,9 @@ class Encode:
 
         # First what fails at once, so that nobody waits for a fit that cannot be stored.
         check_output(self.output, force=self.force)
-        picture = load_picture(self.input, peak=self.peak)
+        picture = load_picture(
+            self.input, peak=self.peak, keep_metadata=self.keep_metadata, keep_gps=self.keep_gps
+        )
         warn(picture.warnings)
         given = self.labels or files
         masks = load_masks(given, picture.pixels.shape[1:]) if given else None

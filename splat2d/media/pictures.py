@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -12,6 +13,7 @@ from splat2d.errors import InputImageError, ShapeError
 from splat2d.format.header import MAX_PIXELS
 from splat2d.media.animation import still
 from splat2d.media.files import open_input, read_bytes, shown
+from splat2d.media.metadata import Found, metadata_of
 from splat2d.media.opening import check_pixels, open_image, strict
 from splat2d.media.reading import from_tiff, read_image
 from splat2d.media.samples import Picture, Samples, picture_of
@@ -34,7 +36,11 @@ _MEMORY = "<image>"  # how messages call a picture that came without a name
 
 
 def load_picture(
-    source: str | os.PathLike[str] | Image.Image | np.ndarray, *, peak: float | None = None
+    source: str | os.PathLike[str] | Image.Image | np.ndarray,
+    *,
+    peak: float | None = None,
+    keep_metadata: bool = False,
+    keep_gps: bool = False,
 ) -> Picture:
     """Return any picture that Pillow reads, or a TIFF of any samples, as upright sRGB planes.
 
@@ -47,6 +53,8 @@ def load_picture(
         source: A path, a Pillow image (its current frame), or an array as for `picture_from_array`.
         peak: Sample that is white in a file of more than 8 bits; when None, 1 of floats and the largest
             that the size of integers holds.
+        keep_metadata: Whether the picture comes with EXIF, XMP, the profile's name and the resolution.
+        keep_gps: Whether these may tell where it was taken.
 
     Returns:
         The picture.
@@ -61,7 +69,8 @@ def load_picture(
     from PIL import Image
 
     if isinstance(source, Image.Image):
-        return read_image(source, None, _MEMORY, peak=peak)
+        picture = read_image(source, None, _MEMORY, peak=peak)
+        return _told(picture, metadata_of(source, keep=keep_metadata, keep_gps=keep_gps), keep=keep_metadata)
     if not isinstance(source, (str, os.PathLike)):
         found = type(source).__name__
         raise InputImageError(f"expected a path, a Pillow image or a numpy array, found {found}")
@@ -71,14 +80,32 @@ def load_picture(
         stream = file if file.seekable() else io.BytesIO(read_bytes(source))
         head = stream.read(4)
         stream.seek(0)
-        if is_tiff(head):
-            samples = _tiff_samples(stream, name, peak)
-            if samples is not None:
-                return from_tiff(samples)
-        image = open_image(stream, name)
-        if image.format == "GIF" and (partial := still(image, stream, name)):
-            return partial
-        return read_image(image, stream, name, peak=peak)
+        samples = _tiff_samples(stream, name, peak) if is_tiff(head) else None
+        try:
+            image = open_image(stream, name)
+        except InputImageError:
+            if samples is None:
+                raise
+            return from_tiff(samples)
+        # Of a TIFF before its pixels are loaded, of others behind them: what is asked for closes or loads it.
+        early = metadata_of(image, keep=keep_metadata, keep_gps=keep_gps) if is_tiff(head) else None
+        partial = still(image, stream, name) if image.format == "GIF" else None
+        if samples is not None:
+            picture = from_tiff(samples)
+        else:
+            picture = partial or read_image(image, stream, name, peak=peak)
+        found = early or metadata_of(image, keep=keep_metadata, keep_gps=keep_gps)
+        return _told(picture, found, keep=keep_metadata)
+
+
+def _told(picture: Picture, found: Found, *, keep: bool) -> Picture:
+    """Return a picture with its metadata, and with words on what of it is dropped."""
+    if not found.dropped:
+        return replace(picture, metadata=found.kept)
+    said = f"dropped: {', '.join(found.dropped)}"
+    alert = said if keep else f"{said}; --keep-metadata keeps what can be kept"
+    notes, alerts = (*picture.notes, said), (*picture.warnings, alert)
+    return replace(picture, notes=notes, warnings=alerts, metadata=found.kept)
 
 
 def _tiff_samples(stream: BinaryIO, name: str, peak: float | None) -> Samples | None:

@@ -12,6 +12,8 @@ from splat2d.errors import InputImageError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from splat2d.format.metadata import Metadata
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -22,11 +24,13 @@ class Picture:
             for grey, 2 for grey and alpha, 3 for RGB, 4 for RGBA; colour is premultiplied by alpha.
         notes: What was done on the way in, one short sentence each.
         warnings: What a user should be told on stderr.
+        metadata: What is kept of what its file said.
     """
 
     pixels: np.ndarray  # [C, H, W]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    metadata: Metadata | None = None
 
     @property
     def channels(self) -> int:

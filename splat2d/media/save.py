@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from splat2d.errors import OutputError, ShapeError
 from splat2d.media.files import reason, shown, write_atomic
+from splat2d.media.metadata import save_options
+
+if TYPE_CHECKING:
+    from splat2d.format.metadata import Metadata
 
 # Formats that keep an alpha channel; others get the picture on white. Not asked of Pillow, because
 # some of its writers (PPM) accept RGBA and drop the alpha.
@@ -50,7 +54,13 @@ def picture_format(path: str | os.PathLike[str]) -> str:
     raise OutputError(f"{shown(path)}: {found if extension else 'has no extension'}; {usual}")
 
 
-def save_picture(pixels: np.ndarray, path: str | os.PathLike[str], *, force: bool = False) -> None:
+def save_picture(
+    pixels: np.ndarray,
+    path: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    metadata: Metadata | None = None,
+) -> None:
     """Write pixels to a file in the format of its extension, whole or not at all.
 
     Args:
@@ -58,6 +68,7 @@ def save_picture(pixels: np.ndarray, path: str | os.PathLike[str], *, force: boo
             A format without alpha gets the picture on white.
         path: Where to write.
         force: Whether an existing file may be replaced.
+        metadata: To be written, too, where the format is JPEG, PNG, WebP, AVIF or TIFF.
 
     Raises:
         OutputError: If the extension is unknown, the format cannot hold the picture, the file exists
@@ -85,10 +96,12 @@ def save_picture(pixels: np.ndarray, path: str | os.PathLike[str], *, force: boo
             f"{shown(path)}: ICO holds at most {_MAX_ICO} pixels a side, found {shape}; use .png"
         )
     with write_atomic(path, force=force) as file:
-        _write(pixels, file, format_name, shown(path))
+        _write(pixels, file, format_name, shown(path), metadata)
 
 
-def _write(pixels: np.ndarray, file: BinaryIO, format_name: str, name: str) -> None:
+def _write(
+    pixels: np.ndarray, file: BinaryIO, format_name: str, name: str, metadata: Metadata | None
+) -> None:
     """Write uint8 pixels with Pillow, in the first mode that the format takes."""
     from PIL import Image
 
@@ -97,7 +110,7 @@ def _write(pixels: np.ndarray, file: BinaryIO, format_name: str, name: str) -> N
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    options = dict(_SAVE_OPTIONS.get(format_name, {}))
+    options = {**_SAVE_OPTIONS.get(format_name, {}), **save_options(metadata, format_name)}
     if format_name == "ICO":
         options["sizes"] = [image.size]  # without it Pillow writes thumbnails of other sizes too
     faults = []
