@@ -153,7 +153,7 @@ def _encode_clip(source: Any, fps: Any, options: dict[str, Any]) -> bytes:
         source = open_clip(source, fps=fps)
     if isinstance(source, ClipReader):
         rate, frames = source.fps, ((frame.pixels, frame.time) for frame in source)
-        total, options["end"], options["notes"] = source.count, lambda: source.end, tuple(source.notes)
+        total, options["end"], options["notes"] = source.count, lambda: source.end, source.notes
     else:
         total = len(source) if hasattr(source, "__len__") else None
         rate = DEFAULT_FPS if fps is None else parse_fps(fps)

@@ -17,7 +17,7 @@ from splat2d.format.container import read, write
 from splat2d.format.metadata import Metadata, read_metadata
 from splat2d.media.pictures import load_picture
 
-from .clips import moving
+from .clips import moving, write_clip
 from .command import assert_one_line, run
 
 ARTIST, COPYRIGHT, ORIENTATION, EXIF_IFD, GPS_IFD = 0x013B, 0x8298, 0x0112, 0x8769, 0x8825
@@ -183,6 +183,40 @@ def test_metadata_is_for_pictures(capsys, tmp_path):
     status, _, err = run(capsys, "encode", tmp_path / "a.gif", tmp_path / "a.splat", "--keep-metadata")
     assert status == 2
     assert_one_line(err, "--keep-metadata is for pictures")
+
+
+def test_what_a_video_says_is_dropped_and_said(capsys, tmp_path):
+    av = pytest.importorskip("av")
+    made = write_clip(tmp_path / "made.mkv", moving(3), "ffv1", "bgr0")
+    with av.open(str(made)) as source, av.open(str(tmp_path / "a.mkv"), "w") as out:
+        out.metadata.update({"title": "Holiday", "ARTIST": "Ann", "COPYRIGHT": "(c) Ann"})
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    words = ("encode", tmp_path / "a.mkv", tmp_path / "a.splat", "--preset", "fast")
+    status, _, err = run(capsys, *words)
+    assert (status, err) == (0, "splat2d: warning: dropped: title, author, copyright\n")
+    assert "dropped: title, author, copyright" in splat2d.open(tmp_path / "a.splat").info()["notes"]
+
+
+def test_packets_that_give_no_picture_are_said(capsys, tmp_path):
+    av = pytest.importorskip("av")
+    options = {"g": "5", "bf": "0", "sc_threshold": "0"}
+    made = write_clip(tmp_path / "made.mkv", moving(12), options=options)
+    with av.open(str(made)) as source, av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for index, packet in enumerate(source.demux(video=0)):
+            if packet.dts is not None and index:  # the first, which four others need, is lost
+                packet.stream = stream
+                out.mux(packet)
+    status, _, err = run(capsys, "encode", tmp_path / "a.mkv", tmp_path / "a.splat", "--preset", "fast")
+    assert status == 0
+    said = "4 damaged packets gave no picture and had to be left out"
+    assert err == f"splat2d: warning: {said}\n"
+    assert said in splat2d.open(tmp_path / "a.splat").info()["notes"]
+    assert run(capsys, "encode", made, tmp_path / "b.splat", "--preset", "fast")[2] == ""
 
 
 # --- the section -----------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
                 total=_expected(reader),
                 resume=command.resume,
                 end=lambda: reader.end,
-                notes=tuple(reader.notes),
+                notes=reader.notes,
             )
     except BaseException as fault:
         _keep_or_drop(part)

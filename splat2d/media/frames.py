@@ -91,6 +91,12 @@ class ClipReader(ABC):
         if message not in self.warnings:
             self.warnings.append(message)
 
+    def _drop(self, message: str) -> None:
+        """Warn of something that is left out, and keep a note of it."""
+        self._warn(message)
+        if message not in self.notes:
+            self.notes.append(message)
+
     def _check_size(self, size: tuple[int, int], index: int, expected: tuple[int, int]) -> None:
         """Raise InputClipError for a frame of another size than the first."""
         if size != expected:

@@ -45,6 +45,19 @@ _OTHER_MATRICES = {8: "YCgCo", 11: "Y'D'zD'x", 12: "derived", 13: "derived", 14:
 _LIMITED_RANGE, _FULL_RANGE = 1, 2
 # Whose grey, where the file does not tell, has the limited range that their YCbCr has.
 _LIMITED_GREY = {"h264", "hevc", "vvc", "av1", "vp8", "vp9", "mpeg1video", "mpeg2video", "mpeg4"}
+# Of which each packet gives a picture.
+_ONE_EACH = {"h264", "hevc", "vvc", "av1", "vp9", "ffv1", "mjpeg", "prores", "dnxhd"}
+# What containers say beside the pictures, and a .splat file does not.
+_SAID = {
+    "title": "title",
+    "artist": "author",
+    "author": "author",
+    "copyright": "copyright",
+    "description": "description",
+    "location": "GPS position",
+    "location-eng": "GPS position",
+    "com.apple.quicktime.location.iso6709": "GPS position",
+}
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # what decodes it, which ffmpeg's own do not
 
 
@@ -87,6 +100,8 @@ class ContainerReader(ClipReader):
             has_audio = bool(container.streams.audio)
             self._limited_grey = stream.codec.name in _LIMITED_GREY or container.format.name == "yuv4mpegpipe"
             track = stream.id
+            told = {key.lower() for key in container.metadata}
+            said = dict.fromkeys(name for key, name in _SAID.items() if key in told)
         self._stored = (first.width, first.height)
         with open_input(path, error=InputClipError) as file:
             crop = track_crop(file, track, *self._stored) if file.seekable() else None
@@ -112,6 +127,8 @@ class ContainerReader(ClipReader):
                 f"pixels are {aspect.numerator}:{aspect.denominator}; {stored} is scaled to {shown_as}"
             )
         self._judge(first)
+        if said:
+            self._drop(f"dropped: {', '.join(said)}")
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order."""
@@ -174,7 +191,8 @@ class ContainerReader(ClipReader):
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Yield the frames as they are stored; a fault is an error and not the end."""
-        index = lost = 0
+        index = packets = 0
+        fields = False
         end = None
         decoder = self._decoder(stream)
         try:
@@ -182,17 +200,19 @@ class ContainerReader(ClipReader):
                 damaged = packet.is_corrupt
                 if packet.size and packet.pos is not None:
                     end = packet.pos + packet.size
-                frames = decoder.decode(packet if packet.size else None)
-                lost += damaged and not frames
-                for frame in frames:
+                packets += bool(packet.size) and not packet.is_discard
+                for frame in decoder.decode(packet if packet.size else None):
+                    fields = fields or frame.interlaced_frame
                     if damaged or frame.is_corrupt:
                         raise InputClipError(self._damaged(index, "its data does not decode"))
                     yield frame
                     index += 1
         except load_av().FFmpegError as fault:
             raise InputClipError(self._damaged(index, _words(fault))) from None
-        if lost:
-            self._warn(f"{lost} damaged packet{'s' * (lost > 1)} gave no picture and were left out")
+        # Silently, a decoder leaves out what depends on something missing; of fields two make a picture.
+        if index < packets and stream.codec.name in _ONE_EACH and not fields:
+            lost = packets - index
+            self._drop(f"{lost} damaged packet{'s' * (lost > 1)} gave no picture and had to be left out")
         if container.format.name == "yuv4mpegpipe" and end not in (None, container.size):
             raise InputClipError(self._damaged(index, "the file ends inside it"))
 

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -169,7 +169,7 @@ def encode_frames(
     jobs: int = 1,
     progress: Callable[[ClipProgress], None] | None = None,
     total: int | None = None,
-    notes: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
     resume: bool = False,
     end: Callable[[], Fraction | None] | None = None,
 ) -> ClipProgress:
@@ -190,7 +190,7 @@ def encode_frames(
         jobs: segments that are fitted at the same time, by processes that share the threads.
         progress: called now and then.
         total: frames that are expected; segments are then of even length.
-        notes: what was done to the clip on the way in.
+        notes: what was done to the clip on the way in; asked for behind the last frame.
         end: called behind the last frame, returns when it ends, s, or None where the rate tells.
         resume: go on behind the last whole segment in the file, which the same frames and settings made.
 
@@ -256,7 +256,7 @@ def encode_frames(
         file.flush()
         done = coded.first + coded.count
         report()
-    said = notes_section(notes)
+    said = notes_section(tuple(notes))
     file.write(said)
     entries: list[tuple[int, int, Span | None]] = [(CLIP, len(times), None)]
     entries += [(SEGMENT, size, span) for size, span in segments]
