@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
 from splat2d.errors import InputImageError
 from splat2d.media.pictures import load_picture
@@ -59,6 +59,22 @@ def test_wide_samples(tmp_path, dtype, shape):
     kind = "minisblack" if shape == "grey" else "rgb"
     picture = load_picture(save(tmp_path / "a.tif", stored, photometric=kind))
     np.testing.assert_allclose(picture.pixels, np.atleast_3d(values).transpose(2, 0, 1), atol=5e-4)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_an_image_that_pillow_opened_is_read_the_same(tmp_path, loaded):
+    white = save(tmp_path / "a.tif", levels(1 - RAMP, 16, np.uint16), photometric="miniswhite")
+    planes = np.ascontiguousarray(levels(COLOUR, 16, np.uint16).transpose(2, 0, 1))
+    planar = save(tmp_path / "b.tif", planes, photometric="rgb", planarconfig="separate")
+    for path in (white, planar):
+        try:
+            image = Image.open(path)
+        except OSError:
+            continue  # not for Pillow
+        with image:
+            if loaded and path == white:
+                image.load()
+            np.testing.assert_array_equal(load_picture(image).pixels, load_picture(path).pixels)
 
 
 def test_twelve_bits(tmp_path):

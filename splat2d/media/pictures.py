@@ -12,6 +12,7 @@ import numpy as np
 from splat2d.errors import InputImageError, ShapeError
 from splat2d.format.header import MAX_PIXELS
 from splat2d.media.animation import still
+from splat2d.media.boxes import kept_place
 from splat2d.media.files import open_input, read_bytes, shown
 from splat2d.media.metadata import Found, metadata_of
 from splat2d.media.opening import check_pixels, open_image, strict
@@ -69,8 +70,14 @@ def load_picture(
     from PIL import Image
 
     if isinstance(source, Image.Image):
-        picture = read_image(source, None, _MEMORY, peak=peak)
-        return _told(picture, metadata_of(source, keep=keep_metadata, keep_gps=keep_gps), keep=keep_metadata)
+        found = (
+            metadata_of(source, keep=keep_metadata, keep_gps=keep_gps) if source.format == "TIFF" else None
+        )
+        samples = _unloaded_tiff(source, peak)
+        picture = from_tiff(samples) if samples else read_image(source, None, _MEMORY, peak=peak)
+        return _told(
+            picture, found or metadata_of(source, keep=keep_metadata, keep_gps=keep_gps), keep=keep_metadata
+        )
     if not isinstance(source, (str, os.PathLike)):
         found = type(source).__name__
         raise InputImageError(f"expected a path, a Pillow image or a numpy array, found {found}")
@@ -117,6 +124,15 @@ def _tiff_samples(stream: BinaryIO, name: str, peak: float | None) -> Samples | 
         except InputImageError:
             return read_tiff(stream, name, peak, any_samples=True)
     return samples
+
+
+def _unloaded_tiff(image: Image.Image, peak: float | None) -> Samples | None:
+    """Return the samples of a TIFF that a caller opened, where Pillow would not read them right."""
+    file = getattr(image, "fp", None)
+    if image.format != "TIFF" or not getattr(image, "tile", None) or file is None or image.tell():
+        return None
+    with kept_place(file):
+        return read_tiff(file, _MEMORY, peak)
 
 
 def load_image(path: str | os.PathLike[str]) -> Image.Image:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from splat2d.format.metadata import Metadata
 
 
+_PHOTOMETRIC = 262  # tag of TIFF
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture as the fitter wants it, and what happened to it on the way in.
@@ -145,6 +148,10 @@ def single_samples(image: Image.Image, name: str, peak: float | None = None) -> 
     if high > 65535:
         return Samples(values, peak or 2.0**31 - 1, ["32-bit samples"])
     values = values.astype(np.uint16, copy=False)
+    if (
+        getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    ):  # white is zero, which Pillow leaves to its callers
+        values = 65535 - values
     keyed = with_key(values, image.info.get("transparency"), int(peak or 65535))
     return Samples(keyed, peak or 65535.0, ["16-bit samples"])
 
