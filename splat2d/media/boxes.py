@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from splat2d.media.cicp import Stated
+from splat2d.media.files import kept_place
 
 MAX_HEADER = 1 << 26  # bytes of metadata that are looked at
 _SAMPLE_ENTRY = 86  # bytes of a video's sample entry before its own boxes, the box's head included
@@ -102,16 +102,6 @@ def track_crop(file: BinaryIO, track: int, width: int, height: int) -> Box | Non
             return said.aperture.box(width, height) if said.aperture else None
         except (struct.error, IndexError, ZeroDivisionError, ValueError):
             return None
-
-
-@contextlib.contextmanager
-def kept_place(file: BinaryIO) -> Iterator[None]:
-    """Leave a file where it was."""
-    at = file.tell()
-    try:
-        yield
-    finally:
-        file.seek(at)
 
 
 def _metadata(file: BinaryIO) -> bytes:

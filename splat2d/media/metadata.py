@@ -6,7 +6,6 @@ import io
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 from splat2d.format.metadata import MAX_METADATA, Metadata
 
@@ -207,7 +206,7 @@ def _xmp(image: Image.Image, keep_gps: bool) -> tuple[bytes, bool]:
         packet.decode()
         if placed or b"Orientation" in packet:
             packet = _cleaned(packet, keep_gps)
-    except (ElementTree.ParseError, UnicodeDecodeError):
+    except (SyntaxError, UnicodeDecodeError):  # a parser's error is a SyntaxError
         return b"", placed
     return packet, placed
 
@@ -216,10 +215,12 @@ def _cleaned(packet: bytes, keep_gps: bool) -> bytes:
     """Return an XMP packet of an upright picture, and of no place unless that is kept.
 
     Raises:
-        ParseError: it is no XML.
+        SyntaxError: it is no XML.
     """
+    from xml.etree import ElementTree
+
     if b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
-        raise ElementTree.ParseError("entities have no place in XMP")
+        raise SyntaxError("entities have no place in XMP")
     for prefix, uri in _NAMESPACES.items():
         ElementTree.register_namespace(prefix, uri)
     text = re.sub(rb"<\?xpacket.*?\?>", b"", packet, flags=re.DOTALL)

@@ -26,9 +26,14 @@ _PILLOW_DEFAULT = 1024 * 1024 * 1024 // 4 // 3
 @contextlib.contextmanager
 def strict(name: str) -> Iterator[None]:
     """Let Pillow work without its warnings and global settings, and turn its faults into one line."""
+    import logging
+
     from PIL import Image, ImageFile
 
     with _PILLOW:
+        log = logging.getLogger("PIL")
+        if not log.handlers:  # what it logs would go to stderr
+            log.addHandler(logging.NullHandler())
         limit = pixel_limit()
         kept = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
         # Pillow raises above twice its limit, and warns above it once.

@@ -11,9 +11,7 @@ import numpy as np
 
 from splat2d.errors import InputImageError, ShapeError
 from splat2d.format.header import MAX_PIXELS
-from splat2d.media.animation import still
-from splat2d.media.boxes import kept_place
-from splat2d.media.files import open_input, read_bytes, shown
+from splat2d.media.files import kept_place, open_input, read_bytes, shown
 from splat2d.media.metadata import Found, metadata_of
 from splat2d.media.opening import check_pixels, open_image, strict
 from splat2d.media.reading import from_tiff, read_image
@@ -96,7 +94,11 @@ def load_picture(
             return from_tiff(samples)
         # Of a TIFF before its pixels are loaded, of others behind them: what is asked for closes or loads it.
         early = metadata_of(image, keep=keep_metadata, keep_gps=keep_gps) if is_tiff(head) else None
-        partial = still(image, stream, name) if image.format == "GIF" else None
+        partial = None
+        if image.format == "GIF":
+            from splat2d.media.animation import still
+
+            partial = still(image, stream, name)
         if samples is not None:
             picture = from_tiff(samples)
         else:

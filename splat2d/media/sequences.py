@@ -164,7 +164,7 @@ class AnimationReader(ClipReader):
                     image.seek(index)
                     image.load()
                     yield image
-        except (OSError, ValueError, EOFError, SyntaxError, KeyError, IndexError) as fault:
+        except Exception as fault:  # a damaged file makes plugins raise almost anything
             raise self._damage(index, fault) from None
 
     def _damage(self, index: int, fault: Exception) -> InputClipError:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from splat2d.media.boxes import Aperture, image_properties, kept_place
 from splat2d.media.cicp import SRGB_CURVE, UNKNOWN, Chromaticities, Stated, are_primaries
+from splat2d.media.files import kept_place
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from splat2d.media.boxes import Aperture
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _GAMMAS = (0.1, 10.0)  # others are taken for damage
@@ -43,6 +45,8 @@ def tags_of(image: Image.Image, stream: BinaryIO | None) -> Tags:
         chunks = {} if stream is None else _colour_chunks(stream)
         return _png_tags(chunks or _from_info(image), srgb="srgb" in image.info)
     if image.format in ("AVIF", "HEIF") and stream is not None:
+        from splat2d.media.boxes import image_properties
+
         said = image_properties(stream)
         # What reads HEIF crops by itself.
         aperture = said.aperture if image.format == "AVIF" else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -22,9 +21,6 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _CMYK: 4}
 _OTHERS = {3: "a palette", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "a sensor's raw data"}
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # extra samples
 _MOST_SAMPLES = 64  # of a pixel
-
-# Without a handler of its own, the library's warnings would go to stderr.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def is_tiff(head: bytes) -> bool:
@@ -49,8 +45,14 @@ def read_tiff(
     Raises:
         InputImageError: a page that is damaged, too large, or of samples that nobody knows how to show.
     """
+    import logging
+
     from tifffile import TiffFile
 
+    # Without a handler of its own, the library's warnings would go to stderr.
+    log = logging.getLogger("tifffile")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
     stream.seek(0)
     with strict(name):
         try:

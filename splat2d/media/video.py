@@ -347,7 +347,10 @@ def _colour_codes(frame: VideoFrame) -> tuple[int, int]:
 
 def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
     """Return what makes frames upright: whether to swap axes, then to reverse rows, then columns."""
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # a kind of side data that this PyAV does not know
+        matrix = None
     if matrix is None:
         return False, False, False
     # x' = a x + c y, y' = b x + d y, in 16.16 fixed point with y down.
