@@ -75,6 +75,18 @@ def test_nothing_is_said_of_nothing(tmp_path):
     assert load_picture(path, keep_metadata=True).metadata is None
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_of_an_image_in_memory_only_on_demand(tmp_path, suffix):
+    path = photo(tmp_path / f"a.{suffix}")
+    with Image.open(path) as image:
+        picture = load_picture(image)
+    assert (picture.metadata, picture.warnings) == (None, ())
+    with Image.open(path) as image:
+        picture = load_picture(image, keep_metadata=True)
+    assert picture.metadata == load_picture(path, keep_metadata=True).metadata
+    assert b"Ann Example" in picture.metadata.exif
+
+
 def test_text_of_png_is_author_and_copyright(tmp_path):
     info = PngInfo()
     info.add_text("Author", "Ann Example")

@@ -68,14 +68,14 @@ def load_picture(
     from PIL import Image
 
     if isinstance(source, Image.Image):
-        found = (
-            metadata_of(source, keep=keep_metadata, keep_gps=keep_gps) if source.format == "TIFF" else None
-        )
+        # What an image in memory says is its caller's affair unless it is asked for.
+        wanted = keep_metadata and source.format == "TIFF"
+        early = metadata_of(source, keep=True, keep_gps=keep_gps) if wanted else None
         samples = _unloaded_tiff(source, peak)
         picture = from_tiff(samples) if samples else read_image(source, None, _MEMORY, peak=peak)
-        return _told(
-            picture, found or metadata_of(source, keep=keep_metadata, keep_gps=keep_gps), keep=keep_metadata
-        )
+        if not keep_metadata:
+            return picture
+        return _told(picture, early or metadata_of(source, keep=True, keep_gps=keep_gps), keep=True)
     if not isinstance(source, (str, os.PathLike)):
         found = type(source).__name__
         raise InputImageError(f"expected a path, a Pillow image or a numpy array, found {found}")
