@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from splat2d.bench import codecs as registry
+from splat2d.bench import registry
 from splat2d.bench import images
 from splat2d.bench.codecs import Setting, SplatCodec, nearest_quality
 from splat2d.bench.images import Observer, Options

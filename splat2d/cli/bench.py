@@ -31,12 +31,18 @@ class Images:
     ]
     codecs: Annotated[
         tuple[str, ...],
-        arg(metavar="NAME...", help="Of splat2d, jpeg, webp, avif, jpeg2000, jxl; all when not given."),
+        arg(
+            metavar="NAME...",
+            help="Of splat2d, jpeg, webp, avif, jpeg2000, jxl, or single settings such as avif-psnr-444; all "
+            "but the slow ones when not given.",
+        ),
     ] = ()
     presets: Annotated[
         tuple[str, ...],
         arg(
-            metavar="P...", help="Of splat2d: fast, default, best, or a YAML file; each is a row of its own."
+            metavar="P...",
+            help="Of splat2d: fast, default, best, or a YAML file, and a tune behind a colon (default:psnr); "
+            "each is a codec of its own.",
         ),
     ] = ("default",)
     bpp: Annotated[
@@ -83,8 +89,7 @@ class Images:
         at_most_one(bpp=bpp or None, quality=quality or None)
         page_bpp = _numbers("page-bpp", self.page_bpp, 0, 64)
 
-        from splat2d.bench import codecs as registry
-        from splat2d.bench import images
+        from splat2d.bench import images, registry
         from splat2d.bench.codecs import Setting
 
         measures = _names(self.metrics) or images.MEASURES
