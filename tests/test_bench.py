@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from splat2d.bench import registry
-from splat2d.bench import images
+from splat2d.bench import codecs, images, registry
 from splat2d.bench.codecs import Setting, SplatCodec, nearest_quality
+from splat2d.bench.curves import bd_rate
 from splat2d.bench.images import Observer, Options
 from splat2d.bench.once import encode_alone, load_pixels
+from splat2d.bench.pillow_codecs import PillowCodec
 from splat2d.bench.results import empty_results, read_published, read_results, summary, write_json
 from splat2d.errors import ConfigError, InputImageError, Splat2dError, TargetError
 
@@ -76,7 +77,7 @@ def test_others_speak_the_interface(peer, samples: Path):
     assert len(files[0]) < len(files[1])
     assert errors[0] > 3 * errors[1]
     data = peer.encode(x, peer.resolve(x, Setting("bpp", 1.5), {}))
-    assert 8 * len(data) / (96 * 128) == pytest.approx(1.5, rel=registry.RATE_TOLERANCE)
+    assert 8 * len(data) / (96 * 128) == pytest.approx(1.5, rel=codecs.RATE_TOLERANCE)
 
 
 def test_ours_speaks_the_interface(crops: Path):
@@ -100,10 +101,60 @@ def test_a_rate_becomes_the_nearest_quality():
 def test_ours_is_one_codec_for_each_preset():
     names = [codec.name for codec in registry.choose(("splat2d", "jpeg"), ("fast", "best"))]
     assert names == ["splat2d-fast", "splat2d-best", "jpeg"]
-    with pytest.raises(ConfigError, match="'gif' is unknown; expected one of splat2d, jpeg"):
+    with pytest.raises(
+        ConfigError, match="'gif' is unknown; expected one of splat2d, jpeg, webp, avif, avif-psnr"
+    ):
         registry.choose(("gif",), ())
     with pytest.raises(ConfigError):
         registry.choose(("splat2d",), ("no such preset",))
+
+
+def test_settings_and_families_are_named():
+    assert [codec.name for codec in registry.choose(("jxl", "jxl-7", "avif-psnr-speed0"), ())] == [
+        "jxl-7",
+        "jxl-9",
+        "avif-psnr-speed0",
+    ]
+    avif = {codec.name: codec.optimises for codec in registry.choose(("avif",), ())}
+    assert avif == {
+        "avif-psnr": "psnr",
+        "avif-psnr-444": "psnr",
+        "avif-iq": "ssimulacra2",
+        "avif-ssimulacra2": "ssimulacra2",
+    }
+    assert {codec.family for codec in registry.choose(("avif", "jpeg"), ())} == {"avif", "jpeg"}
+    assert "avif-psnr-speed0" not in registry.NAMES
+
+
+def test_a_setting_is_the_best_at_what_it_optimises(samples: Path):
+    """Else the tables would compare with a soft anchor."""
+    from splat2d.bench.metrics import psnr
+
+    x = load_pixels(samples / "coffee.png")[100:292, 200:456]
+    curves = {}
+    for codec in registry.choose(("avif-psnr", "avif-iq"), ()):
+        if why := codec.unavailable():
+            pytest.skip(why)
+        files = [codec.encode(x, Setting("quality", value)) for value in (20, 30, 40, 50)]
+        curves[codec.name] = [(len(data), psnr(x, codec.decode(data))) for data in files]
+    assert (bd_rate(curves["avif-iq"], curves["avif-psnr"])["percent"] or 0) < -3
+
+
+def test_ours_has_tunes():
+    plain, tuned = registry.choose(("splat2d",), ("fast", "fast:ms-ssim"))
+    assert (tuned.name, tuned.label) == ("splat2d-fast-ms-ssim", "splat2d fast ms-ssim")
+    assert tuned.optimises == "ms_ssim"
+    assert isinstance(plain, SplatCodec)
+    assert plain.version() != tuned.version()
+    # What the preset says anyway makes the same files.
+    assert registry.choose(("splat2d",), (f"fast:{plain.config().tune}",))[0].version() == plain.version()
+    with pytest.raises(ConfigError, match="tune 'best' of fast:best is unknown; expected one of psnr"):
+        registry.choose(("splat2d",), ("fast:best",))
+    x = np.random.default_rng(3).integers(0, 256, (32, 32, 3), np.uint8)
+    rate = Setting("quality", 60)
+    assert (
+        tuned.encode(x, rate) == SplatCodec("fast", tune="ms-ssim").encode(x, rate) != plain.encode(x, rate)
+    )
 
 
 def test_memory_is_measured_in_a_process_of_its_own(crops: Path):
@@ -194,7 +245,7 @@ def test_ctrl_c_says_in_one_line_what_is_kept(capsys, monkeypatch, crops: Path, 
 
 
 @dataclass(frozen=True)
-class Failing(registry.PillowCodec):
+class Failing(PillowCodec):
     """A codec that cannot encode at quality 60."""
 
     def encode(self, x, setting):
@@ -272,11 +323,11 @@ def test_jobs_give_the_same_files(crops: Path, tmp_path: Path):
 def test_a_missing_package_is_said(monkeypatch, crops: Path, tmp_path: Path):
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     notes = Notes()
-    result = images.run(options(crops, tmp_path, codecs=("jpeg", "jxl")), notes)
-    assert result["codecs"]["jxl"]["unavailable"] == (
-        "JPEG XL needs the package pillow-jxl-plugin; pip install pillow-jxl-plugin"
+    result = images.run(options(crops, tmp_path, codecs=("jpeg", "jxl-7")), notes)
+    assert result["codecs"]["jxl-7"]["unavailable"] == (
+        "JPEG XL effort 7 needs the package pillow-jxl-plugin; pip install pillow-jxl-plugin"
     )
-    assert "JPEG XL is left out" in notes.notes[0]
+    assert "JPEG XL effort 7 is left out" in notes.notes[0]
 
 
 def test_equal_pictures_and_equal_names(crops: Path, tmp_path: Path):
@@ -357,7 +408,7 @@ def test_a_picture_name_cannot_end_the_script(crops: Path, tmp_path: Path):
 
 def made(factor: float, codec: str = "jpeg", seconds: float = 1.0) -> dict[str, Any]:
     """A result of two pictures with dB = 30 + 6 log2(bpp / factor), and the same in MS-SSIM."""
-    result = {**empty_results(), "codecs": {codec: {"label": codec, "ours": codec != "jpeg"}}}
+    result = {**empty_results(), "codecs": {codec: {"label": codec, "ours": codec.startswith("splat2d")}}}
     for number, name in enumerate(("one", "two")):
         result["pictures"][f"digest-{name}"] = {"name": name, "width": 100, "height": 100}
         for quality, bpp in enumerate((0.1, 0.2, 0.4, 0.8, 1.6)):
@@ -382,6 +433,40 @@ def test_bd_rates_of_files_a_fifth_smaller():
         assert figures["pictures"] == {"one": -20, "two": -20}
     assert found["low_rate"]["splat2d-fast"]["jpeg"] == {"wins": 4, "of": 4, "bpp": 0.25}
     assert [point["bpp"] for point in found["mean_curves"]["jpeg"]] == [0.1, 0.2, 0.4, 0.8, 1.6]
+
+
+def test_the_hardest_setting_of_each_codec_comes_first():
+    from splat2d.bench.anchors import hardest, hardest_of, ranked
+    from splat2d.bench.report import bd_rate_table, report
+
+    result = made(1.0, "splat2d-fast")
+    for name, family, factor in (
+        ("jpeg", None, 2.0),
+        ("avif-psnr", "avif", 1.0),
+        ("avif-iq", "avif", 1.25),
+        ("avif-slow", "avif", 0.9),
+    ):
+        other = made(factor, name)
+        result["codecs"][name] = {"label": name.upper(), "ours": False, "version": "1", "unavailable": None}
+        result["codecs"][name] |= {"family": family} if family else {}
+        # The slow setting was measured on one of the two pictures only.
+        rows = [row for row in other["rows"] if name != "avif-slow" or row["picture"] == "digest-one"]
+        result["rows"] += rows
+    result["codecs"]["splat2d-fast"] = {"label": "splat2d fast", "ours": True, "unavailable": None}
+    machine = {"cores": 2, "cpu": "a CPU", "vectors": "avx2", "memory_gib": 8, "os": "an OS"}
+    stamp = {"date": "2026-01-02T03:04", "commit": None, "modified": False}
+    result["runs"] = [{**stamp, "jobs": 1, "threads": 2, "repeats": 1}]
+    result |= {"machine": machine, "versions": {"splat2d": "0.1.0", "pillow": "13"}}
+    result["summary"] = summary(result)
+    assert ranked(result, "splat2d-fast", "psnr") == ["avif-slow", "avif-psnr", "avif-iq", "jpeg"]
+    assert hardest(result, "splat2d-fast", "psnr") == ["avif-psnr", "jpeg"]
+    assert hardest_of(result, "splat2d-fast", "ms_ssim", "avif") == "avif-psnr"
+    assert hardest_of(result, "splat2d-fast", "psnr", "webp") is None
+    table = bd_rate_table(result, "splat2d-fast").splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["AVIF-PSNR", "JPEG"]
+    full = report(result)
+    places = [full.index(f"\n| {name} |") for name in ("AVIF-SLOW", "AVIF-PSNR", "AVIF-IQ", "JPEG")]
+    assert places == sorted(places)
 
 
 def test_compare_finds_the_shift(capsys, tmp_path: Path):

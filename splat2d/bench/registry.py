@@ -32,8 +32,8 @@ def choose(names: Iterable[str], presets: Iterable[str], threads: int | None = N
             found: list[Codec] = [SplatCodec.parse(preset, threads) for preset in presets]
         else:
             found = [p for p in known if p.name == name or (p.family == name and not p.optional)]
-        if not found and name != OURS:
-            words = dict.fromkeys(word for peer in known for word in (peer.family, peer.name))
-            raise ConfigError(f"codec {name!r} is unknown; expected one of {', '.join((OURS, *words))}")
+            if not found:
+                words = dict.fromkeys(word for peer in known for word in (peer.family, peer.name))
+                raise ConfigError(f"codec {name!r} is unknown; expected one of {', '.join((OURS, *words))}")
         out |= {codec.name: codec for codec in found}
     return list(out.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from splat2d.bench.anchors import hardest, ranked
 from splat2d.bench.curves import bd_rate, curve_of
 from splat2d.bench.metrics import METRICS
 from splat2d.bench.results import good_rows, psnr_beside
@@ -40,10 +41,10 @@ def origin(result: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
 
 
 def bd_rate_table(result: dict[str, Any], test: str, metric: str = "psnr") -> str:
-    """Return a codec's BD-rates against each other one: mean, best and worst picture."""
+    """Return a codec's BD-rates against the hardest setting of each other: mean, best and worst picture."""
     rows = []
-    for anchor, by_metric in result["summary"]["bd_rate"][test].items():
-        found = by_metric[metric]
+    for anchor in hardest(result, test, metric):
+        found = result["summary"]["bd_rate"][test][anchor][metric]
         if found["mean"] is not None:
             rows.append(
                 (
@@ -63,7 +64,7 @@ def beside_table(result: dict[str, Any], test: str) -> str:
     rows = good_rows(result)
     runs = {row["run"] for rows_of_one in rows[test].values() for row in rows_of_one}
     alone = all(result["runs"][run]["jobs"] == 1 for run in runs)
-    others = [name for name in rows if not result["codecs"][name]["ours"]]
+    others = hardest(result, test, "psnr")
     points = []
     for point in result["summary"]["mean_curves"][test]:
         kind, _, value = point["setting"].partition("=")
@@ -104,7 +105,8 @@ def _setting_out(result: dict[str, Any]) -> str:
     text = (
         f"{count} picture{'s' if count > 1 else ''}. Sizes are of whole files, PSNR is over all 8-bit RGB "
         "samples of the decoded picture. BD-rate is the difference in size at equal quality, for each "
-        "picture, and then the mean: negative is smaller."
+        "picture, and then the mean: negative is smaller. Of each codec all settings are listed, the hardest "
+        "to beat first."
     )
     return f"{text}\n\n{origin(result, result['runs'] or [result])}"
 
@@ -112,7 +114,8 @@ def _setting_out(result: dict[str, Any]) -> str:
 def _against(result: dict[str, Any], test: str, against: dict[str, Any]) -> list[str]:
     metrics = list(next(iter(against.values())))
     means = []
-    for anchor, by_metric in against.items():
+    for anchor in ranked(result, test, metrics[0]):
+        by_metric = against[anchor]
         low = result["summary"]["low_rate"][test][anchor]
         won = f"{low['wins']} of {low['of']}" if low["of"] else ""
         means.append((_label(result, anchor), *(percent(by_metric[key]["mean"]) for key in metrics), won))
@@ -130,7 +133,7 @@ def _against(result: dict[str, Any], test: str, against: dict[str, Any]) -> list
                 f"{found['wins']} of {found['of']}",
                 f"{found['least_overlap']:.0%}",
             )
-            for anchor, found in ((anchor, by_metric[key]) for anchor, by_metric in against.items())
+            for anchor, found in ((anchor, against[anchor][key]) for anchor in ranked(result, test, key))
         ]
         headings = ("against", "mean", "median", "best", "worst", "pictures won", "least overlap")
         parts += [f"BD-rate in {METRICS[key].label}:", markdown(headings, rows)]

@@ -144,14 +144,16 @@ def _finish(options: Any, published: str | None, rates: list[float]) -> None:
 
 
 def _tell(result: dict[str, Any]) -> None:
-    """Print the mean BD-rates, one line for each pair."""
+    """Print the mean BD-rates against the hardest setting of each other codec, the hardest first."""
+    from splat2d.bench.anchors import hardest
+
     for test, against in result["summary"]["bd_rate"].items():
-        for anchor, found in against.items():
+        for anchor in hardest(result, test, "psnr"):
             names = [result["codecs"][name]["label"] for name in (test, anchor)]
-            figure = found["psnr"]
+            figure = against[anchor]["psnr"]
             if figure["mean"] is not None:
                 won = f"smaller in {figure['wins']} of {figure['of']}"
-                print(f"{names[0]} against {names[1]:<9} {figure['mean']:+6.1f}% at equal PSNR, {won}")
+                print(f"{names[0]} against {names[1]:<16} {figure['mean']:+6.1f}% at equal PSNR, {won}")
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,12 @@ class Clips:
     ]
     data: Annotated[str, arg(metavar="DIR", help="Folder of the standard clips' files.")] = "."
     codecs: Annotated[
-        tuple[str, ...], arg(metavar="NAME...", help="Of splat2d, x264, x265, svt-av1; all when not given.")
+        tuple[str, ...],
+        arg(
+            metavar="NAME...",
+            help="Of splat2d, x264, x265, svt-av1, or single settings such as svt-av1-2; all but the slow "
+            "ones when not given.",
+        ),
     ] = ()
     presets: Annotated[
         tuple[str, ...],
@@ -292,6 +299,7 @@ class Clips:
             raise UsageError(f"--quality {odd[0]:g} is no whole number, which qualities of a clip are")
 
         from splat2d.bench import clip_codecs, clip_report, clips
+        from splat2d.bench.anchors import hardest
         from splat2d.bench.clip_sources import find_sources, parse_range
         from splat2d.errors import BackendUnavailableError
         from splat2d.media.files import write_atomic
@@ -323,8 +331,9 @@ class Clips:
         except BackendUnavailableError as fault:
             say(f"warning: no plot: {fault}")
         for test, against in result["summary"]["bd_rate"].items():
-            for anchor, found in against.items():
+            for anchor in hardest(result, test, "psnr"):
                 names = [result["codecs"][name]["label"] for name in (test, anchor)]
+                found = against[anchor]
                 mean, count = found["psnr"]["mean"], len(found["psnr"]["clips"])
                 told = "no common PSNR" if mean is None else f"{mean:+6.1f}% at equal PSNR"
                 print(f"{names[0]} against {names[1]:<16} {told}, {count} clip{'s' if count > 1 else ''}")
