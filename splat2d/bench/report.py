@@ -93,7 +93,7 @@ def report(result: dict[str, Any]) -> str:
             parts += _against(result, test, against)
     parts += ["## Means over the pictures", _mean_tables(result)]
     if result["published"]:
-        parts += _published(result)
+        parts += ["## Published curves", PUBLISHED, published_table(result)]
     parts += ["## Times", times(result)]
     parts += faults(result)
     return "\n\n".join(parts) + "\n"
@@ -171,21 +171,30 @@ def _mean_tables(result: dict[str, Any]) -> str:
     return markdown(headings, rows)
 
 
-def _published(result: dict[str, Any]) -> list[str]:
+PUBLISHED = (
+    "Figures of others, not measured here: BD-rate in PSNR of our mean curve against their mean curve. "
+    "They compare only if their pictures are these."
+)
+
+
+def published_table(result: dict[str, Any]) -> str:
+    """Return BD-rates in PSNR of our mean curves against mean curves by others, marked as published."""
     ours = [name for name, codec in result["codecs"].items() if codec["ours"]]
     curves = {name: curve_of(result["summary"]["mean_curves"].get(name, ())) for name in ours}
     curves = {name: curve for name, curve in curves.items() if len(curve) > 1}
-    rows = []
-    for name, published in result["published"].items():
-        figures = (bd_rate(curve_of(published["points"]), curve)["percent"] for curve in curves.values())
-        rows.append((f"{name} (published)", *map(percent, figures), published["source"]))
-    headings = ("against", *(f"{_label(result, name)}" for name in curves), "source")
-    return [
-        "## Published curves",
-        "Figures of others, not measured here: BD-rate in PSNR of our mean curve against their mean curve. "
-        "They compare only if their pictures are these.",
-        markdown(headings, rows),
+    found = {
+        name: [bd_rate(curve_of(published["points"]), curve)["percent"] for curve in curves.values()]
+        for name, published in result["published"].items()
+    }
+    hardest_first = sorted(
+        found, key=lambda name: -max((f for f in found[name] if f is not None), default=-100)
+    )
+    rows = [
+        (f"{name} (published)", *map(percent, found[name]), result["published"][name]["source"])
+        for name in hardest_first
     ]
+    headings = ("against", *(f"{_label(result, name)}" for name in curves), "source")
+    return markdown(headings, rows)
 
 
 def times(result: dict[str, Any], what: str = "picture") -> str:
