@@ -140,6 +140,12 @@ def clip_count(results: Results) -> str:
     return _word(sum(clip["percent"] is not None for clip in found))
 
 
+def _first(found: Iterator[Any], missing: str) -> Any:
+    for value in found:
+        return value
+    raise ConfigError(f"{missing}, which a sentence has figures of")
+
+
 def _word(count: int) -> str:
     words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
     return words[count] if count < len(words) else str(count)
@@ -150,7 +156,8 @@ def encode_time(preset: str, quality: int, key: str) -> Figure:
 
     def figure(results: Results) -> str:
         rows = results["speed"]["sections"]["encode"]["rows"]
-        row = next(r for r in rows if (r["preset"], r["quality"]) == (preset, quality))
+        found = (r for r in rows if (r["preset"], r["quality"]) == (preset, quality))
+        row = _first(found, f"speed.json has no times of {preset} at quality {quality}")
         return f"{row[key]:.0f}"
 
     return figure
@@ -181,8 +188,10 @@ def crop_figure(form: str) -> Figure:
 
     def figure(results: Results) -> str:
         clips = results["clips"]
-        digest, clip = next(item for item in clips["pictures"].items() if item[1]["name"] == "bunny-crop")
-        row = next(r for r in clips["rows"] if (r["picture"], r["codec"]) == (digest, OURS))
+        crops = (item for item in clips["pictures"].items() if item[1]["name"] == "bunny-crop")
+        digest, clip = _first(crops, "clips.json has no bunny-crop")
+        rows = (r for r in clips["rows"] if (r["picture"], r["codec"]) == (digest, OURS))
+        row = _first(rows, f"clips.json has no row of {OURS} on bunny-crop")
         return form.format(**row, **clip, mb=row["bytes"] / 1e6)
 
     return figure
