@@ -11,7 +11,7 @@ from typing import Any
 from splat2d.bench.anchors import hardest, ranked
 from splat2d.bench.curves import bd_rate, curve_of, increasing, level_at
 from splat2d.bench.plots import color_of, pyplot_of, save, shown
-from splat2d.bench.report import faults, figure, markdown, origin, percent, seconds, times
+from splat2d.bench.report import faults, figure, markdown, origin, percent, seconds, settings, times
 from splat2d.bench.results import Rows, good_rows
 
 RATES = (0.02, 0.04, 0.08, 0.15)
@@ -187,7 +187,7 @@ def report(result: dict[str, Any]) -> str:
                 table = bd_rate_table(result, test, metric, ranked(result, test, metric))
                 parts += [f"BD-rate in {label} against", table]
     parts += ["## PSNR at equal rates", rates_table(result)]
-    parts += ["## All files", files_table(result), "## Times", times(result, "clip")]
+    parts += ["## All files", files_table(result), *settings(result), "## Times", times(result, "clip")]
     parts += faults(result)
     return "\n\n".join(parts) + "\n"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from splat2d.bench.anchors import hardest, ranked
+from splat2d.bench.anchors import family_of, hardest, ranked
 from splat2d.bench.curves import bd_rate, curve_of
 from splat2d.bench.metrics import METRICS
-from splat2d.bench.results import good_rows, psnr_beside
+from splat2d.bench.results import bd_rates, good_rows, metrics_of, psnr_beside
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -94,6 +94,7 @@ def report(result: dict[str, Any]) -> str:
     parts += ["## Means over the pictures", _mean_tables(result)]
     if result["published"]:
         parts += ["## Published curves", PUBLISHED, published_table(result)]
+    parts += settings(result)
     parts += ["## Times", times(result)]
     parts += faults(result)
     return "\n\n".join(parts) + "\n"
@@ -195,6 +196,25 @@ def published_table(result: dict[str, Any]) -> str:
     ]
     headings = ("against", *(f"{_label(result, name)}" for name in curves), "source")
     return markdown(headings, rows)
+
+
+def settings(result: dict[str, Any]) -> list[str]:
+    """Return a section on what the settings of one codec are worth, nothing where each has but one."""
+    rows = good_rows(result)
+    metrics = metrics_of(rows)
+    lines = []
+    first: dict[str, str] = {}
+    for name in (name for name in rows if not result["codecs"][name]["ours"]):
+        anchor = first.setdefault(family_of(result, name), name)
+        if name != anchor:
+            found = [bd_rates(rows, anchor, name, key) for key in metrics]
+            count = max(each["of"] for each in found)
+            means = (percent(each["mean"]) for each in found)
+            lines.append((_label(result, name), _label(result, anchor), count, *means))
+    if not lines:
+        return []
+    headings = ("setting", "against", "of", *(METRICS[key].label for key in metrics))
+    return ["## Settings of others beside each other", "BD-rates:", markdown(headings, lines)]
 
 
 def times(result: dict[str, Any], what: str = "picture") -> str:
