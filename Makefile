@@ -1,23 +1,29 @@
-# make demo           install into .venv, encode and decode a photograph, compare with JPEG, WebP and AVIF
-# make test           install into .venv with what the tests need, run them
-# make lint           style and types
-# make fuzz           mutants of the golden files for SECONDS=600
-# make sanitize       the native core under ASan and UBSan: golden files, an encode of each kind, mutants
-# make wheel          dist/*.whl and dist/*.tar.gz
-# make check-package  install both into empty virtual environments and use them
-# make clean          remove everything that the above made
+# make demo            install into .venv, encode and decode a photograph, compare with JPEG, WebP and AVIF
+# make test            install into .venv with what the tests need, run them
+# make lint            style and types
+# make figures         fill the README's tables and sentences from benchmarks/results
+# make figures-images  measure Kodak's pictures with every codec for hours, go on if interrupted; fill the README
+# make figures-photos  the same with large photographs
+# make figures-clips   the same with clips
+# make fuzz            mutants of the golden files for SECONDS=600
+# make sanitize        the native core under ASan and UBSan: golden files, an encode of each kind, mutants
+# make wheel           dist/*.whl and dist/*.tar.gz
+# make check-package   install both into empty virtual environments and use them
+# make clean           remove everything that the above made but what was measured
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz sanitize wheel check-package clean
+.PHONY: help demo test lint fuzz sanitize figures figures-images figures-photos figures-clips wheel check-package clean
 
 PYTHON ?= python3
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST_ARGS ?=
+# Of benchmarks/figures.py: --data DIR, --peers-only, --jobs N ...
+FIGURES_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,6 +73,15 @@ lint: $(VENV)/.test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/clang-format --dry-run --Werror $(wildcard cpp/*/*.?pp cuda/*.?pp cuda/*.cu)
 
+figures: $(VENV)/.test
+	$(BIN)/python benchmarks/figures.py fill $(FIGURES_ARGS)
+
+figures-images: $(VENV)/.test
+	$(BIN)/python benchmarks/figures.py kodak $(FIGURES_ARGS)
+
+figures-photos figures-clips: figures-%: $(VENV)/.test
+	$(BIN)/python benchmarks/figures.py $* $(FIGURES_ARGS)
+
 SECONDS ?= 600
 fuzz: $(VENV)/.test
 	@$(BIN)/python fuzz/run.py --seconds $(SECONDS)
@@ -101,5 +116,6 @@ check-package: wheel
 	rm -rf build/empty
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache
+	find build -mindepth 1 -maxdepth 1 ! -name figures -exec rm -rf {} + 2>/dev/null || true
 	find splat2d tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

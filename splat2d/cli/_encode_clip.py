@@ -25,11 +25,13 @@ def encode_clip(command: Encode, size: int | None) -> None:
         UsageError: an option that only pictures have.
         Splat2dError: what the input, the settings or the files are at fault for.
     """
-    for option in ("tune", "labels"):
+    for option in ("tune", "labels", "peak"):
         if getattr(command, option) is not None:
             raise UsageError(f"--{option} is for pictures")
     if command.mask:
         raise UsageError("--mask is for pictures")
+    if command.keep_metadata:
+        raise UsageError("--keep-metadata is for pictures")
     if command.device == "cuda":
         raise UsageError("--device cuda is for pictures; clips are fitted on the CPU")
 
@@ -65,18 +67,19 @@ def encode_clip(command: Encode, size: int | None) -> None:
                 progress=progress,
                 total=_expected(reader),
                 part=part,
+                end=lambda: reader.end,
             )
         with write_atomic(command.output, force=command.force) as file:
-            size = part.write(file)
+            written = part.write(file, tuple(reader.notes))
     warn(reader.warnings[told:])
     seconds = time.perf_counter() - start
     frames = int(done.frames)
-    bpp = 8 * size / (reader.width * reader.height * frames)
+    bpp = 8 * written / (reader.width * reader.height * frames)
     if command.as_json:
         figures = {
             "input": command.input,
             "output": command.output,
-            "size": size,
+            "size": written,
             "bpp": bpp,
             "width": reader.width,
             "height": reader.height,
@@ -86,12 +89,13 @@ def encode_clip(command: Encode, size: int | None) -> None:
             "quality": None if size or command.bpp or command.psnr else checked_quality(command.quality),
             "preset": command.preset,
             "seed": command.seed,
+            "notes": reader.notes,
             "warnings": reader.warnings,
         }
         print_json(figures)
     else:
         print(
-            f"{command.output}: {size:,} bytes, {bpp:.4f} bpp, {frames:,} frame{'s' * (frames != 1)}, "
+            f"{command.output}: {written:,} bytes, {bpp:.4f} bpp, {frames:,} frame{'s' * (frames != 1)}, "
             f"{seconds:.2f} s, {seconds / frames:.2f} s a frame"
         )
 

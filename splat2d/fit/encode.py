@@ -180,7 +180,8 @@ class _Writer:
             settings = {"matte": matte, "threads": self.threads, "bits": self.bits}
             coded.append(code_layer(layer.name, header, layer.integers, **settings))
         self.empty = tuple(layer.name for layer in coded if not any(layer.box or ()))
-        return write(container_of(width, height, coded, self.picture.notes))
+        file = container_of(width, height, coded, self.picture.notes)
+        return write(replace(file, metadata=self.picture.metadata))
 
     def measured(self, data: bytes, code: int, layers: Sequence[FittedLayer]) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
