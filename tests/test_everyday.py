@@ -40,7 +40,7 @@ def test_the_command_line_has_the_same_limit(capsys, tmp_path):
 
 @pytest.mark.parametrize("jobs", [0, -2])
 def test_no_jobs_is_a_setting_out_of_range(jobs):
-    with pytest.raises(ConfigError, match=f"jobs is {jobs}, expected 1 or more"):
+    with pytest.raises(ConfigError, match=f"jobs is {jobs}, expected 1 to"):
         splat2d.encode(FRAMES, preset="fast", jobs=jobs)
 
 
