@@ -270,7 +270,7 @@ def test_arrays_that_do_not_fit(splats, change, message):
 
 
 def test_threads_out_of_range(splats):
-    with pytest.raises(ConfigError, match="threads must be from 1"):
+    with pytest.raises(ConfigError, match="threads is"):
         render(*splats, WHOLE, threads=0)
 
 
