@@ -18,7 +18,7 @@ from fuzz.check import Found, check  # noqa: E402
 from fuzz.run import CORPUS, GOLDEN, mutant, seeds  # noqa: E402
 from splat2d.native import core  # noqa: E402
 
-MUTANTS = 300
+MUTANTS = 5000
 QUICK = """rounds: 1
 steps: 2
 half_rounds: 1
