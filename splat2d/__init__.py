@@ -61,7 +61,7 @@ def encode(
     bpp: float | None = None,
     size: int | None = None,
     preset: str = "default",
-    tune: Literal["psnr", "ms-ssim"] | None = None,
+    tune: Literal["visual", "psnr", "ms-ssim"] | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Any = None,
@@ -82,8 +82,9 @@ def encode(
         bpp: most bits a pixel of the file.
         size: most bytes of the file.
         preset: fast, default or best, or the path of a YAML file.
-        tune: what the encoder keeps small: "psnr", squared errors, or "ms-ssim", what that metric sees of
-            them; None for what the preset says, "psnr" in all that are shipped.
+        tune: what the encoder keeps small: "visual", errors as eyes weigh them (SSIMULACRA2 is the guide);
+            "psnr", squared errors; or "ms-ssim", what that metric sees of them. None: "psnr" with a `psnr` to
+            reach, else what the preset says, "visual" in all that are shipped.
         seed: of the encoder's random order; the same input, settings and seed give the same file.
         threads: None uses all cores; the file does not depend on it.
         progress: called with a `Progress` now and then.

@@ -36,8 +36,11 @@ class Encode:
         str, arg(metavar="P", help="How long to search: fast, default, best, or a YAML file of settings.")
     ] = "default"
     tune: Annotated[
-        Optional[Literal["psnr", "ms-ssim"]],
-        arg(help="Keep squared errors small, or what MS-SSIM sees of them; the preset's when not given."),
+        Optional[Literal["visual", "psnr", "ms-ssim"]],
+        arg(
+            help="Keep errors small as eyes weigh them, their squares, or what MS-SSIM sees of them; psnr "
+            "with --psnr, else the preset's when not given."
+        ),
     ] = None
     mask: Annotated[
         UseAppendAction[tuple[str, ...]],

@@ -17,6 +17,7 @@ from splat2d.fit.config import FitConfig, load_config
 from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.objects.cut import Cut, LayerTarget, cut
 from splat2d.fit.objects.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
+from splat2d.fit.perceptual import GUIDES
 from splat2d.format.container import write
 from splat2d.format.header import MAX_SIDE, STEP_BIAS, STEP_SHIFT, Header, step_of
 from splat2d.format.layers import PICTURE
@@ -99,10 +100,11 @@ def checked_seed(seed: int) -> int:
     return int(seed)
 
 
-def quality_step(quality: float) -> float:
-    """D of a quality from 1 to 100."""
+def quality_step(quality: float, tune: str = "psnr") -> float:
+    """D of a quality from 1 to 100, so that all tunes give about one file size."""
     steep = max(quality - STEEP_FROM, 0) / (100 - STEEP_FROM)
-    return STEP_AT_50 * 2 ** ((50 - quality) / QUALITY_PER_OCTAVE - STEEP_OCTAVES * steep**2)
+    finer = GUIDES[tune].finer if tune in GUIDES else 1.0
+    return finer * STEP_AT_50 * 2 ** ((50 - quality) / QUALITY_PER_OCTAVE - STEEP_OCTAVES * steep**2)
 
 
 def picture_psnr(pixels: NDArray[np.float32], rendered: NDArray[np.uint8]) -> float:
@@ -237,7 +239,7 @@ def encode_picture(
         size: most bytes of the file.
         preset: fast, default or best, or the path of a YAML file.
         config: effort, instead of a preset.
-        tune: psnr or ms-ssim, instead of what the preset or config says.
+        tune: visual, psnr or ms-ssim, instead of what the preset or config says; psnr where one is asked for.
         seed: of the refinement's random order.
         threads: of the native core (all cores when None); the file does not depend on it.
         progress: called after each step of the optimiser.
@@ -258,8 +260,10 @@ def encode_picture(
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]} contradict each other: give one target")
     config = config or load_config(preset)
+    if tune is None and psnr is not None:
+        tune = "psnr"
     if tune is not None:
-        config = replace(config, tune=tune)
+        config = config.tuned(tune)
     seed = checked_seed(seed)
     workers = thread_count(threads)
     writer = _Writer(picture, config, workers)
@@ -290,10 +294,11 @@ def encode_picture(
     def fitted(cuda: bool) -> _File:
         settings = {"threads": workers, "seed": seed, "on_progress": progress, "cuda": cuda}
         fit = partial(LayersFit, targets, config, **settings)
-        short = replace(load_config("fast"), tune=config.tune)
+        short = replace(load_config("fast"), tune=config.tune, chroma_step=config.chroma_step)
         pilot = partial(LayersFit, [LayerTarget(PICTURE, picture.pixels)], short, **settings)
         if target is None:
-            return _at_quality(quality or 0, writer, fit)
+            code = step_code(quality_step(quality or 0, config.tune))
+            return _at_step(code, quality or 0, writer, fit)
         return _reach(target, writer, targets, fit, pilot)
 
     cuda = gpu.choose(device)
@@ -321,9 +326,8 @@ def encode_picture(
     )
 
 
-def _at_quality(quality: int, writer: _Writer, fit: Callable[..., LayersFit]) -> _File:
+def _at_step(code: int, quality: int, writer: _Writer, fit: Callable[..., LayersFit]) -> _File:
     """Fit at the step of a quality."""
-    code = step_code(quality_step(quality))
     layers = fit(step=step_of(code)).refined().layers()
     return writer.measured(writer.write(layers, code, quality), code, layers)
 
