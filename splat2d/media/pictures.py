@@ -43,8 +43,8 @@ _GREY_ALPHA_16 = "LA;16B"
 # Formats that keep an alpha channel; others get the picture on white. Not asked of Pillow, because
 # some of its writers (PPM) accept RGBA and drop the alpha.
 _ALPHA_FORMATS = {"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "GIF", "TGA", "ICO", "DDS", "SGI", "QOI"}
-# Writers that do not write this picture: they need a program, a handler, or resize it.
-_NO_PICTURE_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "ICNS", "SPIDER", "WMF"}
+# Writers that do not write this picture: they need a program, a handler, resize it, or are our own.
+_NO_PICTURE_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "ICNS", "SPIDER", "SPLAT", "WMF"}
 # A decoded picture should not lose again what the user does not ask for.
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
