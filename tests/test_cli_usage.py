@@ -15,9 +15,9 @@ from .command import assert_one_line, run
     [
         (["bogus"], "bogus"),
         ([], "encode, decode, info"),
-        (["encode"], "INPUT OUTPUT"),
-        (["encode", "a"], "OUTPUT"),
-        (["encode", "a", "b", "c"], "c"),
+        (["encode"], "INPUT"),
+        (["decode", "a"], "OUTPUT"),
+        (["encode", "a", "b", "c"], "--out-dir"),
         (["encode", "a", "b", "--bogus", "1"], "--bogus"),
         (["encode", "a", "b", "--quality"], "--quality"),
         (["encode", "a", "b", "--quality", "good"], "good"),
@@ -45,7 +45,7 @@ from .command import assert_one_line, run
         (["group", "a", "b", "--name", "n", "--quality", "0"], "1 to 100"),
         (["bench"], "images, ablation, clips, compare"),
         (["bench", "compare", "a"], "B.json"),
-        (["--completion", "fish"], "bash"),
+        (["--completion", "csh"], "bash"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_status_2(capsys, arguments, part: str):
@@ -58,9 +58,9 @@ def test_a_wrong_command_line_is_one_line_and_status_2(capsys, arguments, part: 
 def test_a_wrong_command_line_in_any_terminal(monkeypatch, run_python, encoding: str):
     # tyro frames its complaints with the characters that stdout knows.
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
-    done = run_python("-m", "splat2d", "encode", "a", "--quality", "7")
+    done = run_python("-m", "splat2d", "decode", "a", "--width", "7")
     assert (done.returncode, done.stdout) == (2, "")
-    expected = "splat2d: error: Missing from splat2d encode: OUTPUT; run splat2d encode --help\n"
+    expected = "splat2d: error: Missing from splat2d decode: OUTPUT; run splat2d decode --help\n"
     assert done.stderr == expected
 
 
