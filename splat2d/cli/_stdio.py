@@ -59,7 +59,7 @@ def piped(
         if reads:
             names[received(folder)] = "standard input"
             object.__setattr__(command, input, next(iter(names)))
-        said = _Said(data)
+        said, target = _Said(data), ""
         try:
             ending = suffix(command) if writes else None
             if ending is not None:
@@ -68,7 +68,7 @@ def piped(
                 object.__setattr__(command, output or "", target)
             with contextlib.redirect_stdout(said):
                 yield command
-            if ending is not None and data is not None:
+            if target and data is not None:
                 with open(target, "rb") as file:
                     shutil.copyfileobj(file, data)
                 data.flush()
@@ -113,9 +113,14 @@ def received(folder: str) -> str:
 class _Said(io.StringIO):
     """What a command prints, beside the stream for data."""
 
-    def __init__(self, buffer: Any) -> None:
+    def __init__(self, data: Any) -> None:
         super().__init__()
-        self.buffer = buffer
+        self._data = data
+
+    @property
+    def buffer(self) -> Any:
+        """The stream for data, under its usual name."""
+        return self._data
 
 
 def _renamed(text: str, names: dict[str, str]) -> str:

@@ -27,13 +27,13 @@ class Encode:
         ),
     ]
     output: Annotated[
-        Positional[Optional[str]],
+        Positional[str],
         arg(
             metavar="[OUTPUT]",
             help="The .splat file to write; - for standard output. Beside INPUT, with .splat for its suffix, "
             "when not given. With --out-dir this is one more input.",
         ),
-    ] = None
+    ] = ""
     more: Annotated[
         Positional[tuple[str, ...]], arg(metavar="[INPUT ...]", help="More inputs, with --out-dir.")
     ] = ()
@@ -97,7 +97,7 @@ class Encode:
         for one in self._each():
             with piped(one) as command:
                 command._encode()
-            if one.output != STDIO and not str(one.output).lower().endswith(".splat"):
+            if one.output != STDIO and not one.output.lower().endswith(".splat"):
                 warn([f"{one.output!r} does not end in .splat"])
 
     def _each(self) -> list[Encode]:
@@ -105,12 +105,12 @@ class Encode:
         if self.out_dir is None:
             if self.more:
                 raise UsageError(f"{2 + len(self.more)} files are given; several inputs need an --out-dir")
-            if self.output is None:
+            if not self.output:
                 return [replace(self, output=STDIO if self.input == STDIO else beside(self.input))]
             return [self]
         from splat2d.media.files import make_folder
 
-        inputs = [self.input, *([] if self.output is None else [self.output]), *self.more]
+        inputs = [self.input, *([self.output] if self.output else []), *self.more]
         outputs = [os.path.join(self.out_dir, os.path.basename(beside(path))) for path in inputs]
         refuse_twins(inputs, outputs)
         make_folder(self.out_dir)
@@ -120,7 +120,6 @@ class Encode:
         ]
 
     def _encode(self) -> None:
-        assert self.output is not None
         check_preset(self.preset)
         at_most_one(mask=self.mask or None, labels=self.labels)
         files = self._mask_files()

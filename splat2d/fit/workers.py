@@ -165,7 +165,8 @@ class Cluster(Workers):
     @property
     def slots(self) -> int:
         """Threads of all workers; twice as many tasks are sent, so that none waits for the network."""
-        return max(2 * sum(self._client.nthreads().values()), 1)
+        threads: Any = self._client.nthreads()
+        return max(2 * sum(threads.values()), 1)
 
     def executor(self, slots: int | None = None) -> Executor:
         """Return the scheduler's executor; equal tasks are different ones."""

@@ -304,7 +304,7 @@ class _Video:
         self._stack = contextlib.ExitStack()
 
     def open(self) -> None:
-        file = self._file or self._stack.enter_context(write_atomic(self._path, force=self._force))
+        file: Any = self._file or self._stack.enter_context(write_atomic(self._path, force=self._force))
         try:
             self._start(file)
         except (self._av.FFmpegError, OSError) as fault:
@@ -314,7 +314,7 @@ class _Video:
             self.discard()
             raise
 
-    def _start(self, file: BinaryIO) -> None:
+    def _start(self, file: Any) -> None:
         width, height = self.size
         # The muxer wants its consent to unofficial Y4M as much as the codec.
         options = {key: value for key, value in self._options.items() if key == "strict"}
