@@ -17,6 +17,7 @@ VERBS = {
     "extract": "Extract",
     "merge": "Merge",
     "group": "Group",
+    "convert": "Convert",
     "batch": "Batch",
     "bench": "Bench",
 }

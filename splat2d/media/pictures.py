@@ -243,7 +243,7 @@ def _write(pixels: np.ndarray, file: BinaryIO, format_name: str, name: str) -> N
     from PIL import Image
 
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and format_name not in _ALPHA_FORMATS:
-        pixels = _on_white(pixels)
+        pixels = on_white(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -264,10 +264,12 @@ def _write(pixels: np.ndarray, file: BinaryIO, format_name: str, name: str) -> N
     raise OutputError(f"{name}: this picture cannot be written as {format_name} ({faults[0]}); use .png")
 
 
-def _on_white(
-    pixels: np.ndarray,  # [H, W, 2 or 4]
+def on_white(
+    pixels: np.ndarray,  # [H, W, C]
 ) -> np.ndarray:
     """Composite straight uint8 pixels on white; returns [H, W, 1 or 3]."""
+    if pixels.shape[2] in (1, 3):
+        return pixels
     alpha = pixels[..., -1:].astype(np.uint16)
     out = pixels[..., :-1] * alpha
     out += (255 - alpha) * 255 + 127
