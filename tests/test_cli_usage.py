@@ -93,7 +93,7 @@ def test_help(capsys, verb: list[str]):
     assert f"usage: {' '.join(['splat2d', *verb])}" in out
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(capsys, shell: str):
     status, out, _ = run(capsys, "--completion", shell)
     assert status == 0

@@ -23,7 +23,7 @@ VERBS = {
 }
 """Each verb's module in this package, and the command class in it."""
 
-SHELLS = ("bash", "zsh")
+SHELLS = ("bash", "zsh", "fish")
 
 EXIT_FAULT = 1
 EXIT_USAGE = 2
