@@ -67,7 +67,7 @@ lint: $(VENV)/.test
 	$(BIN)/clang-format --dry-run --Werror $(wildcard cpp/*/*.?pp cuda/*.?pp cuda/*.cu)
 
 man: $(VENV)/.test
-	$(BIN)/argparse-manpage --module splat2d.cli._help --function whole_parser --prog splat2d --project-name splat2d \
+	$(BIN)/argparse-manpage --module splat2d.cli._man --function whole_parser --prog splat2d --project-name splat2d \
 	  --description "pictures and clips as sets of 2D Gaussians" --manual-title splat2d \
 	  --version "$$($(BIN)/splat2d --version | cut -d' ' -f2)" --output docs/man/splat2d.1
 

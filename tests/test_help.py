@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from splat2d.cli import VERBS, _arguments
-from splat2d.cli._help import EDITS, EXAMPLES, GROUPS, parser_of, whole_parser
+from splat2d.cli._help import EDITS, EXAMPLES, GROUPS, parser_of
+from splat2d.cli._man import whole_parser
 
 from .command import run
 

@@ -1,14 +1,11 @@
-"""Help of each verb: options in groups, and an example. The man page is made of the same."""
+"""Help of each verb: options in groups, and an example. The man page, in _man.py, is made of the same."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import warnings
-from importlib import import_module
 from typing import Any
-
-DESCRIPTION = "Pictures and clips as sets of 2D Gaussians."
 
 GROUPS = {
     "target": ("quality", "psnr", "bpp", "size", "tune"),
@@ -63,27 +60,9 @@ def parser_of(verb: str, command: Any) -> argparse.ArgumentParser:
         command: the class behind it.
     """
     parser = argparse.ArgumentParser(
-        f"splat2d {verb}", description=_text(command.__doc__), add_help=False, **_LAYOUT
+        f"splat2d {verb}", description=text_of(command.__doc__), add_help=False, **LAYOUT
     )
-    _fill(parser, verb, command)
-    return parser
-
-
-def whole_parser(argv: Any = None) -> argparse.ArgumentParser:
-    """Return one parser of all verbs, for the man page: `argparse-manpage --function whole_parser`."""
-    from splat2d.cli import VERBS
-
-    parser = argparse.ArgumentParser("splat2d", description=DESCRIPTION, add_help=False, **_LAYOUT)
-    parser.add_argument("--version", action="store_true", help="Print the version.")
-    parser.add_argument("--completion", metavar="SHELL", help="Print a completion script: bash, zsh or fish.")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    for verb, name in VERBS.items():
-        if verb == "bench":
-            continue  # of the project's own, with verbs below it
-        command = getattr(import_module(f"splat2d.cli.{verb}"), name)
-        text = _text(command.__doc__)
-        inner = verbs.add_parser(verb, description=text, help=text.split("\n")[0], add_help=False, **_LAYOUT)
-        _fill(inner, verb, command)
+    fill(parser, verb, command)
     return parser
 
 
@@ -94,7 +73,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=22, width=min(_width(), 100))
 
 
-_LAYOUT: dict[str, Any] = {"formatter_class": _Formatter}
+LAYOUT: dict[str, Any] = {"formatter_class": _Formatter}
 
 
 def _width() -> int:
@@ -103,7 +82,8 @@ def _width() -> int:
     return shutil.get_terminal_size().columns
 
 
-def _fill(parser: argparse.ArgumentParser, verb: str, command: Any) -> None:
+def fill(parser: argparse.ArgumentParser, verb: str, command: Any) -> None:
+    """Give a parser the options of a verb, in groups, and its examples."""
     import tyro
 
     with warnings.catch_warnings():
@@ -145,8 +125,8 @@ def _name(action: argparse.Action) -> str:
     return action.option_strings[-1].lstrip("-") if action.option_strings else action.dest
 
 
-def _text(doc: str | None) -> str:
-    """A docstring without its indentation."""
+def text_of(doc: str | None) -> str:
+    """Return a docstring without its indentation."""
     import inspect
 
     return inspect.cleandoc(doc or "")
