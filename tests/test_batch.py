@@ -323,3 +323,21 @@ def test_a_cluster_that_loses_a_worker_loses_no_task(capsys, cluster, photos: Pa
     assert (status, err) == (0, "")
     assert (out / "a.splat").read_bytes() == splat2d.encode(photos / "a.png", preset="fast")
     assert len(list(out.rglob("*.splat"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_segments_of_a_clip_on_a_cluster(capsys, cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(0)
+    world = np.kron(rng.integers(0, 255, (6, 30, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    (tmp_path / "frames").mkdir()
+    for i in range(12):
+        Image.fromarray(world[:24, 2 * i : 2 * i + 32]).save(tmp_path / "frames" / f"{i:03}.png")
+    words = ["encode", tmp_path / "frames", "--quality", 30, "--preset", "fast", "--fps", 25]
+    monkeypatch.setattr("splat2d.fit.clip.encode.MAX_SAMPLES", 5 * 32 * 24 * 3)
+    assert run(capsys, *words, tmp_path / "here.splat")[0] == 0
+    address = cluster.scheduler_address
+    status, _, err = run(capsys, *words, tmp_path / "there.splat", "--scheduler", address)
+    assert (status, err) == (0, "")
+    assert splat2d.open(tmp_path / "here.splat").info()["segments"] > 2
+    assert (tmp_path / "there.splat").read_bytes() == (tmp_path / "here.splat").read_bytes()

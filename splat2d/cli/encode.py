@@ -86,6 +86,10 @@ class Encode:
         int,
         arg(metavar="N", help="Segments of a clip at the same time, by processes that share the threads."),
     ] = 1
+    scheduler: Annotated[
+        Optional[str],
+        arg(metavar="ADDRESS", help="Fit segments of a clip on the machines of a Dask scheduler."),
+    ] = None
     resume: Annotated[
         bool, arg(help="Go on with a clip where an interrupted encode stopped (OUTPUT.part).")
     ] = False
@@ -137,8 +141,8 @@ class Encode:
             from splat2d.cli._encode_clip import encode_clip
 
             return encode_clip(self, size)
-        if self.resume or self.jobs != 1:
-            raise UsageError("--resume and --jobs are for clips, and this is a picture")
+        if self.resume or self.jobs != 1 or self.scheduler is not None:
+            raise UsageError("--resume, --jobs and --scheduler are for clips, and this is a picture")
         from splat2d.fit.objects.masks import load_masks
         from splat2d.media.files import check_output, write_atomic
         from splat2d.media.pictures import load_picture
