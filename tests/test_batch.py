@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +274,27 @@ def test_a_scheduler_that_does_not_answer(capsys, photos: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(BackendUnavailableError, match="cluster"):
         workers.Cluster("tcp://127.0.0.1:9")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(workers, "WORKERS", 0.5)
+    with distributed.LocalCluster(
+        n_workers=0, processes=False, dashboard_address=None, silence_logs=50, protocol="tcp"
+    ) as empty:
+        with pytest.raises(BackendUnavailableError, match="has no workers"):
+            workers.Cluster(empty.scheduler_address)
+
+
+def test_a_task_that_a_cluster_gives_up():
+    scheduler = pytest.importorskip("distributed.scheduler")
+    future: Future = Future()
+    future.set_exception(scheduler.KilledWorker("task", None, 3))
+    assert isinstance(workers._outcome(future), WorkerDied)
+    future = Future()
+    future.cancel()
+    assert isinstance(workers._outcome(future), WorkerDied)
 
 
 @pytest.fixture
