@@ -6,9 +6,7 @@ import contextlib
 import copy
 import io
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -65,6 +63,9 @@ def piped(
     if not (reads or writes):
         yield command
         return
+    import shutil
+    import tempfile
+
     # Before anything is read, so that nobody waits for input that cannot be used.
     data = binary_stdout() if writes else None
     with tempfile.TemporaryDirectory(prefix="splat2d-") as folder:
@@ -114,6 +115,8 @@ def received(folder: str) -> str:
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("standard input is a terminal; pipe data into it, or give a file")
+    import shutil
+
     path = os.path.join(folder, "input")
     try:
         head = sys.stdin.buffer.read(16)
