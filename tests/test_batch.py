@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,20 @@ def test_workers_that_die_lose_nothing(tmp_path: Path):
     assert found["once"] == "second"
     assert isinstance(found["always"], WorkerDied)
     assert "died 3 times" in str(found["always"])
+
+
+def test_a_pool_that_breaks_while_tasks_are_given_to_it(monkeypatch: pytest.MonkeyPatch):
+    submit, calls = ProcessPoolExecutor.submit, []
+
+    def breaking(self, task):
+        calls.append(task)
+        if len(calls) == 2:
+            raise BrokenProcessPool
+        return submit(self, task)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", breaking)
+    found = dict(Processes(2).results((i, functools.partial(work, i)) for i in range(5)))
+    assert found == {i: i * i for i in range(5)}
 
 
 def test_faults_of_tasks_are_results():

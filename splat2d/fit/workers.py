@@ -70,20 +70,28 @@ class Workers(ABC):
         try:
             while True:
                 # One more than there are slots, so that none waits for this process.
-                for key, task in itertools.islice(waiting, max(self.slots + 1 - len(running), 0)):
-                    running[executor.submit(task)] = (key, task)
-                if not running:
-                    return
                 suspects = []
+                for key, task in itertools.islice(waiting, max(self.slots + 1 - len(running), 0)):
+                    try:
+                        running[executor.submit(task)] = (key, task)
+                    except BrokenProcessPool:
+                        suspects.append((key, task))
+                if not (running or suspects):
+                    return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     key, task = running.pop(future)
-                    if isinstance(future.exception() if not future.cancelled() else None, BrokenProcessPool):
+                    if _is_broken(future):
                         suspects.append((key, task))
                     else:
                         yield key, _outcome(future)
                 if suspects:
                     # A pool dies with each of its processes, and does not say which task that was at.
-                    suspects += running.values()
+                    wait(running)
+                    for future, (key, task) in running.items():
+                        if _is_broken(future):
+                            suspects.append((key, task))
+                        else:
+                            yield key, _outcome(future)
                     running.clear()
                     self.stop(executor)
                     for key, task in suspects:
@@ -99,7 +107,7 @@ class Workers(ABC):
             try:
                 future = executor.submit(task)
                 wait([future])
-                if not isinstance(future.exception(), BrokenProcessPool):
+                if not _is_broken(future):
                     return _outcome(future)
             finally:
                 self.stop(executor)
@@ -206,6 +214,11 @@ def _begin() -> None:
     """Leave Ctrl-C to the parent process, and keep libraries' warnings from the terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
+
+
+def _is_broken(future: Future) -> bool:
+    """Whether a future ended because a process of its pool died."""
+    return not future.cancelled() and isinstance(future.exception(), BrokenProcessPool)
 
 
 def _outcome(future: Future) -> Any | Exception:
