@@ -1,22 +1,28 @@
-# make demo           install into .venv, encode and decode a photograph, compare with JPEG, WebP and AVIF
-# make test           install into .venv with what the tests need, run them
-# make lint           style and types
-# make wheel          dist/*.whl and dist/*.tar.gz
-# make check-package  install both into empty virtual environments and use them
-# make man            docs/man/splat2d.1 from the options of all verbs
-# make clean          remove everything that the above made
+# make demo            install into .venv, encode and decode a photograph, compare with JPEG, WebP and AVIF
+# make test            install into .venv with what the tests need, run them
+# make lint            style and types
+# make figures         fill the README's tables and sentences from benchmarks/results
+# make figures-images  measure Kodak's pictures with every codec for hours, go on if interrupted; fill the README
+# make figures-photos  the same with large photographs
+# make figures-clips   the same with clips
+# make wheel           dist/*.whl and dist/*.tar.gz
+# make check-package   install both into empty virtual environments and use them
+# make man             docs/man/splat2d.1 from the options of all verbs
+# make clean           remove everything that the above made but what was measured
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint man wheel check-package clean
+.PHONY: help demo test lint figures figures-images figures-photos figures-clips man wheel check-package clean
 
 PYTHON ?= python3
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST_ARGS ?=
+# Of benchmarks/figures.py: --data DIR, --peers-only, --jobs N ...
+FIGURES_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -71,6 +77,15 @@ man: $(VENV)/.test
 	  --description "pictures and clips as sets of 2D Gaussians" --manual-title splat2d \
 	  --version "$$($(BIN)/splat2d --version | cut -d' ' -f2)" --output docs/man/splat2d.1
 
+figures: $(VENV)/.test
+	$(BIN)/python benchmarks/figures.py fill $(FIGURES_ARGS)
+
+figures-images: $(VENV)/.test
+	$(BIN)/python benchmarks/figures.py kodak $(FIGURES_ARGS)
+
+figures-photos figures-clips: figures-%: $(VENV)/.test
+	$(BIN)/python benchmarks/figures.py $* $(FIGURES_ARGS)
+
 wheel: $(VENV)/.tools
 	@rm -rf dist
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m build --no-isolation --outdir dist .
@@ -88,5 +103,6 @@ check-package: wheel
 	rm -rf build/empty
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache
+	find build -mindepth 1 -maxdepth 1 ! -name figures -exec rm -rf {} + 2>/dev/null || true
 	find splat2d tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

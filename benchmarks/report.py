@@ -3,6 +3,7 @@
 Usage: python benchmarks/report.py [--check]
 
 A table stands between `<!-- benchmark:NAME -->` and `<!-- /benchmark:NAME -->`; the text between is replaced.
+Figures in sentences are those of sentences.py.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import sentences
 import tyro
 from _paths import DATA, RESULTS, ROOT
 
 from splat2d.bench import clip_report
+from splat2d.bench.anchors import hardest
 from splat2d.bench.plots import draw_curves
-from splat2d.bench.report import bd_rate_table, beside_table, markdown, origin, percent
+from splat2d.bench.report import PUBLISHED as NOT_OURS
+from splat2d.bench.report import bd_rate_table, beside_table, markdown, origin, percent, published_table
 from splat2d.bench.results import read_json, read_published
 from splat2d.errors import OutputError, Splat2dError
 from splat2d.fit.config import PRESETS
@@ -28,7 +32,17 @@ OURS = "splat2d-default"
 # The picture of a figure that others report too.
 LANDMARK = "kodim20"
 # Published curves worth having in the figure; those of codecs measured here would only double them.
-PUBLISHED = ("VTM", "BPG 4:4:4", "JPEG2000", "C3", "COOL-CHICv2", "COIN", "GaussianImage")
+PUBLISHED = (
+    "VTM",
+    "BPG 4:4:4",
+    "AV1 (AVIF)",
+    "JPEG2000",
+    "C3",
+    "Cool-chic 5.0",
+    "MLIC+",
+    "COIN",
+    "GaussianImage",
+)
 
 
 @dataclass(frozen=True)
@@ -50,47 +64,68 @@ class Options:
 
 def kodak_tables(result: dict[str, Any]) -> str:
     """Return BD-rates, and each quality's mean figures beside the other codecs' at the same rates."""
-    used = Counter(row["run"] for row in result["rows"] if row["codec"] == OURS)
+    test = tuned_for(result, "psnr")
+    used = Counter(row["run"] for row in result["rows"] if row["codec"] == test)
     run = result["runs"][used.most_common(1)[0][0]]
-    peers = [codec["label"] for codec in result["codecs"].values() if not codec["ours"]]
-    preset = OURS.removeprefix("splat2d-")
+    peers = [result["codecs"][name]["label"] for name in hardest(result, test, "psnr")]
     threads = "1 thread" if run["threads"] == 1 else f"{run['threads']} threads"
     alone = f", {run['jobs']} pictures at a time with {threads} each" if run["jobs"] > 1 else f", {threads}"
     text = [
-        f"Kodak, {len(result['pictures'])} pictures, preset {preset}{alone}. Sizes "
+        f"Kodak, {len(result['pictures'])} pictures, {result['codecs'][test]['label']}{alone}. Sizes "
         "are of whole files, PSNR is over 8-bit RGB. BD-rate is the difference in size at equal PSNR, "
-        "the mean over pictures.",
-        bd_rate_table(result, OURS),
-        "All presets, BD-rates over the pictures that were measured:",
-        preset_table(result),
+        "the mean over pictures. Of each codec it is the setting that is hardest to beat.",
+        bd_rate_table(result, test),
+        preset_tables(result),
         f"Means over the pictures; {', '.join(peers)} are interpolated at the rate of each of our files.",
-        beside_table(result, OURS),
+        beside_table(result, test),
     ]
     names = {digest: picture["name"] for digest, picture in result["pictures"].items()}
     for row in result["rows"]:
-        if row["codec"] == OURS and names[row["picture"]] == LANDMARK and row["setting"].startswith("bpp="):
+        if row["codec"] == test and names[row["picture"]] == LANDMARK and row["setting"].startswith("bpp="):
             text.append(f"{LANDMARK} in a file of {row['bpp']:.3f} bpp: {row['psnr']:.2f} dB.")
+    if result["published"] and len(result["pictures"]) == 24:
+        text += [NOT_OURS, published_table(_only(result, test))]
     text.append(origin(result, result["runs"]))
     return "\n\n".join(text)
+
+
+def tuned_for(result: dict[str, Any], metric: str) -> str:
+    """Return our default preset with the tune for a metric; without one, as it is."""
+    tuned = f"{OURS}-{metric.replace('_', '-')}"
+    return tuned if tuned in result["summary"]["bd_rate"] else OURS
+
+
+def _only(result: dict[str, Any], test: str) -> dict[str, Any]:
+    """Return a result with one codec of ours and the published curves of the figure."""
+    codecs = {name: codec for name, codec in result["codecs"].items() if name == test or not codec["ours"]}
+    published = {name: curve for name, curve in result["published"].items() if name in PUBLISHED}
+    return {**result, "codecs": codecs, "published": published}
 
 
 METRIC_LABELS = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA2"}
 
 
-def preset_table(result: dict[str, Any]) -> str:
-    """Return the mean BD-rates of each of our presets in each metric."""
+def preset_tables(result: dict[str, Any]) -> str:
+    """Return the mean BD-rates of each of our presets, a table for each metric.
+
+    The columns are the settings of others that are hardest for the default preset, the hardest first.
+    """
     rates = {name: found for name, found in result["summary"]["bd_rate"].items() if found}
-    anchors = list(next(iter(rates.values())))
-    heads = [result["codecs"][anchor]["label"] for anchor in anchors]
-    rows = []
+    parts = []
     for metric, label in METRIC_LABELS.items():
+        test = tuned_for(result, metric)
+        if test not in rates or not any(metric in found for found in rates[test].values()):
+            continue
+        anchors = hardest(result, test, metric)
+        rows = []
         for name in sorted(rates, key=_preset_order):
-            found = [rates[name][anchor].get(metric, {}) for anchor in anchors]
+            found = [rates[name].get(anchor, {}).get(metric, {}) for anchor in anchors]
             if any(f.get("mean") is not None for f in found):
                 count = max(f.get("of", 0) for f in found)
-                means = [percent(f.get("mean")) for f in found]
-                rows.append((label, name.removeprefix("splat2d-"), count, *means))
-    return markdown(("metric", "preset", "pictures", *heads), rows)
+                rows.append((name.removeprefix("splat2d-"), count, *(percent(f.get("mean")) for f in found)))
+        heads = (result["codecs"][anchor]["label"] for anchor in anchors)
+        parts += [f"All presets, BD-rates in {label}:", markdown(("preset", "pictures", *heads), rows)]
+    return "\n\n".join(parts)
 
 
 def _preset_order(name: str) -> tuple[int, str]:
@@ -104,7 +139,7 @@ def photos_tables(result: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             f"{len(result['pictures'])} photographs of {', '.join(sizes)}:",
-            preset_table(result),
+            preset_tables(result),
             origin(result, result["runs"]),
         ]
     )
@@ -112,14 +147,16 @@ def photos_tables(result: dict[str, Any]) -> str:
 
 def graphics_tables(result: dict[str, Any]) -> str:
     """Return each picture's BD-rates, since such pictures have little in common."""
-    rates = result["summary"]["bd_rate"][OURS]
+    test = tuned_for(result, "psnr")
+    anchors = hardest(result, test, "psnr")
+    rates = {anchor: result["summary"]["bd_rate"][test][anchor] for anchor in anchors}
     heads = [result["codecs"][anchor]["label"] for anchor in rates]
     names = sorted(picture["name"] for picture in result["pictures"].values())
     pictures = {anchor: found["psnr"].get("pictures", {}) for anchor, found in rates.items()}
     rows = [(name, *(percent(pictures[anchor].get(name)) for anchor in rates)) for name in names]
     return "\n\n".join(
         [
-            "BD-rate of the preset default by picture, where the curves overlap:",
+            f"BD-rate of {result['codecs'][test]['label']} by picture, where the curves overlap:",
             markdown(("picture", *heads), rows),
             origin(result, result["runs"]),
         ]
@@ -361,7 +398,7 @@ def draw(result: dict[str, Any], published: Path, out: Path) -> None:
     # Means over other pictures do not compare.
     beside = len(result["pictures"]) == 24 and published.is_file()
     curves = read_published(published, PUBLISHED) if beside else {}
-    title = f"Kodak, mean of {len(result['pictures'])} pictures, preset {OURS.removeprefix('splat2d-')}"
+    title = f"Kodak, mean of {len(result['pictures'])} pictures"
     draw_curves({**result, "published": curves}, out, title=title, ylim=(22, 42))
 
 
@@ -399,7 +436,7 @@ def run(options: Options) -> list[str]:
 def main() -> None:
     """Write or check the report."""
     options = tyro.cli(Options, description=(__doc__ or "").splitlines()[0])
-    stale = run(options)
+    stale = [*run(options), *sentences.run(options.results, options.readme, options.check)]
     if options.check and stale:
         sys.exit(
             f"report: stale in {options.readme.name}: {', '.join(stale)}; run python benchmarks/report.py"

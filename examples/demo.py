@@ -19,14 +19,127 @@ from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
 
-PEERS: dict[str, tuple[str, dict]] = {
-    "JPEG, optimised, progressive, 4:2:0": (
+# Annex K of the JPEG standard, which libjpeg scales by the quality.
+LUMA = (
+    16,
+    11,
+    10,
+    16,
+    24,
+    40,
+    51,
+    61,
+    12,
+    12,
+    14,
+    19,
+    26,
+    58,
+    60,
+    55,
+    14,
+    13,
+    16,
+    24,
+    40,
+    57,
+    69,
+    56,
+    14,
+    17,
+)
+LUMA += (22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64)
+LUMA += (78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99)
+CHROMA = (
+    17,
+    18,
+    24,
+    47,
+    99,
+    99,
+    99,
+    99,
+    18,
+    21,
+    26,
+    66,
+    99,
+    99,
+    99,
+    99,
+    24,
+    26,
+    56,
+    99,
+    99,
+    99,
+    99,
+    99,
+    47,
+    66,
+)
+CHROMA += (99,) * 38
+
+
+def jpeg_tables(quality: float) -> list[list[int]]:
+    """Return the quantisation tables of a JPEG quality, which may lie between whole ones."""
+    percent = 5000 / quality if quality < 50 else 200 - 2 * quality
+    tables = (LUMA, CHROMA)
+    return [[min(max(int((step * percent + 50) / 100), 1), 255) for step in table] for table in tables]
+
+
+def avif_levels(tune: str, knobs: tuple[dict, ...]) -> list[dict]:
+    """Return settings of AVIF; between two qualities, whose files differ by 7%, are those of some knobs."""
+    return [
+        {"quality": quality, "advanced": {"tune": tune, **knob}} for quality in range(101) for knob in knobs
+    ]
+
+
+# Quantisation matrices from strong to flat, and small changes of what is rounded away.
+MATRICES = tuple(
+    {**matrix, **change}
+    for matrix in (*({"enable-qm": "1", "qm-min": str(k), "qm-max": str(k)} for k in range(7, 12)), {})
+    for change in ({}, {"quant-b-adapt": "1"}, {"enable-chroma-deltaq": "1"})
+)
+# How much the quantiser follows the picture; 100 is the tune's own.
+STRENGTHS = tuple({"deltaq-strength": str(k)} for k in range(74, 101, 2))
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One of Pillow's codecs.
+
+    Args:
+        name: with the setting.
+        format: Pillow's name.
+        options: of every file.
+        levels: further options, from those with the smallest file to those with the largest, near enough.
+    """
+
+    name: str
+    format: str
+    options: dict
+    levels: list[dict]
+
+    def encode(self, x: np.ndarray, level: int) -> bytes:
+        """Return the file of a picture."""
+        file = io.BytesIO()
+        Image.fromarray(x).save(file, self.format, **self.options, **self.levels[level])
+        return file.getvalue()
+
+
+PEERS = (
+    Peer("AVIF psnr, speed 3", "AVIF", {"speed": 3}, avif_levels("psnr", MATRICES)),
+    Peer("AVIF iq (its default), speed 3", "AVIF", {"speed": 3}, avif_levels("iq", STRENGTHS)),
+    Peer("WebP, method 6", "WEBP", {"method": 6}, [{"quality": k / 4} for k in range(401)]),
+    Peer(
+        "JPEG, optimised, progressive, 4:2:0",
         "JPEG",
         {"optimize": True, "progressive": True, "subsampling": "4:2:0"},
+        [{"qtables": jpeg_tables(k / 32)} for k in range(32, 3201)],
     ),
-    "WebP, method 6": ("WEBP", {"method": 6}),
-    "AVIF, speed 3": ("AVIF", {"speed": 3}),
-}
+)
+NEIGHBOURS = 4  # levels tried on each side of that of a search, since sizes rise only near enough
 
 
 @dataclass(frozen=True)
@@ -54,41 +167,37 @@ def ms_ssim(x: np.ndarray, x_hat: np.ndarray) -> float:
     return ms_ssim.ms_ssim(x, x_hat) if min(x.shape[:2]) >= 161 else float("nan")
 
 
-def largest_below(encode: Callable[[int], bytes], limit: int) -> tuple[int, bytes]:
-    """Return the quality 0..100 with the largest file of at most `limit` bytes, and that file.
+def largest_below(encode: Callable[[int], bytes], count: int, limit: int) -> tuple[int, bytes]:
+    """Return the level with the largest file of at most `limit` bytes, and that file.
 
     Args:
-        encode: From a quality to a file; a better quality gives no smaller file, near enough.
-        limit: Bytes; where even the lowest quality has more, that file is returned.
+        encode: From a level to a file; a higher level gives no smaller file, near enough.
+        count: Of levels, which start at 0.
+        limit: Bytes; where even the lowest level has more, that file is returned.
     """
-    best = (0, encode(0))
-    low, high = 1, 100
-    while low <= high:
+    files = {0: encode(0)}
+    low, high = 0, count
+    while high - low > 1:
         middle = (low + high) // 2
-        data = encode(middle)
-        if len(data) <= limit:
-            best, low = (middle, data), middle + 1
-        else:
-            high = middle - 1
-    return best
+        files[middle] = encode(middle)
+        low, high = (middle, high) if len(files[middle]) <= limit else (low, middle)
+    for level in range(max(low - NEIGHBOURS, 0), min(low + 1 + NEIGHBOURS, count)):
+        if level not in files:
+            files[level] = encode(level)
+    fitting = [level for level in files if len(files[level]) <= limit]
+    best = max(fitting, key=lambda level: len(files[level]), default=0)
+    return best, files[best]
 
 
-def peer(name: str, x: np.ndarray, limit: int) -> Row:
-    """Return the figures of one of Pillow's codecs at the best quality of at most `limit` bytes."""
-    image_format, options = PEERS[name]
-
-    def encode(quality: int) -> bytes:
-        file = io.BytesIO()
-        Image.fromarray(x).save(file, image_format, quality=quality, **options)
-        return file.getvalue()
-
-    quality, data = largest_below(encode, limit)
+def beside(peer: Peer, x: np.ndarray, limit: int) -> Row:
+    """Return the figures of one of Pillow's codecs at its largest file of at most `limit` bytes."""
+    level, data = largest_below(lambda level: peer.encode(x, level), len(peer.levels), limit)
     start = time.perf_counter()
-    encode(quality)
+    peer.encode(x, level)
     middle = time.perf_counter()
     x_hat = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     end = time.perf_counter()
-    return Row(name, len(data), psnr(x, x_hat), ms_ssim(x, x_hat), middle - start, end - middle)
+    return Row(peer.name, len(data), psnr(x, x_hat), ms_ssim(x, x_hat), middle - start, end - middle)
 
 
 def ours(picture: Path, folder: Path, quality: int, preset: str) -> tuple[np.ndarray, Row, int]:
@@ -132,7 +241,7 @@ def main() -> None:
     console = Console()
     console.print(f"encoding {options.picture.name} ...")
     x, row, splats = ours(options.picture, options.out, options.quality, options.preset)
-    rows = [row, *(peer(name, x, row.size) for name in PEERS)]
+    rows = [row, *(beside(peer, x, row.size) for peer in PEERS)]
 
     height, width = x.shape[:2]
     title = f"{options.picture.name}, {width}x{height}, {splats:,} splats; the others at most as large"

@@ -70,6 +70,7 @@ def encode(
     masks: Any = None,
     fps: Any = None,
     jobs: int = 1,
+    keep_metadata: bool = False,
 ) -> bytes:
     """Encode a picture or a clip as the bytes of a .splat file.
 
@@ -93,6 +94,8 @@ def encode(
         fps: frames a second of a clip; those of the file when None. Of the arguments above, tune, masks and
             the GPU are for pictures; psnr and bpp are those of each segment.
         jobs: segments of a clip that are fitted at the same time, by processes of their own.
+        keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, but
+            not where it was taken.
 
     Returns:
         The file's bytes.
@@ -114,7 +117,7 @@ def encode(
     from splat2d.fit.objects.masks import load_masks
     from splat2d.media.pictures import load_picture
 
-    picture = load_picture(image)
+    picture = load_picture(image, keep_metadata=keep_metadata)
     return encode_picture(
         picture,
         quality=quality,
@@ -151,7 +154,7 @@ def _encode_clip(source: Any, fps: Any, options: dict[str, Any]) -> bytes:
         source = open_clip(source, fps=fps)
     if isinstance(source, ClipReader):
         rate, frames = source.fps, ((frame.pixels, frame.time) for frame in source)
-        total = source.count
+        total, options["end"], options["notes"] = source.count, lambda: source.end, source.notes
     else:
         total = len(source) if hasattr(source, "__len__") else None
         rate = DEFAULT_FPS if fps is None else parse_fps(fps)

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from splat2d.bench import codecs as registry
-from splat2d.bench import images
-from splat2d.bench.codecs import Setting, SplatCodec, nearest_quality
+from splat2d.bench import images, registry
+from splat2d.bench.codecs import Setting
 from splat2d.bench.images import Observer, Options
-from splat2d.bench.once import encode_alone, load_pixels
+from splat2d.bench.pillow_codecs import PillowCodec
 from splat2d.bench.results import empty_results, read_published, read_results, summary, write_json
-from splat2d.errors import ConfigError, InputImageError, Splat2dError, TargetError
+from splat2d.errors import ConfigError, InputImageError
 
 from .command import assert_one_line, run
 
@@ -58,68 +57,6 @@ class Notes(Observer):
 
     def note(self, text: str) -> None:
         self.notes.append(text)
-
-
-# The codecs
-
-
-@pytest.mark.parametrize("peer", registry.peers(), ids=lambda peer: peer.name)
-def test_others_speak_the_interface(peer, samples: Path):
-    if why := peer.unavailable():
-        pytest.skip(why)
-    x = load_pixels(samples / "coffee.png")[100:196, 200:328]
-    assert list(peer.qualities) == sorted(set(peer.qualities))
-    files = [peer.encode(x, Setting("quality", quality)) for quality in (peer.qualities[1], 90)]
-    pictures = [peer.decode(data) for data in files]
-    errors = [float(np.mean((x.astype(float) - x_hat) ** 2)) for x_hat in pictures]
-    assert all((x_hat.shape, x_hat.dtype) == (x.shape, np.uint8) for x_hat in pictures)
-    assert len(files[0]) < len(files[1])
-    assert errors[0] > 3 * errors[1]
-    data = peer.encode(x, peer.resolve(x, Setting("bpp", 1.5), {}))
-    assert 8 * len(data) / (96 * 128) == pytest.approx(1.5, rel=registry.RATE_TOLERANCE)
-
-
-def test_ours_speaks_the_interface(crops: Path):
-    x = load_pixels(crops / "coffee.png")
-    codec = SplatCodec("fast", threads=1)
-    rate = Setting("bpp", 1.0)
-    assert codec.resolve(x, rate, {}) == rate
-    data = codec.encode(x, rate)
-    assert 0.9 < 8 * len(data) / (64 * 48) <= 1.0
-    assert codec.decode(data).shape == x.shape
-    assert codec.version() == SplatCodec("fast").version() != SplatCodec("best").version()
-
-
-def test_a_rate_becomes_the_nearest_quality():
-    assert nearest_quality(lambda q: 0.01 * (q + 1), 0, 100, 0.304) == 29
-    assert nearest_quality(lambda q: 0.01 * (q + 1), 0, 100, 0.306) == 30
-    with pytest.raises(TargetError, match=r"no quality from 0 to 100 comes near 0\.05 bpp"):
-        nearest_quality(lambda q: 0.1 * (q + 1), 0, 100, 0.05)
-
-
-def test_ours_is_one_codec_for_each_preset():
-    names = [codec.name for codec in registry.choose(("splat2d", "jpeg"), ("fast", "best"))]
-    assert names == ["splat2d-fast", "splat2d-best", "jpeg"]
-    with pytest.raises(ConfigError, match="'gif' is unknown; expected one of splat2d, jpeg"):
-        registry.choose(("gif",), ())
-    with pytest.raises(ConfigError):
-        registry.choose(("splat2d",), ("no such preset",))
-
-
-def test_memory_is_measured_in_a_process_of_its_own(crops: Path):
-    figures = encode_alone(registry.peers()[0], crops / "coffee.png", GRID[1])
-    assert (figures["width"], figures["height"]) == (64, 48)
-    assert 0 < figures["loaded_mib"] <= figures["peak_mib"]
-    with pytest.raises(Splat2dError, match="in its own process failed"):
-        encode_alone(registry.peers()[0], crops / "missing.png", GRID[1])
-
-
-def test_pictures_become_eight_bit_rgb(tmp_path: Path):
-    pixels = np.array([[[200, 100, 50, 255], [200, 100, 50, 0]]], np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "alpha.png")
-    assert load_pixels(tmp_path / "alpha.png").tolist() == [[[200, 100, 50], [255, 255, 255]]]
-    Image.fromarray(pixels[:, :, 0]).save(tmp_path / "grey.png")
-    assert load_pixels(tmp_path / "grey.png").tolist() == [[[200] * 3] * 2]
 
 
 # Runs
@@ -194,7 +131,7 @@ def test_ctrl_c_says_in_one_line_what_is_kept(capsys, monkeypatch, crops: Path, 
 
 
 @dataclass(frozen=True)
-class Failing(registry.PillowCodec):
+class Failing(PillowCodec):
     """A codec that cannot encode at quality 60."""
 
     def encode(self, x, setting):
@@ -272,11 +209,11 @@ def test_jobs_give_the_same_files(crops: Path, tmp_path: Path):
 def test_a_missing_package_is_said(monkeypatch, crops: Path, tmp_path: Path):
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     notes = Notes()
-    result = images.run(options(crops, tmp_path, codecs=("jpeg", "jxl")), notes)
-    assert result["codecs"]["jxl"]["unavailable"] == (
-        "JPEG XL needs the package pillow-jxl-plugin; pip install pillow-jxl-plugin"
+    result = images.run(options(crops, tmp_path, codecs=("jpeg", "jxl-7")), notes)
+    assert result["codecs"]["jxl-7"]["unavailable"] == (
+        "JPEG XL effort 7 needs the package pillow-jxl-plugin; pip install pillow-jxl-plugin"
     )
-    assert "JPEG XL is left out" in notes.notes[0]
+    assert "JPEG XL effort 7 is left out" in notes.notes[0]
 
 
 def test_equal_pictures_and_equal_names(crops: Path, tmp_path: Path):
@@ -357,7 +294,7 @@ def test_a_picture_name_cannot_end_the_script(crops: Path, tmp_path: Path):
 
 def made(factor: float, codec: str = "jpeg", seconds: float = 1.0) -> dict[str, Any]:
     """A result of two pictures with dB = 30 + 6 log2(bpp / factor), and the same in MS-SSIM."""
-    result = {**empty_results(), "codecs": {codec: {"label": codec, "ours": codec != "jpeg"}}}
+    result = {**empty_results(), "codecs": {codec: {"label": codec, "ours": codec.startswith("splat2d")}}}
     for number, name in enumerate(("one", "two")):
         result["pictures"][f"digest-{name}"] = {"name": name, "width": 100, "height": 100}
         for quality, bpp in enumerate((0.1, 0.2, 0.4, 0.8, 1.6)):
@@ -382,6 +319,43 @@ def test_bd_rates_of_files_a_fifth_smaller():
         assert figures["pictures"] == {"one": -20, "two": -20}
     assert found["low_rate"]["splat2d-fast"]["jpeg"] == {"wins": 4, "of": 4, "bpp": 0.25}
     assert [point["bpp"] for point in found["mean_curves"]["jpeg"]] == [0.1, 0.2, 0.4, 0.8, 1.6]
+
+
+def test_the_hardest_setting_of_each_codec_comes_first():
+    from splat2d.bench.anchors import hardest, hardest_of, ranked
+    from splat2d.bench.report import bd_rate_table, report
+
+    result = made(1.0, "splat2d-fast")
+    for name, family, factor in (
+        ("jpeg", None, 2.0),
+        ("avif-psnr", "avif", 1.0),
+        ("avif-iq", "avif", 1.25),
+        ("avif-slow", "avif", 0.9),
+    ):
+        other = made(factor, name)
+        result["codecs"][name] = {"label": name.upper(), "ours": False, "version": "1", "unavailable": None}
+        result["codecs"][name] |= {"family": family} if family else {}
+        # The slow setting was measured on one of the two pictures only.
+        rows = [row for row in other["rows"] if name != "avif-slow" or row["picture"] == "digest-one"]
+        result["rows"] += rows
+    result["codecs"]["splat2d-fast"] = {"label": "splat2d fast", "ours": True, "unavailable": None}
+    machine = {"cores": 2, "cpu": "a CPU", "vectors": "avx2", "memory_gib": 8, "os": "an OS"}
+    stamp = {"date": "2026-01-02T03:04", "commit": None, "modified": False}
+    result["runs"] = [{**stamp, "jobs": 1, "threads": 2, "repeats": 1}]
+    result |= {"machine": machine, "versions": {"splat2d": "0.1.0", "pillow": "13"}}
+    result["summary"] = summary(result)
+    assert ranked(result, "splat2d-fast", "psnr") == ["avif-slow", "avif-psnr", "avif-iq", "jpeg"]
+    assert hardest(result, "splat2d-fast", "psnr") == ["avif-psnr", "jpeg"]
+    assert hardest_of(result, "splat2d-fast", "ms_ssim", "avif") == "avif-psnr"
+    assert hardest_of(result, "splat2d-fast", "psnr", "webp") is None
+    table = bd_rate_table(result, "splat2d-fast").splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["AVIF-PSNR", "JPEG"]
+    full = report(result)
+    places = [full.index(f"\n| {name} |") for name in ("AVIF-SLOW", "AVIF-PSNR", "AVIF-IQ", "JPEG")]
+    assert places == sorted(places)
+    # Settings of one codec beside each other, over the pictures that both have.
+    assert "| AVIF-IQ | AVIF-PSNR | 2 | +25.0% | +25.0% |" in full
+    assert "| AVIF-SLOW | AVIF-PSNR | 1 | -10.0% | -10.0% |" in full
 
 
 def test_compare_finds_the_shift(capsys, tmp_path: Path):

@@ -45,7 +45,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def options(clip: Path, tmp_path: Path, **changes: Any) -> Options:
-    given: dict[str, Any] = {"codecs": ("x264", "x265"), "crfs": (30.0, 40.0), **changes}
+    given: dict[str, Any] = {"codecs": ("x264-psnr", "x265-psnr"), "crfs": (30.0, 40.0), **changes}
     return Options(sources=find_sources([str(clip)]), out=tmp_path / "out", **given)
 
 
@@ -70,9 +70,9 @@ class Notes(Observer):
 def test_a_run_writes_everything_and_the_next_one_goes_on(capsys, clip: Path, tmp_path: Path):
     out = tmp_path / "out"
     command = ["bench", "clips", clip, "--presets", "fast", "--quality", "30,60", "--crf", "26", "40"]
-    status, said, err = run(capsys, *command, "--out", out, "--codecs", "splat2d", "x264")
+    status, said, err = run(capsys, *command, "--out", out, "--codecs", "splat2d", "x264-psnr")
     assert (status, err) == (0, "")
-    assert "splat2d fast against x264 medium" in said
+    assert "splat2d fast against x264 slow psnr" in said
     assert "4 rows; see report.md and rd_psnr.png" in said
     first = read_results(out / "results.json", "clips")
     assert first is not None
@@ -99,17 +99,17 @@ def test_a_run_writes_everything_and_the_next_one_goes_on(capsys, clip: Path, tm
             assert row["splats"] == Clip.open(file).info()["splats"] > 0
             assert row["segments"] == 1
             assert "border_db" not in row
-    assert {row["codec"] for row in first["rows"]} == {"splat2d-fast", "x264"}
+    assert {row["codec"] for row in first["rows"]} == {"splat2d-fast", "x264-psnr"}
     assert "## splat2d fast" in (out / "report.md").read_text()
     with Image.open(out / "rd_psnr.png") as image:
         assert image.width > 100
 
-    status, _, err = run(capsys, *command, "--out", out, "--codecs", "svt-av1")
+    status, _, err = run(capsys, *command, "--out", out, "--codecs", "svt-av1-6")
     assert status == 0
     assert "0 rows are there, 2 to measure" in err
     second = read_results(out / "results.json", "clips")
     assert second is not None
-    assert [row for row in second["rows"] if row["codec"] != "svt-av1"] == first["rows"]
+    assert [row for row in second["rows"] if row["codec"] != "svt-av1-6"] == first["rows"]
     assert len(second["runs"]) == 2
 
 
@@ -119,7 +119,7 @@ def test_an_interrupted_run_goes_on(clip: Path, tmp_path: Path):
         clips.run(chosen, Notes(stop_after=3))
     notes = Notes()
     whole = clips.run(chosen, notes)
-    assert [(row["codec"], row["setting"]) for row in notes.rows] == [("x265", "crf=40")]
+    assert [(row["codec"], row["setting"]) for row in notes.rows] == [("x265-psnr", "crf=40")]
     assert "3 rows are there, 1 to measure" in notes.notes[0]
     assert len(whole["rows"]) == 4
     assert {row["run"] for row in whole["rows"]} == {0, 1}
@@ -135,13 +135,13 @@ def test_rows_of_another_version_and_fresh_ones_are_measured_again(clip: Path, t
     assert len(notes.rows) == 1
     assert "1 that are stale" in notes.notes[0]
     notes = Notes()
-    after = clips.run(options(clip, tmp_path, fresh=("x265",)), notes)
-    assert [row["codec"] for row in notes.rows] == ["x265"] * 2
+    after = clips.run(options(clip, tmp_path, fresh=("x265-psnr",)), notes)
+    assert [row["codec"] for row in notes.rows] == ["x265-psnr"] * 2
     assert len(after["rows"]) == 4
     # Rows of clips that are not measured this time stay.
     other = folder_of(tmp_path / "other", moving(4, 64, 96))
     notes = Notes()
-    both = clips.run(options(other, tmp_path, fresh=("x265", "x264")), notes)
+    both = clips.run(options(other, tmp_path, fresh=("x265-psnr", "x264-psnr")), notes)
     assert (len(notes.rows), len(both["rows"])) == (4, 8)
 
 
@@ -160,6 +160,7 @@ class Failing:
     """A codec that cannot encode at 40."""
 
     name, label, ours, suffix = "failing", "Failing", False, ".bin"
+    family, optimises = "failing", ""
 
     def version(self) -> str:
         return "1"
@@ -180,7 +181,7 @@ class Failing:
 
 
 def test_a_failing_codec_is_a_row_and_the_rest_goes_on(monkeypatch, clip: Path, tmp_path: Path):
-    others = choose(("x264",), ())
+    others = choose(("x264-psnr",), ())
     monkeypatch.setattr(clip_codecs, "choose", lambda names, *_: [Failing(), *others] if names else [])
     result = clips.run(options(clip, tmp_path), Notes())
     bad = [row for row in result["rows"] if "error" in row]
@@ -194,11 +195,11 @@ def test_a_failing_codec_is_a_row_and_the_rest_goes_on(monkeypatch, clip: Path, 
 def test_a_missing_package_is_said(monkeypatch, clip: Path, tmp_path: Path):
     monkeypatch.setitem(sys.modules, "av", None)
     notes = Notes()
-    chosen = options(clip, tmp_path, codecs=("splat2d", "x264"), presets=("fast",), qualities=(30.0,))
+    chosen = options(clip, tmp_path, codecs=("splat2d", "x264-psnr"), presets=("fast",), qualities=(30.0,))
     result = clips.run(chosen, notes)
     assert [row["codec"] for row in result["rows"]] == ["splat2d-fast"]
-    assert "PyAV" in result["codecs"]["x264"]["unavailable"]
-    assert "x264 medium is left out" in notes.notes[0]
+    assert "PyAV" in result["codecs"]["x264-psnr"]["unavailable"]
+    assert "x264 slow psnr is left out" in notes.notes[0]
 
 
 @pytest.mark.parametrize(

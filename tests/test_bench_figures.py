@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splat2d.bench.codecs import Setting, peers
+from splat2d.bench.codecs import Setting
 from splat2d.bench.curves import bd_rate, increasing, level_at, mean_points
 from splat2d.bench.metrics import measure_all, ms_ssim_decibel, psnr
 from splat2d.bench.once import load_pixels
+from splat2d.bench.pillow_codecs import peers
 
 ALL = ("psnr", "ms_ssim", "ssimulacra2")
 

@@ -214,7 +214,7 @@ def test_older_images_beyond_the_last_are_said(tmp_path):
         ("a", OutputError, "no extension"),
         ("a_%04d.xyz", OutputError, "no picture format"),
         ("none/a.mp4", OutputError, "does not exist"),
-        ("none/a_%d.png", OutputError, "does not exist"),
+        ("none/none/a_%d.png", OutputError, "does not exist"),
         ("none/none/", OutputError, "does not exist"),
     ],
 )

@@ -44,6 +44,7 @@ def test_help_of_encode_is_grouped(capsys):
         "target",
         "effort",
         "objects",
+        "input",
         "clips",
         "device",
         "output",

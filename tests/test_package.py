@@ -15,7 +15,19 @@ import splat2d
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "splat2d"
-HEAVY = {"torch", "gsplat", "PIL", "av", "constriction", "rich", "tyro", "imageio", "matplotlib", "yaml"}
+HEAVY = {
+    "torch",
+    "gsplat",
+    "PIL",
+    "av",
+    "constriction",
+    "rich",
+    "tyro",
+    "imageio",
+    "matplotlib",
+    "yaml",
+    "tifffile",
+}
 ABOVE = ("bench", "fit", "torch")  # the decode floor
 
 

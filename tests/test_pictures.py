@@ -217,22 +217,19 @@ def test_sixteen_bit_colour_in_memory_is_read_as_eight_and_says_so(tmp_path):
     np.testing.assert_allclose(picture.pixels, samples.transpose(2, 0, 1) / 65535, atol=2 * HALF_LEVEL)
 
 
-@pytest.mark.parametrize(
-    ("peak", "note"), [(1, "float samples"), (255, "divided by 255"), (65535, "by 65535")]
-)
-def test_float_pictures(tmp_path, peak, note):
+def test_float_pictures(tmp_path):
     """Float pictures."""
-    samples = np.linspace(0, peak, 12, dtype=np.float32).reshape(3, 4)
+    samples = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
     picture = load_saved(Image.fromarray(samples), tmp_path / "a.tif")
-    np.testing.assert_allclose(picture.pixels[0], samples / peak, atol=1e-7)
-    assert note in picture.notes[0]
+    np.testing.assert_allclose(picture.pixels[0], samples, atol=1e-7)
+    assert (picture.notes, picture.warnings) == (("float samples",), ())
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0, 1e6])
-def test_float_pictures_without_a_known_range(tmp_path, bad):
-    """Float pictures without a known range."""
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_float_pictures_that_are_not_finite(tmp_path, bad):
+    """Float pictures that are not finite."""
     Image.fromarray(np.array([[0.5, bad]], np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(InputImageError, match="found"):
+    with pytest.raises(InputImageError, match="finite, found"):
         load_picture(tmp_path / "a.tif")
 
 
@@ -398,7 +395,8 @@ def test_corpus(name):
     words = {"exif": "EXIF orientation", "png16": "16-bit samples", "cmyk": "CMYK", "apng": "first of 20"}
     for word, expected in {**words, "widegamut": "converted to sRGB", "windows": "palette"}.items():
         assert (expected in text) == (name.startswith(word) or (word == "widegamut" and "page" in name))
-    assert bool(picture.warnings) == name.startswith("apng")
+    others = [warning for warning in picture.warnings if not warning.startswith("dropped: ")]
+    assert bool(others) == name.startswith("apng")
     # Upright, and the same picture as Pillow's own conversion where that is right.
     with Image.open(MODES / name) as image:
         upright = ImageOps.exif_transpose(image).convert("RGBA")

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from splat2d.errors import InputImageError, OutputError, ShapeError
-from splat2d.media import pictures
+from splat2d.media import opening, pictures
 from splat2d.media.files import write_atomic
 from splat2d.media.pictures import MAX_PIXELS, load_picture, picture_format, picture_from_array, save_picture
 
@@ -101,7 +101,7 @@ def test_a_cut_picture_is_never_filled_in(tmp_path, format_name, options):
 def test_global_settings_of_pillow_are_left_alone(tmp_path, monkeypatch):
     """Global settings of pillow are left alone."""
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99_000_000)
     path = tmp_path / "a.png"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -109,8 +109,22 @@ def test_global_settings_of_pillow_are_left_alone(tmp_path, monkeypatch):
         path.write_bytes(path.read_bytes()[:-200])
         with pytest.raises(InputImageError, match="truncated"):
             load_picture(path)
-    assert Image.MAX_IMAGE_PIXELS == 10
+    assert Image.MAX_IMAGE_PIXELS == 99_000_000
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+def test_a_lower_limit_of_the_user_is_respected(tmp_path, monkeypatch):
+    """A lower limit of the user is respected."""
+    for name in ("a.png", "a.tif"):
+        deep = smooth(50, 60, 1)[..., 0].astype(np.uint16) * 257
+        Image.fromarray(deep).save(tmp_path / name)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3000)
+        assert load_picture(tmp_path / name).width == 60
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2999)
+        with pytest.raises(InputImageError, match=r"limit is 2999 by PIL.Image.MAX_IMAGE_PIXELS"):
+            load_picture(tmp_path / name)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+        assert load_picture(tmp_path / name).width == 60
 
 
 def test_the_size_is_checked_from_the_header(tmp_path):
@@ -130,7 +144,7 @@ def test_the_size_is_checked_from_the_header(tmp_path):
 
 def test_an_image_in_memory_is_checked_too(monkeypatch):
     """An image in memory is checked too."""
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 11)
+    monkeypatch.setattr(opening, "MAX_PIXELS", 11)
     with pytest.raises(InputImageError, match="has 12 pixels"):
         load_picture(Image.new("L", (4, 3)))
 

@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -85,33 +84,6 @@ def test_clips_in_pipes(tmp_path: Path):
     assert_one_line(piped(b"", "decode", CLIP, "-", "--format", "avi", status=1)[1], "AVI")
     back, _ = piped(from_pipe, "encode", "-", "-", "--preset", "fast", "--quality", 30)
     assert splat2d.Clip.from_bytes(back).count == 9
-
-
-@pytest.mark.parametrize("name", ["y4m", "mkv", "mp4", "avi", "mov"])
-def test_videos_are_known_by_how_they_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str):
-    pytest.importorskip("av")
-    from splat2d.cli._stdio import received
-    from splat2d.media.writer import ClipWriter
-
-    with ClipWriter(tmp_path / f"a.{name}", 32, 24, Fraction(25)) as writer:
-        writer.write(np.zeros((24, 32, 3), np.uint8))
-    (tmp_path / "in").mkdir()
-    with open(tmp_path / f"a.{name}", "rb") as file:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
-        path = Path(received(str(tmp_path / "in")))
-    assert path.suffix == f".{name}"
-    assert path.read_bytes() == (tmp_path / f"a.{name}").read_bytes()
-
-
-@pytest.mark.parametrize("name", ["png", "avif", "webp", "gif", "jpg", "tif"])
-def test_pictures_are_no_videos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str):
-    from splat2d.cli._stdio import received
-
-    Image.new("RGB", (8, 8)).save(tmp_path / f"a.{name}")
-    (tmp_path / "in").mkdir()
-    with open(tmp_path / f"a.{name}", "rb") as file:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
-        assert Path(received(str(tmp_path / "in"))).suffix == ""
 
 
 @pytest.mark.parametrize("path", [RGB, CLIP], ids=["picture", "clip"])

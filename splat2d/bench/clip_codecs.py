@@ -17,8 +17,8 @@ from splat2d.bench.codecs import Described, Setting, SplatCodec, own_version
 from splat2d.errors import BackendUnavailableError, ConfigError
 
 OURS = "splat2d"
-NAMES = (OURS, *PEERS)
-SUFFIXES = {"x264": ".h264", "x265": ".h265", "svt-av1": ".obu"}
+NAMES = (OURS, *(name for name, peer in PEERS.items() if not peer.optional))
+"""What is measured unless something else is named."""
 
 
 class Coded(NamedTuple):
@@ -68,6 +68,8 @@ class SplatClips:
     preset: str
     threads: int
     ours = True
+    family = OURS
+    optimises = "psnr"
     suffix = ".splat"
 
     @property
@@ -116,7 +118,7 @@ class SplatClips:
 
 @dataclass(frozen=True)
 class Peer:
-    """A video codec of others.
+    """A setting of a video codec of others.
 
     Args:
         name: of `PEERS`.
@@ -135,7 +137,17 @@ class Peer:
     @property
     def suffix(self) -> str:
         """Of raw streams."""
-        return SUFFIXES[self.name]
+        return PEERS[self.name].suffix
+
+    @property
+    def family(self) -> str:
+        """The codec that it is a setting of."""
+        return PEERS[self.name].family
+
+    @property
+    def optimises(self) -> str:
+        """The metric that it is made for."""
+        return PEERS[self.name].optimises
 
     def version(self) -> str:
         """Return the versions of what encodes, and its options."""
@@ -179,25 +191,29 @@ def choose(names: Sequence[str], presets: Sequence[str], threads: int = 1) -> li
     """Return the codecs that a command line names, ours once for each preset.
 
     Args:
-        names: of `NAMES`.
+        names: `splat2d`; of `PEERS`; and of families, such as `x265`, for all their settings that are not
+            optional.
         presets: of splat2d.
         threads: of each codec.
 
     Raises:
         ConfigError: a name or a preset that does not exist.
     """
-    out: list[ClipCodec] = []
-    for name in dict.fromkeys(names):
+    out: dict[str, ClipCodec] = {}
+    for name in names:
         if name == OURS:
-            out += [SplatClips(preset, threads) for preset in dict.fromkeys(presets)]
-        elif name in PEERS:
-            out.append(Peer(name, threads))
+            found: list[ClipCodec] = [SplatClips(preset, threads) for preset in presets]
         else:
-            raise ConfigError(f"codec {name!r} is unknown; expected one of {', '.join(NAMES)}")
-    for codec in out:
+            settings = [p for p in PEERS.values() if p.name == name or (p.family == name and not p.optional)]
+            found = [Peer(peer.name, threads) for peer in settings]
+            if not found:
+                words = dict.fromkeys(word for peer in PEERS.values() for word in (peer.family, peer.name))
+                raise ConfigError(f"codec {name!r} is unknown; expected one of {', '.join((OURS, *words))}")
+        out |= {codec.name: codec for codec in found}
+    for codec in out.values():
         if isinstance(codec, SplatClips):
             codec.version()  # a preset that does not exist shows here
-    return out
+    return list(out.values())
 
 
 def segment_facts(data: bytes) -> tuple[int, list[int]]:

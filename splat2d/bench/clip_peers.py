@@ -30,69 +30,109 @@ _SITING = "left"
 
 @dataclass(frozen=True)
 class ClipPeer:
-    """A video codec.
+    """A setting of a video codec.
 
     Args:
         name: of options and files.
-        label: of tables.
+        label: of tables, with the setting.
+        family: the codec that this is a setting of.
+        optimises: the metric that the setting is made for.
         encoder: ffmpeg's name.
         decoder: ffmpeg's name.
+        suffix: of raw streams.
         crfs: constant rate factors, ascending, that cover 0.15 to 0.02 bpp on easy clips and on hard ones.
         options: of the encoder.
         remarks: types of the stream's units that decoders ignore (supplemental enhancement information).
         parameters: name and value of the option by which the encoder takes its threads.
         fixed: more of that value, which does not depend on the threads asked for.
+        optional: measured only when it is named, since it takes long.
     """
 
     name: str
     label: str
+    family: str
+    optimises: str
     encoder: str
     decoder: str
+    suffix: str
     crfs: tuple[int, ...]
     options: dict[str, str] = field(default_factory=dict)
     remarks: tuple[int, ...] = ()
     parameters: tuple[str, str] = ("", "")
     fixed: str = ""
+    optional: bool = False
 
 
 # With AVX-512 the macroblock trees of the x264 in PyAV 18.1 make other files from run to run, up to 3%
 # larger; with narrower vectors they are the same each time. x264 takes the name of a set that a CPU lacks
 # at its word. A second thread costs it 2% of a small clip.
 _X264_FIXED = "threads=1" + (":asm=avx2" if vectors() == "avx512f" else "")
+_X26_CRFS = (19, 22, 25, 28, 31, 34, 37, 40, 43, 46)
+_METRICS = {"psnr": "psnr", "ssim": "ms_ssim"}
+
+
+def _x264(tune: str) -> ClipPeer:
+    return ClipPeer(
+        f"x264-{tune}",
+        f"x264 slow {tune}",
+        "x264",
+        _METRICS[tune],
+        "libx264",
+        "h264",
+        ".h264",
+        _X26_CRFS,
+        {"preset": "slow", "tune": tune},
+        remarks=(6,),
+        parameters=("x264-params", ""),
+        fixed=_X264_FIXED,
+    )
+
+
+def _x265(tune: str) -> ClipPeer:
+    return ClipPeer(
+        f"x265-{tune}",
+        f"x265 slow {tune}",
+        "x265",
+        _METRICS[tune],
+        "libx265",
+        "hevc",
+        ".h265",
+        _X26_CRFS,
+        {"preset": "slow", "tune": tune},
+        remarks=(39, 40),
+        parameters=("x265-params", "log-level=none:pools={threads}:frame-threads=1"),
+    )
+
+
+def _svt_av1(preset: int, tune: str = "psnr", optional: bool = False) -> ClipPeer:
+    return ClipPeer(
+        f"svt-av1-{preset}" + ("" if tune == "psnr" else f"-{tune}"),
+        f"SVT-AV1 preset {preset} {tune}",
+        "svt-av1",
+        _METRICS[tune],
+        "libsvtav1",
+        "libdav1d",
+        ".obu",
+        (16, 20, 26, 32, 38, 44, 50, 56, 63),
+        {"preset": str(preset)},
+        parameters=("svtav1-params", "lp={threads}"),
+        # PSNR is its default today.
+        fixed="tune=1" if tune == "psnr" else "tune=2",
+        optional=optional,
+    )
+
 
 PEERS = {
     peer.name: peer
     for peer in (
-        ClipPeer(
-            "x264",
-            "x264 medium",
-            "libx264",
-            "h264",
-            (19, 22, 25, 28, 31, 34, 37, 40, 43, 46),
-            {"preset": "medium"},
-            remarks=(6,),
-            parameters=("x264-params", ""),
-            fixed=_X264_FIXED,
-        ),
-        ClipPeer(
-            "x265",
-            "x265 medium",
-            "libx265",
-            "hevc",
-            (19, 22, 25, 28, 31, 34, 37, 40, 43, 46),
-            {"preset": "medium"},
-            remarks=(39, 40),
-            parameters=("x265-params", "log-level=none:pools={threads}:frame-threads=1"),
-        ),
-        ClipPeer(
-            "svt-av1",
-            "SVT-AV1 preset 6",
-            "libsvtav1",
-            "libdav1d",
-            (16, 20, 26, 32, 38, 44, 50, 56, 63),
-            {"preset": "6"},
-            parameters=("svtav1-params", "lp={threads}"),
-        ),
+        _svt_av1(2),
+        _svt_av1(6),
+        _svt_av1(0, optional=True),
+        _svt_av1(2, "ssim"),
+        _x265("psnr"),
+        _x265("ssim"),
+        _x264("psnr"),
+        _x264("ssim"),
     )
 }
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from splat2d.bench.anchors import hardest, ranked
 from splat2d.bench.curves import bd_rate, curve_of, increasing, level_at
-from splat2d.bench.plots import color_of, pyplot_of, save
-from splat2d.bench.report import faults, figure, markdown, origin, percent, seconds, times
+from splat2d.bench.plots import color_of, pyplot_of, save, shown
+from splat2d.bench.report import faults, figure, markdown, origin, percent, seconds, settings, times
 from splat2d.bench.results import Rows, good_rows
 
 RATES = (0.02, 0.04, 0.08, 0.15)
@@ -63,13 +64,16 @@ def _range(points: Sequence[dict[str, Any]]) -> list[float]:
     return [round(min(levels), 2), round(max(levels), 2)]
 
 
-def bd_rate_table(result: dict[str, Any], test: str, metric: str = "psnr") -> str:
-    """Return a codec's BD-rates, a row for each clip and a column for each other codec measured there.
+def bd_rate_table(
+    result: dict[str, Any], test: str, metric: str = "psnr", anchors: Sequence[str] | None = None
+) -> str:
+    """Return a codec's BD-rates, a row for each clip and a column for each other codec, the hardest first.
 
-    A figure that less than the whole of our range went into says how much; where nothing is common both
-    ranges stand there.
+    Of each other codec it is the hardest setting, unless `anchors` are given. A figure that less than the
+    whole of our range went into says how much; where nothing is common both ranges stand there.
     """
-    against = result["summary"]["bd_rate"][test]
+    names = hardest(result, test, metric) if anchors is None else anchors
+    against = {name: result["summary"]["bd_rate"][test][name] for name in names}
     clips = [c["name"] for c in result["pictures"].values() if c["name"] in result["summary"]["psnr"][test]]
     rows = [(clip, *(_cell(result, test, anchor, clip, metric) for anchor in against)) for clip in clips]
     rows = [row for row in rows if any(row[1:])]
@@ -91,9 +95,16 @@ def _cell(result: dict[str, Any], test: str, anchor: str, clip: str, metric: str
     return f"nothing common: {ours[0]:.1f} to {ours[1]:.1f} dB, {theirs[0]:.1f} to {theirs[1]:.1f} dB"
 
 
-def rates_table(result: dict[str, Any], rates: Sequence[float] = RATES) -> str:
-    """Return the PSNR of every codec at the same rates, clip by clip, interpolated; empty outside a curve."""
+def rates_table(result: dict[str, Any], only: Sequence[str] = (), rates: Sequence[float] = RATES) -> str:
+    """Return the PSNR of codecs at the same rates, clip by clip, interpolated; empty outside a curve.
+
+    Args:
+        result: of a run.
+        only: the codecs, in this order; all when none are given.
+        rates: bits a pixel.
+    """
     rows = good_rows(result)
+    rows = {name: rows[name] for name in only} if only else rows
     lines = []
     for clip in result["pictures"].values():
         for rate in rates:
@@ -157,7 +168,8 @@ def clips_tables(result: dict[str, Any], test: str) -> str:
     parts = [f"{measured}. {EXPLAINED}"]
     if test in result["summary"]["bd_rate"]:
         parts += [f"BD-rate in PSNR of {_label(result, test)} against", bd_rate_table(result, test)]
-        parts += ["PSNR at equal rates, interpolated:", rates_table(result)]
+        table = rates_table(result, (test, *hardest(result, test, "psnr")))
+        parts += ["PSNR at equal rates, interpolated:", table]
         parts += [f"The files of {_label(result, test)}:", files_table(result, (test,))]
     else:
         parts += ["PSNR at equal rates, interpolated:", rates_table(result)]
@@ -172,15 +184,16 @@ def report(result: dict[str, Any]) -> str:
         if against:
             parts.append(f"## {_label(result, test)}")
             for metric, label in METRICS.items():
-                parts += [f"BD-rate in {label} against", bd_rate_table(result, test, metric)]
+                table = bd_rate_table(result, test, metric, ranked(result, test, metric))
+                parts += [f"BD-rate in {label} against", table]
     parts += ["## PSNR at equal rates", rates_table(result)]
-    parts += ["## All files", files_table(result), "## Times", times(result, "clip")]
+    parts += ["## All files", files_table(result), *settings(result), "## Times", times(result, "clip")]
     parts += faults(result)
     return "\n\n".join(parts) + "\n"
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Draw rate and PSNR of every codec, a panel for each clip.
+    """Draw rate and PSNR of ours and of the hardest setting of each other codec, a panel for each clip.
 
     Raises:
         BackendUnavailableError: matplotlib is missing.
@@ -196,8 +209,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
     for place in axes.flat[len(clips) :]:
         place.axis("off")
     for place, clip in zip(axes.flat, clips, strict=False):
-        for name, found in rows.items():
-            curve = increasing(curve_of(found.get(clip["name"], ())))
+        for name in shown(result, "psnr"):
+            curve = increasing(curve_of(rows[name].get(clip["name"], ())))
             if curve:
                 width = 2.4 if result["codecs"][name]["ours"] else 1.6
                 style: dict[str, Any] = {"linewidth": width, "markersize": 4, "color": color_of(result, name)}

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.bench import codecs as registry
+from splat2d.bench import registry
 from splat2d.bench.codecs import Codec, Described, Setting
 from splat2d.bench.machine import cores, environment, significant, stamp
 from splat2d.bench.metrics import METRICS, measure_all
@@ -44,8 +44,8 @@ class Options:
     Args:
         paths: pictures, and folders of them.
         out: folder of the results, made when absent.
-        codecs: of `codecs.NAMES`.
-        presets: of splat2d.
+        codecs: of `registry.NAMES`, or others that `registry.choose` knows.
+        presets: of splat2d, each PRESET or PRESET:TUNE.
         grid: settings of every codec; each codec's own grid when empty.
         jobs: pictures at a time, each with an equal share of the cores.
         repeats: encodes of each row; the median is kept.
@@ -215,7 +215,8 @@ def usable(wanted: Sequence[AnyCodec], result: dict[str, Any], observer: Observe
         else:
             version = codec.version()
             able.append(codec)
-        facts = {"label": codec.label, "ours": codec.ours, "version": version, "unavailable": missing}
+        facts = {"label": codec.label, "ours": codec.ours, "family": codec.family}
+        facts |= {"optimises": codec.optimises, "version": version, "unavailable": missing}
         result["codecs"][codec.name] = facts
     return able
 

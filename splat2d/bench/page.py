@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from splat2d.bench.codecs import Codec, SplatCodec, peers
+from splat2d.bench.codecs import Codec, SplatCodec
 from splat2d.bench.once import load_pixels
+from splat2d.bench.pillow_codecs import peers
 from splat2d.bench.results import Rows, good_rows
 from splat2d.errors import Splat2dError
 

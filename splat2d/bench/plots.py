@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from splat2d.bench.anchors import family_of, hardest
 from splat2d.bench.curves import curve_of
 from splat2d.bench.metrics import METRICS
 from splat2d.bench.results import bd_rates, good_rows, metrics_of
@@ -33,7 +34,7 @@ def draw_all(result: dict[str, Any], out: Path) -> list[Path]:
         if any(found["psnr"]["of"] for found in against.values()):
             paths.append(out / f"bd_rate_{test}.png")
             _draw_bars(result, test, paths[-1])
-    anchor = next((name for name in ("jpeg", "webp", "avif", *rows) if name in rows), None)
+    anchor = next((name for name in ("jpeg", *rows) if name in rows), None)
     if anchor is not None and len(rows) > 1:
         paths.append(out / "time.png")
         _draw_times(result, anchor, paths[-1])
@@ -50,7 +51,7 @@ def draw_curves(
     xlim: tuple[float, float] = (0, 1.25),
     ylim: tuple[float, float] | None = None,
 ) -> None:
-    """Draw mean curves, those of others dashed and marked as published.
+    """Draw mean curves, of other codecs that of the hardest setting; published ones are dashed and marked.
 
     Args:
         result: of a finished run.
@@ -65,8 +66,8 @@ def draw_curves(
     figure, axes = pyplot.subplots(figsize=(7.5, 5.2), layout="constrained")
     count = len(result["pictures"])
     levels = []
-    for name, points in result["summary"]["mean_curves"].items():
-        curve = curve_of(points, metric)
+    for name in shown(result, metric):
+        curve = curve_of(result["summary"]["mean_curves"].get(name, ()), metric)
         if curve:
             codec = result["codecs"][name]
             levels += [level for bpp, level in curve if bpp <= xlim[1]]
@@ -94,9 +95,19 @@ def draw_curves(
     save(figure, path)
 
 
+def shown(result: dict[str, Any], metric: str) -> list[str]:
+    """Return the codecs of a plot: ours and the hardest setting of each other; all where none is ours."""
+    against = result["summary"]["bd_rate"]
+    ours = list(against)
+    if not ours:
+        return list(good_rows(result))
+    main = next((name for name in ours if any(metric in found for found in against[name].values())), None)
+    return [*(hardest(result, main, metric) if main else ()), *ours]
+
+
 def _draw_bars(result: dict[str, Any], test: str, path: Path) -> None:
     pyplot = pyplot_of()
-    against = result["summary"]["bd_rate"][test]
+    against = {n: result["summary"]["bd_rate"][test][n] for n in hardest(result, test, "psnr")}
     names = sorted({name for found in against.values() for name in found["psnr"]["pictures"]})
     figure, axes = pyplot.subplots(figsize=(max(6, 0.4 * len(names) + 2), 4.2), layout="constrained")
     width = 0.8 / len(against)
@@ -136,9 +147,10 @@ def _draw_times(result: dict[str, Any], anchor: str, path: Path) -> None:
 
 
 def color_of(result: dict[str, Any], name: str) -> str:
-    """Return the colour of a codec, the same in all plots."""
-    if name in OTHERS:
-        return OTHERS[name]
+    """Return the colour of a codec, the same in all plots and for all of its settings."""
+    family = family_of(result, name)
+    if family in OTHERS:
+        return OTHERS[family]
     ours = [other for other, codec in result["codecs"].items() if codec["ours"]]
     return OURS[ours.index(name) % len(OURS)] if name in ours else "#566573"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from splat2d.bench.anchors import family_of, hardest, ranked
 from splat2d.bench.curves import bd_rate, curve_of
 from splat2d.bench.metrics import METRICS
-from splat2d.bench.results import good_rows, psnr_beside
+from splat2d.bench.results import bd_rates, good_rows, metrics_of, psnr_beside
 
 
 def markdown(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -40,10 +41,10 @@ def origin(result: dict[str, Any], measured: Sequence[dict[str, Any]]) -> str:
 
 
 def bd_rate_table(result: dict[str, Any], test: str, metric: str = "psnr") -> str:
-    """Return a codec's BD-rates against each other one: mean, best and worst picture."""
+    """Return a codec's BD-rates against the hardest setting of each other: mean, best and worst picture."""
     rows = []
-    for anchor, by_metric in result["summary"]["bd_rate"][test].items():
-        found = by_metric[metric]
+    for anchor in hardest(result, test, metric):
+        found = result["summary"]["bd_rate"][test][anchor][metric]
         if found["mean"] is not None:
             rows.append(
                 (
@@ -63,7 +64,7 @@ def beside_table(result: dict[str, Any], test: str) -> str:
     rows = good_rows(result)
     runs = {row["run"] for rows_of_one in rows[test].values() for row in rows_of_one}
     alone = all(result["runs"][run]["jobs"] == 1 for run in runs)
-    others = [name for name in rows if not result["codecs"][name]["ours"]]
+    others = hardest(result, test, "psnr")
     points = []
     for point in result["summary"]["mean_curves"][test]:
         kind, _, value = point["setting"].partition("=")
@@ -92,7 +93,8 @@ def report(result: dict[str, Any]) -> str:
             parts += _against(result, test, against)
     parts += ["## Means over the pictures", _mean_tables(result)]
     if result["published"]:
-        parts += _published(result)
+        parts += ["## Published curves", PUBLISHED, published_table(result)]
+    parts += settings(result)
     parts += ["## Times", times(result)]
     parts += faults(result)
     return "\n\n".join(parts) + "\n"
@@ -104,7 +106,8 @@ def _setting_out(result: dict[str, Any]) -> str:
     text = (
         f"{count} picture{'s' if count > 1 else ''}. Sizes are of whole files, PSNR is over all 8-bit RGB "
         "samples of the decoded picture. BD-rate is the difference in size at equal quality, for each "
-        "picture, and then the mean: negative is smaller."
+        "picture, and then the mean: negative is smaller. Of each codec all settings are listed, the hardest "
+        "to beat first."
     )
     return f"{text}\n\n{origin(result, result['runs'] or [result])}"
 
@@ -112,7 +115,8 @@ def _setting_out(result: dict[str, Any]) -> str:
 def _against(result: dict[str, Any], test: str, against: dict[str, Any]) -> list[str]:
     metrics = list(next(iter(against.values())))
     means = []
-    for anchor, by_metric in against.items():
+    for anchor in ranked(result, test, metrics[0]):
+        by_metric = against[anchor]
         low = result["summary"]["low_rate"][test][anchor]
         won = f"{low['wins']} of {low['of']}" if low["of"] else ""
         means.append((_label(result, anchor), *(percent(by_metric[key]["mean"]) for key in metrics), won))
@@ -130,7 +134,7 @@ def _against(result: dict[str, Any], test: str, against: dict[str, Any]) -> list
                 f"{found['wins']} of {found['of']}",
                 f"{found['least_overlap']:.0%}",
             )
-            for anchor, found in ((anchor, by_metric[key]) for anchor, by_metric in against.items())
+            for anchor, found in ((anchor, against[anchor][key]) for anchor in ranked(result, test, key))
         ]
         headings = ("against", "mean", "median", "best", "worst", "pictures won", "least overlap")
         parts += [f"BD-rate in {METRICS[key].label}:", markdown(headings, rows)]
@@ -168,21 +172,49 @@ def _mean_tables(result: dict[str, Any]) -> str:
     return markdown(headings, rows)
 
 
-def _published(result: dict[str, Any]) -> list[str]:
+PUBLISHED = (
+    "Figures of others, not measured here: BD-rate in PSNR of our mean curve against their mean curve. "
+    "They compare only if their pictures are these."
+)
+
+
+def published_table(result: dict[str, Any]) -> str:
+    """Return BD-rates in PSNR of our mean curves against mean curves by others, marked as published."""
     ours = [name for name, codec in result["codecs"].items() if codec["ours"]]
     curves = {name: curve_of(result["summary"]["mean_curves"].get(name, ())) for name in ours}
     curves = {name: curve for name, curve in curves.items() if len(curve) > 1}
-    rows = []
-    for name, published in result["published"].items():
-        figures = (bd_rate(curve_of(published["points"]), curve)["percent"] for curve in curves.values())
-        rows.append((f"{name} (published)", *map(percent, figures), published["source"]))
-    headings = ("against", *(f"{_label(result, name)}" for name in curves), "source")
-    return [
-        "## Published curves",
-        "Figures of others, not measured here: BD-rate in PSNR of our mean curve against their mean curve. "
-        "They compare only if their pictures are these.",
-        markdown(headings, rows),
+    found = {
+        name: [bd_rate(curve_of(published["points"]), curve)["percent"] for curve in curves.values()]
+        for name, published in result["published"].items()
+    }
+    hardest_first = sorted(
+        found, key=lambda name: -max((f for f in found[name] if f is not None), default=-100)
+    )
+    rows = [
+        (f"{name} (published)", *map(percent, found[name]), result["published"][name]["source"])
+        for name in hardest_first
     ]
+    headings = ("against", *(f"{_label(result, name)}" for name in curves), "source")
+    return markdown(headings, rows)
+
+
+def settings(result: dict[str, Any]) -> list[str]:
+    """Return a section on what the settings of one codec are worth, nothing where each has but one."""
+    rows = good_rows(result)
+    metrics = metrics_of(rows)
+    lines = []
+    first: dict[str, str] = {}
+    for name in (name for name in rows if not result["codecs"][name]["ours"]):
+        anchor = first.setdefault(family_of(result, name), name)
+        if name != anchor:
+            found = [bd_rates(rows, anchor, name, key) for key in metrics]
+            count = max(each["of"] for each in found)
+            means = (percent(each["mean"]) for each in found)
+            lines.append((_label(result, name), _label(result, anchor), count, *means))
+    if not lines:
+        return []
+    headings = ("setting", "against", "of", *(METRICS[key].label for key in metrics))
+    return ["## Settings of others beside each other", "BD-rates:", markdown(headings, lines)]
 
 
 def times(result: dict[str, Any], what: str = "picture") -> str:

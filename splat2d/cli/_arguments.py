@@ -122,16 +122,21 @@ def in_range(low: float, high: float = math.inf, *, above: bool = False, **optio
         above: Whether the value must be more than `low`.
         **options: Name of each option with underscores for dashes, and its value; None when it was not given.
     """
-    expected = f"more than {low:g}" if above else f"{low:g} or more"
+    expected = f"more than {_plain(low)}" if above else f"{_plain(low)} or more"
     if high < math.inf:
-        expected = f"{low:g} to {high:g}"
+        expected = f"{_plain(low)} to {_plain(high)}"
     for name, value in options.items():
         if value is None:
             continue
         # Not a number fails every comparison, hence the negation.
         if not (low <= value <= high and math.isfinite(value)) or (above and value == low):
             option = name.replace("_", "-")
-            raise UsageError(f"--{option} {value:g} is out of range; expected {expected}")
+            raise UsageError(f"--{option} {_plain(value)} is out of range; expected {expected}")
+
+
+def _plain(value: float) -> str:
+    """A number as one would write it: integers with all their digits."""
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def parse_bytes(text: str) -> int:

@@ -75,6 +75,7 @@ def _one(clip: Clip, command: Decode, size: dict[str, Any]) -> int:
 def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[int, int]]:
     """All frames; returns their number and size."""
     from splat2d.media.frames import ClipProgress
+    from splat2d.media.patterns import is_numbered
     from splat2d.media.pictures import picture_format
     from splat2d.media.reader import parse_fps
     from splat2d.media.writer import ClipWriter, check_clip_output
@@ -91,7 +92,7 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
             picture = picture_format(command.output)
         except (ConfigError, OutputError):
             pass
-        if picture is None:
+        if picture is None or is_numbered(command.output):
             raise
         name = os.path.splitext(command.output)
         raise UsageError(
@@ -104,10 +105,11 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
     height, width = pixels.shape[:2]
     total = clip.count if fps is None else max(int(clip.duration * fps), 1)
     rate = fps or Fraction(clip.fps)
+    last = None if fps else clip.duration - clip.time_of(clip.count - 1)
     done = 0
     with (
         clip_progress("decoding") as progress,
-        ClipWriter(output, width, height, rate, force=command.force, file=sink) as writer,
+        ClipWriter(output, width, height, rate, force=command.force, file=sink, last=last) as writer,
     ):
         while True:
             writer.write(pixels, moment)

@@ -26,11 +26,13 @@ def encode_clip(command: Encode, size: int | None) -> None:
         UsageError: an option that only pictures have.
         Splat2dError: what the input, the settings or the files are at fault for.
     """
-    for option in ("tune", "labels"):
+    for option in ("tune", "labels", "peak"):
         if getattr(command, option) is not None:
             raise UsageError(f"--{option} is for pictures")
     if command.mask:
         raise UsageError("--mask is for pictures")
+    if command.keep_metadata:
+        raise UsageError("--keep-metadata is for pictures")
     if command.device == "cuda":
         raise UsageError("--device cuda is for pictures; clips are fitted on the CPU")
 
@@ -75,6 +77,8 @@ def encode_clip(command: Encode, size: int | None) -> None:
                 progress=progress,
                 total=_expected(reader),
                 resume=command.resume,
+                end=lambda: reader.end,
+                notes=reader.notes,
             )
     except BaseException as fault:
         _keep_or_drop(part)
@@ -102,6 +106,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
             "quality": None if size or command.bpp or command.psnr else checked_quality(command.quality),
             "preset": command.preset,
             "seed": command.seed,
+            "notes": reader.notes,
             "warnings": reader.warnings,
         }
         print_json(figures)

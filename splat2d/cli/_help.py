@@ -12,6 +12,7 @@ GROUPS = {
     "effort": ("preset", "seed", "threads", "jobs", "scheduler"),
     "size and window": ("scale", "width", "height", "crop", "tiers"),
     "objects": ("mask", "labels", "box", "polygon", "point", "color", "tolerance", "name"),
+    "input": ("peak", "keep-metadata", "keep-gps"),
     "clips": ("fps", "time", "resume", "skip-damaged"),
     "device": ("device",),
     "limits": ("max-pixels", "max-splats"),

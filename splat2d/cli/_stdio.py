@@ -15,20 +15,6 @@ from splat2d.errors import InputImageError, OutputError, Splat2dError
 
 STDIO = "-"
 
-_VIDEOS = (
-    (0, b"YUV4MPEG2", ".y4m"),
-    (0, b"\x1a\x45\xdf\xa3", ".mkv"),
-    (8, b"AVI ", ".avi"),
-    (4, b"ftypi", ".mp4"),  # isom, iso2 and so on; AVIF and HEIC begin with other letters
-    (4, b"ftypm", ".mp4"),
-    (4, b"ftypq", ".mov"),
-    (4, b"moov", ".mov"),
-    (0, b"FLV\x01", ".flv"),
-    (0, b"DKIF", ".ivf"),
-    (0, b"G@", ".ts"),
-)
-"""How videos begin, for what comes without a name to tell it: offset, bytes, suffix."""
-
 _Command = TypeVar("_Command")
 
 
@@ -119,14 +105,7 @@ def received(folder: str) -> str:
 
     path = os.path.join(folder, "input")
     try:
-        head = sys.stdin.buffer.read(16)
-        for offset, magic, suffix in _VIDEOS:
-            # mif1 and msf1 are of HEIF, pictures and image sequences.
-            if head[offset:].startswith(magic) and head[8:12] not in (b"mif1", b"msf1"):
-                path += suffix
-                break
         with open(path, "wb") as file:
-            file.write(head)
             shutil.copyfileobj(sys.stdin.buffer, file)
     except OSError as fault:
         error = OutputError if fault.filename == path or fault.errno == 28 else InputImageError

@@ -31,12 +31,18 @@ class Images:
     ]
     codecs: Annotated[
         tuple[str, ...],
-        arg(metavar="NAME...", help="Of splat2d, jpeg, webp, avif, jpeg2000, jxl; all when not given."),
+        arg(
+            metavar="NAME...",
+            help="Of splat2d, jpeg, webp, avif, jpeg2000, jxl, or single settings such as avif-psnr-444; all "
+            "but the slow ones when not given.",
+        ),
     ] = ()
     presets: Annotated[
         tuple[str, ...],
         arg(
-            metavar="P...", help="Of splat2d: fast, default, best, or a YAML file; each is a row of its own."
+            metavar="P...",
+            help="Of splat2d: fast, default, best, or a YAML file, and a tune behind a colon (default:psnr); "
+            "each is a codec of its own.",
         ),
     ] = ("default",)
     bpp: Annotated[
@@ -83,8 +89,7 @@ class Images:
         at_most_one(bpp=bpp or None, quality=quality or None)
         page_bpp = _numbers("page-bpp", self.page_bpp, 0, 64)
 
-        from splat2d.bench import codecs as registry
-        from splat2d.bench import images
+        from splat2d.bench import images, registry
         from splat2d.bench.codecs import Setting
 
         measures = _names(self.metrics) or images.MEASURES
@@ -139,14 +144,16 @@ def _finish(options: Any, published: str | None, rates: list[float]) -> None:
 
 
 def _tell(result: dict[str, Any]) -> None:
-    """Print the mean BD-rates, one line for each pair."""
+    """Print the mean BD-rates against the hardest setting of each other codec, the hardest first."""
+    from splat2d.bench.anchors import hardest
+
     for test, against in result["summary"]["bd_rate"].items():
-        for anchor, found in against.items():
+        for anchor in hardest(result, test, "psnr"):
             names = [result["codecs"][name]["label"] for name in (test, anchor)]
-            figure = found["psnr"]
+            figure = against[anchor]["psnr"]
             if figure["mean"] is not None:
                 won = f"smaller in {figure['wins']} of {figure['of']}"
-                print(f"{names[0]} against {names[1]:<9} {figure['mean']:+6.1f}% at equal PSNR, {won}")
+                print(f"{names[0]} against {names[1]:<16} {figure['mean']:+6.1f}% at equal PSNR, {won}")
 
 
 @dataclass(frozen=True)
@@ -239,7 +246,12 @@ class Clips:
     ]
     data: Annotated[str, arg(metavar="DIR", help="Folder of the standard clips' files.")] = "."
     codecs: Annotated[
-        tuple[str, ...], arg(metavar="NAME...", help="Of splat2d, x264, x265, svt-av1; all when not given.")
+        tuple[str, ...],
+        arg(
+            metavar="NAME...",
+            help="Of splat2d, x264, x265, svt-av1, or single settings such as svt-av1-2; all but the slow "
+            "ones when not given.",
+        ),
     ] = ()
     presets: Annotated[
         tuple[str, ...],
@@ -287,6 +299,7 @@ class Clips:
             raise UsageError(f"--quality {odd[0]:g} is no whole number, which qualities of a clip are")
 
         from splat2d.bench import clip_codecs, clip_report, clips
+        from splat2d.bench.anchors import hardest
         from splat2d.bench.clip_sources import find_sources, parse_range
         from splat2d.errors import BackendUnavailableError
         from splat2d.media.files import write_atomic
@@ -318,8 +331,9 @@ class Clips:
         except BackendUnavailableError as fault:
             say(f"warning: no plot: {fault}")
         for test, against in result["summary"]["bd_rate"].items():
-            for anchor, found in against.items():
+            for anchor in hardest(result, test, "psnr"):
                 names = [result["codecs"][name]["label"] for name in (test, anchor)]
+                found = against[anchor]
                 mean, count = found["psnr"]["mean"], len(found["psnr"]["clips"])
                 told = "no common PSNR" if mean is None else f"{mean:+6.1f}% at equal PSNR"
                 print(f"{names[0]} against {names[1]:<16} {told}, {count} clip{'s' if count > 1 else ''}")

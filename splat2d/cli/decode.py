@@ -112,7 +112,7 @@ class Decode:
         size["device"] = self.device
         pixels = scene.render_float(**size) if as_float else scene.render(**size)
         seconds = time.perf_counter() - start
-        save_picture(pixels, self.output, force=self.force)
+        save_picture(pixels, self.output, force=self.force, metadata=scene.document.container.metadata)
         if self.as_json:
             figures = {
                 "input": self.input,

@@ -70,6 +70,12 @@ class Encode:
             help='A picture of integers: each but 0 is an object, called "object 1" and so on.',
         ),
     ] = None
+    peak: Annotated[
+        Optional[float],
+        arg(
+            metavar="V", help="Sample that is white in a picture of floats or more than 8 bits; 1 for floats."
+        ),
+    ] = None
     seed: Annotated[int, arg(metavar="N", help="Seed of the random order of refinement.")] = 0
     threads: Annotated[
         Optional[int], arg(metavar="N", help="Threads; all cores when not given. The file is the same.")
@@ -93,6 +99,10 @@ class Encode:
     resume: Annotated[
         bool, arg(help="Go on with a clip where an interrupted encode stopped (OUTPUT.part).")
     ] = False
+    keep_metadata: Annotated[
+        bool, arg(help="Keep a picture's EXIF, XMP, resolution and its profile's name, but not the place.")
+    ] = False
+    keep_gps: Annotated[bool, arg(help="With --keep-metadata, also keep where a picture was taken.")] = False
     force: Annotated[bool, arg(help="Replace an existing OUTPUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
 
@@ -131,8 +141,11 @@ class Encode:
         in_range(1, 100, quality=self.quality)
         in_range(0, above=True, psnr=self.psnr, bpp=self.bpp)
         in_range(1, threads=self.threads)
-        in_range(0, 2**63 - 1, seed=self.seed)
+        in_range(0, 2**53, seed=self.seed)  # MAX_SEED of the fit, which is not loaded yet
         in_range(1, jobs=self.jobs)
+        in_range(0, above=True, peak=self.peak)
+        if self.keep_gps and not self.keep_metadata:
+            raise UsageError("--keep-gps is for --keep-metadata, which is not given")
         size = None if self.size is None else parse_bytes(self.size)
 
         from splat2d.media.reader import is_clip
@@ -149,7 +162,9 @@ class Encode:
 
         # First what fails at once, so that nobody waits for a fit that cannot be stored.
         check_output(self.output, force=self.force)
-        picture = load_picture(self.input)
+        picture = load_picture(
+            self.input, peak=self.peak, keep_metadata=self.keep_metadata, keep_gps=self.keep_gps
+        )
         warn(picture.warnings)
         given = self.labels or files
         masks = load_masks(given, picture.pixels.shape[1:]) if given else None

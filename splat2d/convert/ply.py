@@ -18,7 +18,7 @@ import splat2d
 from splat2d.draw.compose import Splats
 from splat2d.draw.render import View, render
 from splat2d.errors import BackendUnavailableError
-from splat2d.media.pictures import on_white
+from splat2d.media.save import on_white
 from splat2d.scene.drawable import Drawable, flat_of
 from splat2d.scene.picture import Scene
 

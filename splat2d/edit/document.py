@@ -242,11 +242,11 @@ class Document:
         """
         state = self.stack.find(name)
         h, rate = self.container.header, self.container.rate
-        kept = self.container.field is not None or self.container.own
-        notes = self.container.notes if kept and state.source == 0 else ()
+        kept = state.source == 0 and (self.container.field is not None or self.container.own)
+        notes, metadata = (self.container.notes, self.container.metadata) if kept else ((), None)
         layer = self.whole(state, state.name)
         if rate is None:
-            file = Document.of(container_of(h.width, h.height, [layer], notes))
+            file = Document.of(replace(container_of(h.width, h.height, [layer], notes), metadata=metadata))
         elif not layer.moves:
             raise ConfigError(f"{name!r} is a still layer of a clip, and cannot be a clip alone")
         else:

@@ -25,6 +25,7 @@ from splat2d.native import gpu, thread_count
 from splat2d.scene.picture import Scene
 
 DEFAULT_QUALITY = 75
+MAX_SEED = 1 << 53  # JSON and floats hold all integers up to it, and the sweeps' own seeds fit 64 bits
 QUALITY_PER_OCTAVE = 19.0  # quality points that halve the step
 # Above STEEP_FROM the step shrinks faster, so that 100 is hard to tell from the original.
 STEEP_FROM, STEEP_OCTAVES = 85, 1.4
@@ -87,6 +88,17 @@ def checked_quality(quality: int | None) -> int:
     return quality
 
 
+def checked_seed(seed: int) -> int:
+    """A seed from 0 to `MAX_SEED`.
+
+    Raises:
+        ConfigError: out of range, or no integer.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"seed is {seed!r}, expected an integer from 0 to {MAX_SEED}")
+    return int(seed)
+
+
 def quality_step(quality: float) -> float:
     """D of a quality from 1 to 100."""
     steep = max(quality - STEEP_FROM, 0) / (100 - STEEP_FROM)
@@ -145,7 +157,8 @@ class _Writer:
             settings = {"matte": matte, "threads": self.threads, "bits": self.bits}
             coded.append(code_layer(layer.name, header, layer.integers, **settings))
         self.empty = tuple(layer.name for layer in coded if not any(layer.box or ()))
-        return write(container_of(width, height, coded, self.picture.notes))
+        file = container_of(width, height, coded, self.picture.notes)
+        return write(replace(file, metadata=self.picture.metadata))
 
     def measured(self, data: bytes, code: int, layers: Sequence[FittedLayer]) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
@@ -235,7 +248,7 @@ def encode_picture(
 
     Raises:
         BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
-        ConfigError: targets out of range, or more than one.
+        ConfigError: targets or the seed out of range, or more than one target.
         InputImageError: a side longer than a file can hold.
         TargetError: a target that this picture cannot reach.
     """
@@ -247,6 +260,7 @@ def encode_picture(
     config = config or load_config(preset)
     if tune is not None:
         config = replace(config, tune=tune)
+    seed = checked_seed(seed)
     workers = thread_count(threads)
     writer = _Writer(picture, config, workers)
     _, height, width = picture.pixels.shape

@@ -15,6 +15,7 @@ from splat2d.errors import BitstreamError
 from splat2d.format.field import MAX_SPLATS, Field
 from splat2d.format.header import DEFAULT_LIMITS, Header, Limits, header_bytes, read_header
 from splat2d.format.layers import MAX_LAYERS, PICTURE, CodedLayer, layer_sections, read_layer
+from splat2d.format.metadata import Metadata, metadata_section, read_metadata
 from splat2d.format.sections import (
     CLIP,
     EDITS,
@@ -23,6 +24,7 @@ from splat2d.format.sections import (
     MAX_RATE,
     MAX_SECTIONS,
     MAX_SEGMENTS,
+    METADATA,
     NOTE,
     OPTIONAL,
     SEGMENT,
@@ -68,6 +70,7 @@ class Container:
         own: of a clip, whether it has a layer on the header's canvas, behind those of `layers`.
         places: of a clip's segments.
         fault: what is missing at the end of a file, where that was asked for.
+        metadata: what the picture's file said beside the picture.
     """
 
     header: Header
@@ -79,6 +82,7 @@ class Container:
     own: bool = False
     places: tuple[Place, ...] = ()
     fault: str = ""
+    metadata: Metadata | None = None
 
     @property
     def stack(self) -> tuple[CodedLayer, ...]:
@@ -116,7 +120,7 @@ def write(container: Container) -> bytes:
     out += layer_sections(container.layers)
     if container.edits:
         out += section(EDITS, container.edits)
-    return out + notes_section(container.notes)
+    return out + notes_section(container.notes) + metadata_section(container.metadata)
 
 
 def notes_section(notes: tuple[str, ...]) -> bytes:
@@ -172,6 +176,7 @@ class _Parser:
         self.notes: tuple[str, ...] = ()
         self.edits, self.rate, self.own = b"", None, False
         self.fault = ""
+        self.metadata: Metadata | None = None
         self._seen: set[int] = set()
         self._others = 0
 
@@ -199,6 +204,7 @@ class _Parser:
             self.own,
             tuple(self.places),
             self.fault,
+            self.metadata,
         )
         self._check(container)
         return container
@@ -234,6 +240,8 @@ class _Parser:
             raise BitstreamError(f"section 0x{kind:02x} in a {'picture' if self.rate is None else 'clip'}")
         elif kind == NOTE:
             self.notes = read_notes(payload)
+        elif kind == METADATA:
+            self.metadata = read_metadata(payload)
         elif not kind & OPTIONAL:
             raise BitstreamError(
                 f"unknown mandatory section 0x{kind:02x}: a newer version of splat2d is needed"

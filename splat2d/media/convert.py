@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import BackendUnavailableError
+from splat2d.media.cicp import Stated, ToSrgb
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -41,6 +42,9 @@ def guess_matrix(width: int, height: int) -> Matrix:
     return "bt709" if width >= 1280 or height > 576 else "bt601"
 
 
+_WHITE = 255 << 8  # in 16 bits, as swscale has it
+
+
 class ToRgb:
     """Converts frames of one format to sRGB.
 
@@ -50,6 +54,7 @@ class ToRgb:
         matrix: of YCbCr formats; None for those that have none.
         full_range: whether YCbCr uses all levels; None to go by the format.
         chroma: siting of subsampled chroma; None to go by the frames' tags.
+        colour: primaries and curve of the frames; None where they are those of sRGB.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class ToRgb:
         matrix: Matrix | None = None,
         full_range: bool | None = None,
         chroma: Literal["left", "center", "topleft"] | None = None,
+        colour: Stated | None = None,
     ) -> None:
         width, height = size or (frame.width, frame.height)
         options = {"w": str(width), "h": str(height)}
@@ -70,13 +76,19 @@ class ToRgb:
         if chroma:
             options["in_chroma_loc"] = chroma
         self.has_alpha = any(component.is_alpha for component in frame.format.components)
-        output = "rgba" if self.has_alpha else "rgb24"
+        # Of 16 bits where the colour is to be converted: HDR has more to say than 8 hold.
+        self._to_srgb = None if colour is None else ToSrgb(colour, 1 << 16, _WHITE)
+        eight, deep = ("rgba", "rgba64le") if self.has_alpha else ("rgb24", "rgb48le")
+        output = eight if colour is None else deep
         self._graph = _graph((frame.width, frame.height), frame.format.name, output, options)
 
     def __call__(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], bool]:
         """Return the pixels [H, W, 3] on white, and whether any was transparent."""
         self._graph.vpush(frame)
         pixels: Any = self._graph.vpull().to_ndarray()
+        if self._to_srgb is not None:
+            eight = self._to_srgb.eight_bits(pixels[..., :3])
+            pixels = np.concatenate([eight, (pixels[..., 3:] >> 8).astype(np.uint8)], -1)
         if not self.has_alpha:
             return pixels, False
         alpha = pixels[..., 3:].astype(np.uint16)

@@ -118,6 +118,16 @@ def read_bytes(
     return b"".join(chunks)
 
 
+@contextlib.contextmanager
+def kept_place(file: BinaryIO) -> Iterator[None]:
+    """Leave a file where it was."""
+    at = file.tell()
+    try:
+        yield
+    finally:
+        file.seek(at)
+
+
 def check_output(path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Make sure that an output can be written, so that a command fails before minutes of work.
 

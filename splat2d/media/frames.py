@@ -40,8 +40,11 @@ class ClipReader(ABC):
         fps: frames a second, the average where the rate varies.
         count: number of frames, None when only reading tells.
         duration: seconds according to the source, None when it does not say.
+        end: when the last frame ends, s from the clip's beginning; None where the rate tells, and before the
+            frames are read where only reading tells.
         has_audio: whether there is sound, which is not read.
         warnings: what a user should be told on stderr; reading may add some, each once.
+        notes: what is done on the way in, one short sentence each.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class ClipReader(ABC):
         self.fps = fps
         self.count = count
         self.duration = duration
+        self.end: Fraction | None = None
         self.has_audio = has_audio
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         if not 0 < self.width * self.height <= MAX_PIXELS:
             raise InputClipError(
                 f"{name}: has frames of {self.width}x{self.height} px; the limit is {MAX_PIXELS} pixels"
@@ -85,6 +90,12 @@ class ClipReader(ABC):
     def _warn(self, message: str) -> None:
         if message not in self.warnings:
             self.warnings.append(message)
+
+    def _drop(self, message: str) -> None:
+        """Warn of something that is left out, and keep a note of it."""
+        self._warn(message)
+        if message not in self.notes:
+            self.notes.append(message)
 
     def _check_size(self, size: tuple[int, int], index: int, expected: tuple[int, int]) -> None:
         """Raise InputClipError for a frame of another size than the first."""

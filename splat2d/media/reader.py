@@ -6,17 +6,13 @@ import os
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from splat2d.errors import ConfigError, InputClipError
+from splat2d.errors import BackendUnavailableError, ConfigError, InputClipError
 from splat2d.media.files import open_input, shown
 from splat2d.media.frames import ClipReader, Frame
-from splat2d.media.sequences import (
-    AnimationReader,
-    SequenceReader,
-    folder_files,
-    is_animation,
-    is_pattern,
-    pattern_files,
-)
+from splat2d.media.opening import HEIF_BRANDS
+from splat2d.media.patterns import folder_files, is_pattern, pattern_files
+from splat2d.media.sequences import AnimationReader, SequenceReader, is_animation
+from splat2d.media.tiff import is_tiff
 
 if TYPE_CHECKING:
     from splat2d.media.convert import Matrix
@@ -26,9 +22,12 @@ __all__ = ["ClipReader", "Frame", "is_clip", "open_clip", "parse_fps"]
 MAX_FPS = 1000
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .y4m .ts .m2ts .mts .mpg .mpeg .wmv .flv .ogv .3gp .264 .265 .ivf".split()
+    ".mp4 .m4v .mov .qt .mkv .webm .avi .y4m .ts .m2ts .mts .mpg .mpeg .vob .wmv .asf .flv .f4v .ogv "
+    ".3gp .3g2 .mxf .nut .264 .h264 .265 .hevc .ivf .obu .mjpeg".split()
 )
-"""Of files that no picture has."""
+"""Of videos: a file of such a name that nothing can read is a damaged clip rather than a damaged picture."""
+
+_NEXT_JPEG = b"\xff\xd9\xff\xd8\xff"  # an end, and a beginning
 
 
 def open_clip(
@@ -67,10 +66,10 @@ def open_clip(
     with open_input(path, error=InputClipError):
         pass  # what is wrong with the path is said before anything is made of its content
     animated = is_animation(path)
-    if animated is None:
+    if animated is None or _is_motion_jpeg(path):
         from splat2d.media.video import ContainerReader
 
-        return ContainerReader(path, rate, matrix)
+        return ContainerReader(path, rate, matrix, None if animated is None else "mjpeg")
     return AnimationReader(path, rate) if animated else SequenceReader(shown(path), [name], rate)
 
 
@@ -82,9 +81,49 @@ def is_clip(path: str | os.PathLike[str]) -> bool:
     """
     if os.path.isdir(path) or (not os.path.lexists(path) and is_pattern(os.fspath(path))):
         return True
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return os.path.splitext(os.fspath(path))[1].lower() in VIDEO_SUFFIXES
+    animated = is_animation(path)
+    if animated is not None:
+        return animated or _is_motion_jpeg(path)
+    # What Pillow cannot read is asked of PyAV: the content decides, and the name only of what is broken.
     if os.path.splitext(os.fspath(path))[1].lower() in VIDEO_SUFFIXES:
         return True
-    return os.path.isfile(path) and is_animation(path) is True
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if is_tiff(head) or (head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS):
+        return False
+    try:
+        from splat2d.media.video import is_video
+
+        return is_video(path)
+    except BackendUnavailableError:
+        return False
+
+
+def _is_motion_jpeg(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is JPEG after JPEG of one size; of a gain map or a preview it is not."""
+    with open(path, "rb") as file:
+        if file.read(3) != b"\xff\xd8\xff":
+            return False
+        file.seek(0)
+        data = file.read()
+    at = data.find(_NEXT_JPEG)
+    # Files of several pictures say so in a segment of their own.
+    if at < 0 or b"MPF\0" in data[: min(at, 1 << 16)]:
+        return False
+    return _jpeg_size(data, 0) == _jpeg_size(data, at + 2) is not None
+
+
+def _jpeg_size(data: bytes, start: int) -> bytes | None:
+    """Return height and width as they are coded, from the frame's segment of the JPEG at an offset."""
+    at = start + 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return data[at + 5 : at + 9]
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
 
 
 def parse_fps(fps: Fraction | float | str) -> Fraction:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
+import io
 import os
-import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -13,9 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import InputClipError, InputImageError
-from splat2d.media.files import open_input, reason, shown
+from splat2d.media.animation import Animation, Damage, parse
+from splat2d.media.files import open_input, read_bytes, reason, shown
 from splat2d.media.frames import DEFAULT_FPS, ClipReader, Frame
-from splat2d.media.pictures import Picture, load_picture
+from splat2d.media.opening import open_image, orientation_of, pixel_limit, too_large
+from splat2d.media.pictures import load_picture
+from splat2d.media.reading import read_image
+from splat2d.media.samples import Picture, upright
+from splat2d.media.tags import Tags, tags_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,7 +30,6 @@ _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "FLI"}
 # What browsers and ffmpeg make of a GIF that asks for no delay.
 _LEAST_DELAY, _USUAL_DELAY = Fraction(20, 1000), Fraction(100, 1000)
 _ON_WHITE = "transparent pixels are put on white"
-_NUMBER = re.compile(r"%(0\d+)?d")
 
 
 class SequenceReader(ClipReader):
@@ -43,6 +47,7 @@ class SequenceReader(ClipReader):
         fps = fps or DEFAULT_FPS
         duration = len(paths) / fps
         super().__init__(name, (first.width, first.height), fps, count=len(paths), duration=duration)
+        self.notes += first.notes
         self._say(first)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
@@ -70,13 +75,17 @@ class AnimationReader(ClipReader):
 
     def __init__(self, path: str | os.PathLike[str], fps: Fraction | None = None) -> None:
         self._path = path
-        delays: list[Fraction] = []
-        size = (0, 0)
-        with open_input(path) as file:
-            for image in self._images(file):
-                delays.append(_delay(image))
-                size = image.size
-            cut = _lacks_trailer(file)
+        self._orientation = 1
+        animation = self._parsed()
+        if animation is None:
+            with open_input(path) as file:
+                delays = [_delay(image) for image in self._images(file)]
+        else:
+            least = _LEAST_DELAY if self._is_gif else Fraction(1, 1000)
+            delays = [_USUAL_DELAY if part.delay < least else part.delay for part in animation.parts]
+        if not delays:
+            raise self._damage(0, EOFError("it has no frames"))
+        first = next(self._pictures())
         own = len(delays) / sum(delays, Fraction(0))
         self._times = [Fraction(0)]
         for delay in delays[:-1]:
@@ -84,25 +93,65 @@ class AnimationReader(ClipReader):
         if fps:
             self._times = [index / fps for index in range(len(delays))]
         rate = fps or own
+        size = first.width, first.height
         super().__init__(shown(path), size, rate, count=len(delays), duration=len(delays) / rate)
+        self.end = None if fps else sum(delays, Fraction(0))
+        self.notes += first.notes
+        for message in first.warnings:
+            self._warn(message)
         if fps and fps != own:
             self._warn(f"its delays, {float(own):g} frames/s, are replaced by {float(fps):g} frames/s")
-        if cut:
+        if animation is not None and not animation.whole:
             self._warn("this GIF has no end mark and may be truncated")
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order."""
-        with open_input(self._path) as file:
-            for index, image in enumerate(self._images(file)):
-                if index < start:
-                    continue
-                try:
-                    picture = load_picture(image)
-                except InputImageError as fault:
-                    raise self._damage(index, fault) from None
-                if picture.channels in (2, 4):
-                    self._warn(_ON_WHITE)
-                yield Frame(_on_white(picture), self._times[index])
+        for index, picture in enumerate(self._pictures()):
+            if index < start:
+                continue
+            self._check_size((picture.width, picture.height), index, (self.width, self.height))
+            if picture.channels in (2, 4):
+                self._warn(_ON_WHITE)
+            yield Frame(_on_white(picture), self._times[index])
+
+    def _parsed(self) -> Animation | None:
+        """The frames of a GIF or PNG; of others, which Pillow composes right, None."""
+        try:
+            data = read_bytes(self._path)
+            self._is_gif = data[:3] == b"GIF"
+            animation = parse(data)
+        except Damage as fault:
+            raise self._damage(fault.frame, fault) from None
+        if animation is None:
+            return None
+        if (pixels := animation.width * animation.height) > (limit := pixel_limit()):
+            raise InputClipError(too_large(shown(self._path), pixels, limit))
+        if not self._is_gif:
+            stream = io.BytesIO(data)
+            self._orientation = orientation_of(open_image(stream, shown(self._path)))
+        return animation
+
+    def _pictures(self) -> Iterator[Picture]:
+        """Yield what is to be seen at each frame, upright."""
+        animation = self._parsed()
+        index = 0
+        try:
+            if animation is not None:
+                for picture in animation.pictures(shown(self._path)):
+                    turned = upright(picture.pixels.transpose(1, 2, 0), self._orientation).transpose(2, 0, 1)
+                    yield replace(picture, pixels=turned)
+                    index += 1
+                return
+            with open_input(self._path) as file:
+                tags: Tags | None = None
+                for image in self._images(file):
+                    tags = tags or tags_of(image, file)
+                    yield read_image(image, None, shown(self._path), tags=tags)
+                    index += 1
+        except InputClipError:
+            raise
+        except InputImageError as fault:
+            raise self._damage(index, fault) from None
 
     def _images(self, file: BinaryIO) -> Iterator[Image.Image]:
         """Yield the animation's image at each of its frames, loaded."""
@@ -111,13 +160,11 @@ class AnimationReader(ClipReader):
         index = 0
         try:
             with Image.open(file) as image:
-                # An animated PNG may begin with a picture for programs that do not animate.
-                first = int(getattr(image, "default_image", False))
-                for index in range(first, getattr(image, "n_frames", 1)):
+                for index in range(getattr(image, "n_frames", 1)):
                     image.seek(index)
                     image.load()
                     yield image
-        except (OSError, ValueError, EOFError, SyntaxError, KeyError, IndexError) as fault:
+        except Exception as fault:  # a damaged file makes plugins raise almost anything
             raise self._damage(index, fault) from None
 
     def _damage(self, index: int, fault: Exception) -> InputClipError:
@@ -141,104 +188,11 @@ def is_animation(path: str | os.PathLike[str]) -> bool | None:
             return None
 
 
-def folder_files(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the images in a folder in natural order.
-
-    Raises:
-        InputClipError: there is none, or the folder cannot be read.
-    """
-    from PIL import Image
-
-    known = Image.registered_extensions()
-    names = [
-        name
-        for name in _listed(folder)
-        if not name.startswith(".") and os.path.splitext(name)[1].lower() in known
-    ]
-    if not names:
-        raise InputClipError(f"{shown(folder)}: has no images; expected files such as frame_0001.png")
-    return [os.path.join(folder, name) for name in sorted(names, key=natural_key)]
-
-
-def pattern_files(pattern: str) -> list[str]:
-    """Return the files that a pattern such as `frame_%04d.png` or `frames/*.png` means, in order.
-
-    Raises:
-        InputClipError: none matches, or a number is missing between the first and the last.
-    """
-    if not is_numbered(pattern):
-        names = sorted((path for path in glob.glob(pattern) if os.path.isfile(path)), key=natural_key)
-        if not names:
-            raise InputClipError(f"{shown(pattern)}: matches no file; check the pattern")
-        return names
-    found = numbered_files(pattern)
-    if not found:
-        raise InputClipError(f"{shown(pattern)}: matches no file; check the pattern")
-    first, last = min(found), max(found)
-    if len(found) < last - first + 1:
-        missing = next(index for index in range(first, last) if index not in found)
-        raise InputClipError(
-            f"{shown(pattern)}: number {missing} is missing between {first} and {last}; "
-            "rename the files, or use * in the pattern"
-        )
-    return [found[index] for index in sorted(found)]
-
-
-def numbered_files(pattern: str) -> dict[int, str]:
-    """Return the files of a pattern such as `frame_%04d.png` by number.
-
-    Raises:
-        InputClipError: the folder cannot be read.
-    """
-    folder, base = os.path.split(pattern)
-    number = _NUMBER.search(base)
-    assert number
-    before, after = base[: number.start()], base[number.end() :]
-    found = {}
-    for name in _listed(folder or "."):
-        digits = name[len(before) : len(name) - len(after)]
-        if digits.isascii() and digits.isdigit() and name == before + number[0] % int(digits) + after:
-            found[int(digits)] = os.path.join(folder, name)
-    return found
-
-
-def is_numbered(path: str) -> bool:
-    """Return whether a path's name has a place for a number, such as `%04d`."""
-    return bool(_NUMBER.search(os.path.basename(path)))
-
-
-def is_pattern(path: str) -> bool:
-    """Return whether a path that is no file means several."""
-    return is_numbered(path) or glob.has_magic(path)
-
-
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """Return a sorting key by which frame2 comes before frame10."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def _listed(folder: str | os.PathLike[str]) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (OSError, ValueError) as fault:
-        raise InputClipError(f"{shown(folder)}: cannot be read ({reason(fault)}); check the path") from None
-
-
 def _delay(image: Image.Image) -> Fraction:
     """Return how long a frame of an animation stays, seconds."""
     milliseconds = cast(float, image.info.get("duration") or 0)
     delay = Fraction(milliseconds).limit_denominator(1000) / 1000
-    return _USUAL_DELAY if delay < (_LEAST_DELAY if image.format == "GIF" else Fraction(1, 1000)) else delay
-
-
-def _lacks_trailer(file: BinaryIO) -> bool:
-    """Whether a file is a GIF without the mark that ends it: later frames may be missing."""
-    file.seek(0)
-    if file.read(3) != b"GIF":
-        return False
-    file.seek(max(file.seek(0, os.SEEK_END) - 64, 0))
-    return not file.read().rstrip(b"\0").endswith(b";")
+    return _USUAL_DELAY if delay < Fraction(1, 1000) else delay
 
 
 def _on_white(picture: Picture) -> NDArray[np.uint8]:

@@ -17,20 +17,22 @@ from numpy.typing import NDArray
 from splat2d.errors import ConfigError, OutputError, ShapeError
 from splat2d.media.convert import FromRgb, Matrix, guess_matrix, load_av
 from splat2d.media.files import check_output, reason, shown, write_atomic
+from splat2d.media.patterns import Pattern
 from splat2d.media.pictures import picture_format, save_picture
-from splat2d.media.sequences import is_numbered, numbered_files
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.filter import Graph
 
 DEFAULT_CRF = 12
 """Of H.264 and VP9: losses that nobody sees, at a tenth of a lossless file's size."""
 
-FOLDER_PATTERN = "frame_%04d.png"
-"""Names of the frames in a folder."""
+FOLDER_NAME = "frame_"
+"""How names of the frames in a folder begin: `frame_0001.png`."""
+
+_LONGEST_DELAY = (1 << 16) - 1  # of a GIF's frame, 1/100 s
 
 _TICKS = 10_000  # least a second, so that times of a varying rate are kept
 
@@ -83,11 +85,12 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
 
     Args:
         path: a video file or GIF, a pattern such as `out_%04d.png`, or a folder, which exists or ends in a
-            separator.
+            separator. The folder of the images is made if only it is missing.
         force: whether existing files may be replaced.
 
     Raises:
         OutputError: nothing writes such a clip, or the place cannot be written to or is taken.
+        ConfigError: a pattern with several places for a number.
         BackendUnavailableError: a video file and no PyAV.
     """
     pattern = _image_pattern(path)
@@ -96,14 +99,14 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
         load_av()
         check_output(path, force=force)
         return
-    picture_format(pattern)
-    folder = os.path.dirname(pattern) or "."
+    picture_format(pattern.path(1))
+    folder = _folder(pattern)
     if os.path.isdir(folder):
-        taken = numbered_files(pattern)
+        taken = pattern.files()
         if taken and not force:
             raise OutputError(f"{shown(min(taken.values()))}: exists already and is kept; use --force")
-    elif not is_numbered(os.fspath(path)):
-        folder = os.path.dirname(folder) or "."  # the folder itself is made
+    else:
+        folder = os.path.dirname(os.path.normpath(folder)) or "."  # the folder itself is made
     # Whether a file could be made there.
     check_output(os.path.join(folder, f".splat2d-{secrets.token_hex(8)}.tmp"))
 
@@ -125,13 +128,14 @@ class ClipWriter:
         force: whether existing files may be replaced.
         file: open for writing, such as a pipe, where the clip goes as it comes; `path` then only tells the
             format, which needs no way back: not AVI.
+        last: how long the last frame is shown, s; as the rate says when None.
 
     Attributes:
         warnings: what a user should be told on stderr.
 
     Raises:
         OutputError: nothing writes such a clip, or the place cannot be written to or is taken.
-        ConfigError: fps or crf out of range, or a format that is not lossless.
+        ConfigError: fps, crf or last out of range, or a format that is not lossless.
         BackendUnavailableError: a video file and no PyAV.
     """
 
@@ -146,11 +150,14 @@ class ClipWriter:
         lossless: bool = False,
         force: bool = False,
         file: BinaryIO | None = None,
+        last: Fraction | None = None,
     ) -> None:
         if fps <= 0:
             raise ConfigError(f"fps is {fps}, expected a rate above 0")
         if not 0 <= crf <= 51:
             raise ConfigError(f"crf is {crf}, expected 0 to 51")
+        if last is not None and last <= 0:
+            raise ConfigError(f"the last frame lasts {float(last):g} s, expected more than 0")
         self.width, self.height, self.fps = width, height, Fraction(fps)
         self.warnings: list[str] = []
         self._path = path
@@ -158,12 +165,12 @@ class ClipWriter:
         self._first = self._last = Fraction(0)
         pattern = None if file else _image_pattern(path)
         if pattern is not None:
-            self._sink: _Images | _Video = _Images(path, pattern, force)
+            self._sink: _Images | _Video = _Images(pattern, force)
         else:
             form = _format(path, lossless)
             if file is not None and form.muxer == "avi":
                 raise OutputError("AVI needs a file, and cannot go into a pipe; use y4m or mkv")
-            self._sink = _Video(path, (width, height), self.fps, form, crf, force, file)
+            self._sink = _Video(path, (width, height), self.fps, form, crf, force, last, file)
             if self._sink.size != (width, height):
                 size = "x".join(map(str, self._sink.size))
                 self.warnings.append(
@@ -236,10 +243,10 @@ class _Images:
 
     constant_rate = True
 
-    def __init__(self, path: str | os.PathLike[str], pattern: str, force: bool) -> None:
+    def __init__(self, pattern: Pattern, force: bool) -> None:
         self._pattern, self._force = pattern, force
-        self._folder = os.path.dirname(pattern) or "."
-        self._makes_folder = not is_numbered(os.fspath(path)) and not os.path.isdir(self._folder)
+        self._folder = _folder(pattern)
+        self._makes_folder = not os.path.isdir(self._folder)
         self._temporary = os.path.join(self._folder, f".splat2d-{secrets.token_hex(8)}.tmp")
         self._names: list[str] = []
 
@@ -250,14 +257,14 @@ class _Images:
             raise OutputError(f"{shown(self._folder)}: cannot be written ({reason(fault)})") from None
 
     def write(self, pixels: NDArray[np.uint8], index: int, time: Fraction) -> None:
-        name = os.path.basename(self._pattern) % (index + 1)
+        name = os.path.basename(self._pattern.path(index + 1))
         save_picture(pixels, os.path.join(self._temporary, name))
         self._names.append(name)
 
     def publish(self) -> list[str]:
         """Move the images to their place; returns warnings."""
         try:
-            older = numbered_files(self._pattern)
+            older = self._pattern.files()
             if older and not self._force:
                 raise OutputError(
                     f"{shown(min(older.values()))}: appeared meanwhile and is kept; use --force"
@@ -269,7 +276,7 @@ class _Images:
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
         stale = sum(number > len(self._names) or number < 1 for number in older)
-        return [f"{stale} older images match {shown(self._pattern)} and are kept"] if stale else []
+        return [f"{stale} older images match {shown(self._pattern.text)} and are kept"] if stale else []
 
     def discard(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
@@ -289,6 +296,7 @@ class _Video:
         format: _Format,
         crf: int,
         force: bool,
+        last: Fraction | None,
         file: BinaryIO | None = None,
     ) -> None:
         self._av = load_av()
@@ -301,6 +309,8 @@ class _Video:
         self.size = tuple(side + side % 2 for side in size) if format.even else size
         self.constant_rate = format.constant_rate
         self._last = -1
+        self._waiting: list[Packet] = []
+        self._length = last or 1 / fps
         self._stack = contextlib.ExitStack()
 
     def open(self) -> None:
@@ -322,6 +332,8 @@ class _Video:
             if self._format.muxer in ("mp4", "mov"):
                 options["movflags"] = "frag_keyframe+empty_moov"
             file = _OneWay(self._file)
+        if self._format.muxer == "gif":
+            options["final_delay"] = str(min(max(round(self._length * 100), 1), _LONGEST_DELAY))
         self._container = self._av.open(file, "w", format=self._format.muxer, container_options=options)
         stream: Any = self._container.add_stream(self._format.codec, rate=self._fps, options=self._options)
         stream.width, stream.height, stream.pix_fmt = width, height, self._format.pixels
@@ -356,7 +368,9 @@ class _Video:
             # Two times may fall into one tick.
             frame.pts = self._last = max(round(time / self._tick), self._last + 1)
             frame.time_base = self._tick
-            self._container.mux(self._stream.encode(frame))
+            # The newest packets wait, because the last of all is told how long it lasts.
+            self._container.mux(self._waiting)
+            self._waiting = self._stream.encode(frame)
         except (self._av.FFmpegError, OSError) as fault:
             raise self._error(fault) from None
 
@@ -364,7 +378,11 @@ class _Video:
         """Finish the file and give it its name; returns warnings."""
         with self._stack:
             try:
-                self._container.mux(self._stream.encode(None))
+                packets = [*self._waiting, *self._stream.encode(None)]
+                final = max(packets, key=lambda packet: packet.pts, default=None)
+                if final is not None and final.pts == self._last and not self.constant_rate:
+                    final.duration = max(round(self._length / self._tick), 1)
+                self._container.mux(packets)
                 self._container.close()
             except self._av.FFmpegError as fault:
                 raise self._error(fault) from None
@@ -439,11 +457,19 @@ def _format(path: str | os.PathLike[str], lossless: bool) -> _Format:
     return formats[extension]
 
 
-def _image_pattern(path: str | os.PathLike[str]) -> str | None:
+def _image_pattern(path: str | os.PathLike[str]) -> Pattern | None:
     """Return the pattern of the images that a path asks for; None for a video file."""
     name = os.fspath(path)
-    if is_numbered(name):
-        return name
-    if os.path.isdir(name) or name.endswith(("/", os.sep)):
-        return os.path.join(name, FOLDER_PATTERN)
-    return None
+    pattern = Pattern.of(name)
+    if pattern is not None and os.path.dirname(pattern.after):
+        raise OutputError(
+            f"{shown(name)}: has its number in the name of a folder; put it in that of the files"
+        )
+    if pattern is None and (os.path.isdir(name) or name.endswith(("/", os.sep))):
+        return Pattern(os.path.join(name, FOLDER_NAME), 4, ".png")
+    return pattern
+
+
+def _folder(pattern: Pattern) -> str:
+    """Return the folder that the images of a pattern lie in."""
+    return os.path.dirname(pattern.before) or "."

@@ -33,7 +33,7 @@ class ImagesReader(ClipReader):
         self._seconds = [Fraction(str(duration)) / 1000 for duration in each]
         self._images = images
         super().__init__("<images>", images[0].size, count / sum(self._seconds, Fraction(0)), count=count)
-        self.duration = sum(self._seconds, Fraction(0))
+        self.duration = self.end = sum(self._seconds, Fraction(0))
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames in order."""

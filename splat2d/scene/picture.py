@@ -207,4 +207,14 @@ class Scene(Drawable):
             "chroma_step": h.chroma_step / 8,
             "background": list(h.background),
             "notes": list(self.notes),
+            **self._metadata(),
         }
+
+    def _metadata(self) -> dict[str, Any]:
+        """What is said of the file's metadata; nothing where there is none."""
+        metadata = self.document.container.metadata
+        if metadata is None:
+            return {}
+        from splat2d.media.metadata import summary
+
+        return {"metadata": summary(metadata)}

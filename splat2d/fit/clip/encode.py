@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -16,7 +16,7 @@ from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.fit.clip.segment import COARSER, OnFraction, fit_segment
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
-from splat2d.fit.encode import checked_quality, quality_step, step_code
+from splat2d.fit.encode import checked_quality, checked_seed, quality_step, step_code
 from splat2d.fit.workers import WorkerDied, Workers, workers
 from splat2d.format.container import notes_section, parse
 from splat2d.format.header import Header, header_bytes
@@ -72,10 +72,19 @@ class Shots:
         fps: frames a second.
         most: frames of a segment.
         shared: of them with the next segment, where there is no cut.
+        end: when the last frame ends, s, asked when there are no more; None where the rate tells.
     """
 
-    def __init__(self, frames: Iterable[TimedFrame], fps: Fraction, most: int, shared: int = 0) -> None:
+    def __init__(
+        self,
+        frames: Iterable[TimedFrame],
+        fps: Fraction,
+        most: int,
+        shared: int = 0,
+        end: Callable[[], Fraction | None] | None = None,
+    ) -> None:
         self._frames, self._fps, self._most, self._shared = frames, fps, most, shared
+        self._end = end
         self._told = Fraction(0)  # when the next segment begins according to the file
 
     def __iter__(self) -> Iterator[Shot]:
@@ -108,7 +117,10 @@ class Shots:
             held.append(frame)
             times.append(time)
         if held:
-            yield self._shot(first, held, [*times, times[-1] + 1 / self._fps], 0)
+            end = self._end() if self._end else None
+            if end is None or end <= times[-1]:
+                end = times[-1] + 1 / self._fps
+            yield self._shot(first, held, [*times, end], 0)
 
     def _shot(self, first: int, frames: list[NDArray[np.uint8]], times: list[Fraction], kept: int) -> Shot:
         """A segment, with times where the rate's would be off; the next has its last `kept` frames, too."""
@@ -153,8 +165,9 @@ def encode_frames(
     scheduler: str | None = None,
     progress: Callable[[ClipProgress], None] | None = None,
     total: int | None = None,
-    notes: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
     resume: bool = False,
+    end: Callable[[], Fraction | None] | None = None,
 ) -> ClipProgress:
     """Encode frames as they come, in bounded memory.
 
@@ -174,7 +187,8 @@ def encode_frames(
         scheduler: address of a Dask scheduler, whose workers fit the segments.
         progress: called now and then.
         total: frames that are expected; segments are then of even length.
-        notes: what was done to the clip on the way in.
+        notes: what was done to the clip on the way in; asked for behind the last frame.
+        end: called behind the last frame, returns when it ends, s, or None where the rate tells.
         resume: go on behind the last whole segment in the file, which the same frames and settings made.
 
     Returns:
@@ -188,6 +202,9 @@ def encode_frames(
     """
     if sum(v is not None for v in (quality, bpp, psnr, size)) > 1:
         raise ConfigError("quality, bpp, psnr and size exclude each other: give one of them")
+    seed = checked_seed(seed)
+    if jobs < 1:
+        raise ConfigError(f"jobs is {jobs}, expected 1 or more")
     config = load_clip_config(preset) if config is None else config
     iterator = iter(frames)
     start = next(iterator, None)
@@ -220,7 +237,7 @@ def encode_frames(
         file.write(head)
     file.truncate()
     cores = thread_count(threads)
-    all_shots = Shots(itertools.chain([start], iterator), fps, most, shared)
+    all_shots = Shots(itertools.chain([start], iterator), fps, most, shared, end)
     todo = (s for s in all_shots if s.first + len(s.frames) > begun.frames)
     done = begun.frames
 
@@ -240,7 +257,7 @@ def encode_frames(
             file.flush()
             done = coded.first + coded.count
             report()
-    said = notes_section(notes)
+    said = notes_section(tuple(notes))
     file.write(said)
     entries: list[tuple[int, int, Span | None]] = [(CLIP, len(times), None)]
     entries += [(SEGMENT, size, span) for size, span in segments]

@@ -140,6 +140,7 @@ def bake(
         matte = coded[1] if len(coded) > 1 else None
         layers.append(code_layer(name, *coded[0], matte=matte, threads=workers))
     container = container_of(scene.width, scene.height, layers, scene.notes)
+    container = replace(container, metadata=scene.document.container.metadata)
     after = Scene.of(Document.of(container), threads=threads)
     difference = np.clip(after.render_float(threads=threads), 0, 1)
     difference -= np.clip(before.render_float(threads=threads), 0, 1)

@@ -77,7 +77,7 @@ def group(
         pixels, box=box, polygon=polygon, point=point, color=color, mask=mask, tolerance=tolerance
     )
     encoded = encode_picture(
-        replace(load_picture(pixels), notes=scene.notes),
+        replace(load_picture(pixels), notes=scene.notes, metadata=scene.document.container.metadata),
         masks={name: coverage},
         quality=quality_of(scene.header) if quality is None else quality,
         preset=preset,
