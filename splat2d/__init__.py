@@ -50,6 +50,7 @@ __all__ = [
     "encode",
     "group",
     "open",
+    "register",
 ]
 
 
@@ -335,6 +336,19 @@ def open(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Scene
     from splat2d.scene.picture import Scene
 
     return Scene.from_bytes(read_bytes(path, error=BitstreamError), limits=limits)
+
+
+def register() -> None:
+    """Make Pillow, and imageio where it is installed, read and write .splat files."""
+    from importlib.util import find_spec
+
+    from splat2d.plugins import pillow
+
+    pillow.register()
+    if find_spec("imageio") is not None:
+        from splat2d.plugins import imageio
+
+        imageio.register()
 
 
 def __getattr__(name: str) -> Any:

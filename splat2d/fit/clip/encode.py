@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import multiprocessing
-import os
-import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -23,6 +17,7 @@ from splat2d.fit.clip.segment import COARSER, OnFraction, fit_segment
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import checked_quality, checked_seed, quality_step, step_code
+from splat2d.fit.workers import WorkerDied, Workers, workers
 from splat2d.format.container import notes_section, parse
 from splat2d.format.header import Header, header_bytes
 from splat2d.format.sections import CLIP, NOTE, SEGMENT, Source, Span, index_section
@@ -167,6 +162,7 @@ def encode_frames(
     seed: int = 0,
     threads: int | None = None,
     jobs: int = 1,
+    scheduler: str | None = None,
     progress: Callable[[ClipProgress], None] | None = None,
     total: int | None = None,
     notes: Sequence[str] = (),
@@ -188,6 +184,7 @@ def encode_frames(
         seed: of the encoder's random order.
         threads: None uses all cores; the file does not depend on it.
         jobs: segments that are fitted at the same time, by processes that share the threads.
+        scheduler: address of a Dask scheduler, whose workers fit the segments.
         progress: called now and then.
         total: frames that are expected; segments are then of even length.
         notes: what was done to the clip on the way in; asked for behind the last frame.
@@ -250,12 +247,16 @@ def encode_frames(
             progress(ClipProgress(done + part * count, total, size))
 
     report()
-    work = _Work(header, config, seed, max(cores // jobs, 1), target)
-    for coded in work.each(todo, report) if jobs == 1 else work.together(todo, jobs):
-        segments.append((file.write(segment_section(coded)), coded.span))
-        file.flush()
-        done = coded.first + coded.count
-        report()
+    alone = jobs == 1 and scheduler is None
+    # Threads of a cluster's workers are its own matter.
+    share = max(cores // jobs, 1) if scheduler is None else (threads or 1)
+    work = _Work(header, config, seed, share, target)
+    with workers(jobs, scheduler) as crew:
+        for coded in work.each(todo, report) if alone else work.together(todo, crew):
+            segments.append((file.write(segment_section(coded)), coded.span))
+            file.flush()
+            done = coded.first + coded.count
+            report()
     said = notes_section(tuple(notes))
     file.write(said)
     entries: list[tuple[int, int, Span | None]] = [(CLIP, len(times), None)]
@@ -345,30 +346,17 @@ class _Work:
             count = len(shot.frames)
             yield self.fit(shot, lambda part, count=count: report(part, count))
 
-    def together(self, todo: Iterable[Shot], jobs: int) -> Iterator[CodedSegment]:
-        """Several at a time, each by a process of its own; in order."""
-        # Spawned, because a fork behind a parallel loop of the core would hang.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts)
-        waiting: deque[Future[CodedSegment]] = deque()
-        try:
-            for shot in todo:
-                waiting.append(pool.submit(self.fit, shot))
-                while len(waiting) > jobs:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool:
-            raise BackendUnavailableError(
-                "a process of --jobs died, perhaps for want of memory; try fewer jobs"
-            ) from None
-        finally:
-            for process in list(getattr(pool, "_processes", None) or {}).copy():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGTERM)
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def together(self, todo: Iterable[Shot], crew: Workers) -> Iterator[CodedSegment]:
+        """Several at a time, each by a worker; in order."""
+        tasks = ((number, partial(self.fit, shot)) for number, shot in enumerate(todo))
+        early: dict[int, CodedSegment] = {}
+        following = 0
+        for number, outcome in crew.results(tasks):
+            if isinstance(outcome, WorkerDied):
+                raise BackendUnavailableError(f"segment {number}: {outcome}; try fewer jobs") from None
+            if isinstance(outcome, Exception):
+                raise outcome
+            early[number] = outcome
+            while following in early:
+                yield early.pop(following)
+                following += 1
