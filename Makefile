@@ -9,6 +9,7 @@
 # make sanitize        the native core under ASan and UBSan: golden files, an encode of each kind, mutants
 # make wheel           dist/*.whl and dist/*.tar.gz
 # make check-package   install both into empty virtual environments and use them
+# make man             docs/man/splat2d.1 from the options of all verbs
 # make clean           remove everything that the above made but what was measured
 
 SHELL := bash
@@ -16,7 +17,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz sanitize figures figures-images figures-photos figures-clips wheel check-package clean
+.PHONY: help demo test lint fuzz sanitize figures figures-images figures-photos figures-clips man wheel check-package clean
 
 PYTHON ?= python3
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
@@ -72,6 +73,11 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/clang-format --dry-run --Werror $(wildcard cpp/*/*.?pp cuda/*.?pp cuda/*.cu)
+
+man: $(VENV)/.test
+	$(BIN)/argparse-manpage --module splat2d.cli._man --function whole_parser --prog splat2d --project-name splat2d \
+	  --description "pictures and clips as sets of 2D Gaussians" --manual-title splat2d \
+	  --version "$$($(BIN)/splat2d --version | cut -d' ' -f2)" --output docs/man/splat2d.1
 
 figures: $(VENV)/.test
 	$(BIN)/python benchmarks/figures.py fill $(FIGURES_ARGS)

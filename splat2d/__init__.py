@@ -53,6 +53,7 @@ __all__ = [
     "encode",
     "group",
     "open",
+    "register",
 ]
 
 
@@ -64,7 +65,7 @@ def encode(
     bpp: float | None = None,
     size: int | None = None,
     preset: str = "default",
-    tune: Literal["psnr", "ms-ssim"] | None = None,
+    tune: Literal["visual", "psnr", "ms-ssim"] | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Any = None,
@@ -86,8 +87,9 @@ def encode(
         bpp: most bits a pixel of the file.
         size: most bytes of the file.
         preset: fast, default or best, or the path of a YAML file.
-        tune: what the encoder keeps small: "psnr", squared errors, or "ms-ssim", what that metric sees of
-            them; None for what the preset says, "psnr" in all that are shipped.
+        tune: what the encoder keeps small: "visual", errors as eyes weigh them (SSIMULACRA2 is the guide);
+            "psnr", squared errors; or "ms-ssim", what that metric sees of them. None: "psnr" with a `psnr` to
+            reach, else what the preset says, "visual" in all that are shipped.
         seed: of the encoder's random order; the same input, settings and seed give the same file.
         threads: None uses all cores; the file does not depend on it.
         progress: called with a `Progress` now and then.
@@ -342,6 +344,19 @@ def open(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Scene
 
     data = read_bytes(path, limit=limits.max_bytes, error=BitstreamError)
     return Scene.from_bytes(data, limits=limits)
+
+
+def register() -> None:
+    """Make Pillow, and imageio where it is installed, read and write .splat files."""
+    from importlib.util import find_spec
+
+    from splat2d.plugins import pillow
+
+    pillow.register()
+    if find_spec("imageio") is not None:
+        from splat2d.plugins import imageio
+
+        imageio.register()
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,9 @@ from .command import assert_one_line, run
     [
         (["bogus"], "bogus"),
         ([], "encode, decode, info"),
-        (["encode"], "INPUT OUTPUT"),
-        (["encode", "a"], "OUTPUT"),
-        (["encode", "a", "b", "c"], "c"),
+        (["encode"], "INPUT"),
+        (["decode", "a"], "OUTPUT"),
+        (["encode", "a", "b", "c"], "--out-dir"),
         (["encode", "a", "b", "--bogus", "1"], "--bogus"),
         (["encode", "a", "b", "--quality"], "--quality"),
         (["encode", "a", "b", "--quality", "good"], "good"),
@@ -43,9 +43,14 @@ from .command import assert_one_line, run
         (["group", "a", "b", "--name", "n", "--polygon", "1,2,3,4,5"], "two for each corner"),
         (["group", "a", "b", "--name", "n", "--point", "x,2"], "--point"),
         (["group", "a", "b", "--name", "n", "--quality", "0"], "1 to 100"),
+        (["batch"], "no inputs"),
+        (["batch", "a", "--to", "png", "--quality", "5"], "--quality"),
+        (["batch", "a", "--scale", "2"], "--scale"),
+        (["batch", "a", "--jobs", "0"], "--jobs"),
+        (["batch", "a", "--jobs", "2", "--scheduler", "tcp://h:1"], "--scheduler"),
         (["bench"], "images, ablation, clips, compare"),
         (["bench", "compare", "a"], "B.json"),
-        (["--completion", "fish"], "bash"),
+        (["--completion", "csh"], "bash"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_status_2(capsys, arguments, part: str):
@@ -58,9 +63,9 @@ def test_a_wrong_command_line_is_one_line_and_status_2(capsys, arguments, part: 
 def test_a_wrong_command_line_in_any_terminal(monkeypatch, run_python, encoding: str):
     # tyro frames its complaints with the characters that stdout knows.
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
-    done = run_python("-m", "splat2d", "encode", "a", "--quality", "7")
+    done = run_python("-m", "splat2d", "decode", "a", "--width", "7")
     assert (done.returncode, done.stdout) == (2, "")
-    expected = "splat2d: error: Missing from splat2d encode: OUTPUT; run splat2d encode --help\n"
+    expected = "splat2d: error: Missing from splat2d decode: OUTPUT; run splat2d decode --help\n"
     assert done.stderr == expected
 
 
@@ -76,6 +81,7 @@ def test_a_wrong_command_line_in_any_terminal(monkeypatch, run_python, encoding:
         ["extract"],
         ["merge"],
         ["group"],
+        ["batch"],
         ["bench"],
         ["bench", "images"],
         ["bench", "compare"],
@@ -87,7 +93,7 @@ def test_help(capsys, verb: list[str]):
     assert f"usage: {' '.join(['splat2d', *verb])}" in out
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(capsys, shell: str):
     status, out, _ = run(capsys, "--completion", shell)
     assert status == 0

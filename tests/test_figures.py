@@ -171,18 +171,18 @@ def test_pictures_are_measured_and_filled_in(monkeypatch, capsys, place: dict[st
     assert "24/24 kodim23, avif-iq, quality=80" in said
     before = json.loads((place["--results"] / "kodak.json").read_text())
     assert len(before["pictures"]) == 24  # peers alone fill nothing
-    figures(monkeypatch, "kodak", *words_of(place), *codecs, "--presets", "default")
+    figures(monkeypatch, "kodak", *words_of(place), *codecs, "--presets", "default", "default:psnr")
     said = capsys.readouterr().out
     # What is there is not measured again.
     assert "jpeg" not in said
-    assert "6/6 kodim23, splat2d-default, quality=90" in said
+    assert "kodim23, splat2d-default-psnr, quality=90" in said
     after = json.loads((place["--results"] / "kodak.json").read_text())
     assert sorted(p["name"] for p in after["pictures"].values()) == ["kodim20", "kodim23"]
     assert not any("file" in row for row in after["rows"])
     assert all(row["ms_ssim"] and row["ssimulacra2"] for row in after["rows"])
     text = place["--readme"].read_text()
     assert "Kodak, 2 pictures, splat2d default" in text
-    best = after["summary"]["bd_rate"]["splat2d-default"]
+    best = after["summary"]["bd_rate"]["splat2d-default-psnr"]
     hardest = max(best["avif-psnr"]["psnr"]["mean"], best["avif-iq"]["psnr"]["mean"])
     assert f"Kodak, at equal PSNR, {-hardest:.0f}% smaller than AVIF" in " ".join(text.split())
     assert "in a file of 0.2" in text

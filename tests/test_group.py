@@ -61,7 +61,7 @@ def test_the_encoder_gets_the_decoded_picture_and_the_mask(encoder):
     assert list(encoder["masks"]) == ["cup"]
     np.testing.assert_array_equal(encoder["masks"]["cup"], INSIDE)
     expected = {"quality": 70, "preset": "fast", "threads": 1, "progress": None, "device": "cpu"}
-    assert encoder["options"] == expected
+    assert encoder["options"] == {**expected, "tune": "psnr"}
 
 
 def test_edits_become_part_of_the_picture_and_notes_are_kept(encoder):

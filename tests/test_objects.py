@@ -268,7 +268,7 @@ def test_a_layered_file_looks_like_the_flat_one(photo, layered):
     scene = splat2d.Scene.from_bytes(layered)
     assert [layer.name for layer in scene.layers] == ["picture", "eye", "ear"]
     assert scene.channels == 3
-    assert psnr(splat2d.decode(layered), photo) > psnr(splat2d.decode(flat), photo) - 1
+    assert psnr(splat2d.decode(layered), photo) > psnr(splat2d.decode(flat), photo) - 1.5
     assert len(layered) < 1.9 * len(flat)
 
 

@@ -59,15 +59,29 @@ def floor_files() -> list[Path]:
 
 def test_the_decode_floor_is_there():
     folders = {path.relative_to(PACKAGE).parts[0] for path in floor_files() if path.parent != PACKAGE}
-    assert folders == {"cli", "codec", "draw", "edit", "format", "media", "native", "scene"}
+    assert folders == {
+        "cli",
+        "codec",
+        "convert",
+        "draw",
+        "edit",
+        "format",
+        "media",
+        "native",
+        "plugins",
+        "scene",
+    }
 
 
 def test_decode_floor_needs_no_module_of_the_fit_floor():
     # The lazy imports of what fits are the only bridges.
     bridges = {"encode.py", "_encode_clip.py", "_decode_clip.py", "edit.py", "group.py", "_terminal.py"}
+    bridges |= {"batch.py", "_jobs.py"}
     for path in floor_files():
         if (path.name in bridges and path.parent.name == "cli") or path == PACKAGE / "__init__.py":
             continue
+        if path == PACKAGE / "convert" / "ply.py":
+            continue  # writes through gsplat, when it is asked to
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"^\s*(import|from) (torch|gsplat|splat2d\.fit)\b", text, re.M), path.name
 

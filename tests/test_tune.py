@@ -1,4 +1,4 @@
-"""The ms-ssim tune: its weights, its distortion, and what it buys on a real picture."""
+"""The tunes for the eye: their weights, their distortion, and what they buy on a real picture."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import pytest
 
 import splat2d
 from splat2d.errors import ConfigError
+from splat2d.fit.config import CHROMA_STEPS
 from splat2d.fit.encode import encode_picture
-from splat2d.fit.perceptual import half_weights, ms_ssim_weights
+from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights
 from splat2d.media.pictures import load_picture
 from splat2d.native import core
+from splat2d.scene.picture import Scene
 
+TUNES = pytest.mark.parametrize("tune", GUIDES)
 SIZES = [(1, 1), (1, 9), (15, 16), (17, 40), (33, 64), (101, 67)]
 
 
@@ -53,9 +56,10 @@ def ms_ssim_db(a: np.ndarray, b: np.ndarray) -> float:
     return -10 * math.log10(1 - ms_ssim(x, y, data_range=255).item())
 
 
+@TUNES
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_weights_halve_from_level_to_level(height: int, width: int):
-    weights = ms_ssim_weights(noise(height, width))
+def test_weights_halve_from_level_to_level(tune: str, height: int, width: int):
+    weights = structure_weights(noise(height, width), GUIDES[tune])
     assert [w.shape for w in weights] == level_sizes(height, width, len(weights))
     assert all(w.dtype == np.float32 and np.isfinite(w).all() for w in weights)
     assert (weights[0] > 0).all()
@@ -64,20 +68,23 @@ def test_weights_halve_from_level_to_level(height: int, width: int):
         assert [w.shape for w in halves] == level_sizes(height // 2, width // 2, len(halves))
 
 
+@TUNES
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_smooth_places_weigh_more(channels: int):
-    weights = ms_ssim_weights(noise(96, 128, channels))
-    assert weights[0][:, 96:].mean() > 4 * weights[0][:, :32].mean()
+def test_smooth_places_weigh_more(tune: str, channels: int):
+    weights = structure_weights(noise(96, 128, channels), GUIDES[tune])
+    assert weights[0][:, 96:].mean() > 3 * weights[0][:, :32].mean()
 
 
-def test_a_flat_picture_weighs_the_same_everywhere():
-    finest = ms_ssim_weights(np.full((3, 80, 80), 0.5, np.float32))[0]
+@TUNES
+def test_a_flat_picture_weighs_the_same_everywhere(tune: str):
+    finest = structure_weights(np.full((3, 80, 80), 0.5, np.float32), GUIDES[tune])[0]
     assert np.ptp(finest) < 1e-5 * finest.mean()
 
 
+@TUNES
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_distortion_is_never_negative_and_its_gradient_is_exact(height: int, width: int):
-    native = core().Distortion(ms_ssim_weights(noise(height, width)))
+def test_distortion_is_never_negative_and_its_gradient_is_exact(tune: str, height: int, width: int):
+    native = core().Distortion(structure_weights(noise(height, width), GUIDES[tune]))
     rng = np.random.default_rng(1)
     for blur in (1, 4, 16):  # the coarser levels take back what smooth errors weigh
         shape = (3, -(-height // blur), -(-width // blur))
@@ -98,9 +105,9 @@ def test_distortion_follows_ms_ssim(coffee):
     """Equal distortion of two kinds of error is about equal MS-SSIM; equal SSE is far from it."""
     x = np.asarray(coffee)
     pixels = load_picture(coffee).pixels
-    native = core().Distortion(ms_ssim_weights(pixels))
+    native = core().Distortion(structure_weights(pixels, GUIDES["ms-ssim"]))
     rng = np.random.default_rng(2)
-    finest = ms_ssim_weights(pixels)[0]
+    finest = structure_weights(pixels, GUIDES["ms-ssim"])[0]
     smooth = finest > np.median(finest)
     spread = rng.normal(size=finest.shape)
     loss = []
@@ -113,15 +120,46 @@ def test_distortion_follows_ms_ssim(coffee):
     assert loss[1][1] > 2 * loss[0][1]
 
 
-def test_psnr_is_the_default(coffee, quick):
+def test_the_default_is_for_the_eye(coffee, quick):
     plain = splat2d.encode(coffee, quality=40, preset=quick)
-    assert splat2d.encode(coffee, quality=40, preset=quick, tune="psnr") == plain
-    assert splat2d.encode(coffee, quality=40, preset=quick, tune="ms-ssim") != plain
+    assert splat2d.encode(coffee, quality=40, preset=quick, tune="visual") == plain
+    others = [splat2d.encode(coffee, quality=40, preset=quick, tune=tune) for tune in ("psnr", "ms-ssim")]
+    assert len({plain, *others}) == 3
+
+
+def test_who_asks_for_a_psnr_gets_the_tune_for_it(coffee, quick):
+    wanted = splat2d.encode(coffee, psnr=29.0, preset=quick)
+    assert splat2d.encode(coffee, psnr=29.0, preset=quick, tune="psnr") == wanted
+    assert len(splat2d.encode(coffee, psnr=29.0, preset=quick, tune="visual")) > len(wanted)
+
+
+def test_tunes_have_chroma_steps_of_their_own(coffee, quick):
+    steps = {
+        tune: Scene.from_bytes(splat2d.encode(coffee, quality=30, preset=quick, tune=tune)).header.chroma_step
+        for tune in CHROMA_STEPS
+    }
+    assert steps == {tune: round(8 * step) for tune, step in CHROMA_STEPS.items()}
+
+
+@pytest.mark.parametrize("tune", ["visual", "ms-ssim"])
+def test_quality_means_about_one_size(coffee, tune):
+    plain, tuned = (len(splat2d.encode(coffee, quality=50, preset="fast", tune=t)) for t in ("psnr", tune))
+    assert 0.7 < tuned / plain < 1.4
+
+
+def test_visual_tune_wins_in_ssimulacra2(coffee):
+    metric = pytest.importorskip("splat2d.bench.metrics").METRICS["ssimulacra2"].measure
+    pytest.importorskip("ssimulacra2")
+    large = coffee.resize((448, 352))
+    x = np.asarray(large)
+    plain = splat2d.encode(large, quality=45, preset="fast", tune="psnr")
+    tuned = splat2d.encode(large, size=len(plain), preset="fast")
+    assert metric(x, splat2d.decode(tuned)) > metric(x, splat2d.decode(plain)) + 2
 
 
 def test_ms_ssim_tune_wins_by_a_margin(coffee):
     x = np.asarray(coffee)
-    plain = splat2d.encode(coffee, quality=60, preset="fast")
+    plain = splat2d.encode(coffee, quality=60, preset="fast", tune="psnr")
     tuned = splat2d.encode(coffee, size=len(plain), preset="fast", tune="ms-ssim")
     assert len(tuned) <= len(plain)
     assert ms_ssim_db(x, splat2d.decode(tuned)) > ms_ssim_db(x, splat2d.decode(plain)) + 0.3
@@ -141,7 +179,7 @@ def test_an_unknown_tune_is_one_clear_line(bad, quick, tmp_path):
     path = tmp_path / "bad.yaml"
     with open(quick) as file:
         path.write_text(file.read() + f"tune: {'null' if bad is None else repr(bad)}\n")
-    with pytest.raises(ConfigError, match=r"tune is .*, expected psnr or ms-ssim"):
+    with pytest.raises(ConfigError, match=r"tune is .*, expected visual, psnr or ms-ssim"):
         splat2d.encode(np.zeros((4, 4), np.uint8), preset=str(path))
 
 

@@ -14,7 +14,8 @@ SPLAT2D_HD int within(int v, int end) { return v < 0 ? 0 : v < end ? v : end - 1
 // Half of the size; beyond the border stands the border's pixel.
 Array<float> reduce(const Device& device, const float* in, Canvas from, int channels) {
   const Canvas to = half_of(from);
-  Array<float> columns(static_cast<size_t>(to.height) * from.width * channels), out(to.area() * channels);
+  auto columns = Array<float>::unset(static_cast<size_t>(to.height) * from.width * channels),
+       out = Array<float>::unset(to.area() * channels);
   float* column = columns.data();
   device.for_rows(to.height * channels, from.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const float* plane = in + row / to.height * from.area();
@@ -27,10 +28,16 @@ Array<float> reduce(const Device& device, const float* in, Canvas from, int chan
   float* o = out.data();
   device.for_rows(to.height * channels, to.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const float* p = column + static_cast<size_t>(row) * from.width;
-    const auto at = [&](int x) { return p[within(x, from.width)]; };
-    for (int x = x0; x < x1; ++x)
-      o[static_cast<size_t>(row) * to.width + x] =
-          kOuter * (at(2 * x - 1) + at(2 * x + 2)) + kInner * (at(2 * x) + at(2 * x + 1));
+    float* to_row = o + static_cast<size_t>(row) * to.width;
+    const auto near_border = [&](int x) {
+      const auto at = [&](int i) { return p[within(i, from.width)]; };
+      to_row[x] = kOuter * (at(2 * x - 1) + at(2 * x + 2)) + kInner * (at(2 * x) + at(2 * x + 1));
+    };
+    const int first = x0 > 1 ? x0 : 1, last = x1 < from.width / 2 - 1 ? x1 : from.width / 2 - 1;
+    for (int x = x0; x < x1 && x < first; ++x) near_border(x);
+    for (int x = first; x < last; ++x)
+      to_row[x] = kOuter * (p[2 * x - 1] + p[2 * x + 2]) + kInner * (p[2 * x] + p[2 * x + 1]);
+    for (int x = last > first ? last : first; x < x1; ++x) near_border(x);
   });
   return out;
 }
@@ -69,8 +76,19 @@ void expand(const Device& device, const float* in, Canvas to, int channels, floa
   device.for_rows(to.height * channels, to.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const float* p = column + static_cast<size_t>(row) * from.width;
     float* o = out + static_cast<size_t>(row) * to.width;
-    for (int x = x0; x < x1; ++x)
+    const auto near_border = [&](int x) {
       for_readers(x, to.width, from.width, [&](int X, float weight) { o[x] += weight * p[X]; });
+    };
+    // Pairs of columns between two of the coarser level's on both sides.
+    const int first = x0 > 2 ? x0 + (x0 & 1) : 2, inner = 2 * (from.width - 1) - 1, last = x1 < inner ? x1 : inner;
+    int x = x0;
+    for (; x < x1 && x < first; ++x) near_border(x);
+    for (; x + 1 < last; x += 2) {
+      const int X = x >> 1;
+      o[x] += kOuter * p[X - 1] + kInner * p[X];
+      o[x + 1] += kInner * p[X] + kOuter * p[X + 1];
+    }
+    for (; x < x1; ++x) near_border(x);
   });
 }
 

@@ -29,22 +29,64 @@ SPLAT2D_HD LevelSplat level_splat(const float* mean, const float* conic, int lev
   return {{mean[0] * scale, mean[1] * scale}, {yy * inverse, -xy * inverse, xx * inverse}, 1.0f / sqrtf(wide * det)};
 }
 
-// D over SSE of splats, looked up in averages of the weights.
+// What a splat of one size sees of the weights: D over its SSE, looked up in averages.
+struct Sight {
+  struct Plane {
+    const float* weights;
+    Canvas canvas;
+    float scale;  // of its pixels over the picture's
+    float part;   // of the splat's energy that the level sees
+  };
+  int levels = 0;  // 0: the distortion is SSE
+  Plane planes[8];
+
+  // At (x, y), about; `finest`, when not null, is the mean of the finest level's weights under the splat.
+  SPLAT2D_HD float at(float x, float y, const float* finest = nullptr) const {
+    constexpr float kLeastPart = 0.2f, kLeastDensity = 1e-4f;
+    if (!levels) return 1.0f;
+    float sum = 0, positive = 0;
+    for (int l = 0; l < levels; ++l) {
+      const Plane& p = planes[l];
+      const int ix = clamp(static_cast<int>(x * p.scale), 0, p.canvas.width - 1);
+      const int iy = clamp(static_cast<int>(y * p.scale), 0, p.canvas.height - 1);
+      const float mean = l == 0 && finest ? *finest : p.weights[static_cast<size_t>(iy) * p.canvas.width + ix];
+      const float part = mean * p.part;
+      sum += part;
+      positive += part > 0 ? part : 0.0f;
+    }
+    // Coarser levels may take back what finer ones weigh too much; some weight always stays.
+    const float least = kLeastPart * positive > kLeastDensity ? kLeastPart * positive : kLeastDensity;
+    return sum > least ? sum : least;
+  }
+};
+
+// D over SSE of splats of any size.
 struct Density {
   static constexpr int kMaxLevels = 8, kAverages = 7;  // weights are averaged up to 2^6 px
   struct Plane {
     const float* weights;
     Canvas canvas;
   };
-  int levels = 0;                       // 0: the distortion is SSE
+  int levels = 0;
   Plane planes[kMaxLevels][kAverages];  // of level l, averaged over 2^m of its pixels
 
-  // Of a round Gaussian-like splat of this standard deviation (px) at (x, y), about; `finest`, when not null, is the
-  // mean of the finest level's weights under it.
-  SPLAT2D_HD float at(float x, float y, float deviation, const float* finest = nullptr) const;
+  // Of round Gaussian-like splats of this standard deviation, px.
+  SPLAT2D_HD Sight of(float deviation) const {
+    Sight out;
+    out.levels = levels;
+    const float variance = deviation * deviation;
+    const int wanted = deviation > 1 ? static_cast<int>(log2f(deviation)) : 0;
+    for (int l = 0; l < levels; ++l) {
+      const int average = clamp(wanted - l, 0, l < kAverages ? kAverages - 1 - l : 0);
+      const Plane& plane = planes[l][average];
+      out.planes[l] = {plane.weights, plane.canvas, 1.0f / static_cast<float>(1 << (l + average)),
+                       variance / (variance + level_variance(l))};
+    }
+    return out;
+  }
   // Of a splat's mean [2] and factor [4].
   SPLAT2D_HD float at(const float* mean, const float* l) const {
-    return levels ? at(mean[0], mean[1], sqrtf(fabsf(l[0] * l[3] - l[1] * l[2]))) : 1.0f;
+    return levels ? of(sqrtf(fabsf(l[0] * l[3] - l[1] * l[2]))).at(mean[0], mean[1]) : 1.0f;
   }
 };
 
@@ -76,28 +118,5 @@ class Distortion {
 
 // That of SSE for null.
 inline Density density_of(const Distortion* distortion) { return distortion ? distortion->density() : Density{}; }
-
-SPLAT2D_HD float Density::at(float x, float y, float deviation, const float* finest) const {
-  constexpr float kLeastPart = 0.2f, kLeastDensity = 1e-4f;
-  if (!levels) return 1.0f;
-  const float variance = deviation * deviation;
-  const int wanted = deviation > 1 ? static_cast<int>(log2f(deviation)) : 0;
-  const auto within = [](int v, int low, int high) { return v < low ? low : v > high ? high : v; };
-  float sum = 0, positive = 0;
-  for (int l = 0; l < levels; ++l) {
-    const int average = within(wanted - l, 0, l < kAverages ? kAverages - 1 - l : 0);
-    const Plane& plane = planes[l][average];
-    const float scale = 1.0f / static_cast<float>(1 << (l + average));
-    const int ix = within(static_cast<int>(x * scale), 0, plane.canvas.width - 1);
-    const int iy = within(static_cast<int>(y * scale), 0, plane.canvas.height - 1);
-    const float mean = l == 0 && finest ? *finest : plane.weights[static_cast<size_t>(iy) * plane.canvas.width + ix];
-    const float part = mean * variance / (variance + level_variance(l));
-    sum += part;
-    positive += part > 0 ? part : 0.0f;
-  }
-  // Coarser levels may take back what finer ones weigh too much; some weight always stays.
-  const float least = kLeastPart * positive > kLeastDensity ? kLeastPart * positive : kLeastDensity;
-  return sum > least ? sum : least;
-}
 
 }  // namespace splat2d

@@ -58,7 +58,7 @@ void blur(const Device& device, const Planes& in, int channels, float sigma, Arr
 // The peaks of one scale, row by row; `loads` [H, W]: the mean of the finest weights under a splat at each pixel, null
 // for SSE; `scratch` has room for a plane.
 void find_peaks_of_scale(const Device& device, const Planes& blurred, int channels, float scale, float cell,
-                         float threshold, const Density& density, const float* loads, Array<float>* scratch,
+                         float threshold, const Sight& sight, const float* loads, Array<float>* scratch,
                          Finds<Candidate>* found) {
   const int w = blurred.size.width, h = blurred.size.height;
   const int radius = std::max(1, static_cast<int>(std::lround(0.8f * scale / cell)));
@@ -68,9 +68,9 @@ void find_peaks_of_scale(const Device& device, const Planes& blurred, int channe
   device.for_rows(h, w, [=] SPLAT2D_LOOP(int y, int x0, int x1) {
     float* row = energy + static_cast<size_t>(y) * w;
     energy_row(b + static_cast<size_t>(y) * w + x0, plane, channels, 4 * fit::kPi * scale * scale, x1 - x0, row + x0);
-    if (density.levels)
+    if (sight.levels)
       for (int x = x0; x < x1; ++x)
-        row[x] /= density.at((x + 0.5f) * cell, (y + 0.5f) * cell, scale, loads + static_cast<size_t>(y) * w + x);
+        row[x] /= sight.at((x + 0.5f) * cell, (y + 0.5f) * cell, loads + static_cast<size_t>(y) * w + x);
   });
   found->look(h, w, [=] SPLAT2D_LOOP(int y, int x, Candidate* out) {
     const size_t at = static_cast<size_t>(y) * w + x;
@@ -84,7 +84,7 @@ void find_peaks_of_scale(const Device& device, const Planes& blurred, int channe
     k.x = (x + 0.5f) * cell;
     k.y = (y + 0.5f) * cell;
     k.scale = scale;
-    k.density = density.at(k.x, k.y, scale, loads ? loads + at : nullptr);
+    k.density = sight.at(k.x, k.y, loads ? loads + at : nullptr);
     float length = 0;
     for (int c = 0; c < channels; ++c) {
       k.blurred[c] = b[c * plane + at];
@@ -130,7 +130,7 @@ void find_peaks_of_all_scales(const Device& device, const Planes& wanted, int ch
     blur(device, *grid, channels, static_cast<float>(sigma), &scratch, &blurred);
     if (density.levels) blur(device, weights, 1, static_cast<float>(sigma), &scratch, &loads);
     find_peaks_of_scale(device, blurred, channels, static_cast<float>(scale), cell,
-                        static_cast<float>(options.threshold), density, loads.data.data(), &scratch, found);
+                        static_cast<float>(options.threshold), density.of(static_cast<float>(scale)), loads.data.data(), &scratch, found);
   }
 }
 

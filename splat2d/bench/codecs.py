@@ -165,7 +165,8 @@ class SplatCodec:
     @property
     def optimises(self) -> str:
         """The metric of its tune."""
-        return self.config().tune.replace("-", "_")
+        tune = self.config().tune
+        return {"visual": "ssimulacra2"}.get(tune, tune.replace("-", "_"))
 
     def version(self) -> str:
         """Return the package's version and a digest of all code and settings that a file depends on."""

@@ -83,7 +83,7 @@ class Point:
 
 def fit(pixels: NDArray[np.float32], config: FitConfig, quality: float, threads: int | None) -> Fitted:
     """Fit a picture [C, H, W] without refinement."""
-    step = step_of(step_code(quality_step(quality)))
+    step = step_of(step_code(quality_step(quality, config.tune)))
     done = PictureFit(pixels, config, step, threads=thread_count(threads))
     integers, means, conics = done.state()
     channels, chroma = len(pixels), round(8 * config.chroma_step)

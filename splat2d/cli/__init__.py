@@ -17,11 +17,13 @@ VERBS = {
     "extract": "Extract",
     "merge": "Merge",
     "group": "Group",
+    "convert": "Convert",
+    "batch": "Batch",
     "bench": "Bench",
 }
 """Each verb's module in this package, and the command class in it."""
 
-SHELLS = ("bash", "zsh")
+SHELLS = ("bash", "zsh", "fish")
 
 EXIT_FAULT = 1
 EXIT_USAGE = 2

@@ -50,6 +50,11 @@ def parse(argv: list[str], verbs: Mapping[str, str]) -> Command | None:
         return getattr(import_module(f"splat2d.cli.{verb}"), verbs[verb])
 
     config = (tyro.conf.FlagCreatePairsOff,)
+    if argv and argv[0] in verbs and argv[0] != "bench" and {"-h", "--help"} & set(argv[1:]):
+        from splat2d.cli._help import parser_of
+
+        parser_of(argv[0], load(argv[0])).print_help()
+        return None
     complaint = io.StringIO()
     try:
         # tyro draws a box of several lines around a complaint; a script wants one line.
@@ -64,7 +69,7 @@ def parse(argv: list[str], verbs: Mapping[str, str]) -> Command | None:
                 {verb: load(verb) for verb in verbs},
                 prog="splat2d",
                 description="Pictures as sets of 2D Gaussians. Also: splat2d --version, and "
-                "splat2d --completion {bash,zsh} for a completion script of that shell.",
+                "splat2d --completion {bash,zsh,fish} for a completion script of that shell.",
                 args=argv,
                 config=config,
             )

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from splat2d.cli._arguments import UsageError
+from splat2d.cli._stdio import STDIO, binary_stdout
 from splat2d.cli._terminal import clip_progress, print_json, warn
 from splat2d.errors import BitstreamError, ConfigError, OutputError
 from splat2d.media.files import check_output, shown
@@ -79,8 +80,12 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
     from splat2d.media.reader import parse_fps
     from splat2d.media.writer import ClipWriter, check_clip_output
 
+    sink, output = None, command.output
+    if output == STDIO:
+        sink, output = binary_stdout(), f"standard output.{(command.format or 'y4m').lstrip('.')}"
     try:
-        check_clip_output(command.output, force=command.force)
+        if sink is None:
+            check_clip_output(command.output, force=command.force)
     except OutputError:
         picture = None
         try:
@@ -104,7 +109,7 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
     done = 0
     with (
         clip_progress("decoding") as progress,
-        ClipWriter(command.output, width, height, rate, force=command.force, last=last) as writer,
+        ClipWriter(output, width, height, rate, force=command.force, file=sink, last=last) as writer,
     ):
         while True:
             writer.write(pixels, moment)

@@ -64,6 +64,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
                 seed=command.seed,
                 threads=command.threads,
                 jobs=command.jobs,
+                scheduler=command.scheduler,
                 progress=progress,
                 total=_expected(reader),
                 part=part,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Optional
 from tyro.conf import Positional, arg
 
 from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_integers
+from splat2d.cli._stdio import STDIO, piped
 from splat2d.cli._terminal import print_json
 
 
@@ -16,15 +17,23 @@ from splat2d.cli._terminal import print_json
 class Decode:
     """Decode a .splat file into a picture, or into a clip."""
 
-    input: Annotated[Positional[str], arg(metavar="INPUT", help="The .splat file.")]
+    input: Annotated[Positional[str], arg(metavar="INPUT", help="The .splat file; - for standard input.")]
     output: Annotated[
         Positional[str],
         arg(
             metavar="OUTPUT",
             help="Picture in any format that Pillow writes, or .npy for float32. Of a clip: .mp4, .mkv, "
-            ".webm, .gif, .y4m, a folder, or a pattern such as out_%04d.png.",
+            ".webm, .gif, .y4m, a folder, or a pattern such as out_%04d.png. - for standard output.",
         ),
     ]
+    format: Annotated[
+        Optional[str],
+        arg(
+            metavar="F",
+            help="Of standard output, by a suffix: png, webp, npy, ...; of a clip y4m, mkv, webm, mp4, gif. "
+            "png or y4m when not given.",
+        ),
+    ] = None
     scale: Annotated[Optional[float], arg(metavar="S", help="Size over the original's: 2, 0.5.")] = None
     width: Annotated[Optional[int], arg(metavar="W", help="Width in px; the height follows.")] = None
     height: Annotated[Optional[int], arg(metavar="H", help="Height in px; the width follows.")] = None
@@ -59,6 +68,12 @@ class Decode:
 
     def run(self) -> None:
         """Decode the file, render the window, write the picture."""
+        if self.format is not None and self.output != STDIO:
+            raise UsageError("--format is of standard output; OUTPUT's suffix tells it")
+        with piped(self, suffix=_suffix) as command:
+            command._decode()
+
+    def _decode(self) -> None:
         at_most_one(scale=self.scale, width=self.width, height=self.height)
         in_range(0, above=True, scale=self.scale)
         in_range(1, width=self.width, height=self.height, tiers=self.tiers, threads=self.threads)
@@ -120,3 +135,12 @@ class Decode:
         else:
             height, width = pixels.shape[:2]
             print(f"{self.output}: {width}x{height}, {scene.count:,} splats, {seconds:.3f} s")
+
+
+def _suffix(command: Decode) -> str | None:
+    """Of the picture for standard output; None of a clip, which goes there frame by frame."""
+    from splat2d.cli._scene import is_clip_file
+
+    if command.time is None and is_clip_file(command.input):
+        return None
+    return f".{(command.format or 'png').lstrip('.')}"

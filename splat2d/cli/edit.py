@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 from tyro.conf import Positional, UseCounterAction, arg
 
 from splat2d.cli._arguments import UsageError, parse_numbers
+from splat2d.cli._stdio import piped
 from splat2d.cli._terminal import print_json, progress_bar
 
 if TYPE_CHECKING:
@@ -29,9 +30,13 @@ class Edit:
     the canvas, y down; angles are degrees, counter-clockwise as seen. One call is one step for --undo.
     """
 
-    input: Annotated[Positional[str], arg(metavar="IN", help="The .splat file.")]
+    input: Annotated[Positional[str], arg(metavar="IN", help="The .splat file; - for standard input.")]
     output: Annotated[
-        Positional[str], arg(metavar="OUT", help="The .splat file to write; with --force it may be IN.")
+        Positional[str],
+        arg(
+            metavar="OUT",
+            help="The .splat file to write; with --force it may be IN. - for standard output.",
+        ),
     ]
     group: Annotated[
         Optional[str],
@@ -97,6 +102,10 @@ class Edit:
 
     def run(self) -> None:
         """Write the edited file."""
+        with piped(self) as command:
+            command._edit()
+
+    def _edit(self) -> None:
         from splat2d.cli._scene import open_document
         from splat2d.edit.script import edited
         from splat2d.errors import ConfigError

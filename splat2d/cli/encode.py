@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Optional
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from splat2d.cli._arguments import UsageError, at_most_one, check_preset, in_range, parse_bytes
+from splat2d.cli._names import beside, refuse_twins
+from splat2d.cli._stdio import STDIO, piped
 from splat2d.cli._terminal import print_json, progress_bar, warn
 
 
@@ -20,10 +23,23 @@ class Encode:
         arg(
             metavar="INPUT",
             help="Picture in any format that Pillow reads; or a clip: a video file, an animation, a folder "
-            "of images or a pattern such as frame_%04d.png.",
+            "of images or a pattern such as frame_%04d.png. - for standard input.",
         ),
     ]
-    output: Annotated[Positional[str], arg(metavar="OUTPUT", help="The .splat file to write.")]
+    output: Annotated[
+        Positional[str],
+        arg(
+            metavar="[OUTPUT]",
+            help="The .splat file to write; - for standard output. Beside INPUT, with .splat for its suffix, "
+            "when not given. With --out-dir this is one more input.",
+        ),
+    ] = ""
+    more: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="[INPUT ...]", help="More inputs, with --out-dir.")
+    ] = ()
+    out_dir: Annotated[
+        Optional[str], arg(metavar="DIR", help="Write the .splat files of all inputs there.")
+    ] = None
     quality: Annotated[Optional[int], arg(metavar="1..100", help="Quality; 75 when no target is given.")] = (
         None
     )
@@ -36,8 +52,11 @@ class Encode:
         str, arg(metavar="P", help="How long to search: fast, default, best, or a YAML file of settings.")
     ] = "default"
     tune: Annotated[
-        Optional[Literal["psnr", "ms-ssim"]],
-        arg(help="Keep squared errors small, or what MS-SSIM sees of them; the preset's when not given."),
+        Optional[Literal["visual", "psnr", "ms-ssim"]],
+        arg(
+            help="Keep errors small as eyes weigh them, their squares, or what MS-SSIM sees of them; psnr "
+            "with --psnr, else the preset's when not given."
+        ),
     ] = None
     mask: Annotated[
         UseAppendAction[tuple[str, ...]],
@@ -76,6 +95,10 @@ class Encode:
         int,
         arg(metavar="N", help="Segments of a clip at the same time, by processes that share the threads."),
     ] = 1
+    scheduler: Annotated[
+        Optional[str],
+        arg(metavar="ADDRESS", help="Fit segments of a clip on the machines of a Dask scheduler."),
+    ] = None
     resume: Annotated[
         bool, arg(help="Go on with a clip where an interrupted encode stopped (OUTPUT.part).")
     ] = False
@@ -87,7 +110,33 @@ class Encode:
     as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
 
     def run(self) -> None:
-        """Fit the picture, write the file, print one line."""
+        """Fit each picture or clip, write its file, print one line."""
+        for one in self._each():
+            with piped(one) as command:
+                command._encode()
+            if one.output != STDIO and not one.output.lower().endswith(".splat"):
+                warn([f"{one.output!r} does not end in .splat"])
+
+    def _each(self) -> list[Encode]:
+        """One command for each input."""
+        if self.out_dir is None:
+            if self.more:
+                raise UsageError(f"{2 + len(self.more)} files are given; several inputs need an --out-dir")
+            if not self.output:
+                return [replace(self, output=STDIO if self.input == STDIO else beside(self.input))]
+            return [self]
+        from splat2d.media.files import make_folder
+
+        inputs = [self.input, *([self.output] if self.output else []), *self.more]
+        outputs = [os.path.join(self.out_dir, os.path.basename(beside(path))) for path in inputs]
+        refuse_twins(inputs, outputs)
+        make_folder(self.out_dir)
+        return [
+            replace(self, input=path, output=output, more=(), out_dir=None)
+            for path, output in zip(inputs, outputs, strict=True)
+        ]
+
+    def _encode(self) -> None:
         check_preset(self.preset)
         at_most_one(mask=self.mask or None, labels=self.labels)
         files = self._mask_files()
@@ -108,8 +157,8 @@ class Encode:
             from splat2d.cli._encode_clip import encode_clip
 
             return encode_clip(self, size)
-        if self.resume or self.jobs != 1:
-            raise UsageError("--resume and --jobs are for clips, and this is a picture")
+        if self.resume or self.jobs != 1 or self.scheduler is not None:
+            raise UsageError("--resume, --jobs and --scheduler are for clips, and this is a picture")
         from splat2d.fit.objects.masks import load_masks
         from splat2d.media.files import check_output, write_atomic
         from splat2d.media.pictures import load_picture

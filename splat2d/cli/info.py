@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 
 from tyro.conf import Positional, arg
 
+from splat2d.cli._stdio import piped
 from splat2d.cli._terminal import print_json
 
 
@@ -14,7 +15,7 @@ from splat2d.cli._terminal import print_json
 class Info:
     """Tell what a .splat file holds: size, splats, bits by attribute, tiers, quality."""
 
-    file: Annotated[Positional[str], arg(metavar="FILE", help="The .splat file.")]
+    file: Annotated[Positional[str], arg(metavar="FILE", help="The .splat file; - for standard input.")]
     as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
     plot: Annotated[
         Optional[str], arg(metavar="OUT.png", help="Also draw the splats' ellipses over the picture.")
@@ -27,6 +28,10 @@ class Info:
 
     def run(self) -> None:
         """Print the figures, and draw the plot if one is asked for."""
+        with piped(self, input="file", output=None) as command:
+            command._tell()
+
+    def _tell(self) -> None:
         from splat2d.cli._scene import open_drawable
         from splat2d.media.files import check_output
         from splat2d.scene.picture import Scene

@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,21 @@ Layers = Sequence[tuple[State, Splats]]
 """Layers to draw, back to front."""
 
 
-def output_channels(layers: Layers) -> int:
+class Look(Protocol):
+    """What tells a layer's channels: its splats, or the coded layer that they come from."""
+
+    @property
+    def channels(self) -> int:
+        """Of the colours."""
+        ...
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether it has a coverage of its own."""
+        ...
+
+
+def output_channels(layers: Sequence[tuple[State, Look]]) -> int:
     """Channels of a picture of these layers: colour where one shows colour, alpha unless one covers all."""
     shown = [(state, splats) for state, splats in layers if state.visible]
     return max((output_colors(*layer) for layer in shown), default=1) + (
@@ -94,7 +109,7 @@ def output_channels(layers: Layers) -> int:
     )
 
 
-def output_colors(state: State, splats: Splats) -> int:
+def output_colors(state: State, splats: Look) -> int:
     """Colour channels of a layer as edited: 3, or 1 of a grey one that no edit tints."""
     return 3 if splats.channels >= 3 or _colors_grey(state) else 1
 
@@ -332,7 +347,7 @@ def develop(state: State, color: Floats, coverage: Floats, colors: int) -> tuple
     return np.broadcast_to(color, (colors, *coverage.shape)), coverage
 
 
-def _covers_all(state: State, splats: Splats) -> bool:
+def _covers_all(state: State, splats: Look) -> bool:
     return state.visible and state.opacity == 1 and not splats.has_alpha
 
 

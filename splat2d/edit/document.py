@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from splat2d.codec.layer import container_of, decode_layer, visible_box
+from splat2d.draw.compose import output_channels
 from splat2d.edit.stack import Stack, State
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.container import Container, NewSection, assembled, parse, write
@@ -96,6 +97,11 @@ class Document:
     def is_clip(self) -> bool:
         """Whether it has frames."""
         return self.container.rate is not None
+
+    @property
+    def channels(self) -> int:
+        """Of what it shows: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; no splat is decoded for it."""
+        return output_channels([(state, self.coded(state)) for state in self.stack.layers])
 
     def write(self, file: BinaryIO) -> None:
         """Write the file: all that was read bit for bit, and the edits."""

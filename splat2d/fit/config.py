@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from splat2d.errors import ConfigError
 
 PRESETS = ("fast", "default", "best")
-TUNES = ("psnr", "ms-ssim")
+TUNES = ("visual", "psnr", "ms-ssim")
+CHROMA_STEPS = {"visual": 0.75, "psnr": 1.25, "ms-ssim": 1.25}
+"""Of each tune, where a preset names none."""
 SEEDINGS = ("pursuit", "random")
 WORDS = {"tune": TUNES, "seeding": SEEDINGS}
 
@@ -32,10 +34,10 @@ class FitConfig:
         move_steps: integers of shape and position that one move of the refinement changes at most, 1 or 2.
         patience: a splat is refined again once this much has changed around it, D^2 a cell of 16 x 16 px.
         lagrangian: SSE for one bit, in units of the squared step D^2.
-        chroma_step: chroma step over D; a multiple of 1/8.
+        chroma_step: chroma step over D; a multiple of 1/8. Presets that name none have that of their tune.
         fit_cutoff: q at which Gaussians are cut while fitting (12.25 in the file).
         memory: pairs that the L-BFGS keeps.
-        tune: what the distortion follows, "psnr" (squared errors) or "ms-ssim".
+        tune: what the distortion follows: "visual" (SSIMULACRA2), "psnr" (squared errors) or "ms-ssim".
         natural_units: measure each splat's parameters by its own energy; one unit for all when false.
         rate_term: weigh bits while optimising; only in pruning and refinement when false.
         seeding: where new splats go, "pursuit" (peaks of the residual over scales) or "random" (drawn by the
@@ -54,10 +56,10 @@ class FitConfig:
     move_steps: int = 2
     patience: float = 0.1
     lagrangian: float = 0.107
-    chroma_step: float = 1.25
+    chroma_step: float = CHROMA_STEPS["visual"]
     fit_cutoff: float = 9.5
     memory: int = 12
-    tune: str = "psnr"
+    tune: str = "visual"
     natural_units: bool = True
     rate_term: bool = True
     seeding: str = "pursuit"
@@ -65,6 +67,11 @@ class FitConfig:
     def __post_init__(self) -> None:
         """Check types and ranges; a ConfigError names the key."""
         _check(self)
+
+    def tuned(self, tune: str) -> FitConfig:
+        """The same effort for another tune, with that tune's chroma step."""
+        chroma_step = CHROMA_STEPS.get(tune, self.chroma_step)
+        return dataclasses.replace(self, tune=tune, chroma_step=chroma_step)
 
 
 _LIMITS: dict[str, tuple[float, float]] = {
@@ -103,7 +110,8 @@ def _check(config: FitConfig | ClipConfig) -> None:
         if field.name in WORDS:
             words = WORDS[field.name]
             if value not in words:
-                raise ConfigError(f"{field.name} is {value!r}, expected {' or '.join(words)}")
+                listed = " or ".join([", ".join(words[:-1]), words[-1]])
+                raise ConfigError(f"{field.name} is {value!r}, expected {listed}")
             continue
         if field.type == "bool":
             if not isinstance(value, bool):
@@ -181,7 +189,8 @@ def load_config(preset: str | Path) -> FitConfig:
     """
     path, values = _read(preset)
     values.pop("clip", None)
-    return _made(FitConfig, values, path)
+    config = _made(FitConfig, values, path)
+    return config if "chroma_step" in values else config.tuned(config.tune)
 
 
 def load_clip_config(preset: str | Path) -> ClipConfig:
@@ -196,7 +205,7 @@ def load_clip_config(preset: str | Path) -> ClipConfig:
     values.pop("clip", None)
     if not values:
         return config
-    still = dataclasses.replace(_made(FitConfig, values, path), chroma_step=config.chroma_step)
+    still = dataclasses.replace(_made(FitConfig, values, path), tune="psnr", chroma_step=config.chroma_step)
     return dataclasses.replace(config, still=still)
 
 

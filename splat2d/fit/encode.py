@@ -18,6 +18,7 @@ from splat2d.fit.config import FitConfig, load_config
 from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.objects.cut import Cut, LayerTarget, cut
 from splat2d.fit.objects.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
+from splat2d.fit.perceptual import GUIDES
 from splat2d.format.container import write
 from splat2d.format.header import (
     DEFAULT_LIMITS,
@@ -44,13 +45,14 @@ STEP_AT_50 = 0.3
 STEP_CODES = (200, 860)  # of D = 0.0085 (finer than 8 bits hold) and 10.9
 WINDOW = 0.03  # a target's tolerance
 AIM = 0.988  # of a size, where trimming aims
+DEAREST = 1.2  # ratio of sizes beyond which dearer bits do not help trimming
 # How log size and PSNR follow log2 D, for the first correction; later ones use what was measured.
 SIZE_SLOPE = 1.15
 PSNR_SLOPE = 4.2  # dB an octave
 ROUNDING_LOSS = 0.7  # dB from the fit to its refined integers, about
 # D with objects over what control finds for one layer in the preset fast: for a size, and for a PSNR.
 OBJECTS_STEP = (0.9, 0.95)
-CORRECTIONS = 4
+CORRECTIONS = 6
 CORRECTION_ROUNDS = 3
 
 
@@ -122,10 +124,11 @@ def checked_seed(seed: int) -> int:
     return int(seed)
 
 
-def quality_step(quality: float) -> float:
-    """D of a quality from 1 to 100."""
+def quality_step(quality: float, tune: str = "psnr") -> float:
+    """D of a quality from 1 to 100, so that all tunes give about one file size."""
     steep = max(quality - STEEP_FROM, 0) / (100 - STEEP_FROM)
-    return STEP_AT_50 * 2 ** ((50 - quality) / QUALITY_PER_OCTAVE - STEEP_OCTAVES * steep**2)
+    finer = GUIDES[tune].finer if tune in GUIDES else 1.0
+    return finer * STEP_AT_50 * 2 ** ((50 - quality) / QUALITY_PER_OCTAVE - STEEP_OCTAVES * steep**2)
 
 
 def picture_psnr(pixels: NDArray[np.float32], rendered: NDArray[np.uint8]) -> float:
@@ -211,11 +214,14 @@ class _Target:
         """Whether a file is on the right side of the target."""
         return size <= self.size if self.size is not None else psnr >= (self.psnr or 0)
 
-    def near(self, size: int) -> bool:
-        """Whether an allowed file lies within the promised tolerance."""
-        # A few bytes of a tiny file are more than its tolerance; and more PSNR than was asked for is no
-        # failure, since coarse steps may jump over the window.
-        return self.size is None or size >= self.size * (1 - WINDOW) - 8
+    def warnings(self, size: int) -> list[str]:
+        """What to say of a file that is far below a size."""
+        # A few bytes of a tiny file are more than its tolerance.
+        if self.size is None or size >= self.size * (1 - WINDOW) - 8:
+            return []
+        return [
+            f"the largest file found that fits has {size} bytes, {1 - size / self.size:.0%} below the size"
+        ]
 
     def best(self, allowed: list[_File]) -> _File:
         """The largest file below a size, or the one that exceeds a PSNR least."""
@@ -223,17 +229,13 @@ class _Target:
             return max(allowed, key=lambda file: len(file.data))
         return min(allowed, key=lambda file: file.psnr)
 
-    def octaves(self, size: float, psnr: float, slope: float | None = None) -> float:
+    def octaves(self, size: float, psnr: float) -> float:
         """By how many octaves D should grow to move a result to the target."""
         if self.size is not None:
             aim = (1 - 0.4 * self.window) * self.size
-            return math.log2(max(size, 1) / aim) / (slope or SIZE_SLOPE)
+            return math.log2(max(size, 1) / aim) / SIZE_SLOPE
         assert self.psnr is not None
-        return (psnr - self.psnr * (1 + 0.15 * WINDOW)) / (slope or PSNR_SLOPE)
-
-    def measure(self, size: float, psnr: float) -> float:
-        """What falls about linearly with log2 D: log2 of the size, or the PSNR."""
-        return math.log2(max(size, 1)) if self.size is not None else psnr
+        return (psnr - self.psnr * (1 + 0.15 * WINDOW)) / PSNR_SLOPE
 
 
 def encode_picture(
@@ -262,7 +264,7 @@ def encode_picture(
         size: most bytes of the file.
         preset: fast, default or best, or the path of a YAML file.
         config: effort, instead of a preset.
-        tune: psnr or ms-ssim, instead of what the preset or config says.
+        tune: visual, psnr or ms-ssim, instead of what the preset or config says; psnr where one is asked for.
         seed: of the refinement's random order.
         threads: of the native core (all cores when None); the file does not depend on it.
         progress: called after each step of the optimiser.
@@ -283,8 +285,10 @@ def encode_picture(
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]} contradict each other: give one target")
     config = config or load_config(preset)
+    if tune is None and psnr is not None:
+        tune = "psnr"
     if tune is not None:
-        config = replace(config, tune=tune)
+        config = config.tuned(tune)
     seed = checked_seed(seed)
     workers = thread_count(threads)
     writer = _Writer(picture, config, workers)
@@ -314,10 +318,11 @@ def encode_picture(
     def fitted(cuda: bool) -> _File:
         settings = {"threads": workers, "seed": seed, "on_progress": progress, "cuda": cuda}
         fit = partial(LayersFit, targets, config, **settings)
-        short = replace(load_config("fast"), tune=config.tune)
+        short = replace(load_config("fast"), tune=config.tune, chroma_step=config.chroma_step)
         pilot = partial(LayersFit, [LayerTarget(PICTURE, picture.pixels)], short, **settings)
         if target is None:
-            return _at_quality(quality or 0, writer, fit)
+            code = step_code(quality_step(quality or 0, config.tune))
+            return _at_step(code, quality or 0, writer, fit)
         return _reach(target, writer, targets, fit, pilot)
 
     cuda = gpu.choose(device)
@@ -331,6 +336,8 @@ def encode_picture(
     warnings += [
         f"{name!r} is empty: at this quality it is too small to be worth a splat" for name in file.empty
     ]
+    if target is not None:
+        warnings += target.warnings(len(file.data))
     if width * height > DEFAULT_LIMITS.max_pixels:
         warnings.append(f"readers refuse more than {DEFAULT_LIMITS.max_pixels} px unless told (--max-pixels)")
     seconds = time.perf_counter() - start
@@ -347,9 +354,8 @@ def encode_picture(
     )
 
 
-def _at_quality(quality: int, writer: _Writer, fit: Callable[..., LayersFit]) -> _File:
+def _at_step(code: int, quality: int, writer: _Writer, fit: Callable[..., LayersFit]) -> _File:
     """Fit at the step of a quality."""
-    code = step_code(quality_step(quality))
     layers = fit(step=step_of(code)).refined().layers()
     return writer.measured(writer.write(layers, code, quality), code, layers)
 
@@ -385,50 +391,65 @@ def _reach(
         first = step_of(step_code(whole.step * OBJECTS_STEP[target.size is None]))
     fit = start(step=first, share_of_work=(begun, 0.7), control=control)
     tried: list[_File] = []
+    search = _Search(target)
     for attempt in range(CORRECTIONS + 1):
         code = step_code(fit.step)
         fit.set_step(step_of(code))
         refined = fit.refined()
         data = writer.write(refined.layers(), code, None)
-        last = attempt == CORRECTIONS
-        most = 1.12 if last or not isinstance(targets, Cut) else 1.03  # many fits bear trimming less
-        if target.size is not None and target.size < len(data) <= most * target.size:
-            data = _trim(data, refined, writer, fit, code, target.size)
         file = writer.measured(data, code, refined.layers())
+        search.add(code, len(data), file.psnr)
+        last = attempt == CORRECTIONS or not search.goes_on
+        # Many fits bear trimming less, and one that goes on is better fitted than trimmed.
+        most = 1.12 if last or not isinstance(targets, Cut) else 1.03
+        if target.size is not None and len(data) > target.size and (last or len(data) <= most * target.size):
+            file = _trim(data, refined, writer, fit, code, target.size)
         tried.append(file)
-        if target.met(len(data), file.psnr) or last:
-            break
-        octaves = target.octaves(len(data), file.psnr, _slope(target, tried))
-        wanted = step_code(fit.step * 2 ** max(min(octaves, 1.5), -1.5))
-        if wanted == code:
-            wanted = code + (1 if octaves > 0 else -1)
-        if not STEP_CODES[0] <= wanted <= STEP_CODES[1]:
+        if target.met(len(file.data), file.psnr) or last:
             break
         part = 0.7 + 0.3 * attempt / CORRECTIONS
-        fit.continue_at(step_of(wanted), CORRECTION_ROUNDS, (part, part + 0.3 / CORRECTIONS))
+        fit.continue_at(step_of(search.next()), CORRECTION_ROUNDS, (part, part + 0.3 / CORRECTIONS))
     allowed = [file for file in tried if target.allowed(len(file.data), file.psnr)]
-    best = target.best(allowed) if allowed else None
-    if best is None or not target.near(len(best.data)):
-        nearest = f"{len(tried[-1].data)} bytes ({tried[-1].psnr:.2f} dB)"
-        if best is not None and target.psnr:
-            nearest = f"{best.psnr:.2f} dB"
+    if not allowed:
         wish = f"{target.psnr:g} dB" if target.psnr is not None else f"{target.size} bytes"
-        raise TargetError(f"{wish} cannot be reached for this picture; the nearest reached was {nearest}")
-    return best
+        nearest = (
+            max(tried, key=lambda file: file.psnr) if target.psnr else min(tried, key=lambda f: len(f.data))
+        )
+        raise TargetError(
+            f"{wish} cannot be reached for this picture; the nearest reached was "
+            f"{len(nearest.data)} bytes ({nearest.psnr:.2f} dB)"
+        )
+    return target.best(allowed)
 
 
-def _slope(target: _Target, tried: list[_File]) -> float | None:
-    """Fall of the measure for an octave of D between the last two tries, kept in a sane range."""
-    if len(tried) < 2:
-        return None
-    (d0, m0), (d1, m1) = (
-        (math.log2(step_of(file.code)), target.measure(len(file.data), file.psnr)) for file in tried[-2:]
-    )
-    if abs(d1 - d0) < 1e-3:
-        return None
-    slope = (m0 - m1) / (d1 - d0)
-    typical = SIZE_SLOPE if abs(slope) < 3 else PSNR_SLOPE
-    return min(max(slope, 0.4 * typical), 2.5 * typical)
+class _Search:
+    """Looks for the step at which a target is met, between steps that are too coarse and too fine."""
+
+    def __init__(self, target: _Target) -> None:
+        self.target = target
+        self._tried: list[tuple[int, float]] = []  # step codes, and how many octaves D should grow
+
+    def add(self, code: int, size: int, psnr: float) -> None:
+        """Add what a step gave."""
+        self._tried.append((code, self.target.octaves(size, psnr)))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another step to try."""
+        return self.next() not in [code for code, _ in self._tried]
+
+    def next(self) -> int:
+        """The code of the next step."""
+        code, octaves = self._tried[-1]
+        fine = max(((c, o) for c, o in self._tried if o > 0), default=None)  # should grow
+        coarse = min(((c, o) for c, o in self._tried if o <= 0), default=None)
+        if fine and coarse and fine[0] < coarse[0]:
+            share = min(max(fine[1] / (fine[1] - coarse[1]), 0.2), 0.8)
+            return round(fine[0] + share * (coarse[0] - fine[0]))
+        wanted = round(code + STEP_SHIFT * min(max(octaves, -1.5), 1.5))
+        if wanted == code:
+            wanted += 1 if octaves > 0 else -1
+        return min(max(wanted, STEP_CODES[0]), STEP_CODES[1])
 
 
 def _first_step(target: _Target, picture: Picture) -> float:
@@ -444,17 +465,16 @@ def _first_step(target: _Target, picture: Picture) -> float:
 
 def _trim(
     data: bytes, refined: RefinedLayers, writer: _Writer, fit: LayersFit, code: int, size: int
-) -> bytes:
-    """Bring a slightly too large file under `size`: dearer bits first, then the least useful splats go."""
+) -> _File:
+    """Bring a file that is too large under `size`: dearer bits first, then the least useful splats go."""
     for number in range(2):
         if len(data) <= size:
             break
-        refined.sweep(fit.lmbda * (len(data) / (AIM * size)) ** 2, 100 + number, patience=-1)
+        dearer = min(len(data) / (AIM * size), DEAREST)
+        refined.sweep(fit.lmbda * dearer**2, 100 + number, patience=-1)
         data = writer.write(refined.layers(), code, None)
-    for _ in range(8):
-        if len(data) <= size:
-            break
-        bits = 8 * len(data) / max(sum(layer.count for layer in refined.layers()), 1)
+    while len(data) > size and (count := sum(layer.count for layer in refined.layers())):
+        bits = 8 * len(data) / count
         refined.drop(math.ceil(8 * (len(data) - size * 0.998) / bits))
         data = writer.write(refined.layers(), code, None)
-    return data
+    return writer.measured(data, code, refined.layers())

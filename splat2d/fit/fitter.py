@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, background_floats
 from splat2d.fit.config import FitConfig
-from splat2d.fit.perceptual import half_weights, ms_ssim_weights, weighed
+from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights, weighed
 from splat2d.fit.rates import rate_tables
 from splat2d.native import core
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from splat2d._core import Fitter, Refiner
 
 SEED_BITS = 34  # what a splat costs, about
-SMALLEST_SEED = {"psnr": 0.45, "ms-ssim": 0.7}  # px, standard deviation
+SMALLEST_SEED = {"psnr": 0.45, "ms-ssim": 0.7, "visual": 0.7}  # px, standard deviation
 HALF_MIN = 64  # px; smaller pictures are not fitted at half resolution
 
 
@@ -133,7 +133,8 @@ class PictureFit:
         self, pixels: NDArray[np.float32], plane: NDArray[np.float32] | None
     ) -> list[NDArray[np.float32]] | None:
         """Weights of all levels by the tune and those of each pixel."""
-        weights = ms_ssim_weights(pixels) if self.config.tune == "ms-ssim" else None
+        guide = GUIDES.get(self.config.tune)
+        weights = None if guide is None else structure_weights(pixels, guide)
         if plane is None:
             return weights
         return [plane] if weights is None else weighed(weights, plane)

@@ -1,34 +1,72 @@
-"""What an error weighs, by place and by scale, so that squared errors follow MS-SSIM.
+"""What an error weighs, by place and by scale, so that squared errors follow what eyes see of structure.
 
 Source: Multi-scale structural similarity for image quality assessment (2003), section 3. With x the original
 and e the error, 1 - contrast x structure of one window is exactly var(e) / (var(x) + var(x + e) + C2). With
 var(x) for var(x + e), and each window spread over its pixels, 1 - MS-SSIM is a quadratic form in e: at each
 scale the error is weighed by the inverse local variance of the original, less the same of its local means, to
 which SSIM is blind. Luminance, which only the coarsest scale has, is left out.
+
+SSIMULACRA2 (https://github.com/cloudinary/ssimulacra2) sums the same over scales of luma, most of it at a
+quarter and an eighth of the size.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# MS-SSIM's own constants: exponents by scale, window in px, and C2 for values in [0, 1].
-EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+# SSIM's window in px, and C2 for values in [0, 1].
 WINDOW_RADIUS, WINDOW_SIGMA = 5, 1.5
 C2 = 0.03**2
 
-LEVELS = 3  # of the native distortion's pyramid; its last stands for all coarser ones
 SIDE_MIN = 16  # px; scales with a smaller side are left out
-# Full weights (1) would leave textures too fine a colour step, which is one for the whole picture.
-POWER = 0.75
-GAIN = 4.0  # of all weights, so that a quality gives about the file size that it gives for PSNR
 LEAST = 1e-3  # of the finest level's largest weight
 # A coarser level takes back what the finer ones weigh too much, because SSIM does not see an error's local
 # mean; at most this part, and nothing near the border, where splats may lie half outside.
 TAKE_BACK = 0.7
 BORDER = 2  # px of the level
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What a tune follows.
+
+    Args:
+        exponents: of the scales, fine first, each half the size of the one before.
+        power: of the local weights. Full weights (1) would leave textures too fine a colour step, which is
+            one for the whole picture.
+        gain: of all weights: how many splats go with a colour step.
+        finer: the colour step over that of the same quality for PSNR, so that both give about one file size.
+        levels: of the native distortion's pyramid; its last stands for all coarser ones.
+        luma: weights of red, green and blue in the plane whose variance counts; None for that of each one.
+    """
+
+    exponents: tuple[float, ...]
+    power: float
+    gain: float
+    finer: float
+    levels: int
+    luma: tuple[float, float, float] | None = None
+
+    def planes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the variance is taken of, [1 or 3, H, W] of pixels [C, H, W]."""
+        if len(pixels) < 3:
+            return pixels[:1]
+        if self.luma is None:
+            return pixels[:3]
+        return np.tensordot(np.array(self.luma, np.float32), pixels[:3], 1)[None]
+
+
+GUIDES = {
+    # The exponents are MS-SSIM's own.
+    "ms-ssim": Guide((0.0448, 0.2856, 0.3001, 0.2363, 0.1333), power=0.75, gain=4.0, finer=1.0, levels=3),
+    "visual": Guide(
+        (0.04, 0.13, 0.37, 0.34, 0.12), power=0.55, gain=2.7, finer=0.82, levels=4, luma=(0.3, 0.6, 0.1)
+    ),
+}
 
 
 def halved(planes: NDArray[Any]) -> NDArray[Any]:
@@ -103,26 +141,27 @@ def bounded(weights: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
     return weights
 
 
-def ms_ssim_weights(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Weights of squared errors that make their sum follow 1 - MS-SSIM.
+def structure_weights(pixels: NDArray[np.float32], guide: Guide) -> list[NDArray[np.float32]]:
+    """Weights of squared errors that make their sum follow the structure that a guide asks for.
 
     Args:
         pixels: the original, [C, H, W] in [0, 1]. Alpha is weighed as the colours are.
+        guide: one of `GUIDES`.
 
     Returns:
-        [H, W] and up to two further levels, each half of the one before, rounded up. Those of coarser levels
-        may be negative.
+        [H, W] and further levels, each half of the one before, rounded up. Those of coarser levels may be
+        negative.
     """
-    scales = [pixels[: 3 if len(pixels) >= 3 else 1]]
-    while len(scales) < len(EXPONENTS) and min(scales[-1].shape[1:]) >= SIDE_MIN:
+    scales = [guide.planes(pixels)]
+    while len(scales) < len(guide.exponents) and min(scales[-1].shape[1:]) >= SIDE_MIN:
         scales.append(halved(scales[-1]))
-    levels = min(LEVELS, len(scales))
+    levels = min(guide.levels, len(scales))
     weights = [np.zeros(scale.shape[1:]) for scale in scales[:levels]]
     log_weight = total = 0.0
-    for scale, (exponent, planes) in enumerate(zip(EXPONENTS, scales, strict=False)):
+    for scale, (exponent, planes) in enumerate(zip(guide.exponents, scales, strict=False)):
         x = planes.astype(np.float64)
         variance = np.maximum(windowed(x * x) - windowed(x) ** 2, 0)
-        weight = (windowed(1 / (2 * variance + C2)) ** POWER).mean(0)
+        weight = (windowed(1 / (2 * variance + C2)) ** guide.power).mean(0)
         log_weight += exponent * float(np.log(weight).mean())
         total += exponent
         pooled = (4**scale - 1) / 12  # variance of the means of pixels that the scale consists of
@@ -132,7 +171,7 @@ def ms_ssim_weights(pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
             seen += [(level, -part) for level, part in shares(meant, levels)]
         for level, part in seen:
             weights[level] += part * exponent * resized(weight, level - scale, weights[level].shape)
-    factor = GAIN / (total * np.exp(log_weight / total))
+    factor = guide.gain / (total * np.exp(log_weight / total))
     return [np.ascontiguousarray(w * factor, np.float32) for w in bounded(weights)]
 
 

@@ -58,6 +58,11 @@ class CodedLayer:
         return self.field is None
 
     @property
+    def channels(self) -> int:
+        """Of the colours: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
+        return self.header.channels
+
+    @property
     def has_alpha(self) -> bool:
         """Whether the layer has a coverage of its own; else it covers everything."""
         return self.matte is not None or self.header.has_alpha

@@ -159,6 +159,21 @@ def check_output(path: str | os.PathLike[str], *, force: bool = False) -> None:
         raise OutputError(f"{name}: its directory {shown(parent)} is not writable; choose another place")
 
 
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder for outputs, with those above it, unless it is there.
+
+    Args:
+        path: Of the folder.
+
+    Raises:
+        OutputError: If it cannot be made, or something else has its name.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except (OSError, ValueError) as fault:
+        raise OutputError(f"{shown(path)}: the folder cannot be made ({reason(fault)})") from None
+
+
 @contextlib.contextmanager
 def write_atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[BinaryIO]:
     """Give a binary file that becomes `path` when the block ends well, and vanishes otherwise.

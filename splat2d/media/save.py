@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 # Formats that keep an alpha channel; others get the picture on white. Not asked of Pillow, because
 # some of its writers (PPM) accept RGBA and drop the alpha.
 _ALPHA_FORMATS = {"PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "GIF", "TGA", "ICO", "DDS", "SGI", "QOI"}
-# Writers that do not write this picture: they need a program, a handler, or resize it.
-_NO_PICTURE_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "ICNS", "SPIDER", "WMF"}
+# Writers that do not write this picture: they need a program, a handler, resize it, or are our own.
+_NO_PICTURE_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "ICNS", "SPIDER", "SPLAT", "WMF"}
 # A decoded picture should not lose again what the user does not ask for.
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -106,7 +106,7 @@ def _write(
     from PIL import Image
 
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4) and format_name not in _ALPHA_FORMATS:
-        pixels = _on_white(pixels)
+        pixels = on_white(pixels)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -129,10 +129,12 @@ def _write(
     raise OutputError(f"{name}: this picture cannot be written as {format_name} ({faults[0]}); use .png")
 
 
-def _on_white(
-    pixels: np.ndarray,  # [H, W, 2 or 4]
+def on_white(
+    pixels: np.ndarray,  # [H, W, C]
 ) -> np.ndarray:
     """Composite straight uint8 pixels on white; returns [H, W, 1 or 3]."""
+    if pixels.shape[2] in (1, 3):
+        return pixels
     alpha = pixels[..., -1:].astype(np.uint16)
     out = pixels[..., :-1] * alpha
     out += (255 - alpha) * 255 + 127

@@ -126,6 +126,8 @@ class ClipWriter:
         crf: constant rate factor of H.264 and VP9, 0 to 51, lower is better.
         lossless: exact RGB, as FFV1 in .mkv and .avi.
         force: whether existing files may be replaced.
+        file: open for writing, such as a pipe, where the clip goes as it comes; `path` then only tells the
+            format, which needs no way back: not AVI.
         last: how long the last frame is shown, s; as the rate says when None.
 
     Attributes:
@@ -147,6 +149,7 @@ class ClipWriter:
         crf: int = DEFAULT_CRF,
         lossless: bool = False,
         force: bool = False,
+        file: BinaryIO | None = None,
         last: Fraction | None = None,
     ) -> None:
         if fps <= 0:
@@ -160,17 +163,21 @@ class ClipWriter:
         self._path = path
         self._count = 0
         self._first = self._last = Fraction(0)
-        pattern = _image_pattern(path)
+        pattern = None if file else _image_pattern(path)
         if pattern is not None:
             self._sink: _Images | _Video = _Images(pattern, force)
         else:
-            self._sink = _Video(path, (width, height), self.fps, _format(path, lossless), crf, force, last)
+            form = _format(path, lossless)
+            if file is not None and form.muxer == "avi":
+                raise OutputError("AVI needs a file, and cannot go into a pipe; use y4m or mkv")
+            self._sink = _Video(path, (width, height), self.fps, form, crf, force, last, file)
             if self._sink.size != (width, height):
                 size = "x".join(map(str, self._sink.size))
                 self.warnings.append(
                     f"H.264 needs even sizes: frames of {width}x{height} are padded to {size}"
                 )
-        check_clip_output(path, force=force)
+        if file is None:
+            check_clip_output(path, force=force)
 
     def __enter__(self) -> ClipWriter:
         """Open the temporary output."""
@@ -290,9 +297,10 @@ class _Video:
         crf: int,
         force: bool,
         last: Fraction | None,
+        file: BinaryIO | None = None,
     ) -> None:
         self._av = load_av()
-        self._path, self._force, self._format = path, force, format
+        self._path, self._force, self._format, self._file = path, force, format, file
         self._fps = fps.limit_denominator(1001) if fps > 1 else fps.limit_denominator(100_000)
         self._options = dict(format.options)
         if format.codec in ("libx264", "libvpx-vp9"):
@@ -306,7 +314,7 @@ class _Video:
         self._stack = contextlib.ExitStack()
 
     def open(self) -> None:
-        file = self._stack.enter_context(write_atomic(self._path, force=self._force))
+        file: Any = self._file or self._stack.enter_context(write_atomic(self._path, force=self._force))
         try:
             self._start(file)
         except (self._av.FFmpegError, OSError) as fault:
@@ -316,10 +324,14 @@ class _Video:
             self.discard()
             raise
 
-    def _start(self, file: BinaryIO) -> None:
+    def _start(self, file: Any) -> None:
         width, height = self.size
         # The muxer wants its consent to unofficial Y4M as much as the codec.
         options = {key: value for key, value in self._options.items() if key == "strict"}
+        if self._file is not None:
+            if self._format.muxer in ("mp4", "mov"):
+                options["movflags"] = "frag_keyframe+empty_moov"
+            file = _OneWay(self._file)
         if self._format.muxer == "gif":
             options["final_delay"] = str(min(max(round(self._length * 100), 1), _LONGEST_DELAY))
         self._container = self._av.open(file, "w", format=self._format.muxer, container_options=options)
@@ -383,8 +395,20 @@ class _Video:
         with contextlib.suppress(_Discarded), self._stack:
             raise _Discarded
 
-    def _error(self, fault: Exception) -> OutputError:
+    def _error(self, fault: Exception) -> Exception:
+        if isinstance(fault, BrokenPipeError):
+            return fault  # the reader of a pipe has had enough
         return OutputError(f"{shown(self._path)}: cannot be written ({reason(fault)})")
+
+
+class _OneWay:
+    """A file without a way back; PyAV would ask a pipe for its position."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)
 
 
 class _Discarded(Exception):

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import BinaryIO
 
 from splat2d import __version__
@@ -27,6 +21,7 @@ from splat2d.fit.clip.shots import Shot, Shots, TimedFrame, overlap, segment_fra
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step, step_code
+from splat2d.fit.workers import WorkerDied, Workers, workers
 from splat2d.format.header import Header, header_bytes
 from splat2d.format.segments import CodedSegment, clip_section, code_segment, storable_rate
 from splat2d.media.frames import ClipProgress
@@ -53,6 +48,7 @@ def encode_frames(
     seed: int = 0,
     threads: int | None = None,
     jobs: int = 1,
+    scheduler: str | None = None,
     progress: Callable[[ClipProgress], None] | None = None,
     total: int | None = None,
     notes: Sequence[str] = (),
@@ -74,6 +70,7 @@ def encode_frames(
         seed: of the encoder's random order.
         threads: None uses all cores; the file does not depend on it.
         jobs: segments that are fitted at the same time, by processes that share the threads.
+        scheduler: address of a Dask scheduler, whose workers fit the segments.
         progress: called now and then.
         total: frames that are expected; segments are then of even length.
         notes: what was done to the clip on the way in; asked for behind the last frame.
@@ -147,11 +144,15 @@ def encode_frames(
                 yield shot
 
     report()
-    work = _Work(header, config, seed, max(cores // jobs, 1), target)
-    for coded in work.each(todo(), report) if jobs == 1 else work.together(todo(), jobs):
-        part.add(coded, digests.popleft())
-        done = coded.first + coded.count
-        report()
+    alone = jobs == 1 and scheduler is None
+    # Threads of a cluster's workers are its own matter.
+    share = max(cores // jobs, 1) if scheduler is None else (threads or 1)
+    work = _Work(header, config, seed, share, target)
+    with workers(jobs, scheduler) as crew:
+        for coded in work.each(todo(), report) if alone else work.together(todo(), crew):
+            part.add(coded, digests.popleft())
+            done = coded.first + coded.count
+            report()
     if file is None:
         return ClipProgress(done, done, part.size)
     return ClipProgress(done, done, part.write(file, tuple(notes)))
@@ -207,43 +208,17 @@ class _Work:
             count = len(shot.frames)
             yield self.fit(shot, lambda part, count=count: report(part, count))
 
-    def together(self, todo: Iterable[Shot], jobs: int) -> Iterator[CodedSegment]:
-        """Several at a time, each by a process of its own; in order."""
-        # Spawned, because a forked process has one thread.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent)
-        started = pool.submit(int)
-        waiting: deque[Future[CodedSegment]] = deque()
-        try:
-            for shot in todo:
-                waiting.append(pool.submit(self.fit, shot))
-                while len(waiting) > jobs:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool:
-            if started.done() and started.exception() is None:
-                why = "died, perhaps for want of memory; try fewer jobs"
-            else:
-                why = 'does not start; a script that calls this needs `if __name__ == "__main__":`'
-            raise BackendUnavailableError(f"a process of jobs {why}") from None
-        finally:
-            for process in list(getattr(pool, "_processes", None) or {}).copy():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGTERM)
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _follow_parent() -> None:
-    """Leave Ctrl-C to the parent process, and end when it has ended, however that was."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def follow() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    def together(self, todo: Iterable[Shot], crew: Workers) -> Iterator[CodedSegment]:
+        """Several at a time, each by a worker; in order."""
+        tasks = ((number, partial(self.fit, shot)) for number, shot in enumerate(todo))
+        early: dict[int, CodedSegment] = {}
+        following = 0
+        for number, outcome in crew.results(tasks):
+            if isinstance(outcome, WorkerDied):
+                raise BackendUnavailableError(f"segment {number}: {outcome}; try fewer jobs") from None
+            if isinstance(outcome, Exception):
+                raise outcome
+            early[number] = outcome
+            while following in early:
+                yield early.pop(following)
+                following += 1

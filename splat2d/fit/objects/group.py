@@ -81,6 +81,7 @@ def group(
         masks={name: coverage},
         quality=quality_of(scene.header) if quality is None else quality,
         preset=preset,
+        tune="psnr",  # what a tune left out is not there to be kept
         threads=threads,
         progress=progress,
         device=device,

@@ -1,0 +1,1 @@
+"""Doors into other libraries: each module registers .splat files with one of them."""
