@@ -371,7 +371,7 @@ def test_segments_of_a_clip_on_a_cluster(capsys, cluster, tmp_path: Path, monkey
     for i in range(12):
         Image.fromarray(world[:24, 2 * i : 2 * i + 32]).save(tmp_path / "frames" / f"{i:03}.png")
     words = ["encode", tmp_path / "frames", "--quality", 30, "--preset", "fast", "--fps", 25]
-    monkeypatch.setattr("splat2d.fit.clip.encode.MAX_SAMPLES", 5 * 32 * 24 * 3)
+    monkeypatch.setattr("splat2d.fit.clip.shots.MAX_SAMPLES", 5 * 32 * 24 * 3)
     assert run(capsys, *words, tmp_path / "here.splat")[0] == 0
     address = cluster.scheduler_address
     status, _, err = run(capsys, *words, tmp_path / "there.splat", "--scheduler", address)

@@ -6,6 +6,7 @@ The loops are native: cpp/fit/clip_fitter.hpp, cpp/refine/clip_refiner.hpp.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -216,7 +217,9 @@ def fit_segment(
 ) -> SegmentFit | StillFit:
     """Fit the frames of a segment; arguments as of `SegmentFit`."""
     if len(frames) == 1:
-        still, step = config.still or load_config("default"), step_of(step_code(step / COARSER))
+        # The file has one chroma step for all segments.
+        still = replace(config.still or load_config("default"), chroma_step=config.chroma_step)
+        step = step_of(step_code(step / COARSER))
         return StillFit(frames, still, step, threads=threads, seed=seed, on_progress=on_progress)
     return SegmentFit(frames, config, step, threads=threads, seed=seed, on_progress=on_progress)
 
