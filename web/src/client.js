@@ -90,6 +90,11 @@ export class Decoder {
     return { bytes, file: await this.open(bytes, options) };
   }
 
+  /** Bits of each attribute in each layer of a file. */
+  bits(bytes) {
+    return this.#call({ call: "bits", bytes });
+  }
+
   /** Pixels [height, width, 4] of a plan, without a GPU. */
   pixels(drawn) {
     return this.#call({ call: "pixels", drawn });

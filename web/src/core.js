@@ -2,6 +2,8 @@
 import { SplatError } from "./bytes.js";
 import { stepOf } from "./container.js";
 
+const ATTRIBUTES = ["position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign", "duration", "time", "velocity"];
+
 export const TIERS = 6, SHAPE_FIELDS = 16;
 
 // (module (func (result v128) (v128.const i32x4 0 0 0 0))): validates where there is SIMD.
@@ -23,6 +25,9 @@ export async function compile(source = new URL(hasSimd() ? "./splat2d.wasm" : ".
     if (!source.ok) throw new SplatError(`the decoder cannot be loaded: ${source.status} ${source.statusText}`);
     source = await source.arrayBuffer();
   }
+  const bytes = ArrayBuffer.isView(source) ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
+  // Packed by gzip, as the Python package has it.
+  if (bytes[0] === 0x1f) source = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
   return WebAssembly.compile(source);
 }
 
@@ -36,6 +41,7 @@ export class Core {
   #start() {
     this.wasm = new WebAssembly.Instance(this.module, {}).exports;
     this.wasm._initialize();
+    this.kept = new Map();
   }
   #text(at) {
     const bytes = new Uint8Array(this.wasm.memory.buffer, at);
@@ -46,7 +52,7 @@ export class Core {
     try {
       return work();
     } catch (fault) {
-      if (fault instanceof SplatError) throw fault;
+      if (!(fault instanceof WebAssembly.RuntimeError || fault instanceof RangeError)) throw fault;
       this.#start();
       throw new SplatError("the file needs more memory than there is");
     }
@@ -106,21 +112,61 @@ export class Core {
     });
   }
 
-  /** Draw a picture [height, width, 4] of sums; `layers` as `placed` of draw.js makes them. */
+  /** Bits of each attribute in what `work` decodes. */
+  countBits(work) {
+    this.wasm.count_bits(1);
+    try {
+      work();
+      return Object.fromEntries(ATTRIBUTES.map((name, i) => [name, this.wasm.bits(i)]).filter(([, bits]) => bits));
+    } finally {
+      this.wasm.count_bits(0);
+    }
+  }
+
+  /** Draw a picture [height, width, 4] of sums: groups of shapes, how many, and where they go (`numbersOf`). */
   sums(width, height, base, groups) {
     return this.#guard(() => {
-      const picture = this.wasm.begin(width, height, ...base);
-      for (const { shapes, count, placement } of groups) {
-        const at = this.wasm.reserve(4 * Math.max(shapes.length, 1) + 8 * placement.length);
-        if (!at) throw new SplatError("the picture needs more memory than there is");
-        const numbers = at + 4 * shapes.length;  // a multiple of eight: sixteen floats a splat
-        new Float32Array(this.wasm.memory.buffer, at, shapes.length).set(shapes);
-        new Float64Array(this.wasm.memory.buffer, numbers, placement.length).set(placement);
-        this.wasm.add(at, count, width, height, numbers);
-        this.wasm.release(at);
-      }
-      return new Float32Array(this.wasm.memory.buffer, picture, width * height * 4).slice();
+      const at = this.#add(width, height, base, groups);
+      return new Float32Array(this.wasm.memory.buffer, at, width * height * 4).slice();
     });
+  }
+
+  /** The bytes of such sums, alpha straight. */
+  bytes(width, height, base, groups, covered) {
+    return this.#guard(() => {
+      this.#add(width, height, base, groups);
+      const at = this.wasm.bytes(width, height, covered ? 1 : 0);
+      return new Uint8ClampedArray(this.wasm.memory.buffer, at, width * height * 4).slice();
+    });
+  }
+
+  #add(width, height, base, groups) {
+    const picture = this.wasm.begin(width, height, ...base);
+    for (const { shapes, count, placement } of groups) {
+      const at = this.#held(shapes), numbers = this.wasm.reserve(8 * placement.length);
+      new Float64Array(this.wasm.memory.buffer, numbers, placement.length).set(placement);
+      this.wasm.add(at, count, width, height, numbers);
+      this.wasm.release(numbers);
+    }
+    return picture;
+  }
+
+  // Shapes stay where they were put until there are too many of them.
+  #held(shapes) {
+    const old = this.kept.get(shapes);
+    if (old) return old;
+    if (this.kept.size >= 48) this.drop();
+    const at = this.wasm.reserve(Math.max(shapes.byteLength, 1));
+    if (!at) throw new SplatError("the picture needs more memory than there is");
+    new Float32Array(this.wasm.memory.buffer, at, shapes.length).set(shapes);
+    this.kept.set(shapes, at);
+    return at;
+  }
+
+  /** Let go of all shapes that are held. */
+  drop() {
+    for (const at of this.kept.values()) this.wasm.release(at);
+    this.kept.clear();
   }
 }
 

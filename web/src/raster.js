@@ -25,6 +25,30 @@ function shareAt(edges, x, y) {
 
 const clamp = (v, high) => (v > 0 ? (v < high ? v : high) : 0);
 
+const groupsOf = (sum, placement) =>
+  sum.groups.map((group) => ({ shapes: group.splats.shapes, count: group.count, placement: numbersOf(placement, group) }));
+
+// Ellipses at so many standard deviations.
+function outline(to, { groups }, { matrix: m, offset, extra }, { width, height }, reach) {
+  to.strokeStyle = "rgb(255 217 51 / 0.7)";
+  to.beginPath();
+  for (const { splats: { shapes }, count, time, shift } of groups)
+    for (let i = 0; i < 16 * count; i += 16) {
+      const [x, y, u, v, ratio, precision, when] = shapes.subarray(i, i + 7), apart = precision ? time - when : 0;
+      if (apart * apart * precision > 12.25) continue;
+      const px = x + shift[0] + apart * shapes[i + 12], py = y + shift[1] + apart * shapes[i + 13];
+      const cx = m[0] * px + m[1] * py + offset[0], cy = m[2] * px + m[3] * py + offset[1];
+      const a = [m[0] * u + m[1] * v, m[2] * u + m[3] * v], b = [(m[1] * u - m[0] * v) * ratio, (m[3] * u - m[2] * v) * ratio];
+      const xx = a[0] ** 2 + b[0] ** 2 + extra[0], xy = a[0] * a[1] + b[0] * b[1] + extra[1], yy = a[1] ** 2 + b[1] ** 2 + extra[2];
+      const middle = (xx + yy) / 2, radius = Math.hypot((xx - yy) / 2, xy), long = reach * Math.sqrt(middle + radius);
+      if (cx < -long || cy < -long || cx > width + long || cy > height + long) continue;
+      const angle = 0.5 * Math.atan2(2 * xy, xx - yy);
+      to.moveTo(cx + long * Math.cos(angle), cy + long * Math.sin(angle));
+      to.ellipse(cx, cy, long, reach * Math.sqrt(Math.max(middle - radius, 0)), angle, 0, 2 * Math.PI);
+    }
+  to.stroke();
+}
+
 /** Draws plans on a 2D canvas. */
 export class RasterRenderer {
   /** @param {HTMLCanvasElement|OffscreenCanvas|null} canvas @param {import("./core.js").Core} core */
@@ -36,7 +60,7 @@ export class RasterRenderer {
 
   #sum(sum, placement, view, base) {
     return this.core.sums(view.width, view.height, base,
-      sum.groups.map((group) => ({ shapes: group.splats.shapes.subarray(0, 16 * group.count), count: group.count, placement: numbersOf(placement, group) })));
+      groupsOf(sum, placement));
   }
 
   /** Premultiplied colours and coverage [height, width, 4] in [0, 1]. */
@@ -82,17 +106,25 @@ export class RasterRenderer {
 
   /** Bytes [height, width, 4], alpha straight. */
   pixels(drawn) {
+    const { view, items: [only, ...others] } = drawn;
+    if (only && !others.length && !only.cover && !only.edges && !only.recolored && only.state.opacity === 1)
+      return this.core.bytes(view.width, view.height, only.sum.base, groupsOf(only.sum, only.placement), only.covered);
     return straightBytes(this.planes(drawn));
   }
 
-  draw(drawn) {
+  /** Draw on the canvas; options as of `GlRenderer`. */
+  draw(drawn, { outlines = 0 } = {}) {
     const { width, height } = drawn.view;
     if (this.canvas.width !== width) this.canvas.width = width;
     if (this.canvas.height !== height) this.canvas.height = height;
-    this.canvas.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(this.pixels(drawn)), width, height), 0, 0);
+    const to = this.canvas.getContext("2d");
+    to.putImageData(new ImageData(this.pixels(drawn), width, height), 0, 0);
+    if (outlines) for (const { sum, placement } of drawn.items) outline(to, sum, placement, drawn.view, outlines);
   }
 
-  forget() {}
+  forget() {
+    this.core.drop();
+  }
 }
 
 export function straightBytes(planes) {

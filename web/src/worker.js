@@ -1,5 +1,6 @@
 // The decoder in a worker: messages {id, call, ...} are answered by {id, result} or {id, fault}.
 import { SplatError } from "./bytes.js";
+import { parse } from "./container.js";
 import { Core, compile } from "./core.js";
 import { decodeSegment, decodeWith } from "./decode.js";
 import { RasterRenderer } from "./raster.js";
@@ -30,6 +31,11 @@ const calls = {
   segment({ index, tiers }) {
     if (!kept?.[index]) throw new SplatError(`there is no segment ${index}`);
     return without(decodeSegment(core, kept[index], tiers));
+  },
+  // Bits of each attribute, layer by layer, of a picture's file.
+  async bits({ bytes }) {
+    const { layers } = await parse(bytes);
+    return layers.map((layer) => core.countBits(() => [layer, layer.matte].forEach((part) => part?.data && core.decode(part.data, part.header))));
   },
   // Pixels of a plan without a GPU.
   pixels({ drawn }) {

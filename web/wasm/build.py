@@ -23,7 +23,7 @@ SOURCES = (
     ROOT / "cpp/format/quantizer.cpp",
 )
 FLAGS = (
-    "--target=wasm32-wasi -mexec-model=reactor -std=c++20 -O3 -DNDEBUG -fno-exceptions -fno-rtti "
+    "--target=wasm32-wasi -mexec-model=reactor -std=c++20 -O2 -DNDEBUG -fno-exceptions -fno-rtti "
     "-fno-threadsafe-statics -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden "
     "-ffunction-sections -fdata-sections -Wall -Wextra -Wno-psabi -Wno-unused-const-variable -DSPLAT2D_MODEL_KERNELS=model_kernels_base "
     "-Wl,--gc-sections -Wl,--strip-all -Wl,-z,stack-size=1048576"

@@ -25,6 +25,19 @@ constexpr uint8_t kNetwork[] = {
 #include "network.inc"
 };
 
+// What each attribute takes, bits.
+class Counter final : public Tap {
+ public:
+  void symbol(Attribute a, const uint16_t* weights, int symbols, int value) override {
+    // A weight of 2^16 does not fit; it is that of the only symbol.
+    if (symbols > 1) bits[static_cast<int>(a)] += 16 - std::log2(static_cast<double>(weights[value]));
+  }
+  void uniform(Attribute a, int64_t size, int64_t) override {
+    if (size > 1) bits[static_cast<int>(a)] += std::log2(static_cast<double>(size));
+  }
+  double bits[kAttributes] = {};
+};
+
 struct State {
   Network network;
   const char* fault;
@@ -33,6 +46,8 @@ struct State {
   DecodedField field;
   std::vector<float> shapes;
   std::vector<float> sums;
+  Counter counter;
+  bool counts = false;
   State() : fault(network.read(kNetwork, sizeof kNetwork)) {}
 };
 
@@ -83,9 +98,15 @@ EXPORT(decode) const char* decode(const uint8_t* data, size_t size, int width, i
   s.layout = layout_of(width, height, channels, chroma_step, step_code, frames);
   s.field = {};
   const Box window{x0, y0, x1, y1};
-  return decode_field(s.network, s.layout, data, size, {tiers, x1 > x0 ? &window : nullptr}, Workers(), nullptr,
-                      &s.field);
+  return decode_field(s.network, s.layout, data, size, {tiers, x1 > x0 ? &window : nullptr}, Workers(),
+                      s.counts ? &s.counter : nullptr, &s.field);
 }
+// From here on fields are decoded with their bits counted, or not, which is quicker; counts begin at 0.
+EXPORT(count_bits) void count_bits(int on) {
+  state().counts = on;
+  state().counter = {};
+}
+EXPORT(bits) double bits(int attribute) { return state().counter.bits[attribute]; }
 EXPORT(splats) const int32_t* splats() { return state().field.splats.data(); }
 EXPORT(count) int32_t count(int tier) { return static_cast<int32_t>(state().field.counts[tier]); }
 
@@ -149,4 +170,20 @@ EXPORT(add) void add(const float* shapes, int count, int width, int height, cons
   const Placement& p = *reinterpret_cast<const Placement*>(placement);
   for (int i = 0; i < count; ++i)
     add_splat(shapes + static_cast<size_t>(i) * kShapeFields, p, {width, height}, state().sums.data());
+}
+// What is held as bytes [height, width, 4], alpha straight, in its own place: the picture of one layer that is alone.
+EXPORT(bytes) const uint8_t* bytes(int width, int height, int covered) {
+  float* sums = state().sums.data();
+  uint8_t* to = reinterpret_cast<uint8_t*>(sums);
+  const size_t n = static_cast<size_t>(width) * height;
+  for (size_t i = 0; i < n; ++i) {
+    const float* v = sums + 4 * i;
+    const float alpha = covered ? clamp(v[3], 0.0f, 1.0f) : 1.0f;
+    const float over = alpha > 0.5f / 255.0f ? 255.0f / alpha : 0.0f;
+    uint8_t out[4];
+    for (int c = 0; c < 3; ++c) out[c] = static_cast<uint8_t>(clamp(v[c], 0.0f, alpha) * over + 0.5f);
+    out[3] = static_cast<uint8_t>(alpha * 255.0f + 0.5f);
+    std::memcpy(to + 4 * i, out, 4);
+  }
+  return to;
 }
