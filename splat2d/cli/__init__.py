@@ -17,6 +17,7 @@ VERBS = {
     "extract": "Extract",
     "merge": "Merge",
     "group": "Group",
+    "view": "View",
     "bench": "Bench",
 }
 """Each verb's module in this package, and the command class in it."""

@@ -97,11 +97,15 @@ try {
   found.phone = await page.evaluate(() => [splat2d.painter.renderer.kind, document.documentElement.scrollWidth <= innerWidth]);
   await page.mouse.move(...(await at(page, 30, 20)));
   await page.waitForFunction(() => document.getElementById("pixel").value);
-  const [px, py] = await at(page, 30, 20);
+  // Events tell whole pixels.
+  const [px, py] = (await at(page, 30, 20)).map(Math.round), box = await page.locator("#stage").boundingBox();
+  const under = () => page.evaluate((p) => splat2d.camera.toCanvas(...p), [px - box.x, py - box.y]);
   await page.mouse.move(px, py);
+  const first = await under();
   await page.mouse.wheel(0, -1200);
-  const [qx, qy] = await at(page, 30, 20);
-  found.zoomed = { zoom: await page.evaluate(() => splat2d.camera.zoom), shift: Math.hypot(qx - px, qy - py) };
+  await page.waitForFunction(() => splat2d.camera.zoom > 10);
+  const [qx, qy] = await under();
+  found.zoomed = { zoom: await page.evaluate(() => splat2d.camera.zoom), shift: Math.hypot(qx - first[0], qy - first[1]) };
   await page.waitForTimeout(100);
   found.pixel = await page.locator("#pixel").textContent();
   await shot(page, "phone");
@@ -142,6 +146,24 @@ try {
   await page.click("#ask button.main");
   await page.waitForFunction(() => document.getElementById("status").classList.contains("fault"));
   found.broken = await say(page);
+  await page.context().close();
+
+  // The element, in place of an image that no browser shows.
+  page = await (await chrome.newContext({ deviceScaleFactor: 2 })).newPage();
+  page.on("pageerror", (fault) => found.errors.push(String(fault)));
+  await page.goto(`${url}/blank`);
+  found.element = await page.evaluate(async () => {
+    document.body.innerHTML = '<img src="/tests/golden/pictures/rgb.splat" alt="an eye" width="192"><splat-picture src="/nothing.splat"></splat-picture>';
+    const { configure, replaceImages } = await import("/web/src/element.js");
+    configure({ wasm: "/splat2d/web/static/splat2d.wasm.gz" });
+    const broken = document.querySelector("splat-picture"), failed = new Promise((done) => broken.addEventListener("error", ({ message }) => done(message), { once: true }));
+    replaceImages();
+    const picture = document.querySelector("splat-picture");
+    await new Promise((done) => picture.addEventListener("load", done, { once: true }));
+    await new Promise((done) => setTimeout(done, 100));
+    const canvas = picture.shadowRoot.querySelector("canvas"), { data } = canvas.getContext("2d").getImageData(canvas.width >> 1, canvas.height >> 1, 1, 1);
+    return { width: canvas.width, height: canvas.height, label: canvas.getAttribute("aria-label"), drawn: data[3] === 255, failed: await failed };
+  });
   found.errors = found.errors.filter((text) => !/404|nothing\.splat/.test(text));
   console.log(JSON.stringify(found));
 } finally {

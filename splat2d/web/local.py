@@ -1,0 +1,175 @@
+"""The viewer on this machine: its page, one file, and encoding of pictures that are dropped on it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import splat2d
+from splat2d.errors import BitstreamError, OutputError, Splat2dError
+from splat2d.media.files import read_bytes
+from splat2d.web.bundle import FILES, STATIC, page
+
+MAX_UPLOAD = 1 << 28
+"""Largest picture that is taken, bytes."""
+
+_TIMEOUT = 60  # s that a client may take for its next bytes
+_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' blob:; worker-src blob:; style-src 'self' "
+    "'unsafe-inline'; img-src 'self' data: blob:; connect-src *; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class LocalServer(ThreadingHTTPServer):
+    """Serves the page on the loopback interface, to this machine alone.
+
+    Args:
+        path: a file that the page opens at once; None for none.
+        port: to listen on; 0 for any that is free.
+
+    Raises:
+        BitstreamError: the file cannot be read.
+        OutputError: the port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, port: int = 0) -> None:
+        if path is not None:
+            read_bytes(path, error=BitstreamError)  # so that its faults are told before a browser opens
+        self.path = path
+        self.token = secrets.token_urlsafe(16)
+        self.encoding = threading.Lock()
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as fault:
+            raise OutputError(f"port {port} cannot be used ({fault.strerror}); choose another") from None
+
+    @property
+    def url(self) -> str:
+        """Of the page."""
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the page is told of its server."""
+        told: dict[str, Any] = {"encode": "/encode", "token": self.token}
+        if self.path is not None:
+            told["open"] = "/file/" + quote(os.path.basename(self.path), safe="")
+        return told
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that went away."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: LocalServer
+    timeout = _TIMEOUT
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing: the terminal is the user's."""
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if not self._is_own():
+            return self._refuse(403, "this page is of this machine alone")
+        if path == "/":
+            return self._send(page(self.server.told).encode(), FILES["index.html"])
+        if path[1:] in FILES and path != "/index.html":
+            return self._send((STATIC / path[1:]).read_bytes(), FILES[path[1:]])
+        if self.server.path is not None and path == self.server.told["open"]:
+            try:
+                return self._send(read_bytes(self.server.path, error=BitstreamError), "application/octet-stream")
+            except Splat2dError as fault:
+                return self._refuse(404, str(fault))
+        self._refuse(404, "no such page")
+
+    def do_POST(self) -> None:
+        url = urlsplit(self.path)
+        # Other pages cannot know the token, and browsers ask before they send such a header for them.
+        token = self.headers.get("X-Splat2d", "")
+        if not (self._is_own() and secrets.compare_digest(token.encode(), self.server.token.encode())):
+            return self._refuse(403, "this page is of this machine alone")
+        if url.path != "/encode":
+            return self._refuse(404, "no such page")
+        length, quality = self.headers.get("Content-Length", ""), parse_qs(url.query).get("quality", ["75"])[0]
+        if not (length.isdigit() and 0 < int(length) <= MAX_UPLOAD):
+            return self._refuse(413, f"expected a picture of at most {MAX_UPLOAD:,} bytes")
+        if not (quality.isdigit() and 1 <= int(quality) <= 100):
+            return self._refuse(400, f"the quality is {quality[:20]!r}, expected 1 to 100")
+        data = self.rfile.read(int(length))
+        if not self.server.encoding.acquire(blocking=False):
+            return self._refuse(503, "another picture is being encoded")
+        try:
+            self._encode(data, int(quality))
+        finally:
+            self.server.encoding.release()
+
+    def _encode(self, data: bytes, quality: int) -> None:
+        """Answer with lines of JSON, and behind the last with the file."""
+        import io
+
+        self.send_response(200)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.end_headers()
+
+        def line(**told: Any) -> None:
+            self.wfile.write(json.dumps(told).encode() + b"\n")
+            self.wfile.flush()
+
+        def progress(now: Any) -> None:
+            # A client that went away ends the fit here.
+            line(share=round(now.fraction, 3), text=f"{now.psnr:.1f} dB, about {now.estimated_bytes:,} bytes")
+
+        try:
+            from PIL import Image, UnidentifiedImageError
+
+            try:
+                image = Image.open(io.BytesIO(data))
+            except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+                return line(error="it is no picture that can be read")
+            coded = splat2d.encode(image, quality=quality, progress=progress)
+        except Splat2dError as fault:
+            return line(error=str(fault))
+        line(size=len(coded))
+        self.wfile.write(coded)
+
+    def _is_own(self) -> bool:
+        """Whether the request was meant for this server, by the name it was asked under, and by its own page."""
+        port = self.server.server_address[1]
+        names = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        origin = self.headers.get("Origin")
+        return self.headers.get("Host") in names and origin in (None, *(f"http://{name}" for name in names))
+
+    def _send(self, body: bytes, kind: str, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-cache")
+        self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _refuse(self, status: int, why: str) -> None:
+        self._send(why.encode(), "text/plain; charset=utf-8", status)
+
+
+@contextlib.contextmanager
+def serving(server: LocalServer) -> Iterator[str]:
+    """Serve while the block runs, from a thread; gives the page's URL."""
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
