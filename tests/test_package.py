@@ -59,7 +59,7 @@ def floor_files() -> list[Path]:
 
 def test_the_decode_floor_is_there():
     folders = {path.relative_to(PACKAGE).parts[0] for path in floor_files() if path.parent != PACKAGE}
-    assert folders == {"cli", "codec", "draw", "edit", "format", "media", "native", "scene"}
+    assert folders == {"cli", "codec", "draw", "edit", "format", "media", "native", "scene", "web"}
 
 
 def test_decode_floor_needs_no_module_of_the_fit_floor():

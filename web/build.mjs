@@ -1,4 +1,5 @@
-// Build the page of splat2d/web, or with --wasm put the decoder beside the package's modules: node build.mjs.
+// Build the page: node build.mjs [OUT_DIR], which is splat2d/web/static when left out; or with --wasm put the decoder
+// beside the package's modules. The decoder is that of `make wasm`.
 import { build } from "esbuild";
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
@@ -22,11 +23,12 @@ const workers = {
 if (process.argv.includes("--wasm")) {
   for (const name of ["splat2d.wasm", "splat2d-plain.wasm"]) await copyFile(wasm + name, at(`src/${name}`));
 } else {
-  const out = at("../splat2d/web/static/");
+  const out = process.argv[2] ? `${process.argv[2]}/` : at("../splat2d/web/static/");
   await mkdir(out, { recursive: true });
   await build({ ...common, entryPoints: [at("viewer/page.js")], format: "esm", outfile: `${out}viewer.js`, plugins: [workers], define: { "import.meta.url": '"file:///"' } });
   await build({ ...common, entryPoints: [at("viewer/viewer.css")], outfile: `${out}viewer.css` });
   await copyFile(at("viewer/index.html"), `${out}index.html`);
+  if (process.argv[2]) process.exit();
   const packed = gzipSync(await readFile(`${wasm}splat2d.wasm`), { level: 9 });
   packed[9] = 255; // the operating system, which is of no matter
   await writeFile(`${out}splat2d.wasm.gz`, packed);

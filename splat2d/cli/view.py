@@ -12,12 +12,14 @@ from splat2d.cli._arguments import in_range
 
 @dataclass(frozen=True)
 class View:
-    """Open a .splat file in the browser: zoom, layers, edits, clips. A picture dropped on the page is encoded."""
+    """Open a .splat file in the browser: zoom, layers, edits, clips; pictures dropped there are encoded."""
 
-    file: Annotated[Positional[Optional[str]], arg(metavar="FILE", help="The .splat file; none for an empty page.")] = (
-        None
-    )
-    port: Annotated[int, arg(metavar="N", help="To listen on, on this machine alone; 0 for any that is free.")] = 0
+    file: Annotated[
+        Positional[Optional[str]], arg(metavar="FILE", help="The .splat file; none for an empty page.")
+    ] = None
+    port: Annotated[
+        int, arg(metavar="N", help="To listen on, on this machine alone; 0 for any that is free.")
+    ] = 0
     no_browser: Annotated[bool, arg(help="Print the page's address, and open no browser.")] = False
 
     def run(self) -> None:

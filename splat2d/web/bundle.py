@@ -30,7 +30,9 @@ def page(server: dict[str, Any] | None = None) -> str:
         return text
     # No text in JSON may end the element.
     told = json.dumps(server).replace("<", "\\u003c")
-    return text.replace("</body>", f'<script type="application/json" id="splat2d-server">{told}</script>\n</body>')
+    return text.replace(
+        "</body>", f'<script type="application/json" id="splat2d-server">{told}</script>\n</body>'
+    )
 
 
 def html(data: bytes, *, name: str = "picture.splat") -> str:
@@ -41,17 +43,17 @@ def html(data: bytes, *, name: str = "picture.splat") -> str:
         name: what the page calls it.
 
     Returns:
-        The text of an HTML file: the viewer and editor, the decoder and the picture, a third larger than these.
+        The text of an HTML file: viewer and editor, decoder and picture, a third larger than these.
     """
     read = {file: (STATIC / file).read_text(encoding="utf-8") for file in ("viewer.js", "viewer.css")}
     script = read["viewer.js"].replace("</script", "<\\/script")
     wasm = base64.b64encode((STATIC / "splat2d.wasm.gz").read_bytes()).decode()
-    coded = base64.b64encode(data).decode()
+    shown, coded = markup.escape(name), base64.b64encode(data).decode()
     parts = {
         '<link rel="stylesheet" href="viewer.css">': f"<style>{read['viewer.css']}</style>",
         '<script type="module" src="viewer.js"></script>': (
             f'<script type="text/plain" id="splat2d-wasm">{wasm}</script>\n'
-            f'<script type="text/plain" id="splat2d-data" data-name="{markup.escape(name)}">{coded}</script>\n'
+            f'<script type="text/plain" id="splat2d-data" data-name="{shown}">{coded}</script>\n'
             f'<script type="module">{script}</script>'
         ),
     }

@@ -86,7 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send((STATIC / path[1:]).read_bytes(), FILES[path[1:]])
         if self.server.path is not None and path == self.server.told["open"]:
             try:
-                return self._send(read_bytes(self.server.path, error=BitstreamError), "application/octet-stream")
+                return self._send(
+                    read_bytes(self.server.path, error=BitstreamError), "application/octet-stream"
+                )
             except Splat2dError as fault:
                 return self._refuse(404, str(fault))
         self._refuse(404, "no such page")
@@ -99,7 +101,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(403, "this page is of this machine alone")
         if url.path != "/encode":
             return self._refuse(404, "no such page")
-        length, quality = self.headers.get("Content-Length", ""), parse_qs(url.query).get("quality", ["75"])[0]
+        length, quality = (
+            self.headers.get("Content-Length", ""),
+            parse_qs(url.query).get("quality", ["75"])[0],
+        )
         if not (length.isdigit() and 0 < int(length) <= MAX_UPLOAD):
             return self._refuse(413, f"expected a picture of at most {MAX_UPLOAD:,} bytes")
         if not (quality.isdigit() and 1 <= int(quality) <= 100):
@@ -142,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(coded)
 
     def _is_own(self) -> bool:
-        """Whether the request was meant for this server, by the name it was asked under, and by its own page."""
+        """Whether the request was meant for this server, by the name it was asked under and by its page."""
         port = self.server.server_address[1]
         names = {f"127.0.0.1:{port}", f"localhost:{port}"}
         origin = self.headers.get("Origin")

@@ -1,7 +1,8 @@
 // Decode the golden files with a built decoder: node web/test/golden.mjs WASM... Prints one line a variant.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { Core } from "../src/core.js";
+import { withEdits } from "../src/container.js";
+import { Core, compile } from "../src/core.js";
 import { decodeWith } from "../src/decode.js";
 
 const golden = new URL("../../tests/golden/", import.meta.url);
@@ -21,7 +22,7 @@ function expect(what, found, wanted) {
 }
 
 for (const path of process.argv.slice(2)) {
-  const core = new Core(new WebAssembly.Module(readFileSync(path)));
+  const core = new Core(await compile(readFileSync(path)));
   let good = 0, bad = 0;
   for (const group of ["pictures", "layers", "clips"])
     for (const [name, entry] of Object.entries(manifest[group])) {
@@ -40,6 +41,28 @@ for (const path of process.argv.slice(2)) {
     const said = await decodeWith(core, bytes(name)).then(() => "nothing", (fault) => fault.message);
     expect(`${path}: refusal of ${name}`, said, entry.error);
     ++bad;
+  }
+  // The beginning of a file shows as many tiers as it holds; a window leaves out what is not seen in it.
+  const whole = bytes("pictures/directory.splat"), all = await decodeWith(core, whole), { tierCounts } = all.layers[0].splats;
+  const reached = new Set();
+  for (let size = 100; size < whole.length; size += 97) {
+    const file = await decodeWith(core, whole.subarray(0, size), { partial: true });
+    const [layer] = file.layers, count = tierCounts.slice(0, file.tiers).reduce((a, b) => a + b, 0);
+    if (!layer) continue;
+    reached.add(file.tiers);
+    expect(`${path}: splats of ${size} bytes`, layer.splats.count, count);
+    const { integers, columns } = layer.splats;
+    expect(`${path}: integers of ${size} bytes`, Buffer.compare(Buffer.from(integers.buffer), Buffer.from(all.layers[0].splats.integers.buffer, 0, 4 * count * columns)), 0);
+  }
+  expect(`${path}: tiers that were reached`, [...reached].join(), "1,2,3,4,5");
+  const seen = (await decodeWith(core, bytes("pictures/parts.splat"), { window: [0, 0, 8, 8] })).layers[0].splats.count;
+  expect(`${path}: a window has fewer splats`, seen > 0 && seen < all.layers[0].splats.count, true);
+  // Edits that are taken off and put on again are the same file.
+  for (const name of ["layers/edits.splat", "clips/layers.splat"]) {
+    const file = await decodeWith(core, bytes(name)), plain = withEdits(bytes(name), file, new Uint8Array());
+    const bare = await decodeWith(core, plain);
+    expect(`${path}: edits of ${name} after reset`, bare.steps.length, 0);
+    expect(`${path}: ${name} with its edits`, Buffer.compare(withEdits(plain, bare, file.edits), bytes(name)), 0);
   }
   console.log(`${path}: ${good} golden files decode to the manifest's integers, ${bad} broken ones are refused`);
 }

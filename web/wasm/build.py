@@ -1,7 +1,7 @@
 """Build the WebAssembly decoder, once with SIMD and once without: python web/wasm/build.py OUT_DIR.
 
-The compiler is the `zig c++` of the PyPI package ziglang, which brings its own libc and libc++ for WebAssembly, or the
-command in the environment variable WASM_CXX.
+The compiler is the `zig c++` of the PyPI package ziglang, which brings its own libc and libc++ for WebAssembly,
+or the command in the environment variable WASM_CXX.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ SOURCES = (
 FLAGS = (
     "--target=wasm32-wasi -mexec-model=reactor -std=c++20 -O2 -DNDEBUG -fno-exceptions -fno-rtti "
     "-fno-threadsafe-statics -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden "
-    "-ffunction-sections -fdata-sections -Wall -Wextra -Wno-psabi -Wno-unused-const-variable -DSPLAT2D_MODEL_KERNELS=model_kernels_base "
-    "-Wl,--gc-sections -Wl,--strip-all -Wl,-z,stack-size=1048576"
+    "-ffunction-sections -fdata-sections -Wall -Wextra -Wno-psabi -Wno-unused-const-variable "
+    "-DSPLAT2D_MODEL_KERNELS=model_kernels_base -Wl,--gc-sections -Wl,--strip-all -Wl,-z,stack-size=1048576"
 ).split()
 VARIANTS = {"splat2d.wasm": ["-msimd128"], "splat2d-plain.wasm": ["-mno-simd128"]}
 
@@ -50,7 +50,16 @@ def build(out: Path) -> None:
     (out / "network.inc").write_text(",".join(map(str, network)))
     for name, flags in VARIANTS.items():
         done = subprocess.run(
-            [*command, *FLAGS, *flags, f"-I{ROOT / 'cpp'}", f"-I{out}", *map(str, SOURCES), "-o", str(out / name)]
+            [
+                *command,
+                *FLAGS,
+                *flags,
+                f"-I{ROOT / 'cpp'}",
+                f"-I{out}",
+                *map(str, SOURCES),
+                "-o",
+                str(out / name),
+            ]
         )
         if done.returncode:
             raise SystemExit(done.returncode)
