@@ -18,6 +18,7 @@ VERBS = {
     "merge": "Merge",
     "group": "Group",
     "view": "View",
+    "serve": "Serve",
     "bench": "Bench",
 }
 """Each verb's module in this package, and the command class in it."""

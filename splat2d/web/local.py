@@ -70,8 +70,13 @@ class LocalServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: LocalServer
     timeout = _TIMEOUT
+
+    @property
+    def own(self) -> LocalServer:
+        """The server of this request."""
+        assert isinstance(self.server, LocalServer)
+        return self.server
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: the terminal is the user's."""
@@ -81,14 +86,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_own():
             return self._refuse(403, "this page is of this machine alone")
         if path == "/":
-            return self._send(page(self.server.told).encode(), FILES["index.html"])
+            return self._send(page(self.own.told).encode(), FILES["index.html"])
         if path[1:] in FILES and path != "/index.html":
             return self._send((STATIC / path[1:]).read_bytes(), FILES[path[1:]])
-        if self.server.path is not None and path == self.server.told["open"]:
+        if self.own.path is not None and path == self.own.told["open"]:
             try:
-                return self._send(
-                    read_bytes(self.server.path, error=BitstreamError), "application/octet-stream"
-                )
+                return self._send(read_bytes(self.own.path, error=BitstreamError), "application/octet-stream")
             except Splat2dError as fault:
                 return self._refuse(404, str(fault))
         self._refuse(404, "no such page")
@@ -97,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         # Other pages cannot know the token, and browsers ask before they send such a header for them.
         token = self.headers.get("X-Splat2d", "")
-        if not (self._is_own() and secrets.compare_digest(token.encode(), self.server.token.encode())):
+        if not (self._is_own() and secrets.compare_digest(token.encode(), self.own.token.encode())):
             return self._refuse(403, "this page is of this machine alone")
         if url.path != "/encode":
             return self._refuse(404, "no such page")
@@ -110,12 +113,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not (quality.isdigit() and 1 <= int(quality) <= 100):
             return self._refuse(400, f"the quality is {quality[:20]!r}, expected 1 to 100")
         data = self.rfile.read(int(length))
-        if not self.server.encoding.acquire(blocking=False):
+        if not self.own.encoding.acquire(blocking=False):
             return self._refuse(503, "another picture is being encoded")
         try:
             self._encode(data, int(quality))
         finally:
-            self.server.encoding.release()
+            self.own.encoding.release()
 
     def _encode(self, data: bytes, quality: int) -> None:
         """Answer with lines of JSON, and behind the last with the file."""
@@ -148,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_own(self) -> bool:
         """Whether the request was meant for this server, by the name it was asked under and by its page."""
-        port = self.server.server_address[1]
+        port = self.own.server_address[1]
         names = {f"127.0.0.1:{port}", f"localhost:{port}"}
         origin = self.headers.get("Origin")
         return self.headers.get("Host") in names and origin in (None, *(f"http://{name}" for name in names))

@@ -1,6 +1,6 @@
 """Build the WebAssembly decoder, once with SIMD and once without: python web/wasm/build.py OUT_DIR.
 
-The compiler is the `zig c++` of the PyPI package ziglang, which brings its own libc and libc++ for WebAssembly,
+The compiler is the `zig c++` of the PyPI package ziglang, with a libc and libc++ for WebAssembly,
 or the command in the environment variable WASM_CXX.
 """
 

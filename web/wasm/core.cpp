@@ -71,8 +71,9 @@ EXPORT(release) void release(void* at) { std::free(at); }
 EXPORT(checksum) uint32_t checksum(const uint8_t* data, size_t size) { return crc32(data, size); }
 
 // Reads what stands before the streams; returns why it is damaged, or null.
-EXPORT(index) const char* index_of(const uint8_t* data, size_t size, int width, int height, int channels,
-                                   int chroma_step, int step_code, int frames) {
+EXPORT(index)
+const char* index_of(const uint8_t* data, size_t size, int width, int height, int channels, int chroma_step,
+                     int step_code, int frames) {
   state().index = {};
   state().layout = layout_of(width, height, channels, chroma_step, step_code, frames);
   return read_index(data, size, state().layout, &state().index);
@@ -90,9 +91,9 @@ EXPORT(index_end) uint32_t index_end(int tier) {
 }
 
 // Decodes a field; returns why it is damaged, or null. A window has x1 > x0.
-EXPORT(decode) const char* decode(const uint8_t* data, size_t size, int width, int height, int channels,
-                                  int chroma_step, int step_code, int frames, int tiers, int x0, int y0, int x1,
-                                  int y1) {
+EXPORT(decode)
+const char* decode(const uint8_t* data, size_t size, int width, int height, int channels, int chroma_step,
+                   int step_code, int frames, int tiers, int x0, int y0, int x1, int y1) {
   State& s = state();
   if (s.fault) return s.fault;
   s.layout = layout_of(width, height, channels, chroma_step, step_code, frames);
