@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import splat2d
 from splat2d.format.container import is_clip
 from splat2d.scene.clip import Clip
 from splat2d.scene.picture import Scene
@@ -88,16 +89,20 @@ def write_cases(folder: Path, golden: Path, files: dict[str, dict[str, Any]]) ->
         A list of cases in JSON.
     """
     cases = []
-    for name, entry in files.items():
-        data = (golden / name).read_bytes()
+    # A clip of one frame, whose splats are a picture's.
+    rng = np.random.default_rng(11)
+    frame = np.kron(rng.integers(0, 255, (1, 4, 6, 3)), np.ones((1, 8, 8, 1))).astype(np.uint8)
+    one = folder / "one-frame.splat"
+    one.write_bytes(splat2d.encode(frame, fps=25, quality=40, preset="fast"))
+    paths = {**{golden / name: entry for name, entry in files.items()}, one: {}}
+    for source, entry in paths.items():
+        data = source.read_bytes()
         drawable = (Clip if is_clip(data) else Scene).from_bytes(data)
         for time in map(Fraction, entry.get("times", ["0"])):
             for scale in (0.5, 1, 2):
                 path = folder / f"{len(cases)}.raw"
                 path.write_bytes(rgba(drawable.render(time=time, scale=scale)).tobytes())
-                cases.append(
-                    {"file": str(golden / name), "scale": scale, "time": float(time), "pixels": str(path)}
-                )
+                cases.append({"file": str(source), "scale": scale, "time": float(time), "pixels": str(path)})
     out = folder / "cases.json"
     out.write_text(json.dumps(cases))
     return out

@@ -4,6 +4,9 @@ import { LIMITS, parse } from "./container.js";
 import { TIERS } from "./core.js";
 import { stackOf, unpack } from "./edits.js";
 
+// Splats of one frame have no courses.
+const framesOf = ({ count }) => (count > 1 ? count : 0);
+
 const field = (core, part, options) => ({ ...part, ...(part.data ? { splats: core.decode(part.data, part.header, options) } : {}) });
 
 // Tiers that the bytes of a cut-off field hold whole.
@@ -59,8 +62,8 @@ export async function decodeWith(core, bytes, options = {}) {
   }
   const decoded = (segment) => {
     total = 0;
-    [segment, segment.matte].forEach((part) => count(part, segment.count));
-    const moving = { frames: segment.count, tiers };
+    [segment, segment.matte].forEach((part) => count(part, framesOf(segment)));
+    const moving = { frames: framesOf(segment), tiers };
     return { ...field(core, segment, moving), matte: segment.matte && field(core, segment.matte, moving) };
   };
   return {
@@ -76,6 +79,6 @@ export async function decodeWith(core, bytes, options = {}) {
 
 /** Decode one segment of a file that was decoded without its segments. */
 export function decodeSegment(core, segment, tiers = TIERS) {
-  const moving = { frames: segment.count, tiers };
+  const moving = { frames: framesOf(segment), tiers };
   return { ...field(core, segment, moving), matte: segment.matte && field(core, segment.matte, moving) };
 }
