@@ -212,7 +212,7 @@ def test_what_cannot_be_encoded_is_refused(server):
     assert ask(server, "POST", "/other", b"x", **told)[0] == 404
     assert ask(server, "POST", "/encode", b"", **told)[0] == 413
     assert ask(server, "POST", "/encode", None, Content_Length=str(MAX_UPLOAD + 1), **told)[0] == 413
-    with server.encoding:
+    with server.fitting:
         assert ask(server, "POST", "/encode", b"x", **told)[0] == 503
 
 
@@ -252,4 +252,6 @@ def test_the_local_page_encodes_a_picture_and_one_file_opens_alone(server, tmp_p
     assert found["progress"]
     assert found["compared"].startswith("compared with")
     assert splat2d.open(out).render().shape == (32, 48, 3)
+    assert (found["cut"], found["uncut"]) == (["picture", "thing"], ["picture"])
+    assert found["inside"] == ["thing", "thing", "picture", "picture"]
     assert found["single"][:2] == ["alone.splat", OBJECTS.stat().st_size]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
+import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import splat2d
-from splat2d.errors import BitstreamError, OutputError, Splat2dError
+from splat2d.errors import BitstreamError, InputImageError, OutputError, Splat2dError
 from splat2d.media.files import read_bytes
 from splat2d.web.bundle import FILES, STATIC, page
 
@@ -46,7 +48,7 @@ class LocalServer(ThreadingHTTPServer):
             read_bytes(path, error=BitstreamError)  # so that its faults are told before a browser opens
         self.path = path
         self.token = secrets.token_urlsafe(16)
-        self.encoding = threading.Lock()
+        self.fitting = threading.Lock()
         try:
             super().__init__(("127.0.0.1", port), _Handler)
         except OSError as fault:
@@ -60,7 +62,7 @@ class LocalServer(ThreadingHTTPServer):
     @property
     def told(self) -> dict[str, Any]:
         """What the page is told of its server."""
-        told: dict[str, Any] = {"encode": "/encode", "token": self.token}
+        told: dict[str, Any] = {"encode": "/encode", "group": "/group", "token": self.token}
         if self.path is not None:
             told["open"] = "/file/" + quote(os.path.basename(self.path), safe="")
         return told
@@ -102,28 +104,28 @@ class _Handler(BaseHTTPRequestHandler):
         token = self.headers.get("X-Splat2d", "")
         if not (self._is_own() and secrets.compare_digest(token.encode(), self.own.token.encode())):
             return self._refuse(403, "this page is of this machine alone")
-        if url.path != "/encode":
+        fit = {"/encode": _encoded, "/group": _grouped}.get(url.path)
+        if fit is None:
             return self._refuse(404, "no such page")
-        length, quality = (
-            self.headers.get("Content-Length", ""),
-            parse_qs(url.query).get("quality", ["75"])[0],
-        )
+        length, query = self.headers.get("Content-Length", ""), parse_qs(url.query)
         if not (length.isdigit() and 0 < int(length) <= MAX_UPLOAD):
             return self._refuse(413, f"expected a picture of at most {MAX_UPLOAD:,} bytes")
-        if not (quality.isdigit() and 1 <= int(quality) <= 100):
-            return self._refuse(400, f"the quality is {quality[:20]!r}, expected 1 to 100")
+        numbers = {name: query.get(name, [least])[0] for name, least in (("quality", "75"), ("splat", "0"))}
+        if not all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers.values()):
+            return self._refuse(400, "quality and splat are numbers")
+        if not 1 <= int(numbers["quality"]) <= 100:
+            return self._refuse(400, f"the quality is {numbers['quality']}, expected 1 to 100")
         data = self.rfile.read(int(length))
-        if not self.own.encoding.acquire(blocking=False):
-            return self._refuse(503, "another picture is being encoded")
+        if not self.own.fitting.acquire(blocking=False):
+            return self._refuse(503, "another picture is being fitted")
         try:
-            self._encode(data, int(quality))
+            asked = {name: int(number) for name, number in numbers.items()}
+            self._fit(lambda progress: fit(data, progress, name=query.get("name", [""])[0], **asked))
         finally:
-            self.own.encoding.release()
+            self.own.fitting.release()
 
-    def _encode(self, data: bytes, quality: int) -> None:
+    def _fit(self, make: Callable[[Any], bytes]) -> None:
         """Answer with lines of JSON, and behind the last with the file."""
-        import io
-
         self.send_response(200)
         self.send_header("Content-Type", "application/octet-stream")
         self.end_headers()
@@ -137,13 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             line(share=round(now.fraction, 3), text=f"{now.psnr:.1f} dB, about {now.estimated_bytes:,} bytes")
 
         try:
-            from PIL import Image, UnidentifiedImageError
-
-            try:
-                image = Image.open(io.BytesIO(data))
-            except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-                return line(error="it is no picture that can be read")
-            coded = splat2d.encode(image, quality=quality, progress=progress)
+            coded = make(progress)
         except Splat2dError as fault:
             return line(error=str(fault))
         line(size=len(coded))
@@ -168,6 +164,30 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, why: str) -> None:
         self._send(why.encode(), "text/plain; charset=utf-8", status)
+
+
+def _picture(data: bytes) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(io.BytesIO(data))
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        raise InputImageError("it is no picture that can be read") from None
+
+
+def _encoded(data: bytes, progress: Any, *, quality: int, **_: Any) -> bytes:
+    """A picture's file."""
+    return splat2d.encode(_picture(data), quality=quality, progress=progress)
+
+
+def _grouped(data: bytes, progress: Any, *, splat: int, name: str, **_: Any) -> bytes:
+    """A file of one layer, cut in two by a mask: a picture behind the file's bytes."""
+    import numpy as np
+
+    from splat2d.scene.picture import Scene
+
+    mask = np.asarray(_picture(data[splat:]).convert("L"))
+    return splat2d.group(Scene.from_bytes(data[:splat]), name, mask=mask, progress=progress).to_bytes()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { browser } from "./serve.mjs";
 
-const [url, html, picture, out] = process.argv.slice(2), chrome = await browser(), found = { errors: [] };
+const [url, html, picture, out, shot] = process.argv.slice(2), chrome = await browser(), found = { errors: [] };
 const ready = (page) => page.waitForFunction(() => window.splat2d?.document?.bytes && !document.getElementById("picture").hidden);
 async function opened(address) {
   const page = await chrome.newPage();
@@ -32,6 +32,28 @@ try {
   await page.click("#compare");
   await page.waitForFunction(() => !document.getElementById("divider").hidden);
   found.compared = await page.locator("#status").textContent();
+  // A box becomes a layer.
+  await page.click("#compare");
+  await page.click("[data-select=rectangle]");
+  const box = await page.locator("#stage").boundingBox();
+  const at = async (x, y) => {
+    const [u, v] = await page.evaluate((p) => splat2d.camera.toStage(p), [x, y]);
+    return [box.x + u, box.y + v];
+  };
+  await page.mouse.move(...(await at(8, 8)));
+  await page.mouse.down();
+  await page.mouse.move(...(await at(20, 16)));
+  await page.mouse.move(...(await at(32, 24)));
+  await page.mouse.up();
+  if (shot) await page.screenshot({ path: shot });
+  await page.click("#cut");
+  await page.fill("#ask input", "thing");
+  await page.click("#ask button.main");
+  await page.waitForFunction(() => splat2d.document.names.length === 2, null, { timeout: 60000 });
+  found.cut = await page.evaluate(() => splat2d.document.names);
+  found.inside = await page.evaluate(() => [[20, 16], [12, 12], [45, 29], [20, 30]].map((p) => splat2d.painter.pick(...p).name));
+  await page.click("#undo");
+  found.uncut = await page.evaluate(() => splat2d.document.names);
   await page.close();
 
   page = await opened(pathToFileURL(html).href);

@@ -27,14 +27,16 @@ export async function fetched(url) {
 }
 
 /**
- * Encode a picture by the local server, whose answer is a line of JSON now and then, and behind the last the bytes.
+ * Have the local server fit something. Its answer is a line of JSON now and then, and behind the last the file's bytes.
  *
- * @param {{encode: string, token: string}} server
+ * @param {{token: string}} server
+ * @param {string} path What is asked for, with its query.
+ * @param {Blob} body
  * @param {(share: number, text: string) => void} progress
  */
-export async function encodeOnServer(server, file, quality, progress) {
-  const response = await fetch(`${server.encode}?quality=${encodeURIComponent(quality)}`, { method: "POST", body: file, headers: { "X-Splat2d": server.token } });
-  if (!response.ok) throw new SplatError(`the picture was not encoded: ${(await response.text()) || response.statusText}`);
+export async function fitOnServer(server, path, body, progress) {
+  const response = await fetch(path, { method: "POST", body, headers: { "X-Splat2d": server.token } });
+  if (!response.ok) throw new SplatError(`the server refuses: ${(await response.text()) || response.statusText}`);
   const reader = response.body.getReader();
   let held = new Uint8Array(), size = null;
   for (;;) {
@@ -42,12 +44,12 @@ export async function encodeOnServer(server, file, quality, progress) {
     if (value) held = joined([held, value]);
     for (let end; size === null && (end = held.indexOf(10)) >= 0; held = held.subarray(end + 1)) {
       const line = JSON.parse(new TextDecoder().decode(held.subarray(0, end)));
-      if (line.error) throw new SplatError(`the picture was not encoded: ${line.error}`);
+      if (line.error) throw new SplatError(`it cannot be done: ${line.error}`);
       if (line.size !== undefined) size = line.size;
       else progress(line.share, line.text ? `: ${line.text}` : "");
     }
     if (done) break;
   }
-  if (size === null || held.length !== size) throw new SplatError("the server went away while it encoded");
+  if (size === null || held.length !== size) throw new SplatError("the server went away while it worked");
   return held;
 }

@@ -6,11 +6,12 @@ import { hasAlpha } from "../src/draw.js";
 import { Camera } from "./camera.js";
 import { Compare } from "./compare.js";
 import { Document, operation } from "./document.js";
-import { encodeOnServer, fetched, isPicture, offered } from "./files.js";
+import { fetched, fitOnServer, isPicture, offered } from "./files.js";
 import { Handles } from "./handles.js";
 import { Painter } from "./painter.js";
 import { Adjust, showFacts, showLayers } from "./panels.js";
 import { Player } from "./player.js";
+import { Selection } from "./select.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -59,6 +60,14 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
       $("zoom").value = camera.zoom >= 10 ? `${Math.round(camera.zoom)}×` : `${(100 * camera.zoom).toFixed(camera.zoom < 0.1 ? 1 : 0)}%`;
       handles.draw(doc, placeable());
       compare.draw(doc);
+      selection.draw(doc);
+    },
+  });
+  const selection = new Selection({
+    canvas: $("selection"), tools: $("select"), camera, painter,
+    changed: () => {
+      $("cut").disabled = $("unselect").disabled = !selection.active;
+      if (doc) selection.draw(doc);
     },
   });
   const player = new Player($("player"), decoder, {
@@ -79,6 +88,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
       selected = doc.stack.at(-1)?.number ?? 0;
       painter.time = 0;
       compare.close();
+      selection.clear();
       $("compare").setAttribute("aria-pressed", "false");
       camera.fit(doc.file);
     }
@@ -126,7 +136,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
       const quality = await ask(`Encode ${file.name} at quality (1 to 100)`, "75", "number");
       if (quality === null) return;
       busy(`Encoding ${file.name}`, 0);
-      const bytes = await encodeOnServer(server, file, quality, (share, text) => busy(`Encoding ${file.name}${text}`, share));
+      const bytes = await fitOnServer(server, `${server.encode}?quality=${encodeURIComponent(quality)}`, file, (share, text) => busy(`Encoding ${file.name}${text}`, share));
       await openBytes(file.name.replace(/\.\w+$/, "") + ".splat", bytes);
       reference = file;
       return;
@@ -164,7 +174,8 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
 
   function changed() {
     const whole = Boolean(doc?.bytes);
-    $("undo").disabled = !doc?.steps.length;
+    $("undo").disabled = !doc?.steps.length && !doc?.before;
+    $("select").hidden = !server?.group || !doc || doc.clip || doc.names.length > 1;
     $("redo").disabled = !doc?.redone.length;
     $("save").disabled = $("export").disabled = $("compare").disabled = !whole;
     if (doc && !state()) selected = doc.stack.at(-1)?.number ?? 0;
@@ -226,6 +237,8 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
 
   camera.listen((from, event) => {
     if (!doc?.bytes) return null;
+    const selecting = !$("select").hidden && guarded(() => selection.begin(from, event));
+    if (selecting) return selecting;
     const s = placeable(), inside = s && !event.altKey && painter.pick(...camera.toCanvas(...from))?.number === selected;
     const drag = handles.begin(doc, s, event, from, inside);
     if (!drag) return null;
@@ -239,7 +252,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     };
   });
   stage.addEventListener("picked", ({ detail }) => {
-    if (!doc) return;
+    if (!doc || selection.tool) return;
     const found = painter.pick(...camera.toCanvas(...detail));
     if (found) select(found.number);
   });
@@ -299,8 +312,22 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
       busy(null);
     },
     undo: () => {
+      if (!doc.steps.length && doc.before) return show(doc.before);
       doc.undo();
       changed();
+    },
+    unselect: () => selection.clear(),
+    cut: async () => {
+      const name = await ask("Name of the new layer", "object");
+      if (!name) return;
+      const before = doc, bytes = doc.save(), body = new Blob([bytes, await selection.png()]);
+      busy(`Cutting out ${name}`, 0);
+      const made = await fitOnServer(server, `${server.group}?name=${encodeURIComponent(name)}&splat=${bytes.length}`, body, (share, text) => busy(`Cutting out ${name}${text}`, share));
+      await openBytes(before.name, made);
+      doc.before = before;
+      doc.saved = -1;
+      changed();
+      status(`${name} is a layer of its own; both sides were fitted anew: ${bytes.length.toLocaleString("en")} bytes became ${made.length.toLocaleString("en")}`);
     },
     redo: () => {
       doc.redo();

@@ -1,5 +1,5 @@
 // Draws what the camera sees of a document on a canvas that covers just that.
-import { plan } from "../src/draw.js";
+import { plan, viewOf } from "../src/draw.js";
 import { GlRenderer } from "../src/gl.js";
 import { RasterRenderer } from "../src/raster.js";
 
@@ -97,6 +97,11 @@ export class Painter {
   colorAt(x, y) {
     const view = { x: x - 0.5, y: y - 0.5, scaleX: 1, scaleY: 1, width: 1, height: 1 };
     return new RasterRenderer(null, this.core).pixels(this.planned(view));
+  }
+
+  /** Bytes [height, width, 4] of the whole canvas. */
+  bytes() {
+    return new RasterRenderer(null, this.core).pixels(this.planned(viewOf(this.document.file)));
   }
 
   /** Pixels of the whole canvas at a scale, band by band, as a canvas. */
