@@ -106,6 +106,9 @@ def test_a_person_uses_the_page(tmp_path):
     assert found["played"] == ["Pause", True]
     assert found["chosen"] == "many.splat"
     assert found["compared"] == "compared with 367 bytes"
+    tiers, *rest = found["lost"]
+    assert 1 <= tiers < 6
+    assert rest == [None, False, True]
     assert found["element"] == {
         "width": 384,
         "height": 256,

@@ -75,7 +75,7 @@ export class Decoder {
         await reader.cancel();
         throw new SplatError(`the file is over the limit of ${options.limits.maxBytes} bytes`);
       }
-      if (busy || size < 1.3 * tried + 4096) continue;
+      if (busy || size < 1.3 * tried + 2048) continue;
       busy = true;
       tried = size;
       this.#call({ call: "partial", bytes: joined(parts), options, since }).then((file) => {

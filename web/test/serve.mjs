@@ -11,6 +11,13 @@ export async function serve() {
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
     if (path === "/blank") return response.setHeader("Content-Type", "text/html").end("<!doctype html><title>test</title><canvas></canvas>");
+    // A connection that is lost in the middle.
+    if (path.startsWith("/lost/")) {
+      const data = await readFile(join(ROOT, path.slice(5)));
+      response.writeHead(200, { "Content-Length": data.length });
+      response.write(data.subarray(0, Math.floor(0.9 * data.length)));
+      return setTimeout(() => response.destroy(), 400);
+    }
     try {
       response.setHeader("Content-Type", TYPES[extname(path)] ?? "application/octet-stream");
       response.end(await readFile(join(ROOT, path)));

@@ -164,7 +164,13 @@ try {
     const canvas = picture.shadowRoot.querySelector("canvas"), { data } = canvas.getContext("2d").getImageData(canvas.width >> 1, canvas.height >> 1, 1, 1);
     return { width: canvas.width, height: canvas.height, label: canvas.getAttribute("aria-label"), drawn: data[3] === 255, failed: await failed };
   });
-  found.errors = found.errors.filter((text) => !/404|nothing\.splat/.test(text));
+  await page.context?.().close();
+
+  // What came before a connection was lost stays, and says what it is.
+  page = await opened(`?src=${encodeURIComponent("/lost/tests/golden/pictures/directory.splat")}`);
+  await page.waitForFunction(() => document.getElementById("status").classList.contains("fault") && window.splat2d?.document);
+  found.lost = await page.evaluate(() => [splat2d.document.file.tiers, splat2d.document.bytes, document.getElementById("picture").hidden, document.getElementById("save").disabled]);
+  found.errors = found.errors.filter((text) => !/404|nothing\.splat|ERR_CONTENT_LENGTH|ERR_EMPTY|ERR_CONN/.test(text));
   console.log(JSON.stringify(found));
 } finally {
   await chrome.close();
