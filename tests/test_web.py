@@ -48,6 +48,13 @@ def test_golden_files_decode_to_the_same_integers_and_broken_ones_are_refused():
     )
 
 
+@needs_node
+def test_damaged_files_are_refused_in_words():
+    said = run("fuzz.mjs", WASM, 15)
+    assert "the coded splats are damaged" in said
+    assert "more memory" not in said
+
+
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory) -> Path:
     # In the repository: the test's server serves nothing else.
