@@ -4,6 +4,8 @@ import { compile } from "./core.js";
 
 const ownWorker = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 
+const LARGE = 1e5; // bytes
+
 /** A worker with a decoder in it. */
 export class Decoder {
   #waiting = new Map();
@@ -51,6 +53,15 @@ export class Decoder {
     return this.#call({ call: "open", bytes, options });
   }
 
+  /** The same, with a coarser picture shown first where a file is so large that it takes a while. */
+  async openCoarse(bytes, shown, options = {}) {
+    if (bytes.length > LARGE) {
+      const file = await this.open(bytes, { ...options, tiers: 3 });
+      if (file.rate === null) shown(file);
+    }
+    return this.open(bytes, options);
+  }
+
   /** Decode a segment of the clip that was opened last. */
   segment(index, tiers = 6) {
     return this.#call({ call: "segment", index, tiers });
@@ -87,7 +98,7 @@ export class Decoder {
     }
     ended = true;
     const bytes = joined(parts);
-    return { bytes, file: await this.open(bytes, options) };
+    return { bytes, file: await (since < 3 ? this.openCoarse(bytes, shown, options) : this.open(bytes, options)) };
   }
 
   /** Bits of each attribute in each layer of a file. */

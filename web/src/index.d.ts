@@ -132,6 +132,7 @@ export class Decoder {
   constructor(options?: { wasm?: Source; worker?: () => Worker });
   decode(bytes: Uint8Array, options?: DecodeOptions): Promise<SplatFile>;
   open(bytes: Uint8Array, options?: DecodeOptions): Promise<SplatFile>;
+  openCoarse(bytes: Uint8Array, shown: (file: SplatFile) => void, options?: DecodeOptions): Promise<SplatFile>;
   segment(index: number, tiers?: number): Promise<Segment>;
   read(stream: ReadableStream<Uint8Array>, shown?: (file: SplatFile) => void, options?: DecodeOptions): Promise<{ bytes: Uint8Array; file: SplatFile }>;
   bits(bytes: Uint8Array): Promise<Record<string, number>[]>;

@@ -102,14 +102,18 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   async function openBytes(name, bytes) {
     const turn = ++opening;
     busy(`Decoding ${name}`);
-    const file = await decoder.open(bytes);
+    const file = await decoder.openCoarse(bytes, (file) => turn === opening && arriving(name, file));
     if (turn !== opening) return;
     opened(name, bytes, file);
+  }
+  // A coarser picture, while the rest is on its way; who looks around in it is not brought back.
+  function arriving(name, file) {
+    show(new Document(name, null, file), { keep: Boolean(doc && !doc.bytes) });
   }
   function opened(name, bytes, file) {
     busy(null);
     bits = reference = null;
-    show(new Document(name, bytes, file), { keep: false });
+    show(new Document(name, bytes, file), { keep: Boolean(doc && !doc.bytes && doc.name === name) });
     player.open(doc);
     status(`${name}: ${bytes.length.toLocaleString("en")} bytes`);
     if (!doc.clip && bytes.length < 2 ** 22)
@@ -123,11 +127,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     const turn = ++opening, name = decodeURIComponent(new URL(url, location.href).pathname.split("/").at(-1)) || "file.splat";
     busy(`Loading ${name}`);
     const response = await fetched(url);
-    const { bytes, file } = await decoder.read(response.body, (file) => {
-      if (turn !== opening) return;
-      const first = !doc || doc.bytes;
-      show(new Document(name, null, file), { keep: !first });
-    });
+    const { bytes, file } = await decoder.read(response.body, (file) => turn === opening && arriving(name, file));
     if (turn === opening) opened(name, bytes, file);
   }
   async function openFile(file) {
