@@ -103,6 +103,7 @@ def test_a_person_uses_the_page(tmp_path):
     assert found["picked"] == "right"
     assert (found["moved"], found["undone"], found["redone"]) == ([-8, -4], [0, 0], [-8, -4])
     assert found["steps"] == [[["move", 2, -8, -4]], [["saturation", 2, 0.3]]]
+    assert found["nudged"] == [-9, -4]
     assert found["unnamed"] == []
     assert found["restored"]
     assert found["zoomed"]["zoom"] > 10

@@ -20,7 +20,10 @@ export const hasSimd = () => WebAssembly.validate(SIMD);
  */
 export async function compile(source = new URL(hasSimd() ? "./splat2d.wasm" : "./splat2d-plain.wasm", import.meta.url)) {
   if (source instanceof WebAssembly.Module) return source;
-  if (typeof source === "string" || source instanceof URL) source = await fetch(source);
+  // Node fetches no files.
+  const files = source instanceof URL && source.protocol === "file:" && globalThis.process?.getBuiltinModule?.("node:fs/promises");
+  if (files) source = await files.readFile(source);
+  else if (typeof source === "string" || source instanceof URL) source = await fetch(source);
   if (typeof Response !== "undefined" && source instanceof Response) {
     if (!source.ok) throw new SplatError(`the decoder cannot be loaded: ${source.status} ${source.statusText}`);
     source = await source.arrayBuffer();

@@ -63,6 +63,10 @@ try {
   await page.locator("#adjust-saturation").fill("0.3");
   await page.locator("#adjust-saturation").dispatchEvent("change");
   found.steps = await page.evaluate(() => splat2d.document.steps.map((step) => step.map(({ kind, layer, values }) => [kind, layer, ...values])));
+  await page.focus("#stage");
+  await page.keyboard.press("Shift+ArrowLeft");
+  found.nudged = (await offset()).map((v, i) => v - before[i]);
+  await page.keyboard.press("Control+z");
   await download(page, "#save", "saved.splat");
   await download(page, "#export", "export.png", "2");
   await page.check("#ellipses");

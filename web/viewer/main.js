@@ -375,6 +375,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     if (command && key === "z") run(event.shiftKey ? "redo" : "undo");
     else if (command && key === "y") run("redo");
     else if (command && (key === "s" || key === "o")) run(keys[key]);
+    else if (pan && event.shiftKey && event.target === stage && placeable()) act([operation("move", selected, pan.map((v) => -v / 60))]);
     else if (command || event.altKey) return;
     else if (pan && event.target === stage) camera.pan(...pan);
     else if (key === "delete" || key === "backspace") layerAction("delete");
