@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import splat2d
+from splat2d.bench.codecs import Setting, SplatCodec
 from splat2d.bench.metrics import METRICS, measure_all
 from splat2d.bench.once import load_pixels
 from splat2d.bench.texture import texture_distance
@@ -161,3 +162,12 @@ def test_the_benchmark_measures_texture(samples: Path):
     figures, missing = measure_all(x[:50], x[:50], ("texture",))
     assert figures == {"texture": None}
     assert "64 px" in missing["texture"]
+
+
+def test_a_benchmark_tells_files_with_textures_apart(grass):
+    plain, drawn = (SplatCodec.parse(text, threads=1) for text in ("fast", "fast:ms-ssim:texture"))
+    assert (plain.name, drawn.name) == ("splat2d-fast", "splat2d-fast-ms-ssim-texture")
+    assert (plain.texture, drawn.texture, drawn.tune) == (False, True, "ms-ssim")
+    data = SplatCodec.parse("fast:texture", threads=1).encode(grass, Setting("quality", 15))
+    assert read(data).textures
+    assert not read(plain.encode(grass, Setting("quality", 15))).textures
