@@ -5,6 +5,7 @@
 
 #include "bind/arrays.hpp"
 #include "math/isa.hpp"
+#include "texture/texture.hpp"
 
 namespace splat2d {
 namespace {
@@ -29,7 +30,7 @@ Splats with_cutoffs(Splats s, const Cutoffs& cutoffs) {
 
 nb::ndarray<nb::numpy, float> render(const Floats2& means, const Floats2& conics, const Floats2& colors, int width,
                                      int height, float cutoff, const Background& background, int threads,
-                                     const Cutoffs& cutoffs) {
+                                     const Cutoffs& cutoffs, const TextureDrawer* texture) {
   const Splats s = with_cutoffs(make_splats(means, conics, colors), cutoffs);
   check_cutoff(cutoff);
   const Canvas canvas = make_canvas(width, height);
@@ -37,7 +38,7 @@ nb::ndarray<nb::numpy, float> render(const Floats2& means, const Floats2& conics
   std::vector<float> out(static_cast<size_t>(s.channels) * width * height);
   {
     nb::gil_scoped_release release;
-    render_forward(s, canvas, cutoff, base, true, out.data(), std::max(threads, 1));
+    render_forward(s, canvas, cutoff, base, true, out.data(), std::max(threads, 1), texture);
   }
   return numpy(std::move(out),
                {static_cast<size_t>(s.channels), static_cast<size_t>(height), static_cast<size_t>(width)});
@@ -58,7 +59,8 @@ void render_into(const Floats2& means, const Floats2& conics, const Floats2& col
 
 nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floats2& conics, const Floats2& colors,
                                                 int width, int height, float cutoff, const Background& background,
-                                                bool unpremultiply, int threads, const Cutoffs& cutoffs) {
+                                                bool unpremultiply, int threads, const Cutoffs& cutoffs,
+                                                const TextureDrawer* texture) {
   const Splats s = with_cutoffs(make_splats(means, conics, colors), cutoffs);
   check_cutoff(cutoff);
   const Canvas canvas = make_canvas(width, height);
@@ -66,7 +68,7 @@ nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floa
   std::vector<uint8_t> out(static_cast<size_t>(s.channels) * width * height);
   {
     nb::gil_scoped_release release;
-    render_bytes(s, canvas, cutoff, base, unpremultiply, out.data(), std::max(threads, 1));
+    render_bytes(s, canvas, cutoff, base, unpremultiply, out.data(), std::max(threads, 1), texture);
   }
   return numpy(std::move(out),
                {static_cast<size_t>(height), static_cast<size_t>(width), static_cast<size_t>(s.channels)});
@@ -112,12 +114,13 @@ NB_MODULE(_core, m) {
   using namespace splat2d;
   m.doc() = "Native core: rendering, fitting, quantisation and table building.";
   m.def("render", &render, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a, "height"_a,
-        "cutoff"_a, "background"_a.noconvert() = nb::none(), "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none());
+        "cutoff"_a, "background"_a.noconvert() = nb::none(), "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none(),
+        "texture"_a = nb::none());
   m.def("render_into", &render_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "cutoff"_a,
         "background"_a.noconvert().none(), "threads"_a, "out"_a.noconvert());
   m.def("render_bytes", &render_to_bytes, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
         "width"_a, "height"_a, "cutoff"_a, "background"_a.noconvert() = nb::none(), "unpremultiply"_a = false,
-        "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none());
+        "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none(), "texture"_a = nb::none());
   m.def("backward_into", &backward_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
         "v_out"_a.noconvert(), "cutoff"_a, "threads"_a, "v_means"_a.noconvert(), "v_conics"_a.noconvert(),
         "v_colors"_a.noconvert());
@@ -129,4 +132,5 @@ NB_MODULE(_core, m) {
   bind_coding(m);
   bind_tables(m);
   bind_clip(m);
+  bind_texture(m);
 }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "texture/texture.hpp"
+
 namespace splat2d {
 
 namespace {
@@ -60,9 +62,10 @@ Bins bin_splats(const Tiling& t, int first, int last) {
   return bins;
 }
 
-// Runs `fill` and `finish` around each tile's accumulation; tiles are independent.
+// Runs `fill` and `finish` around each tile's accumulation and its texture; tiles are independent.
 template <class Fill, class Finish>
-void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fill fill, Finish finish) {
+void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, const TextureDrawer* texture, Fill fill,
+                   Finish finish) {
   const Tiling tiling = make_tiling(s, canvas, cutoff, threads);
   const auto accumulate = kernels().accumulate[s.channels - 1];
   for (int first = 0, last = 0; first < tiling.down; first = last) {
@@ -73,6 +76,7 @@ void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fi
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
       std::vector<float> buffer(static_cast<size_t>(s.channels) * kTilePlane + 16);
+      std::vector<float> noise(texture ? kTilePlane + 16 : 0);
 #pragma omp for schedule(dynamic)
       for (int t = 0; t < count; ++t) {
         const int x0 = t % tiling.across * kTileWidth, y0 = (first + t / tiling.across) * kTileHeight;
@@ -86,6 +90,7 @@ void for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Fi
           accumulate(make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)), clipped, tile,
                      s.colors + s.channels * n, buffer.data());
         }
+        if (texture) texture->add(tile, s.channels, buffer.data(), noise.data());
         finish(first * tiling.across + t, tile, buffer.data());
       }
     }
@@ -100,14 +105,14 @@ void fill_color(int channels, const float* color, float* buffer) {
 }  // namespace
 
 double render_forward(const Splats& s, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out,
-                      int threads) {
+                      int threads, const TextureDrawer* texture) {
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   const size_t tiles = (static_cast<size_t>(canvas.width) + kTileWidth - 1) / kTileWidth *
                        ((static_cast<size_t>(canvas.height) + kTileHeight - 1) / kTileHeight);
   std::vector<double> squares(tiles, 0.0);
   const Kernels& k = kernels();
   for_each_tile(
-      s, canvas, cutoff, threads,
+      s, canvas, cutoff, threads, texture,
       [&](Box tile, float* buffer) {
         if (!base || base_is_color) return fill_color(s.channels, base, buffer);
         for (int c = 0; c < s.channels; ++c)
@@ -128,10 +133,10 @@ double render_forward(const Splats& s, Canvas canvas, float cutoff, const float*
 }
 
 void render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* background, bool unpremultiply,
-                  unsigned char* out, int threads) {
+                  unsigned char* out, int threads, const TextureDrawer* texture) {
   const Kernels& k = kernels();
   for_each_tile(
-      s, canvas, cutoff, threads, [&](Box, float* buffer) { fill_color(s.channels, background, buffer); },
+      s, canvas, cutoff, threads, texture, [&](Box, float* buffer) { fill_color(s.channels, background, buffer); },
       [&](int, Box tile, const float* buffer) {
         for (int y = tile.y0; y < tile.y1; ++y)
           k.bytes_row(buffer + (y - tile.y0) * kTileStride, tile.x1 - tile.x0, s.channels, unpremultiply,

@@ -5,14 +5,17 @@
 
 namespace splat2d {
 
+class TextureDrawer;
+
 // out[C, H, W] = base + sum_i colors_i g_i. `base` is [C, H, W], or [C] when base_is_color, or null.
-// Returns the sum of squares of what it wrote. The result does not depend on the number of threads.
+// Returns the sum of squares of what it wrote. The result does not depend on the number of threads. With a texture that
+// is drawn over the clamped sum.
 double render_forward(const Splats& splats, Canvas canvas, float cutoff, const float* base, bool base_is_color,
-                      float* out, int threads);
+                      float* out, int threads, const TextureDrawer* texture = nullptr);
 
 // Rounds clamp(render, 0, 1) to bytes, interleaved [H, W, C]; with unpremultiply the last channel divides the others.
 void render_bytes(const Splats& splats, Canvas canvas, float cutoff, const float* background, bool unpremultiply,
-                  unsigned char* out, int threads);
+                  unsigned char* out, int threads, const TextureDrawer* texture = nullptr);
 
 // Gradients of a scalar with cotangent v_out [C, H, W].
 void render_backward(const Splats& splats, Canvas canvas, float cutoff, const float* v_out, float* v_means,
