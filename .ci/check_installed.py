@@ -51,6 +51,9 @@ def main(checkout: Path) -> None:
         run("encode", photo, "a.splat", "--preset", "fast", "--quality", 30)
         run("edit", "a.splat", "b.splat", "--saturation", 0)
         run("decode", "b.splat", "b.png", "--width", 200)
+        from splat2d.web.bundle import html
+
+        assert len(html((work / "a.splat").read_bytes())) > 100_000, "the package lacks the viewer"
         manifest = json.loads((checkout / "tests" / "golden" / "manifest.json").read_text())
         for kind in ("pictures", "layers", "clips"):
             for name in manifest[kind]:

@@ -71,6 +71,7 @@ def encode(
     progress: Any = None,
     device: Literal["auto", "cpu", "cuda"] = "cpu",
     masks: Any = None,
+    texture: float | Literal["off", "auto"] = "off",
     fps: Any = None,
     jobs: int = 1,
     keep_metadata: bool = False,
@@ -96,8 +97,10 @@ def encode(
         device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
         masks: objects, each a layer in front of the background: a mapping of names, back to front, to masks
             (paths, or arrays [H, W] in [0, 1]), or the path of a picture of labels.
-        fps: frames a second of a clip; those of the file when None. Of the arguments above, tune, masks and
-            the GPU are for pictures; psnr and bpp are those of each segment.
+        texture: "auto" for noise like the fine structure that the file would lack, which the decoder draws
+            for 0.01 bits a pixel; or its strength, 0 to 4, 1 being that of "auto".
+        fps: frames a second of a clip; those of the file when None. Of the arguments above, tune, masks,
+            texture and the GPU are for pictures; psnr and bpp are those of each segment.
         jobs: segments of a clip that are fitted at the same time, by processes of their own.
         keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, but
             not where it was taken.
@@ -113,8 +116,8 @@ def encode(
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
     if fps is not None or _is_clip(image):
-        if tune is not None or masks is not None or device == "cuda":
-            raise ConfigError("tune, masks and the GPU are for pictures, and this is a clip")
+        if tune is not None or masks is not None or device == "cuda" or texture not in ("off", 0):
+            raise ConfigError("tune, masks, texture and the GPU are for pictures, and this is a clip")
         options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset}
         options |= {"seed": seed, "threads": threads, "jobs": jobs, "progress": progress}
         return _encode_clip(image, fps, options)
@@ -136,6 +139,7 @@ def encode(
         progress=progress,
         device=device,
         masks=None if masks is None else load_masks(masks, picture.pixels.shape[1:]),
+        texture=texture,
     ).data
 
 
@@ -190,6 +194,7 @@ def decode(
     dtype: Literal["uint8", "float32"] = "uint8",
     threads: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "cpu",
+    texture: float | Literal["off"] = 1.0,
     limits: Limits | None = None,
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
     """Decode the bytes of a picture's .splat file to pixels.
@@ -204,6 +209,7 @@ def decode(
         dtype: uint8 with straight alpha, or float32 unclamped with premultiplied alpha.
         threads: None uses all cores.
         device: draws on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
+        texture: factor of the strength of textures that the file holds, 0 to 4; "off" for none.
         limits: that the file must be within; `Limits()` when None.
 
     Returns:
@@ -221,7 +227,8 @@ def decode(
         raise ConfigError(f"dtype is {dtype!r}, expected 'uint8' or 'float32'")
     scene = Scene.from_bytes(data, tiers=tiers, threads=threads, limits=limits or Limits())
     render = scene.render if dtype == "uint8" else scene.render_float
-    return render(scale=scale, width=width, height=height, crop=crop, threads=threads, device=device)
+    size = {"scale": scale, "width": width, "height": height, "crop": crop}
+    return render(**size, threads=threads, device=device, texture=texture)
 
 
 def group(

@@ -10,6 +10,7 @@ _F32 = NDArray[np.float32]
 _F64 = NDArray[np.float64]
 _I32 = NDArray[np.int32]
 _I64 = NDArray[np.int64]
+_U8 = NDArray[np.uint8]
 
 TIERS: int
 LEAF_LOG2: tuple[int, ...]  # of the leaf cells' sides, by tier
@@ -31,6 +32,7 @@ def render(
     background: _F32 | None = None,
     threads: int = 1,
     cutoffs: _F32 | None = None,  # [N], instead of cutoff
+    texture: Texture | None = None,
 ) -> _F32: ...  # [C, H, W]
 def render_into(
     means: _F32,
@@ -52,6 +54,7 @@ def render_bytes(
     unpremultiply: bool = False,
     threads: int = 1,
     cutoffs: _F32 | None = None,  # [N], instead of cutoff
+    texture: Texture | None = None,
 ) -> NDArray[np.uint8]: ...  # [H, W, C]
 def backward_into(
     means: _F32,
@@ -132,6 +135,33 @@ def decode_field(
     tap: Tap | None = None,
 ) -> tuple[_I32, tuple[int, ...]]: ...  # integers, and how many of each tier
 def field_index(data: bytes, width: int, height: int, frames: int = 0) -> dict[str, Any]: ...
+
+# Textures: levels [bands, rows, columns, directions], 0 to 15.
+
+AMPLITUDES: list[float]  # of the levels, in [0, 1] units
+
+class Texture:
+    def __init__(
+        self,
+        levels: _U8,
+        cell: int,  # px
+        slope: int,
+        seed: int,
+        gain: float,
+        width: float,  # of the canvas, px
+        height: float,
+        map: _F64,  # [6] a canvas point (x, y) is at (m0 x + m1 y + m4, m2 x + m3 y + m5)
+        blur: _F64,  # [3] px^2 of the target: xx, xy, yy
+    ) -> None: ...
+
+def encode_levels(levels: _U8) -> bytes: ...
+def decode_levels(data: bytes, bands: int, rows: int, columns: int, directions: int) -> _U8 | None: ...
+def choose_levels(
+    costs: _F32,  # [bands, rows, columns, directions, 16]
+    lmbda: float,
+    start: _U8,
+    rounds: int,
+) -> _U8: ...
 
 isa: str  # the instruction set in use: base, v3 or v4
 

@@ -70,6 +70,7 @@ def test_the_decode_floor_is_there():
         "native",
         "plugins",
         "scene",
+        "web",
     }
 
 

@@ -6,6 +6,7 @@
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
 #include "math/isa.hpp"
+#include "texture/texture.hpp"
 
 namespace splat2d {
 namespace {
@@ -40,7 +41,7 @@ Splats with_cutoffs(Splats s, const Cutoffs& cutoffs) {
 
 nb::ndarray<nb::numpy, float> render(const Floats2& means, const Floats2& conics, const Floats2& colors, int width,
                                      int height, float cutoff, const Background& background, int threads,
-                                     const Cutoffs& cutoffs) {
+                                     const Cutoffs& cutoffs, const TextureDrawer* texture) {
   const Splats s = with_cutoffs(make_splats(means, conics, colors), cutoffs);
   check_cutoff(cutoff);
   const Canvas canvas = make_canvas(width, height);
@@ -49,7 +50,8 @@ nb::ndarray<nb::numpy, float> render(const Floats2& means, const Floats2& conics
   bool whole;
   {
     nb::gil_scoped_release release;
-    whole = render_forward(s, canvas, cutoff, base, true, out.data(), granted_threads(threads), &interrupted) >= 0;
+    whole =
+        render_forward(s, canvas, cutoff, base, true, out.data(), granted_threads(threads), texture, &interrupted) >= 0;
   }
   if (!whole) throw nb::python_error();
   return numpy(std::move(out),
@@ -71,7 +73,8 @@ void render_into(const Floats2& means, const Floats2& conics, const Floats2& col
 
 nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floats2& conics, const Floats2& colors,
                                                 int width, int height, float cutoff, const Background& background,
-                                                bool unpremultiply, int threads, const Cutoffs& cutoffs) {
+                                                bool unpremultiply, int threads, const Cutoffs& cutoffs,
+                                                const TextureDrawer* texture) {
   const Splats s = with_cutoffs(make_splats(means, conics, colors), cutoffs);
   check_cutoff(cutoff);
   const Canvas canvas = make_canvas(width, height);
@@ -80,7 +83,8 @@ nb::ndarray<nb::numpy, uint8_t> render_to_bytes(const Floats2& means, const Floa
   bool whole;
   {
     nb::gil_scoped_release release;
-    whole = render_bytes(s, canvas, cutoff, base, unpremultiply, out.data(), granted_threads(threads), &interrupted);
+    whole = render_bytes(s, canvas, cutoff, base, unpremultiply, out.data(), granted_threads(threads), texture,
+                         &interrupted);
   }
   if (!whole) throw nb::python_error();
   return numpy(std::move(out),
@@ -127,12 +131,13 @@ NB_MODULE(_core, m) {
   using namespace splat2d;
   m.doc() = "Native core: rendering, fitting, quantisation and table building.";
   m.def("render", &render, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a, "height"_a,
-        "cutoff"_a, "background"_a.noconvert() = nb::none(), "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none());
+        "cutoff"_a, "background"_a.noconvert() = nb::none(), "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none(),
+        "texture"_a = nb::none());
   m.def("render_into", &render_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "cutoff"_a,
         "background"_a.noconvert().none(), "threads"_a, "out"_a.noconvert());
   m.def("render_bytes", &render_to_bytes, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
         "width"_a, "height"_a, "cutoff"_a, "background"_a.noconvert() = nb::none(), "unpremultiply"_a = false,
-        "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none());
+        "threads"_a = 1, "cutoffs"_a.noconvert() = nb::none(), "texture"_a = nb::none());
   m.def("backward_into", &backward_into, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
         "v_out"_a.noconvert(), "cutoff"_a, "threads"_a, "v_means"_a.noconvert(), "v_conics"_a.noconvert(),
         "v_colors"_a.noconvert());
@@ -146,4 +151,5 @@ NB_MODULE(_core, m) {
   bind_coding(m);
   bind_tables(m);
   bind_clip(m);
+  bind_texture(m);
 }

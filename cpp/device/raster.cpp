@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "texture/texture.hpp"
+
 namespace splat2d {
 
 namespace {
@@ -61,10 +63,11 @@ Bins bin_splats(const Tiling& t, int first, int last) {
   return bins;
 }
 
-// Runs `fill` and `finish` around each tile's accumulation; tiles are independent. Whether it was not stopped.
+// Runs `fill` and `finish` around each tile's accumulation and its texture; tiles are independent. Whether it was not
+// stopped.
 template <class Fill, class Finish>
-bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, Stopped stopped, Fill fill,
-                   Finish finish) {
+bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, const TextureDrawer* texture,
+                   Stopped stopped, Fill fill, Finish finish) {
   const Tiling tiling = make_tiling(s, canvas, cutoff, threads);
   const auto accumulate = kernels().accumulate[s.channels - 1];
   std::atomic<bool> stop{false};
@@ -76,6 +79,7 @@ bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, St
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
       std::vector<float> buffer(static_cast<size_t>(s.channels) * kTilePlane + 16);
+      std::vector<float> noise(texture ? kTilePlane + 16 : 0);
 #pragma omp for schedule(dynamic)
       for (int t = 0; t < count; ++t) {
         if (stopped && omp_get_thread_num() == 0 && !stop && stopped()) stop = true;
@@ -91,6 +95,7 @@ bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, St
           accumulate(make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)), clipped, tile,
                      s.colors + s.channels * n, buffer.data());
         }
+        if (texture) texture->add(tile, s.channels, buffer.data(), noise.data());
         finish(first * tiling.across + t, tile, buffer.data());
       }
     }
@@ -106,14 +111,14 @@ void fill_color(int channels, const float* color, float* buffer) {
 }  // namespace
 
 double render_forward(const Splats& s, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out,
-                      int threads, Stopped stopped) {
+                      int threads, const TextureDrawer* texture, Stopped stopped) {
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   const size_t tiles = (static_cast<size_t>(canvas.width) + kTileWidth - 1) / kTileWidth *
                        ((static_cast<size_t>(canvas.height) + kTileHeight - 1) / kTileHeight);
   std::vector<double> squares(tiles, 0.0);
   const Kernels& k = kernels();
   const bool whole = for_each_tile(
-      s, canvas, cutoff, threads, stopped,
+      s, canvas, cutoff, threads, texture, stopped,
       [&](Box tile, float* buffer) {
         if (!base || base_is_color) return fill_color(s.channels, base, buffer);
         for (int c = 0; c < s.channels; ++c)
@@ -135,10 +140,11 @@ double render_forward(const Splats& s, Canvas canvas, float cutoff, const float*
 }
 
 bool render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* background, bool unpremultiply,
-                  unsigned char* out, int threads, Stopped stopped) {
+                  unsigned char* out, int threads, const TextureDrawer* texture, Stopped stopped) {
   const Kernels& k = kernels();
   return for_each_tile(
-      s, canvas, cutoff, threads, stopped, [&](Box, float* buffer) { fill_color(s.channels, background, buffer); },
+      s, canvas, cutoff, threads, texture, stopped,
+      [&](Box, float* buffer) { fill_color(s.channels, background, buffer); },
       [&](int, Box tile, const float* buffer) {
         for (int y = tile.y0; y < tile.y1; ++y)
           k.bytes_row(buffer + (y - tile.y0) * kTileStride, tile.x1 - tile.x0, s.channels, unpremultiply,

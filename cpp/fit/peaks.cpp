@@ -130,7 +130,8 @@ void find_peaks_of_all_scales(const Device& device, const Planes& wanted, int ch
     blur(device, *grid, channels, static_cast<float>(sigma), &scratch, &blurred);
     if (density.levels) blur(device, weights, 1, static_cast<float>(sigma), &scratch, &loads);
     find_peaks_of_scale(device, blurred, channels, static_cast<float>(scale), cell,
-                        static_cast<float>(options.threshold), density.of(static_cast<float>(scale)), loads.data.data(), &scratch, found);
+                        static_cast<float>(options.threshold), density.of(static_cast<float>(scale)), loads.data.data(),
+                        &scratch, found);
   }
 }
 

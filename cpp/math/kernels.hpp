@@ -62,6 +62,12 @@ struct Foreseen {
   float drift, shared, self;
 };
 
+// A wave under a Gaussian: gain exp(-(a dx^2 + 2 b dx dy + c dy^2) / 2) cos(2 pi (fx dx + fy dy + phase)) at the pixels
+// of a box, of which the first lies dx, dy from its centre; cut to 0 where |dx| > reach_x or |dy| > reach_y.
+struct Wave {
+  float dx, dy, a, b, c, fx, fy, phase, gain, reach_x, reach_y;
+};
+
 // Cubic interpolation a quarter of a pixel before the third of four samples.
 constexpr float kCubicTaps[4] = {-0.0390625f, 0.2734375f, 0.8203125f, -0.0546875f};
 
@@ -100,6 +106,8 @@ struct Kernels {
   // scratch has room for width + 32.
   void (*widen_row)(const float* coarse, const float* base, int width, float* out);
   void (*narrow_row)(const float* fine, int width, float* scratch, float* out);
+  // Adds a wave to one channel of a tile's accumulator.
+  void (*add_wave)(const Wave& w, Box box, Box tile, float* buffer);
   // FMA throughput probe: `rounds` of independent multiply-adds; returns their count.
   double (*peak)(long rounds, float* sink);
 };

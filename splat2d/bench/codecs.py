@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -110,6 +110,9 @@ class Codec(Described, Protocol):
         ...
 
 
+TEXTURE = ":texture"
+
+
 @dataclass(frozen=True)
 class SplatCodec:
     """splat2d through its public functions.
@@ -118,11 +121,13 @@ class SplatCodec:
         preset: fast, default or best, or the path of a YAML file.
         threads: None for all cores; the file does not depend on it.
         tune: instead of what the preset says.
+        texture: whether files have a texture, which is drawn.
     """
 
     preset: str = "default"
     threads: int | None = None
     tune: str | None = None
+    texture: bool = False
     qualities: tuple[float, ...] = (32, 42, 52, 62, 72, 82)
     suffix: str = ".splat"
     ours: bool = True
@@ -130,18 +135,20 @@ class SplatCodec:
 
     @classmethod
     def parse(cls, text: str, threads: int | None = None) -> SplatCodec:
-        """Return the codec of `PRESET` or `PRESET:TUNE`.
+        """Return the codec of `PRESET` or `PRESET:TUNE`, or of either with `:texture` behind it.
 
         Raises:
             ConfigError: there is no such preset or tune.
         """
         from splat2d.fit.config import TUNES
 
+        texture = text.endswith(TEXTURE)
+        text = text.removesuffix(TEXTURE)
         # A YAML file may have a colon in its name.
         preset, _, tune = (text, "", "") if Path(text).exists() else text.partition(":")
         if ":" in text and preset != text and tune not in TUNES:
             raise ConfigError(f"tune {tune!r} of {text} is unknown; expected one of {', '.join(TUNES)}")
-        codec = cls(preset, threads, tune or None)
+        codec = cls(preset, threads, tune or None, texture)
         codec.config()
         return codec
 
@@ -155,12 +162,16 @@ class SplatCodec:
     @property
     def name(self) -> str:
         """splat2d-PRESET, and the tune where one was given."""
-        return "-".join(filter(None, ("splat2d", Path(self.preset).stem, self.tune)))
+        return "-".join(self._words())
 
     @property
     def label(self) -> str:
         """Splat2d PRESET, and the tune where one was given."""
-        return " ".join(filter(None, ("splat2d", Path(self.preset).stem, self.tune)))
+        return " ".join(self._words())
+
+    def _words(self) -> Iterator[str]:
+        words = ("splat2d", Path(self.preset).stem, self.tune, "texture" if self.texture else None)
+        return filter(None, words)
 
     @property
     def optimises(self) -> str:
@@ -191,6 +202,7 @@ class SplatCodec:
         import splat2d
 
         given: Any = {"preset": self.preset, "threads": self.threads, "tune": self.tune}
+        given["texture"] = "auto" if self.texture else "off"
         if setting.kind == "bpp":
             return splat2d.encode(x, bpp=setting.value, **given)
         return splat2d.encode(x, quality=round(setting.value), **given)

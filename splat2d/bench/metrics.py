@@ -1,4 +1,4 @@
-"""How near a decoded picture is to its original: PSNR, MS-SSIM and SSIMULACRA2, each null with a reason."""
+"""How near a decoded picture is to its original, in several measures, each null with a reason."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 MS_SSIM_SIDE = 161  # px; its fifth scale needs a window of 11 px
 SSIMULACRA2_SIDE = 225  # px; its weights are for six scales, of which the last needs 8 px
+TEXTURE_SIDE = 64  # px; the coarsest band has waves of 23 px
 
 
 class Unmeasurable(Exception):
@@ -87,6 +88,23 @@ def ssimulacra2(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
         return float(compute_ssimulacra2(*files))
 
 
+def texture(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> float:
+    """Return the texture distance of two pictures [H, W, 3] in 8-bit levels, 0 for equal ones.
+
+    Raises:
+        Unmeasurable: a side below `TEXTURE_SIDE`.
+    """
+    require_side(x, TEXTURE_SIDE, "the texture distance")
+    from splat2d.bench.texture import texture_distance
+
+    return texture_distance(x, x_hat)
+
+
+def texture_decibel(value: float) -> float:
+    """Return a texture distance in dB below the largest level, -20 log10(d / 255); at most 100."""
+    return -20 * math.log10(max(value / 255, 1e-5))
+
+
 def ms_ssim_decibel(value: float) -> float:
     """Return an MS-SSIM in dB, -10 log10(1 - x); at most 100."""
     return -10 * math.log10(max(1 - value, 1e-10))
@@ -98,6 +116,7 @@ METRICS = {
         Metric("psnr", "PSNR, dB", psnr),
         Metric("ms_ssim", "MS-SSIM, dB", ms_ssim, ms_ssim_decibel),
         Metric("ssimulacra2", "SSIMULACRA2", ssimulacra2),
+        Metric("texture", "texture, dB", texture, texture_decibel),
     )
 }
 

@@ -16,7 +16,7 @@ from splat2d.bench.results import Rows, good_rows
 from splat2d.errors import Splat2dError
 
 RATES = (0.12, 0.25, 0.5)  # bits a pixel
-_FIGURES = ("setting", "bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2", "encode_s")
+_FIGURES = ("setting", "bytes", "bpp", "psnr", "ms_ssim", "ssimulacra2", "texture", "encode_s")
 
 
 def write_page(

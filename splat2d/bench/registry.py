@@ -19,7 +19,7 @@ def choose(names: Iterable[str], presets: Iterable[str], threads: int | None = N
     Args:
         names: `splat2d`; names of peers; and of families, such as `avif`, for all their settings that are
             not optional.
-        presets: of splat2d: PRESET, or PRESET:TUNE.
+        presets: of splat2d: PRESET, or PRESET:TUNE, with `:texture` behind it to draw texture.
         threads: of each codec that uses more than one.
 
     Raises:

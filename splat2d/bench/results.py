@@ -9,9 +9,9 @@ Schema 1, top level:
 - `rows`: one for each picture, codec and setting: `picture`, `codec`, `setting` ("quality=50", "bpp=0.25"),
   `version` of the codec, `run` (index into `runs`); then either `error`, or `quality` (that a rate came to;
   null where the codec has a rate target), `file` (beside the JSON, absent when not kept), `bytes`, `bpp`,
-  `psnr` (dB, RGB), `ms_ssim` (0 to 1), `ssimulacra2`, `missing` (why one of these is null), `encode_s` and
-  `decode_s`, `peak_mib` and `loaded_mib` (of a process that encodes once, and of it before encoding),
-  `splats`.
+  `psnr` (dB, RGB), `ms_ssim` (0 to 1), `ssimulacra2`, `texture` (8-bit levels), `missing` (why one is null),
+  `encode_s` and `decode_s`, `peak_mib` and `loaded_mib` (of a process that encodes once, and of it before
+  encoding), `splats`.
 - `published`: curves by others, by name: `source` and `points` of `bpp`, `psnr`, `ms_ssim`.
 - `summary`: `bd_rate` by our codec, other codec and metric; `low_rate` by our codec and other codec; and
   `mean_curves` by codec. Absent while rows are missing.

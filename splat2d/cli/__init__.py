@@ -19,6 +19,8 @@ VERBS = {
     "group": "Group",
     "convert": "Convert",
     "batch": "Batch",
+    "view": "View",
+    "serve": "Serve",
     "bench": "Bench",
 }
 """Each verb's module in this package, and the command class in it."""

@@ -158,6 +158,32 @@ def parse_bytes(text: str) -> int:
     return size
 
 
+def parse_strength(text: str, *, auto: bool = False) -> float:
+    """Return the strength of a texture that was written as `off`, as a number, or as `auto`, which is 1.
+
+    Args:
+        text: What the user wrote.
+        auto: Whether `auto` can be meant.
+
+    Returns:
+        From 0 to 4.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    from splat2d.draw.texture import MAX_STRENGTH, checked_strength
+
+    try:
+        if text == "auto" and not auto:
+            raise ConfigError("there is no auto here")
+        return checked_strength(text)
+    except ConfigError:
+        words = "off, auto or" if auto else "off or"
+        raise UsageError(
+            f"--texture {text!r}: expected {words} a strength from 0 to {MAX_STRENGTH:g}"
+        ) from None
+
+
 def check_preset(name: str) -> None:
     """Refuse what is neither a preset nor looks like a file of settings.
 

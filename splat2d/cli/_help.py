@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 GROUPS = {
-    "target": ("quality", "psnr", "bpp", "size", "tune"),
+    "target": ("quality", "psnr", "bpp", "size", "tune", "texture"),
     "effort": ("preset", "seed", "threads", "jobs", "scheduler"),
     "size and window": ("scale", "width", "height", "crop", "tiers"),
     "objects": ("mask", "labels", "box", "polygon", "point", "color", "tolerance", "name"),
@@ -44,11 +44,13 @@ EXAMPLES = {
     "extract": ("splat2d extract photo.splat cat.splat --group cat",),
     "merge": ("splat2d merge room.splat cat.splat both.splat --at 300,200",),
     "group": ("splat2d group photo.splat cut.splat --name cat --box 75,12,410,375",),
-    "convert": ("splat2d convert photo.splat photo.svg", "splat2d convert layered.splat layered.psd"),
+    "convert": ("splat2d convert photo.splat photo.html", "splat2d convert layered.splat layered.psd"),
     "batch": (
         "splat2d batch photos --out-dir splats --quality 60 --resume",
         "splat2d batch splats --to png --out-dir pictures",
     ),
+    "view": ("splat2d view photo.splat",),
+    "serve": ("splat2d serve pictures --port 8000",),
     "bench": ("splat2d bench images photos out --codecs jpeg webp",),
 }
 

@@ -68,7 +68,7 @@ class Images:
     repeats: Annotated[int, arg(metavar="N", help="Encodes of each row; the median time is kept.")] = 1
     metrics: Annotated[
         tuple[str, ...],
-        arg(metavar="M...", help="Of psnr, ms_ssim, ssimulacra2 and memory; all when not given."),
+        arg(metavar="M...", help="Of psnr, ms_ssim, ssimulacra2, texture and memory; all when not given."),
     ] = ()
     fresh: Annotated[
         tuple[str, ...], arg(metavar="NAME...", help="Codecs to measure again on what is named.")

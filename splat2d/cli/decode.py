@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Optional
 
 from tyro.conf import Positional, arg
 
-from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_integers
+from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_integers, parse_strength
 from splat2d.cli._stdio import STDIO, piped
 from splat2d.cli._terminal import print_json
 
@@ -40,6 +40,9 @@ class Decode:
     crop: Annotated[
         Optional[str], arg(metavar="X,Y,W,H", help="Only this window, in px of the original.")
     ] = None
+    texture: Annotated[
+        str, arg(metavar="off|S", help="Draw the file's texture S times as strong as it says, or not.")
+    ] = "1"
     tiers: Annotated[Optional[int], arg(metavar="K", help="Only the K coarsest tiers of splats.")] = None
     time: Annotated[
         Optional[float], arg(metavar="S", help="Only this moment of a clip, in seconds, as one picture.")
@@ -81,6 +84,7 @@ class Decode:
             name: getattr(self, name) for name in ("max_pixels", "max_splats", "max_bytes", "max_frames")
         }
         in_range(1, **limits)
+        texture = parse_strength(self.texture)
         crop = None
         if self.crop is not None:
             crop = parse_integers("crop", self.crop, ("X", "Y", "W", "H"))
@@ -116,7 +120,7 @@ class Decode:
         scene = drawable
         check_output(self.output, force=self.force)
         as_float = picture_format(self.output) == "NPY"
-        size["device"] = self.device
+        size |= {"device": self.device, "texture": texture}
         pixels = scene.render_float(**size) if as_float else scene.render(**size)
         seconds = time.perf_counter() - start
         save_picture(pixels, self.output, force=self.force, metadata=scene.document.container.metadata)

@@ -19,7 +19,7 @@ from splat2d.media.files import read_bytes, shown, write_atomic
 if TYPE_CHECKING:
     from splat2d.scene.drawable import Drawable
 
-EXPORTS = {".svg": "svg", ".ply": "ply", ".ora": "ora", ".psd": "psd", ".npz": "npz"}
+EXPORTS = {".html": "html", ".svg": "svg", ".ply": "ply", ".ora": "ora", ".psd": "psd", ".npz": "npz"}
 """Modules of this package by the suffix of files that they write."""
 
 IMPORTS = {".npz": "npz"}

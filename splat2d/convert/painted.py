@@ -8,8 +8,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.draw.compose import compose, to_bytes
+from splat2d.draw.compose import compose
 from splat2d.draw.render import View
+from splat2d.draw.texture import to_bytes
 from splat2d.scene.drawable import Drawable
 
 
@@ -41,7 +42,8 @@ def painted(drawable: Drawable, time: float | Fraction = 0) -> list[Painted]:
     found = []
     for layer in drawable.layers_at(time):
         state = replace(layer._state, opacity=1.0, visible=True)
-        pixels = rgba(to_bytes(compose([(state, layer.splats)], view)))
+        planes = compose([(state, layer.splats)], view)
+        pixels = rgba(to_bytes(planes, len(planes) in (2, 4)))
         seen = pixels[..., 3] > 0
         rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
         top, left = (int(rows[0]), int(columns[0])) if len(rows) else (0, 0)

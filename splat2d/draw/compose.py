@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, View, render
+from splat2d.draw.texture import Texture, to_bytes, with_texture
 from splat2d.edit.stack import State
+from splat2d.native import thread_count
 
 _BAND = 1 << 21  # px that are composited at a time
 _EDGE = 6  # standard deviations beyond which a blurred edge is flat
@@ -36,6 +38,7 @@ class Splats:
         size: width and height of the layer's canvas, px.
         matte: the coverage as splats of one channel; the colours are then straight.
         cutoffs: [N] largest q that is drawn of each, where they are slices of splats in time.
+        texture: what is drawn over the colours, if there is any.
     """
 
     means: Floats
@@ -46,6 +49,7 @@ class Splats:
     size: tuple[int, int]
     matte: Splats | None = None
     cutoffs: Floats | None = None
+    texture: Texture | None = None
 
     @property
     def channels(self) -> int:
@@ -73,14 +77,26 @@ class Splats:
         return self.matte is not None or self.channels in (2, 4)
 
     def first(self, tiers: int | None) -> Splats:
-        """Those of the first tiers."""
+        """Those of the first tiers; a texture is only what all of them lack."""
         if tiers is None or not self.tier_counts:
             return self
         n = sum(self.tier_counts[:tiers])
         matte = self.matte and self.matte.first(tiers)
         return replace(
-            self, means=self.means[:n], conics=self.conics[:n], colors=self.colors[:n], matte=matte
+            self,
+            means=self.means[:n],
+            conics=self.conics[:n],
+            colors=self.colors[:n],
+            matte=matte,
+            texture=self.texture if n == len(self.means) else None,
         )
+
+    def textured(self, strength: float) -> Splats:
+        """The same with a texture whose amplitudes are multiplied by a factor; without one for 0."""
+        if self.texture is None or strength == 1:
+            return self
+        texture = replace(self.texture, gain=self.texture.gain * strength)
+        return replace(self, texture=texture if strength > 0 else None)
 
 
 Layers = Sequence[tuple[State, Splats]]
@@ -143,7 +159,7 @@ def compose_bytes(
     """Draw layers over each other, to bytes with straight alpha; arguments and errors as of `compose`."""
     out = np.empty((view.height, view.width, output_channels(layers)), np.uint8)
     for top, band in _bands(layers, view, threads, device):
-        out[top : top + band.shape[1]] = to_bytes(band)
+        out[top : top + band.shape[1]] = to_bytes(band, len(band) in (2, 4))
     return out
 
 
@@ -175,16 +191,6 @@ def _bands(
         yield top, out
 
 
-def to_bytes(planes: Floats) -> NDArray[np.uint8]:  # [H, W, C]
-    """Bytes [H, W, C] of a composited picture [C, H, W], alpha straight."""
-    if len(planes) in (2, 4):
-        alpha = planes[-1]
-        seen = alpha > 0.5 / 255
-        color = np.divide(planes[:-1], alpha, out=np.zeros_like(planes[:-1]), where=seen)
-        planes = np.concatenate([np.minimum(color, 1), alpha[None]])
-    return np.ascontiguousarray((planes * 255 + np.float32(0.5)).astype(np.uint8).transpose(1, 2, 0))
-
-
 def draw(
     state: State, splats: Splats, view: View, *, threads: int | None = None, device: str = "cpu"
 ) -> tuple[Floats, Floats]:  # [C, H, W], [H, W]
@@ -213,7 +219,8 @@ def draw_coverage(
     state: State, splats: Splats, view: View, *, threads: int | None = None, device: str = "cpu"
 ) -> Floats:  # [H, W]
     """The coverage alone of a layer that has one; arguments as of `draw`."""
-    return np.clip(_sum(state, splats.cover, view, True, threads, device)[-1], 0, 1)
+    cover = splats.cover.textured(0)
+    return np.clip(_sum(state, cover, view, True, threads, device)[-1], 0, 1)
 
 
 def _sum(
@@ -223,15 +230,19 @@ def _sum(
     placed, window = (splats.means, splats.conics, splats.colors), view
     if state.is_placed:
         placed, window = place(state, splats, view), View(0.0, 0.0, 1.0, 1.0, view.width, view.height)
-    base = splats.background
+    base, settings = splats.background, {"threads": threads, "device": device, "cutoffs": splats.cutoffs}
+    texture = None
+    if splats.texture is not None:
+        scale = np.array([view.scale_x, view.scale_y])
+        matrix = scale[:, None] * state.matrix
+        blur = scale[:, None] * state.blur * scale + _footprint(matrix)
+        texture = splats.texture.drawer(matrix, (state.offset - [view.x, view.y]) * scale, blur)
     if not (covers and base.any()):
-        return render(
-            *placed, window, background=base, threads=threads, device=device, cutoffs=splats.cutoffs
-        )
+        return render(*placed, window, background=base, texture=texture, **settings)
     # A base colour that covers ends where the layer's canvas does, or it would lie on all that is around.
-    planes = render(*placed, window, threads=threads, device=device, cutoffs=splats.cutoffs)
+    planes = render(*placed, window, **settings)
     planes += base[:, None, None] * _canvas(state, splats.size, view)
-    return planes
+    return planes if texture is None else with_texture(planes, texture, thread_count(threads))
 
 
 def place(

@@ -6,12 +6,13 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from splat2d.arguments import finite
+from splat2d.draw.texture import Texture, to_bytes, with_texture
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.native import core, gpu, thread_count
 
@@ -260,6 +261,12 @@ class View:
         x, y = self.x + left / self.scale_x, self.y + top / self.scale_y
         return View(x, y, self.scale_x, self.scale_y, width, height)
 
+    def through(self, texture: Texture) -> Any:
+        """What draws the texture of the canvas as this view shows it, blurred as `transform` blurs splats."""
+        scale = np.array([self.scale_x, self.scale_y])
+        footprint = np.maximum(1 - scale * scale, 0) / 12
+        return texture.drawer(np.diag(scale), -scale * [self.x, self.y], np.diag(footprint))
+
 
 def transform(
     means: NDArray,  # [N, 2]
@@ -336,6 +343,7 @@ def render(
     threads: int | None = 1,
     device: str = "cpu",
     cutoffs: NDArray[np.float32] | None = None,  # [N]
+    texture: Any = None,
 ) -> Floats:  # [C, H, W]
     """Render a window of the picture, not clamped.
 
@@ -348,6 +356,7 @@ def render(
         threads: Number of threads, None for all cores; the result does not depend on it.
         device: "cpu"; "cuda" for the GPU; "auto" for the GPU where there is one.
         cutoffs: Largest q that is drawn of each splat [N], on the CPU; CUTOFF for all when None.
+        texture: Of `Texture.drawer`, drawn over the sum of splats, which is clamped first; on the CPU.
 
     Returns:
         The window [C, H, W], float32.
@@ -361,11 +370,11 @@ def render(
     base, threads = _background(background, splats[2].shape[1]), thread_count(threads)
     if cutoffs is not None:
         _on_cpu(device)
-        return core().render(*splats, view.width, view.height, CUTOFF, base, threads, cutoffs[kept])
+        return core().render(*splats, view.width, view.height, CUTOFF, base, threads, cutoffs[kept], texture)
     drawn = gpu.draw(device, splats, view.width, view.height, CUTOFF, base)
     if drawn is None:
-        drawn = core().render(*splats, view.width, view.height, CUTOFF, base, threads)
-    return drawn
+        return core().render(*splats, view.width, view.height, CUTOFF, base, threads, None, texture)
+    return drawn if texture is None else with_texture(drawn, texture, threads)
 
 
 def render_bytes(
@@ -379,6 +388,7 @@ def render_bytes(
     unpremultiply: bool = False,
     device: str = "cpu",
     cutoffs: NDArray[np.float32] | None = None,  # [N]
+    texture: Any = None,
 ) -> NDArray[np.uint8]:  # [H, W, C]
     """Render a window of the picture, clamped to [0, 1] and rounded to bytes.
 
@@ -393,6 +403,7 @@ def render_bytes(
         device: "cpu"; "cuda" for the GPU; "auto" for the GPU where there is one. Devices differ by one level
             here and there.
         cutoffs: Largest q that is drawn of each splat [N], on the CPU; CUTOFF for all when None.
+        texture: Of `Texture.drawer`, drawn over the sum of splats, which is clamped first; on the CPU.
 
     Returns:
         The window [H, W, C], uint8.
@@ -410,11 +421,13 @@ def render_bytes(
     size = view.width, view.height
     if cutoffs is not None:
         _on_cpu(device)
-        return core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads, cutoffs[kept])
-    drawn = gpu.draw(device, splats, *size, CUTOFF, base, unpremultiply=unpremultiply, as_bytes=True)
+        cut = cutoffs[kept]
+        return core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads, cut, texture)
+    plain = {"unpremultiply": unpremultiply, "as_bytes": True} if texture is None else {}
+    drawn = gpu.draw(device, splats, *size, CUTOFF, base, **plain)
     if drawn is None:
-        drawn = core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads)
-    return drawn
+        return core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads, None, texture)
+    return drawn if texture is None else to_bytes(with_texture(drawn, texture, threads), unpremultiply)
 
 
 def _splats(means: NDArray, conics: NDArray, colors: NDArray) -> tuple[NDArray[np.float64], ...]:

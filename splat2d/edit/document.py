@@ -22,6 +22,7 @@ from splat2d.format.header import DEFAULT_LIMITS, Limits, header_bytes
 from splat2d.format.layers import MAX_LAYERS, MAX_NAME, CodedLayer, layer_section
 from splat2d.format.sections import Section, Source, index_section
 from splat2d.format.segments import clip_section, of_layer
+from splat2d.format.texture import renumbered, texture_section
 
 # Of a layer in a stack only; one that is extracted or merged into another stack leaves them behind.
 _OF_THE_STACK = ("hide", "show", "raise", "lower", "to-front", "to-back", "duplicate", "rename", "delete")
@@ -246,7 +247,9 @@ class Document:
         notes, metadata = (self.container.notes, self.container.metadata) if kept else ((), None)
         layer = self.whole(state, state.name)
         if rate is None:
-            file = Document.of(replace(container_of(h.width, h.height, [layer], notes), metadata=metadata))
+            textures = renumbered(self.container.textures, {state.source: 0})
+            file = container_of(h.width, h.height, [layer], notes)
+            file = Document.of(replace(file, metadata=metadata, textures=textures))
         elif not layer.moves:
             raise ConfigError(f"{name!r} is a still layer of a clip, and cannot be a clip alone")
         else:
@@ -303,6 +306,8 @@ class Document:
         new = [NewSection(layer_section(layer)) for layer in layers]
         for number, state in enumerate(added, here):
             new += other._segments(state.source, number)
+            textures = renumbered(other.container.textures, {state.source: number})
+            new += [NewSection(texture_section(texture)) for texture in textures]
         pieces = self._pieces(new, edited=False)
         data = b"".join(self.source.read(p.at, p.size) if isinstance(p, Section) else p for p in pieces)
         file = Document.from_bytes(data)._with((*moved, *other._steps_of(numbers)))

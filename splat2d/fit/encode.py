@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from splat2d.arguments import finite, whole
 from splat2d.codec.layer import code_layer, container_of
+from splat2d.draw.texture import Strength, checked_strength
 from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError, TargetError
 from splat2d.fit.config import FitConfig, load_config
 from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.objects.cut import Cut, LayerTarget, cut
 from splat2d.fit.objects.layers import MATTE_STEP, FittedLayer, LayersFit, RefinedLayers, bare
 from splat2d.fit.perceptual import GUIDES
+from splat2d.fit.texture import texture_budget, textured
 from splat2d.format.container import write
 from splat2d.format.header import (
     DEFAULT_LIMITS,
@@ -62,7 +64,7 @@ class Encoded:
 
     Args:
         data: the file's bytes.
-        psnr: dB over all samples (premultiplied with alpha), from decoding `data` to bytes.
+        psnr: dB over all samples (premultiplied with alpha), from decoding `data` to bytes without texture.
         seconds: wall-clock time of encoding.
         splats: number of splats.
         step: the global step D.
@@ -253,6 +255,7 @@ def encode_picture(
     progress: OnProgress | None = None,
     device: str = "cpu",
     masks: Mapping[str, NDArray[np.float32]] | None = None,
+    texture: Strength = "off",
 ) -> Encoded:
     """Encode a picture.
 
@@ -272,6 +275,8 @@ def encode_picture(
             otherwise, so their files differ a little.
         masks: coverage [H, W] in [0, 1] of objects, back to front, by name; each becomes a layer in front of
             the background, which is called "picture". A mask of two levels is softened by a pixel.
+        texture: "off"; "auto" for noise like the fine structure that the file would lack; or its strength,
+            1 being that of "auto". A size holds with it, a PSNR is that of the file without it.
 
     Raises:
         BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
@@ -302,6 +307,9 @@ def encode_picture(
         size = int(bpp * width * height / 8)
         if size < 1:
             raise ConfigError(f"bpp is {bpp:g}, which is not a byte for this picture")
+    strength = checked_strength(texture)
+    if size is not None and strength:
+        size -= texture_budget(width * height, size)
     targets: list[LayerTarget] | Cut = [LayerTarget(PICTURE, picture.pixels)]
     warnings: list[str] = []
     if masks is not None and len(picture.pixels) in (2, 4):
@@ -340,9 +348,10 @@ def encode_picture(
         warnings += target.warnings(len(file.data))
     if width * height > DEFAULT_LIMITS.max_pixels:
         warnings.append(f"readers refuse more than {DEFAULT_LIMITS.max_pixels} px unless told (--max-pixels)")
+    data = textured(file.data, picture.pixels, strength=strength, threads=workers) if strength else file.data
     seconds = time.perf_counter() - start
     return Encoded(
-        file.data,
+        data,
         file.psnr,
         seconds,
         file.splats,

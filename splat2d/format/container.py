@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from splat2d.errors import BitstreamError
@@ -29,6 +29,7 @@ from splat2d.format.sections import (
     OPTIONAL,
     SEGMENT,
     SPLATS,
+    TEXTURE,
     Reader,
     Section,
     Source,
@@ -39,6 +40,7 @@ from splat2d.format.sections import (
     section,
 )
 from splat2d.format.segments import MAX_HEAD, CodedSegment, read_clip, read_segment, read_span
+from splat2d.format.texture import CodedTexture, read_textures, texture_section
 
 MAX_NOTES = 1 << 16  # bytes, inflated
 _HEADER = 1 << 6  # bytes that a header takes at most
@@ -72,6 +74,7 @@ class Container:
         places: of a clip's segments.
         fault: what is missing at the end of a file, where that was asked for.
         metadata: what the picture's file said beside the picture.
+        textures: of layers.
     """
 
     header: Header
@@ -84,6 +87,7 @@ class Container:
     places: tuple[Place, ...] = ()
     fault: str = ""
     metadata: Metadata | None = None
+    textures: tuple[CodedTexture, ...] = ()
 
     @property
     def stack(self) -> tuple[CodedLayer, ...]:
@@ -121,6 +125,7 @@ def write(container: Container) -> bytes:
     out += layer_sections(container.layers)
     if container.edits:
         out += section(EDITS, container.edits)
+    out += b"".join(map(texture_section, container.textures))
     return out + notes_section(container.notes) + metadata_section(container.metadata)
 
 
@@ -178,6 +183,7 @@ class _Parser:
         self.edits, self.rate, self.own = b"", None, False
         self.fault = ""
         self.metadata: Metadata | None = None
+        self._textures: list[bytes] = []
         self._seen: set[int] = set()
         self._others = 0
 
@@ -210,7 +216,7 @@ class _Parser:
             self.metadata,
         )
         self._check(container)
-        return container
+        return replace(container, textures=read_textures(self._textures, container.stack))
 
     def _salvage(self, first: int) -> None:
         """Take all whole sections from an offset on, and what lies between as damaged segments of a clip.
@@ -273,6 +279,8 @@ class _Parser:
             self.notes = read_notes(payload)
         elif kind == METADATA:
             self.metadata = read_metadata(payload)
+        elif kind == TEXTURE:
+            self._textures.append(payload)
         elif not kind & OPTIONAL:
             raise BitstreamError(
                 f"unknown mandatory section 0x{kind:02x}: a newer version of splat2d is needed"

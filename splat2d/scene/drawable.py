@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from splat2d.draw.compose import Layers, Splats, compose, compose_bytes, draw_coverage, output_channels
 from splat2d.draw.render import View, render, render_bytes
+from splat2d.draw.texture import Strength, checked_strength
 from splat2d.edit.document import Document
 from splat2d.edit.script import Entry, edited, entries_of
 from splat2d.errors import ConfigError
@@ -191,6 +192,7 @@ class Drawable(ABC):
         tiers: int | None = None,
         threads: int | None = None,
         device: Device = "cpu",
+        texture: Strength = 1.0,
         **size: Unpack[Size],
     ) -> NDArray[np.uint8]:
         """Render to bytes.
@@ -202,6 +204,7 @@ class Drawable(ABC):
             tiers: leave out splats of later tiers.
             threads: of the renderer; None uses all cores.
             device: "cpu"; "cuda" for an NVIDIA GPU; "auto" for the GPU where there is one.
+            texture: factor of the strength of textures that the file holds, 0 to 4; 0 or "off" for none.
             **size: as of `Size`: scale, or width and height, and crop.
 
         Returns:
@@ -213,7 +216,7 @@ class Drawable(ABC):
             BackendUnavailableError: device is "cuda", and there is no GPU to use.
         """
         view = self.view(**size) if view is None else view
-        layers = self._shown(self._moment(time, frame), tiers)
+        layers = textured(self._shown(self._moment(time, frame), tiers), texture)
         flat = flat_of(layers, (self.width, self.height))
         if flat is None:
             return compose_bytes(layers, view, threads=threads, device=device)
@@ -225,6 +228,7 @@ class Drawable(ABC):
             threads=threads,
             device=device,
             cutoffs=flat.cutoffs,
+            texture=flat.texture and view.through(flat.texture),
         )
 
     def render_float(
@@ -236,14 +240,15 @@ class Drawable(ABC):
         tiers: int | None = None,
         threads: int | None = None,
         device: Device = "cpu",
+        texture: Strength = 1.0,
         **size: Unpack[Size],
     ) -> NDArray[np.float32]:
         """Render without rounding: [H, W, C] float32, premultiplied; arguments as of `render`.
 
-        A single layer without edits is not clamped either.
+        A single layer without edits or a texture is not clamped either.
         """
         view = self.view(**size) if view is None else view
-        layers = self._shown(self._moment(time, frame), tiers)
+        layers = textured(self._shown(self._moment(time, frame), tiers), texture)
         flat = flat_of(layers, (self.width, self.height))
         if flat is None:
             planes = compose(layers, view, threads=threads, device=device)
@@ -255,12 +260,23 @@ class Drawable(ABC):
                 threads=threads,
                 device=device,
                 cutoffs=flat.cutoffs,
+                texture=flat.texture and view.through(flat.texture),
             )
         return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
     def _channels(self, layers: Layers) -> int:
         flat = flat_of(layers, (self.width, self.height))
         return flat.channels if flat else output_channels(layers)
+
+
+def textured(layers: Layers, texture: Strength) -> Layers:
+    """Layers whose textures are as strong as a caller asks for.
+
+    Raises:
+        ConfigError: as of `checked_strength`.
+    """
+    strength = checked_strength(texture)
+    return [(state, splats.textured(strength)) for state, splats in layers]
 
 
 def flat_of(layers: Layers, size: tuple[int, int]) -> Splats | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.codec.layer import decode_layer
+from splat2d.codec.texture import decode_textures
 from splat2d.draw.compose import Layers, Splats
 from splat2d.draw.render import View, transform
 from splat2d.edit.document import Document
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.field import check_tiers
 from splat2d.format.header import DEFAULT_LIMITS, Limits
+from splat2d.format.texture import texture_section
 from splat2d.scene.drawable import MODES, Drawable, flat_of
 
 if TYPE_CHECKING:
@@ -105,6 +108,9 @@ class Scene(Drawable):
             decode_layer(layer, tiers=tiers, bits=counted, threads=threads)
             for layer in document.container.stack
         ]
+        # What is left out of a coarser picture is more than its texture.
+        textures = decode_textures(document.container) if tiers is None else {}
+        decoded = [replace(splats, texture=textures.get(number)) for number, splats in enumerate(decoded)]
         return cls(document, decoded, bits)
 
     def _shown(self, time: float | Fraction = 0, tiers: int | None = None) -> Layers:
@@ -187,7 +193,7 @@ class Scene(Drawable):
         return flat
 
     def info(self) -> dict[str, Any]:
-        """Size, rate, splats and bits of each attribute for JSON; the bits need `count_bits` at decoding."""
+        """Size, rate, splats, bits of each attribute for JSON; the bits need `count_bits` at decoding."""
         h = self.header
         pixels = h.width * h.height
         size = self.document.size
@@ -203,6 +209,7 @@ class Scene(Drawable):
             "edits": sum(map(len, self.document.steps)),
             "splats": self.count,
             "tiers": list(self.tier_counts),
+            "texture": sum(len(texture_section(t)) for t in self.document.container.textures),
             "bits_per_splat": {name: bits / count for name, bits in sorted(self._bits.items())},
             "quality": h.quality or None,
             "step": h.step,

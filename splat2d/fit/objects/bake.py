@@ -18,6 +18,7 @@ from splat2d.fit.config import load_config
 from splat2d.fit.fitter import OnProgress, PictureFit, psnr_of
 from splat2d.format.header import STEP_SHIFT, Header
 from splat2d.format.layers import CodedLayer
+from splat2d.format.texture import renumbered
 from splat2d.native import core, gpu, thread_count
 from splat2d.scene.picture import Scene
 
@@ -75,9 +76,10 @@ def bake(
     """Apply all edits to the splats.
 
     Layers that look as they were coded keep their bytes. The splats of others are moved, blurred and
-    recoloured, and quantised again at half the step. Colours and opacity act on what is drawn, after
-    clamping, which sums of splats cannot always show: such a layer is fitted anew, at its own step, and so is
-    one whose splats leave what a file can hold. Hidden and deleted layers are left out.
+    recoloured, and quantised again at half the step; their textures are left out. Colours and opacity act on
+    what is drawn, after clamping, which sums of splats cannot always show: such a layer is fitted anew, at
+    its own step, and so is one whose splats leave what a file can hold. Hidden and deleted layers are left
+    out.
 
     Args:
         scene: with any edits; decoded whole, if it was not.
@@ -96,7 +98,7 @@ def bake(
     document = scene.document
     before = Scene.of(document, threads=threads)  # the given one may be of its first tiers only
     shown = [(state, layer.splats) for state, layer in zip(document.stack.layers, before.layers, strict=True)]
-    shown = [(state, splats) for state, splats in shown if state.visible]
+    shown = [(state, splats.textured(0)) for state, splats in shown if state.visible]
     if not shown:
         raise ConfigError("no layer is visible, so nothing is left to bake; show one first")
     config, cuda, workers = load_config(preset), gpu.choose(device), thread_count(threads)
@@ -122,9 +124,11 @@ def bake(
 
     layers: list[CodedLayer] = []
     fitted: list[str] = []
+    textured: dict[int, int] = {}
     for (state, splats), share in zip(shown, shares, strict=True):
         name = unique_name(state.name, [layer.name for layer in layers])
         if not state.changes_look:
+            textured[state.source] = len(layers)
             layers.append(document.whole(state, name))
             continue
         coded = []
@@ -140,10 +144,11 @@ def bake(
         matte = coded[1] if len(coded) > 1 else None
         layers.append(code_layer(name, *coded[0], matte=matte, threads=workers))
     container = container_of(scene.width, scene.height, layers, scene.notes)
-    container = replace(container, metadata=scene.document.container.metadata)
+    textures = renumbered(document.container.textures, textured)
+    container = replace(container, metadata=document.container.metadata, textures=textures)
     after = Scene.of(Document.of(container), threads=threads)
-    difference = np.clip(after.render_float(threads=threads), 0, 1)
-    difference -= np.clip(before.render_float(threads=threads), 0, 1)
+    difference = np.clip(after.render_float(threads=threads, texture="off"), 0, 1)
+    difference -= np.clip(before.render_float(threads=threads, texture="off"), 0, 1)
     psnr = psnr_of(float(np.square(difference).sum(dtype=np.float64)), difference.size)
     return Baked(after, psnr, tuple(dict.fromkeys(fitted)))
 

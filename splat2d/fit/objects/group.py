@@ -14,6 +14,7 @@ from splat2d.fit.encode import Encoded, encode_picture, quality_step
 from splat2d.fit.fitter import OnProgress
 from splat2d.fit.objects.masks import Coverage
 from splat2d.fit.objects.select import select
+from splat2d.format.container import read, write
 from splat2d.format.header import Header
 from splat2d.format.layers import PICTURE, check_name
 from splat2d.media.pictures import load_picture
@@ -72,7 +73,7 @@ def group(
     check_name(name)
     if name == PICTURE:
         raise ConfigError(f"the name {PICTURE!r} is taken by what is left around the object")
-    pixels = scene.render(threads=threads)
+    pixels = scene.render(threads=threads, texture="off")
     coverage = select(
         pixels, box=box, polygon=polygon, point=point, color=color, mask=mask, tolerance=tolerance
     )
@@ -86,6 +87,11 @@ def group(
         progress=progress,
         device=device,
     )
+    if scene.document.container.textures and not scene.document.stack.layers[0].changes_look:
+        # Both sides have all of it, so that they look together as before.
+        container = read(encoded.data)
+        textures = [replace(t, layers=(0, 1)) for t in scene.document.container.textures]
+        encoded = replace(encoded, data=write(replace(container, textures=tuple(textures))))
     return encoded, coverage
 
 

@@ -1,0 +1,180 @@
+// The native decoder as WebAssembly: web/wasm/core.cpp.
+import { SplatError } from "./bytes.js";
+import { stepOf } from "./container.js";
+
+const ATTRIBUTES = ["position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign", "duration", "time", "velocity"];
+
+export const TIERS = 6, SHAPE_FIELDS = 16;
+
+// (module (func (result v128) (v128.const i32x4 0 0 0 0))): validates where there is SIMD.
+const SIMD = Uint8Array.of(
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 22, 1, 20, 0, 253, 12,
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11);
+
+export const hasSimd = () => WebAssembly.validate(SIMD);
+
+/**
+ * Compile the decoder.
+ *
+ * @param {URL|string|BufferSource|WebAssembly.Module|Response} [source] Where it is; beside this module when left out.
+ */
+export async function compile(source = new URL(hasSimd() ? "./splat2d.wasm" : "./splat2d-plain.wasm", import.meta.url)) {
+  if (source instanceof WebAssembly.Module) return source;
+  // Node fetches no files.
+  const files = source instanceof URL && source.protocol === "file:" && globalThis.process?.getBuiltinModule?.("node:fs/promises");
+  if (files) source = await files.readFile(source);
+  else if (typeof source === "string" || source instanceof URL) source = await fetch(source);
+  if (typeof Response !== "undefined" && source instanceof Response) {
+    if (!source.ok) throw new SplatError(`the decoder cannot be loaded: ${source.status} ${source.statusText}`);
+    source = await source.arrayBuffer();
+  }
+  const bytes = ArrayBuffer.isView(source) ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
+  // Packed by gzip, as the Python package has it.
+  if (bytes[0] === 0x1f) source = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  return WebAssembly.compile(source);
+}
+
+/** An instance of the decoder, which does one thing at a time. */
+export class Core {
+  /** @param {WebAssembly.Module} module */
+  constructor(module) {
+    this.module = module;
+    this.#start();
+  }
+  #start() {
+    this.wasm = new WebAssembly.Instance(this.module, {}).exports;
+    this.wasm._initialize();
+    this.kept = new Map();
+  }
+  #text(at) {
+    const bytes = new Uint8Array(this.wasm.memory.buffer, at);
+    return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
+  }
+  // A trap leaves the instance in any state; a new one takes its place.
+  #guard(work) {
+    try {
+      return work();
+    } catch (fault) {
+      if (!(fault instanceof WebAssembly.RuntimeError || fault instanceof RangeError)) throw fault;
+      this.#start();
+      throw new SplatError("the file needs more memory than there is");
+    }
+  }
+  #with(data, work) {
+    return this.#guard(() => {
+      const at = this.wasm.reserve(Math.max(data.length, 1));
+      if (!at) throw new SplatError("the file needs more memory than there is");
+      try {
+        new Uint8Array(this.wasm.memory.buffer, at, data.length).set(data);
+        const fault = work(at, data.length);
+        if (fault) throw new SplatError(`the coded splats are damaged: ${this.#text(fault)}`);
+      } finally {
+        this.wasm.release(at);
+      }
+    });
+  }
+
+  /** Counts of a field's tiers, the bytes that hold each and all before (0 without a directory), and its parts. */
+  index(data, header, frames = 0) {
+    const { width, height, channels, chromaStep, stepCode } = header;
+    this.#with(data, (at, size) => this.wasm.index(at, size, width, height, channels, chromaStep, stepCode, frames));
+    const tiers = [...Array(TIERS).keys()];
+    return {
+      counts: tiers.map((t) => this.wasm.index_count(t)),
+      ends: tiers.map((t) => this.wasm.index_end(t) >>> 0),
+      parts: this.wasm.index_parts(),
+    };
+  }
+
+  /**
+   * Decode a field.
+   *
+   * @param {Uint8Array} data
+   * @param {object} header
+   * @param {{frames?: number, tiers?: number, window?: number[]}} [options] The window: left, top, right, bottom, px.
+   */
+  decode(data, header, { frames = 0, tiers = TIERS, window = null } = {}) {
+    const { width, height, channels, chromaStep, stepCode } = header;
+    const [x0, y0, x1, y1] = window ?? [0, 0, 0, 0];
+    this.#with(data, (at, size) =>
+      this.wasm.decode(at, size, width, height, channels, chromaStep, stepCode, frames, tiers, x0, y0, x1, y1));
+    return this.#guard(() => {
+      const tierCounts = [...Array(TIERS).keys()].map((t) => this.wasm.count(t));
+      const count = tierCounts.reduce((a, b) => a + b, 0), columns = channels + (frames ? 9 : 5);
+      const shapes = this.wasm.shape(stepOf(stepCode));
+      const { buffer } = this.wasm.memory;
+      return {
+        count,
+        columns,
+        tierCounts,
+        integers: new Int32Array(buffer, this.wasm.splats(), count * columns).slice(),
+        shapes: new Float32Array(buffer, shapes, count * SHAPE_FIELDS).slice(),
+        background: baseOf(header),
+        channels,
+      };
+    });
+  }
+
+  /** Bits of each attribute in what `work` decodes. */
+  countBits(work) {
+    this.wasm.count_bits(1);
+    try {
+      work();
+      return Object.fromEntries(ATTRIBUTES.map((name, i) => [name, this.wasm.bits(i)]).filter(([, bits]) => bits));
+    } finally {
+      this.wasm.count_bits(0);
+    }
+  }
+
+  /** Draw a picture [height, width, 4] of sums: groups of shapes, how many, and where they go (`numbersOf`). */
+  sums(width, height, base, groups) {
+    return this.#guard(() => {
+      const at = this.#add(width, height, base, groups);
+      return new Float32Array(this.wasm.memory.buffer, at, width * height * 4).slice();
+    });
+  }
+
+  /** The bytes of such sums, alpha straight. */
+  bytes(width, height, base, groups, covered) {
+    return this.#guard(() => {
+      this.#add(width, height, base, groups);
+      const at = this.wasm.bytes(width, height, covered ? 1 : 0);
+      return new Uint8ClampedArray(this.wasm.memory.buffer, at, width * height * 4).slice();
+    });
+  }
+
+  #add(width, height, base, groups) {
+    const picture = this.wasm.begin(width, height, ...base);
+    for (const { shapes, count, placement } of groups) {
+      const at = this.#held(shapes), numbers = this.wasm.reserve(8 * placement.length);
+      new Float64Array(this.wasm.memory.buffer, numbers, placement.length).set(placement);
+      this.wasm.add(at, count, width, height, numbers);
+      this.wasm.release(numbers);
+    }
+    return picture;
+  }
+
+  // Shapes stay where they were put until there are too many of them.
+  #held(shapes) {
+    const old = this.kept.get(shapes);
+    if (old) return old;
+    if (this.kept.size >= 48) this.drop();
+    const at = this.wasm.reserve(Math.max(shapes.byteLength, 1));
+    if (!at) throw new SplatError("the picture needs more memory than there is");
+    new Float32Array(this.wasm.memory.buffer, at, shapes.length).set(shapes);
+    this.kept.set(shapes, at);
+    return at;
+  }
+
+  /** Let go of all shapes that are held. */
+  drop() {
+    for (const at of this.kept.values()) this.wasm.release(at);
+    this.kept.clear();
+  }
+}
+
+/** The base colour as renderers take it: red, green, blue, coverage. */
+export function baseOf({ channels, background }) {
+  const v = background.map((byte) => byte / 255);
+  return channels <= 2 ? [v[0], v[0], v[0], v[1] ?? 0] : [v[0], v[1], v[2], v[3] ?? 0];
+}

@@ -1,0 +1,84 @@
+// Files to splats, layers and segments.
+import { SplatError } from "./bytes.js";
+import { LIMITS, parse } from "./container.js";
+import { TIERS } from "./core.js";
+import { stackOf, unpack } from "./edits.js";
+
+// Splats of one frame have no courses.
+const framesOf = ({ count }) => (count > 1 ? count : 0);
+
+const field = (core, part, options) => ({ ...part, ...(part.data ? { splats: core.decode(part.data, part.header, options) } : {}) });
+
+// Tiers that the bytes of a cut-off field hold whole.
+function tiersThere(core, layer) {
+  try {
+    const { ends } = core.index(layer.data, layer.header);
+    return ends.filter((end) => end && end <= layer.data.length).length;
+  } catch {
+    return 0;
+  }
+}
+
+/**
+ * Decode a file.
+ *
+ * @param {import("./core.js").Core} core
+ * @param {Uint8Array} bytes The file, or with `partial` its beginning.
+ * @param {{tiers?: number, window?: number[], partial?: boolean, limits?: object, segments?: boolean}} [options]
+ *   `tiers` coarse first, all when left out; a `window` left, top, right, bottom (px of the canvas) leaves out parts of
+ *   the canvas that are not seen in it; with `segments: false` those of a clip are not decoded.
+ */
+export async function decodeWith(core, bytes, options = {}) {
+  const { tiers = TIERS, window = null, partial = false, limits = {}, segments = true } = options;
+  if (!Number.isInteger(tiers) || tiers < 1 || tiers > TIERS) throw new SplatError(`tiers is ${tiers}, expected 1 to ${TIERS}`);
+  const file = await parse(bytes, { limits, partial });
+  let steps;
+  try {
+    steps = file.edits.length ? unpack(file.edits) : [];
+    stackOf(file.layers.map(({ name }) => name), steps);
+  } catch (fault) {
+    throw new SplatError(/^(unknown edit|more than|truncated)/.test(fault.message) ? fault.message : `the edits are damaged: ${fault.message}`);
+  }
+  const most = Math.min(limits.maxSplats ?? LIMITS.maxSplats, LIMITS.maxSplats);
+  let total = 0;
+  const count = (part, frames) => {
+    if (!part?.data || part.cut) return;
+    const index = core.index(part.data, part.header, frames);
+    total += index.counts.reduce((a, b) => a + b, 0);
+    if (total > most) throw new SplatError(`the layers have ${total} splats, over the limit of ${most}`);
+  };
+  for (const layer of file.layers) [layer, layer.matte].forEach((part) => count(part, 0));
+  const layers = [];
+  let reached = tiers;
+  for (const layer of file.layers) {
+    let wanted = tiers;
+    if (layer.cut) {
+      wanted = Math.min(tiers, tiersThere(core, layer));
+      reached = wanted;
+      if (!wanted) continue;
+    }
+    const still = { tiers: wanted, window: steps.length ? null : window };
+    layers.push({ ...field(core, layer, still), matte: layer.matte && field(core, layer.matte, still) });
+  }
+  const decoded = (segment) => {
+    total = 0;
+    [segment, segment.matte].forEach((part) => count(part, framesOf(segment)));
+    const moving = { frames: framesOf(segment), tiers };
+    return { ...field(core, segment, moving), matte: segment.matte && field(core, segment.matte, moving) };
+  };
+  return {
+    ...file,
+    width: file.header.width,
+    height: file.header.height,
+    layers,
+    steps,
+    tiers: reached,
+    segments: segments ? file.segments.map(decoded) : file.segments,
+  };
+}
+
+/** Decode one segment of a file that was decoded without its segments. */
+export function decodeSegment(core, segment, tiers = TIERS) {
+  const moving = { frames: framesOf(segment), tiers };
+  return { ...field(core, segment, moving), matte: segment.matte && field(core, segment.matte, moving) };
+}

@@ -1,0 +1,63 @@
+// The decoder in a worker: messages {id, call, ...} are answered by {id, result} or {id, fault}.
+import { SplatError } from "./bytes.js";
+import { parse } from "./container.js";
+import { Core, compile } from "./core.js";
+import { decodeSegment, decodeWith } from "./decode.js";
+import { RasterRenderer } from "./raster.js";
+
+let core, kept;
+
+const without = ({ data, ...part }) => ({ ...part, bytes: data?.length ?? 0, matte: part.matte && without(part.matte) });
+const light = (file) => ({ ...file, layers: file.layers.map(without), segments: file.segments.map(without) });
+
+const calls = {
+  async start({ module }) {
+    core = new Core(await compile(module));
+  },
+  async decode({ bytes, options }) {
+    return light(await decodeWith(core, bytes, options));
+  },
+  // Keeps a clip's file, so that its segments are decoded when they are shown.
+  async open({ bytes, options }) {
+    const file = await decodeWith(core, bytes, { ...options, segments: false });
+    kept = file.segments;
+    return light(file);
+  },
+  // The beginning of a file, once it holds more tiers than were shown.
+  async partial({ bytes, options, since }) {
+    const file = await decodeWith(core, bytes, { ...options, partial: true, segments: false });
+    return file.layers.length && file.rate === null && file.tiers > since ? light(file) : null;
+  },
+  segment({ index, tiers }) {
+    if (!kept?.[index]) throw new SplatError(`there is no segment ${index}`);
+    return without(decodeSegment(core, kept[index], tiers));
+  },
+  // Bits of each attribute, layer by layer, of a picture's file.
+  async bits({ bytes }) {
+    const { layers } = await parse(bytes);
+    return layers.map((layer) => core.countBits(() => [layer, layer.matte].forEach((part) => part?.data && core.decode(part.data, part.header))));
+  },
+  // Pixels of a plan without a GPU.
+  pixels({ drawn }) {
+    return new RasterRenderer(null, core).pixels(drawn);
+  },
+};
+
+const buffers = (value, found = new Set()) => {
+  if (ArrayBuffer.isView(value)) found.add(value.buffer);
+  else if (value && typeof value === "object") Object.values(value).forEach((inner) => buffers(inner, found));
+  return found;
+};
+
+// One after another: the core does one thing at a time.
+let turn = Promise.resolve();
+self.onmessage = ({ data: { id, call, ...rest } }) => {
+  turn = turn.then(async () => {
+    try {
+      const result = await calls[call](rest);
+      self.postMessage({ id, result }, call === "open" ? [] : [...buffers(result)].filter((b) => b !== rest.bytes?.buffer));
+    } catch (fault) {
+      self.postMessage({ id, fault: fault.message, expected: fault instanceof SplatError });
+    }
+  });
+};

@@ -1,0 +1,405 @@
+// The viewer and editor: one page, which works from any host, from `splat2d view`, and as a single file.
+import { SplatError } from "../src/bytes.js";
+import { Decoder } from "../src/client.js";
+import { Core, compile } from "../src/core.js";
+import { hasAlpha } from "../src/draw.js";
+import { Camera } from "./camera.js";
+import { Compare } from "./compare.js";
+import { Document, operation } from "./document.js";
+import { fetched, fitOnServer, isPicture, offered } from "./files.js";
+import { Handles } from "./handles.js";
+import { Painter } from "./painter.js";
+import { Adjust, showFacts, showLayers } from "./panels.js";
+import { Player } from "./player.js";
+import { Selection } from "./select.js";
+
+const $ = (id) => document.getElementById(id);
+
+/** @param {{wasm?: any, worker?: () => Worker, server?: object|null, data?: {name: string, bytes: Uint8Array}|null}} [host] */
+export async function start({ wasm, worker, server = null, data = null } = {}) {
+  const stage = $("stage"), query = new URLSearchParams(location.search);
+  const status = (text, fault = false) => {
+    $("status").textContent = text;
+    $("status").classList.toggle("fault", fault);
+  };
+  const failed = (fault) => {
+    if (!(fault instanceof SplatError || fault instanceof TypeError || fault instanceof DOMException)) console.error(fault);
+    busy(null);
+    status(fault.message ?? String(fault), true);
+  };
+  const busy = (text, share) => {
+    $("busy").hidden = text === null;
+    if (text === null) return;
+    $("busy").querySelector("span").textContent = text;
+    const bar = $("busy").querySelector("progress");
+    if (share === undefined) bar.removeAttribute("value");
+    else bar.value = share;
+  };
+  let module;
+  try {
+    module = await compile(wasm);
+  } catch (fault) {
+    return failed(fault);
+  }
+  const core = new Core(module), decoder = new Decoder({ wasm: module, worker });
+  let doc = null, selected = 0, bits = null, opening = 0;
+
+  const camera = new Camera(stage, () => painter?.request(true));
+  const handles = new Handles($("handles"), camera);
+  const compare = new Compare({ layer: $("other"), canvas: $("reference"), divider: $("divider"), stage, camera, core, say: status });
+  const state = () => doc?.stack.find(({ number }) => number === selected);
+  // What lies behind all and covers all is not moved by accident.
+  const placeable = () => {
+    const s = state();
+    return s && (s.number !== doc.stack[0].number || hasAlpha(doc.layerOf(s))) ? s : null;
+  };
+  const painter = new Painter($("picture"), camera, core, {
+    renderer: query.get("renderer"),
+    fault: (text) => status(text, Boolean(text)),
+    drawn: () => {
+      $("zoom").value = camera.zoom >= 10 ? `${Math.round(camera.zoom)}×` : `${(100 * camera.zoom).toFixed(camera.zoom < 0.1 ? 1 : 0)}%`;
+      handles.draw(doc, placeable());
+      compare.draw(doc);
+      selection.draw(doc);
+    },
+  });
+  const selection = new Selection({
+    canvas: $("selection"), tools: $("select"), camera, painter,
+    changed: () => {
+      $("cut").disabled = $("unselect").disabled = !selection.active;
+      if (doc) selection.draw(doc);
+    },
+  });
+  const player = new Player($("player"), decoder, {
+    show: (time) => {
+      painter.time = time;
+      painter.request(player.playing);
+    },
+    fault: (text) => status(text, true),
+  });
+
+  // What is open
+
+  function show(next, { keep = false } = {}) {
+    const first = !keep || !doc;
+    painter.renderer.forget();
+    doc = painter.document = next;
+    if (first) {
+      selected = doc.stack.at(-1)?.number ?? 0;
+      painter.time = 0;
+      compare.close();
+      selection.clear();
+      $("compare").setAttribute("aria-pressed", "false");
+      camera.fit(doc.file);
+    }
+    $("empty").hidden = true;
+    document.title = `${doc.name} - splat2d`;
+    const { width, height } = doc.file;
+    $("picture").setAttribute("aria-label", `${doc.name}, ${width} by ${height} pixels, ${doc.clip ? "a clip" : "a picture"}`);
+    changed();
+  }
+
+  async function openBytes(name, bytes) {
+    const turn = ++opening;
+    busy(`Decoding ${name}`);
+    const file = await decoder.openCoarse(bytes, (file) => turn === opening && arriving(name, file));
+    if (turn !== opening) return;
+    opened(name, bytes, file);
+  }
+  // A coarser picture, while the rest is on its way; who looks around in it is not brought back.
+  function arriving(name, file) {
+    show(new Document(name, null, file), { keep: Boolean(doc && !doc.bytes) });
+  }
+  function opened(name, bytes, file) {
+    busy(null);
+    bits = reference = null;
+    show(new Document(name, bytes, file), { keep: Boolean(doc && !doc.bytes && doc.name === name) });
+    player.open(doc);
+    status(`${name}: ${bytes.length.toLocaleString("en")} bytes`);
+    if (!doc.clip && bytes.length < 2 ** 22)
+      decoder.bits(bytes).then((found) => {
+        if (doc?.bytes !== bytes) return;
+        bits = found;
+        showFacts($("facts"), doc, bits);
+      }).catch(() => {});
+  }
+  async function openUrl(url) {
+    const turn = ++opening, name = decodeURIComponent(new URL(url, location.href).pathname.split("/").at(-1)) || "file.splat";
+    busy(`Loading ${name}`);
+    const response = await fetched(url);
+    const { bytes, file } = await decoder.read(response.body, (file) => turn === opening && arriving(name, file));
+    if (turn === opening) opened(name, bytes, file);
+  }
+  async function openFile(file) {
+    if (await isPicture(file)) {
+      if (!server?.encode) throw new SplatError(`${file.name} is a picture; only the page of \`splat2d view\` encodes it`);
+      const quality = await ask(`Encode ${file.name} at quality (1 to 100)`, "75", "number");
+      if (quality === null) return;
+      busy(`Encoding ${file.name}`, 0);
+      const bytes = await fitOnServer(server, `${server.encode}?quality=${encodeURIComponent(quality)}`, file, (share, text) => busy(`Encoding ${file.name}${text}`, share));
+      await openBytes(file.name.replace(/\.\w+$/, "") + ".splat", bytes);
+      reference = file;
+      return;
+    }
+    await openBytes(file.name, new Uint8Array(await file.arrayBuffer()));
+  }
+  let reference = null;
+
+  function ask(text, value, type = "text") {
+    const dialog = $("ask"), input = dialog.querySelector("input");
+    dialog.querySelector("label").textContent = text;
+    input.setAttribute("aria-label", text);
+    Object.assign(input, { type, value });
+    dialog.returnValue = "";
+    dialog.showModal();
+    input.select();
+    return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue === "ok" ? input.value : null), { once: true }));
+  }
+  function choose(accept) {
+    const chooser = $("chooser");
+    Object.assign(chooser, { accept, value: "" });
+    return new Promise((done) => {
+      chooser.onchange = () => done(chooser.files[0] ?? null);
+      chooser.click();
+    });
+  }
+  function download(blob, name) {
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
+  const stem = () => doc.name.replace(/\.splat$/i, "");
+
+  // Edits
+
+  function changed() {
+    const whole = Boolean(doc?.bytes);
+    $("undo").disabled = !doc?.steps.length && !doc?.before;
+    $("select").hidden = !server?.group || !doc || doc.clip || doc.names.length > 1;
+    $("redo").disabled = !doc?.redone.length;
+    $("save").disabled = $("export").disabled = $("compare").disabled = !whole;
+    if (doc && !state()) selected = doc.stack.at(-1)?.number ?? 0;
+    showLayers($("layers"), doc, selected, { select, toggle: (s) => act([operation(s.visible ? "hide" : "show", s.number)]) });
+    for (const button of document.querySelectorAll("[data-layer]")) button.disabled = !state();
+    adjust.disabled = !state();
+    showFacts($("facts"), doc, bits);
+    painter.request();
+  }
+  const guarded = (work) => {
+    try {
+      return work();
+    } catch (fault) {
+      failed(fault);
+    }
+  };
+  const act = (step) => guarded(() => {
+    doc.apply(step);
+    changed();
+  });
+  const attempt = (step) => guarded(() => {
+    doc.try(step);
+    painter.request(true);
+  });
+  const adjust = new Adjust($("adjust"), { number: () => selected, attempt, keep: act });
+  function select(number) {
+    selected = number;
+    changed();
+  }
+  const layerActions = {
+    raise: (s) => [operation("raise", s.number)],
+    lower: (s) => [operation("lower", s.number)],
+    duplicate: (s) => [operation("duplicate", s.number, [], doc.unique(`${s.name} copy`)), operation("move", copies(), [12, 12])],
+    delete: (s) => [operation("delete", s.number)],
+  };
+  const copies = () => doc.names.length + doc.steps.flat().filter(({ kind }) => kind === "duplicate").length;
+  async function layerAction(what) {
+    const s = state();
+    if (!s) return;
+    if (what !== "rename") {
+      const fresh = what === "duplicate" ? copies() : selected;
+      act(guarded(() => layerActions[what](s)) ?? []);
+      return select(fresh);
+    }
+    const name = await ask("Name of the layer", s.name);
+    if (name && name !== s.name) act(guarded(() => [operation("rename", s.number, [], name)]) ?? []);
+  }
+  for (const button of document.querySelectorAll("[data-layer]")) button.onclick = () => layerAction(button.dataset.layer);
+  $("layers").addEventListener("keydown", (event) => {
+    const step = { ArrowUp: 1, ArrowDown: -1 }[event.key], stack = doc?.stack ?? [];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const at = stack.findIndex(({ number }) => number === selected) + step;
+    if (stack[at]) select(stack[at].number);
+  });
+
+  // Gestures
+
+  camera.listen((from, event) => {
+    if (!doc?.bytes) return null;
+    const selecting = !$("select").hidden && guarded(() => selection.begin(from, event));
+    if (selecting) return selecting;
+    const s = placeable(), inside = s && !event.altKey && painter.pick(...camera.toCanvas(...from))?.number === selected;
+    const drag = handles.begin(doc, s, event, from, inside);
+    if (!drag) return null;
+    let step = [];
+    return {
+      move: (to) => attempt((step = guarded(() => drag(to, event)) ?? step)),
+      end: (moved) => {
+        doc.preview = [];
+        if (moved) act(step);
+      },
+    };
+  });
+  stage.addEventListener("picked", ({ detail }) => {
+    if (!doc || selection.tool) return;
+    const found = painter.pick(...camera.toCanvas(...detail));
+    if (found) select(found.number);
+  });
+  let reading;
+  stage.addEventListener("pointermove", ({ clientX, clientY, buttons }) => {
+    if (!doc || buttons) return;
+    const { left, top } = stage.getBoundingClientRect(), [x, y] = camera.toCanvas(clientX - left, clientY - top);
+    cancelAnimationFrame(reading);
+    reading = requestAnimationFrame(() => {
+      const { width, height } = doc.file, inside = x >= 0 && y >= 0 && x < width && y < height;
+      const digits = Math.min(Math.max(Math.ceil(Math.log10(camera.zoom)), 0), 6);
+      $("pixel").value = inside ? `${x.toFixed(digits)}, ${y.toFixed(digits)}: ${[...painter.colorAt(x, y)].slice(0, 4).join(" ")}` : "";
+    });
+  });
+  stage.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    stage.classList.add("drop");
+  });
+  stage.addEventListener("dragleave", () => stage.classList.remove("drop"));
+  const offer = async (transfer) => {
+    const { file, url } = await offered(transfer);
+    if (file) await openFile(file);
+    else if (url) await openUrl(url);
+  };
+  stage.addEventListener("drop", (event) => {
+    event.preventDefault();
+    stage.classList.remove("drop");
+    offer(event.dataTransfer).catch(failed);
+  });
+  addEventListener("paste", (event) => {
+    if (!event.target.closest("input")) offer(event.clipboardData).catch(failed);
+  });
+  new ResizeObserver(() => {
+    if (doc && camera.fitted) camera.fit(doc.file);
+    else painter.request();
+  }).observe(stage);
+
+  // Buttons and keys
+
+  const actions = {
+    open: async () => {
+      const file = await choose(server?.encode ? ".splat,image/*" : ".splat");
+      if (file) await openFile(file);
+    },
+    link: async () => {
+      const url = await ask("Address of a .splat file", "https://", "url");
+      if (url) await openUrl(url);
+    },
+    save: () => download(new Blob([doc.save()], { type: "application/octet-stream" }), `${stem()}.splat`),
+    export: async () => {
+      const scale = Number(await ask(`Scale of the PNG (1 is ${doc.file.width} × ${doc.file.height} px)`, "1"));
+      if (!scale) return;
+      if (!(scale > 0) || scale * scale * doc.file.width * doc.file.height > 2 ** 28) throw new SplatError("that picture would be empty or too large");
+      busy("Drawing", 0);
+      const canvas = await painter.picture(scale, (share) => busy("Drawing", share));
+      download(await canvas.convertToBlob({ type: "image/png" }), `${stem()}.png`);
+      busy(null);
+    },
+    undo: () => {
+      if (!doc.steps.length && doc.before) return show(doc.before);
+      doc.undo();
+      changed();
+    },
+    unselect: () => selection.clear(),
+    cut: async () => {
+      const name = await ask("Name of the new layer", "object");
+      if (!name) return;
+      const before = doc, bytes = doc.save(), body = new Blob([bytes, await selection.png()]);
+      busy(`Cutting out ${name}`, 0);
+      const made = await fitOnServer(server, `${server.group}?name=${encodeURIComponent(name)}&splat=${bytes.length}`, body, (share, text) => busy(`Cutting out ${name}${text}`, share));
+      await openBytes(before.name, made);
+      doc.before = before;
+      doc.saved = -1;
+      changed();
+      status(`${name} is a layer of its own; both sides were fitted anew: ${bytes.length.toLocaleString("en")} bytes became ${made.length.toLocaleString("en")}`);
+    },
+    redo: () => {
+      doc.redo();
+      changed();
+    },
+    in: () => camera.zoomTo(camera.zoom * 1.5),
+    out: () => camera.zoomTo(camera.zoom / 1.5),
+    fit: () => doc && camera.fit(doc.file),
+    one: () => camera.zoomTo(1 / devicePixelRatio),
+    compare: async () => {
+      if (compare.active) compare.close();
+      else {
+        const file = reference ?? (await choose(".splat,image/*"));
+        if (!file) return;
+        if (await isPicture(file)) await compare.open({ blob: file, bytes: doc.bytes.length });
+        else await compare.open({ file: await decoder.decode(new Uint8Array(await file.arrayBuffer())) });
+      }
+      $("compare").setAttribute("aria-pressed", String(compare.active));
+      painter.request();
+    },
+    panels: () => {
+      $("side").hidden = !$("side").hidden;
+      $("panels").setAttribute("aria-expanded", String(!$("side").hidden));
+    },
+  };
+  const run = (name) => Promise.resolve().then(() => !$(name)?.disabled && actions[name]()).catch(failed);
+  for (const name of Object.keys(actions)) $(name).onclick = () => run(name);
+  $("open-first").onclick = () => run("open");
+  $("tiers").oninput = () => {
+    painter.tiers = Number($("tiers").value);
+    $("tier-count").value = painter.tiers;
+    painter.request();
+  };
+  $("ellipses").onchange = () => {
+    painter.outlines = $("ellipses").checked ? 1 : 0;
+    painter.request();
+  };
+  const keys = { o: "open", s: "save", e: "export", "+": "in", "=": "in", "-": "out", 0: "fit", 1: "one", c: "compare", p: "panels" };
+  addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input:not([type=range], [type=checkbox]), select, dialog");
+    if (typing) return;
+    const command = event.ctrlKey || event.metaKey, key = event.key.toLowerCase();
+    let done = true;
+    const pan = { arrowleft: [60, 0], arrowright: [-60, 0], arrowup: [0, 60], arrowdown: [0, -60] }[key];
+    if (command && key === "z") run(event.shiftKey ? "redo" : "undo");
+    else if (command && key === "y") run("redo");
+    else if (command && (key === "s" || key === "o")) run(keys[key]);
+    else if (pan && event.shiftKey && event.target === stage && placeable()) act([operation("move", selected, pan.map((v) => -v / 60))]);
+    else if (command || event.altKey) return;
+    else if (pan && event.target === stage) camera.pan(...pan);
+    else if (key === "delete" || key === "backspace") layerAction("delete");
+    else if (key === "d") layerAction("duplicate");
+    else if (key === "f2") layerAction("rename");
+    else if (key === "[") layerAction("lower");
+    else if (key === "]") layerAction("raise");
+    else if (key === " " && doc?.clip && !event.target.closest("button")) player.toggle();
+    else if (doc?.clip && (key === "," || key === ".")) player.step(key === "," ? -1 : 1);
+    else if (keys[key]) run(keys[key]);
+    else done = false;
+    if (done) event.preventDefault();
+  });
+  addEventListener("beforeunload", (event) => doc?.bytes && doc.steps.length > doc.saved && event.preventDefault());
+
+  $("encodes").hidden = !server?.encode;
+  if (innerWidth <= 720) run("panels");
+  changed();
+  const wanted = query.get("src") ?? server?.open;
+  try {
+    if (data) await openBytes(data.name, data.bytes);
+    else if (wanted) await openUrl(wanted);
+  } catch (fault) {
+    failed(fault);
+  }
+  window.splat2d = { get document() { return doc; }, painter, camera, openBytes };
+}
