@@ -159,8 +159,8 @@ class View:
         x, y, w, h = (0.0, 0.0, canvas_width, canvas_height)
         if crop is not None:
             try:
-                x, y, w, h = (finite("crop", side) for side in crop)
-            except (TypeError, ValueError):
+                x, y, w, h = (float(side) for side in crop)
+            except (TypeError, ValueError, OverflowError):
                 raise ConfigError(f"crop is {crop!r}, expected x, y, width and height") from None
         if not (w > 0 and h > 0 and x >= 0 and y >= 0 and x + w <= canvas_width and y + h <= canvas_height):
             raise ConfigError(
