@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -328,6 +329,9 @@ def test_a_cluster_that_loses_a_worker_loses_no_task(capsys, cluster, photos: Pa
     marks = tmp_path / "marks"
     marks.mkdir()
     total, killed = 12, 0
+    limit = threading.Timer(60, os.kill, (os.getpid(), signal.SIGINT))  # rather than wait for ever
+    limit.daemon = True
+    limit.start()
     found: dict[int, tuple[int, int]] = {}
     with workers.workers(1, cluster.scheduler_address) as crew:
         tasks = ((i, functools.partial(marked, marks, i, 0.3)) for i in range(total))
@@ -339,6 +343,7 @@ def test_a_cluster_that_loses_a_worker_loses_no_task(capsys, cluster, photos: Pa
                 last = max(marks.iterdir(), key=lambda path: int(path.name.split("-")[2]))
                 killed = int(last.name.split("-")[1])
                 os.kill(killed, signal.SIGKILL)
+    limit.cancel()
     assert found.keys() == set(range(total))  # none lost
     assert all(found[i][0] == i for i in found)
     assert len(list(marks.iterdir())) > total  # the worker was at work when it died

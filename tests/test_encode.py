@@ -265,28 +265,6 @@ def test_psnr_of_a_picture_with_alpha(cat):
     assert 30 <= found <= 30 * (1 + WINDOW)
 
 
-def test_the_largest_file_that_fits_is_written():
-    """Stars in noise: local slopes mislead there."""
-    rng = np.random.default_rng(3)
-    stars = np.abs(rng.normal(6, 3, (160, 160)))
-    for _ in range(40):
-        y, x = rng.integers(2, 158, 2)
-        stars[y - 1 : y + 2, x - 1 : x + 2] += np.outer([1, 2, 1], [60, 120, 60]) * rng.uniform(0.2, 1)
-    picture = load_picture(stars.clip(0, 255).astype(np.uint8))
-    for size in (1000, 3000):
-        encoded = encode_picture(picture, size=size, preset="fast", threads=1)
-        assert 0.97 * size <= len(encoded.data) <= size
-        assert not encoded.warnings
-
-
-def test_more_bytes_than_a_picture_needs_are_a_warning(cat):
-    picture = load_picture(cat.crop((0, 0, 64, 48)))
-    encoded = encode_picture(picture, size=100_000, preset="fast", threads=1)
-    assert encoded.psnr > encode_picture(picture, quality=95, preset="fast", threads=1).psnr
-    (warning,) = encoded.warnings
-    assert warning.startswith(f"the largest file found that fits has {len(encoded.data)} bytes")
-
-
 @pytest.mark.parametrize("target", [{"size": 1}, {"psnr": 90}, {"bpp": 1e-5}])
 def test_target_out_of_reach_says_what_is_near(cat, target):
     with pytest.raises((TargetError, ConfigError)) as caught:
