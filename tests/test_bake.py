@@ -90,7 +90,7 @@ def test_what_was_edited_looks_the_same(disc: Scene, name: str, kind: str):
     planes = [255 * np.clip(s.render_float(), 0, 1) for s in (before, edited, after)]
     assert psnr(planes[2], planes[1]) == pytest.approx(baked.psnr, abs=0.01)
     if planes[0].shape == planes[1].shape and (name, kind) != ("grey", "hue"):  # grey has no hue
-        assert psnr(planes[0], planes[1]) < baked.psnr - 4
+        assert psnr(planes[0], planes[1]) < baked.psnr - 3
     assert Scene.from_bytes(after.to_bytes()).render().tolist() == after.render().tolist()
 
 

@@ -110,7 +110,7 @@ def test_ours_has_tunes():
     assert plain.version() != tuned.version()
     # What the preset says anyway makes the same files.
     assert registry.choose(("splat2d",), (f"fast:{plain.config().tune}",))[0].version() == plain.version()
-    with pytest.raises(ConfigError, match="tune 'best' of fast:best is unknown; expected one of psnr"):
+    with pytest.raises(ConfigError, match="tune 'best' of fast:best is unknown; expected one of visual"):
         registry.choose(("splat2d",), ("fast:best",))
     x = np.random.default_rng(3).integers(0, 256, (32, 32, 3), np.uint8)
     rate = Setting("quality", 60)

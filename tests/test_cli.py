@@ -126,6 +126,7 @@ def test_encode_passes_its_options_on(capsys, fitter, photo: Path, tmp_path: Pat
         "threads": None,
         "device": "cpu",
         "masks": None,
+        "texture": 0.0,
         **expected,
     }
 

@@ -101,7 +101,7 @@ def bake(
     shown = [(state, splats.textured(0)) for state, splats in shown if state.visible]
     if not shown:
         raise ConfigError("no layer is visible, so nothing is left to bake; show one first")
-    config, cuda, workers = load_config(preset), gpu.choose(device), thread_count(threads)
+    config, cuda, workers = load_config(preset).tuned("psnr"), gpu.choose(device), thread_count(threads)
     view = View.whole(scene.width, scene.height)
     shares = pairwise(np.linspace(0, 1, len(shown) + 1).tolist())
 
@@ -109,7 +109,7 @@ def bake(
         return (
             PictureFit(
                 np.ascontiguousarray(part.target, np.float32),
-                config,
+                replace(config, chroma_step=part.header.chroma_step / 8),
                 part.header.step,
                 weights=part.weights,
                 background=part.header.background,
