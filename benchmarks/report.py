@@ -81,7 +81,8 @@ def kodak_tables(result: dict[str, Any]) -> str:
     ]
     names = {digest: picture["name"] for digest, picture in result["pictures"].items()}
     for row in result["rows"]:
-        if row["codec"] in (test, f"{OURS}-psnr") and names[row["picture"]] == LANDMARK and row["setting"].startswith("bpp="):
+        ours = row["codec"] in (test, f"{OURS}-psnr")
+        if ours and names[row["picture"]] == LANDMARK and row["setting"].startswith("bpp="):
             text.append(f"{LANDMARK} in a file of {row['bpp']:.3f} bpp: {row['psnr']:.2f} dB.")
     if result["published"] and len(result["pictures"]) == 24:
         text += [NOT_OURS, published_table(_only(result, test))]
