@@ -47,7 +47,7 @@ def main(checkout: Path) -> None:
             assert not done.stderr, done.stderr
             return done.stdout
 
-        photo = checkout / "examples" / "pictures" / "chelsea.png"
+        photo = checkout / "examples" / "pictures" / "coffee.png"
         run("encode", photo, "a.splat", "--preset", "fast", "--quality", 30)
         run("edit", "a.splat", "b.splat", "--saturation", 0)
         run("decode", "b.splat", "b.png", "--width", 200)
