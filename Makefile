@@ -22,10 +22,9 @@ SHELL := bash
 .PHONY: help demo test lint fuzz sanitize figures figures-images figures-photos figures-clips man wheel check-package wasm web clean
 
 PYTHON ?= python3
-PYTEST_ARGS ?= -n auto
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n auto
 # Of benchmarks/figures.py: --data DIR, --peers-only, --jobs N ...
 FIGURES_ARGS ?=
 
