@@ -93,7 +93,7 @@ class Decode:
 
         from splat2d.cli._scene import limits_of, open_drawable
         from splat2d.media.files import check_output
-        from splat2d.media.pictures import picture_format, save_picture
+        from splat2d.media.save import picture_format, save_picture
         from splat2d.scene.picture import Scene
 
         size: dict[str, Any] = {
