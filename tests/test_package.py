@@ -178,7 +178,7 @@ def find_circle(graph: dict[str, set[str]]) -> list[str]:
 
 def test_no_import_circles():
     graph = import_graph()
-    assert graph["splat2d.cli.decode"] >= {"splat2d.media.pictures", "splat2d.cli._arguments"}
+    assert graph["splat2d.cli.decode"] >= {"splat2d.media.save", "splat2d.cli._arguments"}
     # The package's own face imports everything lazily, and the verbs start from it; it is no circle.
     assert find_circle({name: targets - {"splat2d"} for name, targets in graph.items()}) == []
 
