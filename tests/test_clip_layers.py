@@ -241,3 +241,12 @@ def test_limits_of_clips(whole):
     wide = Clip.from_bytes(whole, limits=splat2d.Limits(max_pixels=64 * 48))
     with pytest.raises(BitstreamError, match="over the limit of 3072"):  # its world is wider than its frames
         wide.render(frame=0)
+
+
+def test_splats_of_a_segment_are_limited():
+    data = clip_bytes([], [segment(OWN, 0, 0, 3)])
+    ((_, field),) = Clip.from_bytes(data).document.fields()
+    Clip.from_bytes(data, limits=splat2d.Limits(max_splats=field.count)).render(frame=0)
+    few = Clip.from_bytes(data, limits=splat2d.Limits(max_splats=field.count - 1))
+    with pytest.raises(BitstreamError, match=rf"segment 0 has {field.count} splats, over the limit"):
+        few.render(frame=0)

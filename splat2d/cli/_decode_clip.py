@@ -61,7 +61,7 @@ def decode_clip(clip: Clip, command: Decode, size: dict[str, Any], start: float)
 
 def _one(clip: Clip, command: Decode, size: dict[str, Any]) -> int:
     """One moment as a picture."""
-    from splat2d.media.pictures import picture_format, save_picture
+    from splat2d.media.save import picture_format, save_picture
 
     check_output(command.output, force=command.force)
     as_float = picture_format(command.output) == "NPY"
@@ -76,8 +76,8 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
     """All frames; returns their number and size."""
     from splat2d.media.frames import ClipProgress
     from splat2d.media.patterns import is_numbered
-    from splat2d.media.pictures import picture_format
     from splat2d.media.reader import parse_fps
+    from splat2d.media.save import picture_format
     from splat2d.media.writer import ClipWriter, check_clip_output
 
     sink, output = None, command.output

@@ -90,7 +90,7 @@ def decode_job(name: str, data: bytes, suffix: str, options: dict[str, Any]) -> 
         if is_clip(data[:64]):
             figures = {"kind": "clip", **_decode_clip(data, output, options)}
         else:
-            from splat2d.media.pictures import save_picture
+            from splat2d.media.save import save_picture
             from splat2d.scene.picture import Scene
 
             scene = Scene.from_bytes(data, threads=options.get("threads"))

@@ -37,7 +37,7 @@ class Info:
         from splat2d.scene.picture import Scene
 
         if self.plot is not None:
-            from splat2d.media.pictures import picture_format
+            from splat2d.media.save import picture_format
 
             check_output(self.plot, force=self.force)
             picture_format(self.plot)
@@ -52,7 +52,7 @@ class Info:
             figures["verified"] = verify(drawable.document)
         if self.plot is not None:
             from splat2d.draw.outlines import plot_ellipses
-            from splat2d.media.pictures import save_picture
+            from splat2d.media.save import save_picture
 
             save_picture(plot_ellipses(drawable), self.plot, force=self.force)
             figures["plot"] = self.plot

@@ -27,7 +27,7 @@ class Layers:
         from splat2d.media.files import check_output
 
         if self.plot is not None:
-            from splat2d.media.pictures import picture_format
+            from splat2d.media.save import picture_format
 
             check_output(self.plot, force=self.force)
             picture_format(self.plot)
@@ -36,7 +36,7 @@ class Layers:
         figures: dict[str, Any] = {"file": self.file, "layers": rows}
         if self.plot is not None:
             from splat2d.draw.outlines import plot_layers
-            from splat2d.media.pictures import save_picture
+            from splat2d.media.save import save_picture
 
             save_picture(plot_layers(open_drawable(self.file)), self.plot, force=self.force)
             figures["plot"] = self.plot

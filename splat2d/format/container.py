@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -102,10 +102,10 @@ class Container:
         Args:
             source: the file.
             index: of the segment in `places`.
-            limits: that its world must be within.
+            limits: that its world and its splats must be within.
 
         Raises:
-            BitstreamError: it is damaged, or not what the index says.
+            BitstreamError: it is damaged, not what the index says, or beyond the limits.
         """
         place, what = self.places[index], f"segment {index}"
         found = source.section(place.section.at)
@@ -114,6 +114,8 @@ class Container:
         segment = read_segment(source.payload(found, what), self.stack, what, limits)
         if place.span != segment.span:
             raise BitstreamError(f"{what} is not what the index says")
+        header = self.stack[segment.layer].header
+        _check_splats([segment.field(header), segment.matte_field(header)], f"{what} has", limits)
         return segment
 
 
@@ -308,12 +310,17 @@ class _Parser:
             layer = place.span.layer if place.span else 0
             if layer >= len(stack) or not stack[layer].moves:
                 raise BitstreamError(f"segment {index} is of layer {layer}, which has no segments")
-        total = sum(field.count for layer in stack for field in layer.fields)
-        if total > (most := min(self.limits.max_splats, MAX_SPLATS)):
-            raise BitstreamError(f"the layers have {total} splats, over the limit of {most}")
+        _check_splats((field for layer in stack for field in layer.fields), "the layers have", self.limits)
         frames = sum(place.span.count for place in container.places if place.span and not place.span.layer)
         if frames > (most := min(self.limits.max_frames, MAX_RATE)):
             raise BitstreamError(f"the clip has {frames} frames, over the limit of {most}")
+
+
+def _check_splats(fields: Iterable[Field | None], whose: str, limits: Limits) -> None:
+    """Refuse fields that have too many splats together."""
+    total = sum(field.count for field in fields if field is not None)
+    if total > (most := min(limits.max_splats, MAX_SPLATS)):
+        raise BitstreamError(f"{whose} {total} splats, over the limit of {most}")
 
 
 def read_notes(payload: bytes) -> tuple[str, ...]:

@@ -120,11 +120,6 @@ def save_options(metadata: Metadata | None, format_name: str) -> dict[str, Any]:
     return options
 
 
-def writes_metadata(format_name: str) -> bool:
-    """Return whether a format takes metadata."""
-    return format_name in _WRITERS
-
-
 def summary(metadata: Metadata) -> dict[str, Any]:
     """Return what metadata says, for people and JSON."""
     exif = _loaded(metadata.exif)

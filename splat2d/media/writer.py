@@ -18,7 +18,7 @@ from splat2d.errors import ConfigError, OutputError, ShapeError
 from splat2d.media.convert import FromRgb, Matrix, guess_matrix, load_av
 from splat2d.media.files import check_output, reason, shown, write_atomic
 from splat2d.media.patterns import Pattern
-from splat2d.media.pictures import picture_format, save_picture
+from splat2d.media.save import picture_format, save_picture
 
 if TYPE_CHECKING:
     from types import TracebackType
