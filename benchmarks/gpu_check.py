@@ -28,7 +28,7 @@ from splat2d.bench.machine import environment
 from splat2d.bench.results import write_json
 from splat2d.errors import Splat2dError
 
-TESTS = ("test_gpu.py", "test_gpu_fit.py", "test_refine_gpu.py", "test_golden.py")
+TESTS = ("native/test_gpu.py", "fit/test_gpu_fit.py", "fit/test_refine_gpu.py", "format/test_golden.py")
 
 
 @dataclass(frozen=True)

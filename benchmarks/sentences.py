@@ -1,6 +1,6 @@
 """Figures in sentences: each comes from a JSON in benchmarks/results, or has a source that is written here.
 
-`report.py` fills them in; tests/test_figures.py fails where one is stale, and where a sentence with a figure
+`report.py` fills them in; tests/bench/test_figures.py fails where one is stale, and where a sentence with a figure
 is not in `SENTENCES`. A sentence is found in its file by its words, whatever the line breaks.
 """
 

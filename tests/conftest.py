@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-CORPUS = ROOT.parent / "shared" / "data"
+from .support.places import CORPUS, ROOT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

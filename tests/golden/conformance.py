@@ -23,7 +23,7 @@ OUT = HERE / "conformance"
 
 def integers_text(data: bytes) -> str:
     """Return the integers of a file's fields as text."""
-    from tests.integers import fields_of
+    from tests.support.integers import fields_of
 
     blocks = [
         "".join(" ".join(map(str, row)) + "\n" for row in f.decode()[0].tolist()) for f in fields_of(data)

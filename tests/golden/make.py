@@ -83,7 +83,7 @@ def encoded(pixels: NDArray[np.uint8], quality: int, notes: tuple[str, ...] = ()
 
 def extremes() -> bytes:
     """Return a file of random splats: all classes, needles, tiny and huge ones, many on the margin."""
-    from tests.integers import random_integers
+    from tests.support.integers import random_integers
 
     header = Header(40, 24, 3, 0, 10, 0, (90, 100, 110))
     q = random_integers(400, 3, 40, 24, seed=7)
@@ -200,7 +200,7 @@ def clips() -> Files:
 
 def layered_clip() -> bytes:
     """Return a clip of random splats with a moving object and a still one, and edits of both."""
-    from tests.integers import random_integers, random_moving
+    from tests.support.integers import random_integers, random_moving
 
     header = Header(48, 32, 3, 200, 10, 0, (90, 100, 110))
     bike = replace(header, background=(200, 30, 10))
@@ -270,7 +270,7 @@ def broken(flat: Files) -> Files:
 
 def describe(what: str, data: bytes) -> dict[str, Any]:
     """Return what a file must decode to."""
-    from tests.integers import fields_of
+    from tests.support.integers import fields_of
 
     integers = [field.decode()[0] for field in fields_of(data)]
     clip = Clip.from_bytes(data) if is_clip(data) else None

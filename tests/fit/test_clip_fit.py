@@ -1,0 +1,215 @@
+"""Fitting clips: the gradient against differences, still and moving pictures, and what refinement keeps."""
+
+import numpy as np
+import pytest
+
+from splat2d.fit.clip.camera import camera_path
+from splat2d.fit.clip.segment import SegmentFit, planar
+from splat2d.fit.config import ClipConfig
+from splat2d.fit.rates import moving_tables, rate_tables
+from splat2d.native import core
+
+from ..support.scenes_in_time import moving_scene
+
+QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2)
+
+
+def random_state(rng, count, width, height, frames, size=1.0):
+    means = np.stack([rng.uniform(8, s - 8, count) for s in (width, height)], 1)
+    means = np.column_stack([means, rng.uniform(0.5, frames - 0.5, count)])
+    factors = np.diag([3.0 * size, 4.0 * size, 1.5]) @ (np.eye(3) + 0.25 * rng.standard_normal((count, 3, 3)))
+    return means, factors, 2 * rng.standard_normal((count, 3))
+
+
+def exponential(e):
+    return np.eye(3) + e + e @ e / 2 + e @ e @ e / 6
+
+
+@pytest.mark.parametrize(("lmbda", "size"), [(1e-9, 1.0), (0.5, 1.0), (1e-9, 4.0)])
+def test_natural_gradient_is_that_of_the_objective(lmbda, size):
+    rng = np.random.default_rng(0)
+    frames, width, height, count = 6, 56, 40, 10
+    pixels = rng.random((frames, 3, height, width)).astype(np.float32)
+    shifts = np.zeros((frames, 2), np.float32)
+    shifts[:, 0] = -0.7 * np.arange(frames)
+    gains = np.linspace(1.2, 0.9, frames).astype(np.float32)
+    background = np.full(3, 0.5, np.float32)
+
+    def fitter(means, factors, k):
+        # A cut-off so large that no step of the differences crosses it.
+        f = core().ClipFitter(pixels, shifts, gains, width + 4, height, background, 0.3, lmbda, cutoff=40.0)
+        arrays = (means, factors.reshape(-1, 9), k)
+        f.insert(*(np.ascontiguousarray(a, np.float32) for a in arrays))
+        return f
+
+    means, factors, k = random_state(rng, count, width, height, frames, size)
+    gradient = fitter(means, factors, k).natural_gradient()
+    amplitude = np.sqrt((k**2).sum(1) + 0.04)[:, None]
+    # Colours only where the rate's corner at 0 is rounded alike, that is without the rate.
+    for columns in [range(3)] * (lmbda < 0.1) + [range(3, 5), range(5, 6), range(6, 9), range(9, 12)]:
+        z = np.zeros((count, 12))
+        z[:, columns] = rng.standard_normal((count, len(columns)))
+
+        def moved(t, z=z):
+            u = t * z[:, 3:6] * np.sqrt(2) / amplitude
+            d, o = t * z[:, 6:9] * 2 * np.sqrt(2) / amplitude, t * z[:, 9:12] * 2 / amplitude
+            rows = ((d[:, 0], o[:, 0], o[:, 1]), (o[:, 0], d[:, 1], o[:, 2]), (o[:, 1], o[:, 2], d[:, 2]))
+            e = np.stack([np.stack(row, 1) for row in rows], 1)
+            grown = np.stack([f @ exponential(m / 2) for f, m in zip(factors, e, strict=True)])
+            return fitter(means + np.einsum("nij,nj->ni", factors, u), grown, k + t * z[:, :3]).value()
+
+        step = 3e-3
+        difference = (moved(step) - moved(-step)) / (2 * step)
+        assert (gradient * z).sum() == pytest.approx(difference, rel=0.04, abs=0.05)
+
+
+def drawn(means, factors, k, frames, width, height):
+    """Frames [T, H, W] of one channel, straight from the definition."""
+    ys, xs = np.mgrid[0.5:height, 0.5:width]
+    times = np.arange(frames) + 0.5
+    out = np.zeros((frames, height, width))
+    for mean, factor, amplitude in zip(means, factors, k, strict=True):
+        cov = factor @ factor.T
+        velocity = cov[:2, 2] / cov[2, 2]
+        of_slice = cov[:2, :2] - np.outer(velocity, cov[:2, 2])
+        q_time = (times - mean[2]) ** 2 / cov[2, 2]
+        norm = np.sqrt(np.pi * np.sqrt(np.linalg.det(of_slice)) * np.exp(-q_time).sum())
+        a, b, _, c = np.linalg.inv(of_slice).ravel()
+        for t in range(frames):
+            x, y = mean[:2] + velocity * (times[t] - mean[2])
+            q = a * (xs - x) ** 2 + 2 * b * (xs - x) * (ys - y) + c * (ys - y) ** 2
+            out[t] += amplitude[0] / norm * np.exp(-0.5 * (q + q_time[t]))
+    return out
+
+
+@pytest.mark.parametrize("size", [1.0, 2.5, 6.0])
+def test_splats_are_drawn_as_defined_on_every_level(size):
+    rng = np.random.default_rng(1)
+    frames, width, height, count = 3, 150, 131, 6
+    means, factors, k = random_state(rng, count, width, height, frames, size)
+    k *= 10
+    expected = drawn(means, factors, k[:, :1], frames, width, height)
+    # Not 0: values at the ends of the range are clamped.
+    pixels = (0.5 + 0.1 * rng.standard_normal((frames, 1, height, width))).astype(np.float32)
+    fitter = core().ClipFitter(
+        pixels,
+        np.zeros((frames, 2), np.float32),
+        np.ones(frames, np.float32),
+        width,
+        height,
+        np.full(1, 0.5, np.float32),
+        0.3,
+        1e-9,
+        cutoff=60.0,
+    )
+    fitter.insert(*(np.ascontiguousarray(a, np.float32) for a in (means, factors.reshape(-1, 9), k[:, :1])))
+    wanted = ((0.5 + expected - pixels[:, 0]) ** 2).sum()
+    assert wanted > 1.5 * ((0.5 - pixels) ** 2).sum()
+    assert fitter.sse == pytest.approx(wanted, rel=1e-3)
+
+
+def test_seeds_move_with_what_they_show():
+    y, x = np.mgrid[0.5:64, 0.5:96]
+    velocity = np.array([4.0, -2.0])
+    frames = np.zeros((7, 3, 64, 96), np.float32)
+    for t in range(7):
+        cx, cy = np.array([48, 32]) + velocity * (t - 3)
+        frames[t] = 0.4 + 0.3 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 2.0**2))
+    fitter = core().ClipFitter(
+        frames,
+        np.zeros((7, 2), np.float32),
+        np.ones(7, np.float32),
+        96,
+        64,
+        np.full(3, 0.4, np.float32),
+        0.3,
+        1e-3,
+    )
+    fitter.seed(1e-2, 1.0, [1.0])
+    means, factors, k = fitter.state()
+    factors = factors.reshape(-1, 3, 3)
+    short = np.flatnonzero(factors[:, 2, 2] < 2)  # others last from beginning to end
+    best = short[(k[short] ** 2).sum(1).argsort()[-2:]]
+    factors = factors[best]
+    found = factors[:, :2, 2] / factors[:, 2:, 2]
+    np.testing.assert_allclose(found, np.tile(velocity, (2, 1)), atol=0.5)
+    # On the blob's path, too
+    away = means[best, :2] - ([48, 32] + velocity * (means[best, 2:] - 3.5))
+    assert np.abs(away).max() < 1.0
+
+
+def test_some_frames_stand_for_all():
+    frames = np.repeat(moving_scene(1), 12, axis=0)
+    fit = SegmentFit(frames, QUICK, 0.5)
+    fitter = fit._fitter
+    all_frames, gradient = fitter.sse, fitter.natural_gradient()
+    fitter.look_at_every(3)
+    assert fitter.sse == pytest.approx(all_frames, rel=0.05)
+    some = fitter.natural_gradient()
+    assert (some * gradient).sum() > 0.7 * np.linalg.norm(some) * np.linalg.norm(gradient)
+    fitter.look_at_every(1)
+    assert fitter.sse == pytest.approx(all_frames, rel=1e-6)
+    with pytest.raises(ValueError, match="every"):
+        fitter.look_at_every(0)
+
+
+def test_still_picture_costs_hardly_more_than_one_frame():
+    frames = np.repeat(moving_scene(1), 12, axis=0)
+    one, many = (SegmentFit(part, QUICK, 0.5).refined() for part in (frames[:1], frames))
+    assert not many[:, -2:].any()  # nothing moves
+    assert len(many) < 5 * len(one)
+
+
+def test_pan_is_the_camera_s():
+    frames = moving_scene(10, pan=(1.5, -0.5))
+    path = camera_path(frames) / 64
+    steps = np.diff(path, axis=0)
+    assert np.abs(steps - [1.5, -0.5]).max() < 0.1
+    assert path.max() == 0
+    still = camera_path(np.repeat(frames[:1], 5, axis=0))
+    assert not still.any()
+
+
+def test_fit_does_not_depend_on_threads():
+    frames = moving_scene(6, pan=(1.0, 0.0))
+    one, two = (SegmentFit(frames, QUICK, 0.5, threads=n).refined() for n in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_refinement_lowers_the_objective():
+    frames = moving_scene(6)
+    fit = SegmentFit(frames, ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=0), 0.5)
+    rough = fit.refined()
+    fit.config = QUICK
+    fine = fit.refined()
+
+    def sse(integers):
+        return core().ClipRefiner(integers, fit._fitter, fit.step).render()
+
+    assert sse(fine) < 0.9 * sse(rough)
+
+
+def test_refinement_moves_splats():
+    frames = moving_scene(6)
+    fit = SegmentFit(frames, ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=0), 0.1)
+    refiner = core().ClipRefiner(fit._fitter.quantize(), fit._fitter, fit.step)
+
+    before, classes = refiner.integers(), refiner.classes()
+    tables = (*rate_tables(before, classes, 3, 96 * 64), *moving_tables(before, classes, 3, 6))
+    rough = refiner.render()
+    changed, removed = refiner.sweep(fit.lmbda, *tables, 0, 0.0)
+    after = refiner.integers()
+    alive = after[:, :3].any(1)
+    moved = (before[alive, 3:] != after[alive, 3:]).mean(0)
+    assert changed >= (before[alive] != after[alive]).any(1).sum()
+    assert removed == (before[:, :3].any(1) & ~alive).sum()
+    assert refiner.render() < rough
+    # Every field is moved: area, aspect, angle, place, duration, time and velocity.
+    assert (moved > 0.03).all(), moved
+    again, _ = refiner.sweep(fit.lmbda, *tables, 1, 0.0)
+    assert again < changed
+
+
+def test_planar_is_exact():
+    frames = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
+    np.testing.assert_allclose(planar(frames), frames.transpose(0, 3, 1, 2) / 255, atol=1e-7)
