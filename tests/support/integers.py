@@ -20,7 +20,7 @@ LOG2_SCALE_MIN, LOG2_SCALE_MAX = -2 * 131072, 11 * 131072
 
 
 def shape_steps(classes: Ints32) -> NDArray[np.int64]:
-    """Return the step of log2 area and aspect of the energy classes, Q16, as format/test_quantize.py has it."""
+    """Return the step of log2 area and aspect of energy classes, Q16, as format/test_quantize.py has it."""
     half = classes.astype(np.int64) // 2
     value = np.where(classes % 2 == 0, 154116, 108976)
     return np.clip(np.where(half >= 0, value >> np.maximum(half, 0), 2 * value), 64, STEP_Q16)
