@@ -63,7 +63,7 @@ def sections(cpu: dict[str, Any] | None) -> dict[str, Callable[[dict[str, Any], 
     """Return what can be measured, by name, each of the results so far and of whom to tell."""
     from splat2d.fit import cuda
 
-    def gsplat(results: dict[str, Any], say: Callable[[str], None]) -> list[dict[str, Any]]:
+    def gsplat(_: dict[str, Any], say: Callable[[str], None]) -> list[dict[str, Any]]:
         rows = []
         for width, height, count, *_ in gpu_draw.SCENES:
             splats = gpu_draw.random_splats(count, width, height, "cuda")

@@ -1,7 +1,7 @@
 """Figures in sentences: each comes from a JSON in benchmarks/results, or has a source that is written here.
 
-`report.py` fills them in; tests/bench/test_figures.py fails where one is stale, and where a sentence with a figure
-is not in `SENTENCES`. A sentence is found in its file by its words, whatever the line breaks.
+`report.py` fills them in; tests/bench/test_figures.py fails where one is stale, and where a sentence with a
+figure is not in `SENTENCES`. A sentence is found in its file by its words, whatever the line breaks.
 """
 
 from __future__ import annotations

@@ -102,6 +102,6 @@ def splats_of(codec: Codec, data: bytes) -> dict[str, int]:
 
 if __name__ == "__main__":
     # Under its own name, as which the parent's pickle knows it.
-    from splat2d.bench import once
+    from splat2d.bench import once  # noqa: PLW0406
 
     print(json.dumps(once.run(pickle.load(sys.stdin.buffer))))

@@ -24,7 +24,7 @@ def write_page(
     out: Path,
     sources: Sequence[Path],
     rates: Sequence[float] = RATES,
-    note: Callable[[str], None] = lambda text: None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write index.html and, in pictures/, the originals and what the codecs' files decode to.
 

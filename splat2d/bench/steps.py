@@ -122,10 +122,7 @@ def rounded(fitted: Fitted, steps: Steps, *, by_energy: bool, threads: int | Non
         threads: of the native core.
     """
     n = len(fitted.k)
-    if by_energy:
-        shape = np.minimum(steps[0] * SHAPE / fitted.radius, WIDEST)
-    else:
-        shape = np.full(n, steps[0])
+    shape = np.minimum(steps[0] * SHAPE / fitted.radius, WIDEST) if by_energy else np.full(n, steps[0])
     q_area, q_aspect = np.rint(fitted.area / shape), np.rint(fitted.aspect / shape)
     area, aspect = q_area * shape, q_aspect * shape
     if by_energy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from fractions import Fraction
@@ -88,10 +89,8 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
             check_clip_output(command.output, force=command.force)
     except OutputError:
         picture = None
-        try:
+        with contextlib.suppress(ConfigError, OutputError):
             picture = picture_format(command.output)
-        except (ConfigError, OutputError):
-            pass
         if picture is None or is_numbered(command.output):
             raise
         name = os.path.splitext(command.output)

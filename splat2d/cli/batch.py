@@ -286,7 +286,7 @@ def _print_table(rows: list[dict[str, Any]], summary: dict[str, Any]) -> None:
 def _bar(total: int) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Give what is called with each finished row, and draws a bar where stderr is a terminal."""
     if not sys.stderr.isatty():
-        yield lambda row: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import (

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from splat2d.scene.drawable import Drawable
 
 
-def export(drawable: Drawable, file: BinaryIO, *, time: float | Fraction = 0) -> tuple[str, ...]:
+def export(drawable: Drawable, file: BinaryIO, *, time: float | Fraction = 0) -> tuple[str, ...]:  # noqa: ARG001
     """Write the whole file, edits and all; a clip plays from its beginning, whatever `time` is.
 
     Args:

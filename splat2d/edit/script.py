@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,15 +109,10 @@ def _operation(document: Document, stack: Stack, group: str, kind: str, value: A
 def _numbers(key: str, value: Any) -> list[float]:
     """One number or several, all finite."""
     values = list(value) if isinstance(value, list | tuple) else [value]
-    for value in values:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, Real)
-            or value in (math.inf, -math.inf)
-            or value != value
-        ):
-            raise ConfigError(f"{key}: {value!r} is no finite number")
-    return [finite(key, value) for value in values]
+    for number in values:
+        if isinstance(number, bool) or not isinstance(number, Real) or number - number != 0:
+            raise ConfigError(f"{key}: {number!r} is no finite number")
+    return [finite(key, number) for number in values]
 
 
 def _tint(value: Any) -> list[float]:

@@ -72,9 +72,9 @@ def image_properties(file: BinaryIO) -> Said:
     with kept_place(file):
         data = _metadata(file)
     try:
-        if meta := next(_boxes(data, (b"meta",)), None):
-            if found := _item_properties(data, meta[0] + 4, meta[1]):
-                return _said(found)
+        meta = next(_boxes(data, (b"meta",)), None)
+        if meta and (found := _item_properties(data, meta[0] + 4, meta[1])):
+            return _said(found)
         return next((said for _, said in _tracks(data)), Said())
     except (struct.error, IndexError, ZeroDivisionError, ValueError):
         return Said()  # what decodes the picture knows what to say of damage

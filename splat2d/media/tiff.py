@@ -85,7 +85,7 @@ def _samples(page: Any, name: str, peak: float | None, pages: int) -> Samples:
         kind = _OTHERS.get(photometric, f"photometric interpretation {photometric}")
         raise InputImageError(f"{name}: is a TIFF of {kind} with more than 8 bits; convert it to RGB first")
     colours = _COLOURS[photometric]
-    if not 0 < width * height or not colours <= channels <= _MOST_SAMPLES:
+    if not width * height > 0 or not colours <= channels <= _MOST_SAMPLES:
         raise InputImageError(f"{name}: has {channels} samples a pixel, expected {colours} or more")
     if isinstance(page.bitspersample, tuple) or page.sampleformat not in (_UINT, _INT, _FLOAT, _UNDEFINED):
         raise InputImageError(f"{name}: has complex samples or of several sizes; convert it to 16 bits first")

@@ -74,7 +74,7 @@ def application(root: str | os.PathLike[str], *, most: int = MOST_PIXELS) -> Sta
         response.headers["Retry-After"] = "2"
         return response
 
-    def told(request: Request, entry: Entry, kind: str) -> dict[str, str]:
+    def told(entry: Entry, kind: str) -> dict[str, str]:
         from email.utils import formatdate
 
         tag = f'"{entry.tag}-{kind}"'
@@ -105,7 +105,7 @@ def application(root: str | os.PathLike[str], *, most: int = MOST_PIXELS) -> Sta
         return f"{str(request.base_url).rstrip('/')}/iiif/{quote(name, safe='')}"
 
     async def about(request: Request, name: str, entry: Entry) -> Response:
-        headers = told(request, entry, "info")
+        headers = told(entry, "info")
         headers["Link"] = _PROFILE
         if unchanged(request, headers, entry):
             return Response(status_code=304, headers=headers)
@@ -143,7 +143,7 @@ def application(root: str | os.PathLike[str], *, most: int = MOST_PIXELS) -> Sta
             if size is None:
                 return busy()
             asked = parse(*size, *parts, most=most)
-            headers = told(request, entry, quote(asked.canonical, safe="").replace("%", "."))
+            headers = told(entry, quote(asked.canonical, safe="").replace("%", "."))
             headers["Link"] = f'<{address(request, name)}/{asked.canonical}>;rel="canonical",{_PROFILE}'
             if unchanged(request, headers, entry):
                 return Response(status_code=304, headers=headers)

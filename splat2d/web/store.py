@@ -222,9 +222,9 @@ def _opened(path: Path) -> tuple[Drawable | _Parts, int]:
         return splat2d.open(path), len(data)
     document = Document.from_bytes(data)
     field = document.container.field
-    if field is not None and field.parts > 1 and len(document.stack.layers) == 1 and not document.steps:
-        if field.count > _WHOLE:
-            return _Parts(document.container.header, field), len(data)
+    plain = len(document.stack.layers) == 1 and not document.steps
+    if field is not None and plain and field.parts > 1 and field.count > _WHOLE:
+        return _Parts(document.container.header, field), len(data)
     scene = Scene.of(document)
     return scene, len(data) + _SPLAT * scene.count
 

@@ -294,11 +294,13 @@ def test_a_scheduler_that_does_not_answer(capsys, photos: Path, monkeypatch: pyt
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(workers, "WORKERS", 0.5)
-    with distributed.LocalCluster(
-        n_workers=0, processes=False, dashboard_address=None, silence_logs=50, protocol="tcp"
-    ) as empty:
-        with pytest.raises(BackendUnavailableError, match="has no workers"):
-            workers.Cluster(empty.scheduler_address)
+    with (
+        distributed.LocalCluster(
+            n_workers=0, processes=False, dashboard_address=None, silence_logs=50, protocol="tcp"
+        ) as empty,
+        pytest.raises(BackendUnavailableError, match="has no workers"),
+    ):
+        workers.Cluster(empty.scheduler_address)
 
 
 def test_a_task_that_a_cluster_gives_up():

@@ -41,10 +41,8 @@ def found(data: bytes) -> tuple[int, int]:
     clip = Clip.from_bytes(data, skip_damaged=True, threads=1)
     whole = 0
     for number in range(len(clip._timeline.parts)):
-        try:
+        with contextlib.suppress(BitstreamError):
             whole += bool(clip.segment(number))
-        except BitstreamError:
-            pass
     return clip.count, whole
 
 

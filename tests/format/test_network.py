@@ -253,10 +253,10 @@ def test_what_is_hidden_from_the_models_does_not_count(hidden):
     recorded = record(q, layout, net, tap)
     seen = recorded.seen
     check_weights(recorded, layout, slow)
-    assert not seen["split_inputs"][:, [1, 2, 3, 4, 8, 9]].any() == (hidden == "earlier")
-    assert not seen["near"].any() == (hidden != "earlier")
-    assert not seen["row_self"].any() == (hidden == "own")
-    assert not seen["place"][:, 2:7].any() == (hidden == "own")  # what follows from the header
+    assert seen["split_inputs"][:, [1, 2, 3, 4, 8, 9]].any() == (hidden != "earlier")
+    assert seen["near"].any() == (hidden == "earlier")
+    assert seen["row_self"].any() == (hidden != "own")
+    assert seen["place"][:, 2:7].any() == (hidden != "own")  # what follows from the header
     assert recorded.data != record(q, layout, net).data
 
 

@@ -170,7 +170,7 @@ def test_threads_may_load_at_once(tmp_path):
     for thread in threads:
         thread.join()
     assert found == [True] * 8
-    assert Image.MAX_IMAGE_PIXELS == limit
+    assert limit == Image.MAX_IMAGE_PIXELS
 
 
 # --- arrays ----------------------------------------------------------------------------------------

@@ -192,9 +192,8 @@ def test_truncated_files_open_and_do_not_load():
 
 @pytest.mark.parametrize("path", sorted((GOLDEN / "broken").glob("*.bad")), ids=lambda path: path.stem)
 def test_broken_files_are_oserrors(path: Path):
-    with pytest.raises(OSError, match=r"damaged or truncated|cannot identify"):
-        with Image.open(path) as image:
-            image.load()
+    with pytest.raises(OSError, match=r"damaged or truncated|cannot identify"), Image.open(path) as image:
+        image.load()
 
 
 def test_verify_finds_what_a_header_does_not_tell():
@@ -208,9 +207,9 @@ def test_verify_finds_what_a_header_does_not_tell():
 
 def test_truncation_is_no_matter_of_a_global_setting(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    with Image.open(GOLDEN / "broken" / "truncated.bad") as image:
-        with pytest.raises(OSError, match="truncated"):
-            image.load()
+    image = Image.open(GOLDEN / "broken" / "truncated.bad")
+    with image, pytest.raises(OSError, match="truncated"):
+        image.load()
 
 
 def test_register_is_the_same_door():

@@ -113,7 +113,7 @@ def test_same_bits_for_any_number_of_threads(splats):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("at", range(8), ids="x y a b c red green blue".split())
+@pytest.mark.parametrize("at", range(8), ids=["x", "y", "a", "b", "c", "red", "green", "blue"])
 def test_splats_that_are_not_finite_count_for_nothing(splats, at, value):
     tensor, column = ((0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2))[at]
     splats[0][4] = torch.tensor([WIDTH / 2, HEIGHT / 2])  # where it would show
