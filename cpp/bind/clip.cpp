@@ -129,7 +129,8 @@ void bind_clip(nb::module_& m) {
           nb::gil_scoped_release release;
           slice({static_cast<int>(n), static_cast<int>(C), means.data(), velocities.data(), conics.data(),
                  precisions.data(), colors.data()},
-                static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, cutoff, 1.0f, &s);
+                {static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, 1.0f, cutoff},
+                &s);
         }
         const size_t k = s.index.size();
         return nb::make_tuple(numpy(std::move(s.index), {k}), numpy(std::move(s.means), {k, 2}),

@@ -88,10 +88,15 @@ void ClipFitter::update_geometry() {
   level_count_ = 1 + (n ? *std::max_element(levels_.begin(), levels_.end()) : 0);
 }
 
+Moment ClipFitter::moment(int t, int level) const {
+  Moment m = footage_.moment(t, static_cast<float>(options_.cutoff));
+  m.place = {Pyramid::scale(level), Pyramid::offset(level)};
+  return m;
+}
+
 void ClipFitter::slice_of(int t, int level, Slices* out) const {
-  const Level to{levels_.data(), level, Pyramid::scale(level), Pyramid::offset(level)};
-  slice(splats(), static_cast<float>(t) + 0.5f, footage_.shifts[t], static_cast<float>(options_.cutoff),
-        footage_.gains[t], out, &to);
+  const Level to{levels_.data(), level};
+  slice(splats(), moment(t, level), out, &to);
 }
 
 // What a thread needs to work on a frame.
@@ -104,13 +109,11 @@ struct ClipFitter::Workspace {
 // Gradients by the splats' physical numbers.
 struct ClipFitter::Gradients {
   std::vector<MovingGradient> shapes;
-  std::vector<float> conics;  // [N, 3] of slices
   std::vector<float> colors;  // [N, C]
   std::vector<float> along;   // <colours, their gradient>
 
   void clear(size_t count, size_t channels) {
     shapes.assign(count, {});
-    conics.assign(3 * count, 0.0f);
     colors.assign(channels * count, 0.0f);
     along.assign(count, 0.0f);
   }
@@ -178,11 +181,9 @@ void ClipFitter::add_gradients(int t, Workspace* w, Gradients* to) const {
     w->v_colors.resize(C * m);
     alone.backward(w->slices.splats(channels_), w->pyramid.canvas(level), 0, residual, w->v_means.data(),
                    w->v_conics.data(), w->v_colors.data());
-    const float by_mean = weight * Pyramid::scale(level),
-                by_conic = weight / (Pyramid::scale(level) * Pyramid::scale(level));
+    const Moment seen = moment(t, level);
     for (size_t j = 0; j < m; ++j) {
       const size_t i = w->slices.index[j];
-      const float apart = w->slices.apart[j], precision = precisions_.data()[i];
       float along = 0;  // gradient by the logarithm of the slice's height
       for (size_t c = 0; c < C; ++c) {
         const float v = w->v_colors[C * j + c] * w->slices.fade[j] * weight;
@@ -190,16 +191,10 @@ void ClipFitter::add_gradients(int t, Workspace* w, Gradients* to) const {
         along += v * colors_.data()[C * i + c];
       }
       to->along[i] += along;
-      MovingGradient& g = to->shapes[i];
-      g.time += along * apart * precision;
-      g.variance += 0.5f * along * apart * apart * precision * precision;
-      for (int a = 0; a < 2; ++a) {
-        const float v = w->v_means[2 * j + a] * by_mean;
-        g.mean[a] += v;
-        g.velocity[a] += apart * v;
-        g.time -= velocities_.data()[2 * i + a] * v;
-      }
-      for (int a = 0; a < 3; ++a) to->conics[3 * i + a] += w->v_conics[3 * j + a] * by_conic;
+      Slice shown;
+      shown.apart = w->slices.apart[j];
+      add_slice_gradient(seen, shown, velocities_.data() + 2 * i, precisions_.data()[i], w->v_means.data() + 2 * j,
+                         w->v_conics.data() + 3 * j, along, weight, &to->shapes[i]);
     }
   }
 }
@@ -220,11 +215,10 @@ void ClipFitter::gradient(Array<float>* out) {
     const float *k = state_.k.data() + C * i, *l = state_.frames.data() + 9 * i, *mean = state_.means.data() + 3 * i;
     const MovingShape& s = shapes_[i];
     MovingGradient g = sums[0].shapes[i];
-    float *v_conic = &sums[0].conics[3 * i], along = sums[0].along[i];
+    float along = sums[0].along[i];
     for (int part = 1; part < parts; ++part) {
       g += sums[part].shapes[i];
       for (size_t c = 0; c < C; ++c) v_colors_[C * i + c] += sums[part].colors[C * i + c];
-      for (int a = 0; a < 3; ++a) v_conic[a] += sums[part].conics[3 * i + a];
       along += sums[part].along[i];
     }
     float* to = out->data() + P * i;
@@ -233,7 +227,7 @@ void ClipFitter::gradient(Array<float>* out) {
       for (size_t c = 0; c < C; ++c) to[j] += model_.plane.basis[C * j + c] * v_colors_[C * i + c];
       to[j] /= s.norm;
     }
-    fit::add_conic_gradient(conics_.data() + 3 * i, v_conic, &g);
+    fit::add_conic_gradient(conics_.data() + 3 * i, &g);
     fit::add_norm_gradient(s, along, &g);
     fit::add_moving_rate(model_, s, mean, k, to, &g);
     fit::to_natural(s, fit::moving_units(model_, k), l, g, to + C);

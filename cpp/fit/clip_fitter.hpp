@@ -22,6 +22,8 @@ struct Footage {
   std::vector<float> gains;
 
   int frames() const { return static_cast<int>(shifts.size()); }
+  // The middle of frame t.
+  Moment moment(int t, float cutoff) const { return {static_cast<float>(t) + 0.5f, shifts[t], gains[t], cutoff}; }
 };
 
 class ClipFitter : public Descent {
@@ -87,6 +89,8 @@ class ClipFitter : public Descent {
   int seen_frames() const { return (footage_.frames() + every_ - 1) / every_; }
   struct Workspace;
   struct Gradients;
+  // Of frame t, for what is drawn on a level.
+  Moment moment(int t, int level) const;
   // The slices that frame t shows of the splats of a level.
   void slice_of(int t, int level, Slices* out) const;
   // f(i, workspace) for i from 0 to count - 1, in any order, each by one thread.

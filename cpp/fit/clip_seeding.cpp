@@ -56,12 +56,15 @@ class Taken {
   // Calls f(x, y, first cell of the frame) for the frames that a seed keeps for itself.
   template <class F>
   void each_frame(const Seed& s, F f) const {
+    const float center[2] = {s.peak.x, s.peak.y};
     const int t0 = std::max(0, static_cast<int>(s.time - kBlocked * s.duration)),
               t1 = std::min(frames_, static_cast<int>(s.time + kBlocked * s.duration) + 1);
     for (int t = t0; t < t1; ++t) {
       const float apart = static_cast<float>(t) + 0.5f - s.time;
-      f(clamp(static_cast<int>(s.peak.x + s.velocity[0] * apart), 0, world_.width - 1),
-        clamp(static_cast<int>(s.peak.y + s.velocity[1] * apart), 0, world_.height - 1), world_.area() * t);
+      float at[2];
+      carry(center, s.velocity, apart, at);
+      f(clamp(static_cast<int>(at[0]), 0, world_.width - 1), clamp(static_cast<int>(at[1]), 0, world_.height - 1),
+        world_.area() * t);
     }
   }
 
@@ -109,13 +112,16 @@ ClipFitter::Promise ClipFitter::promise_of(const Seed& s, const SeedShape& shape
       roughly ? every_ * std::max(1, static_cast<int>(0.8f * s.duration / static_cast<float>(every_))) : every_;
   const float reach = roughly ? 2.01f * static_cast<float>(stride) : 2.6f * s.duration;
   const int middle = static_cast<int>(s.time) / every_ * every_;
+  const float center[2] = {s.peak.x, s.peak.y};
   float with[kMaxChannels] = {0, 0, 0, 0}, weights = 0;
   for (int t = middle % stride; t < footage_.frames(); t += stride) {
     const float apart = static_cast<float>(t) + 0.5f - s.time;
     if (std::abs(apart) > reach + 1) continue;
     const float w = std::exp(-0.5f * apart * apart / (s.duration * s.duration));
-    const float mean[2] = {s.peak.x + s.velocity[0] * apart + footage_.shifts[t].x,
-                           s.peak.y + s.velocity[1] * apart + footage_.shifts[t].y};
+    float mean[2];
+    carry(center, s.velocity, apart, mean);
+    mean[0] += footage_.shifts[t].x;
+    mean[1] += footage_.shifts[t].y;
     weights += w * w;
     const Box box = bounding_box(mean, conic, kSeedCutoff, footage_.canvas);
     if (box.empty()) continue;

@@ -5,6 +5,7 @@
 // takes to the parameters. Source: the project's design notes, section 6.
 #pragma once
 
+#include "device/slice.hpp"
 #include "fit/splat_step.hpp"
 
 namespace splat2d {
@@ -25,24 +26,6 @@ struct MovingShape {
   float by_time;      // its derivatives
   float by_variance;
   float norm;  // L2 norm over the frames, sqrt(pi s1 s2 presence)
-};
-
-// Gradient by a splat's physical numbers.
-struct MovingGradient {
-  float mean[2] = {0, 0}, time = 0, velocity[2] = {0, 0};
-  float cov[3] = {0, 0, 0};  // of the symmetric matrix: xx, xy (one of both), yy
-  float variance = 0;
-
-  SPLAT2D_HD MovingGradient& operator+=(const MovingGradient& other) {
-    for (int a = 0; a < 2; ++a) {
-      mean[a] += other.mean[a];
-      velocity[a] += other.velocity[a];
-    }
-    for (int a = 0; a < 3; ++a) cov[a] += other.cov[a];
-    time += other.time;
-    variance += other.variance;
-    return *this;
-  }
 };
 
 namespace fit {
@@ -175,9 +158,9 @@ SPLAT2D_HD void add_norm_gradient(const MovingShape& s, float cross, MovingGradi
   g->variance -= 0.5f * cross * s.by_variance / s.presence;
 }
 
-// Adds the gradient by a slice's conic: d conic = -conic d cov conic.
-SPLAT2D_HD void add_conic_gradient(const float* conic, const float* v_conic, MovingGradient* g) {
-  const float a = v_conic[0], b = 0.5f * v_conic[1], c = v_conic[2];
+// Makes of the gradient by a slice's conic that by its inverse: d conic = -conic d cov conic.
+SPLAT2D_HD void add_conic_gradient(const float* conic, MovingGradient* g) {
+  const float a = g->conic[0], b = 0.5f * g->conic[1], c = g->conic[2];
   const float p = conic[0], q = conic[1], r = conic[2];
   // (conic v) first, then times conic
   const float m11 = p * a + q * b, m12 = p * b + q * c, m21 = q * a + r * b, m22 = q * b + r * c;
