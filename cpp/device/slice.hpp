@@ -7,9 +7,8 @@
 
 #include <cmath>
 #include <cstdint>
-#include <vector>
 
-#include "math/kernels.hpp"
+#include "math/gaussian.hpp"
 
 namespace splat2d {
 
@@ -40,6 +39,20 @@ struct Moment {
   float gain;        // that all heights are multiplied by
   float cutoff;      // q of all three dimensions
   Place place = {};  // of what is drawn
+};
+
+// The frames of a clip, or those that are looked at; pointers are the device's.
+struct Reel {
+  const Shift* shifts;
+  const float* gains;
+  int frames;
+  int every;  // of the clip's frames is one of these
+  float cutoff;
+
+  // The middle of a frame.
+  SPLAT2D_HD Moment moment(int frame, Place place = {}) const {
+    return {static_cast<float>(frame * every) + 0.5f, shifts[frame], gains[frame], cutoff, place};
+  }
 };
 
 // What a moment shows of a splat.
@@ -118,50 +131,6 @@ SPLAT2D_HD void add_slice_gradient(const Moment& m, const Slice& s, const float*
     g->time -= velocity[a] * v;
   }
   for (int a = 0; a < 3; ++a) g->conic[a] += v_conic[a] * by_conic;
-}
-
-// Slices of one time, in the order of their splats.
-struct Slices {
-  std::vector<int> index;    // of the splats
-  std::vector<float> apart;  // frames from the splat's time to the slice's
-  std::vector<float> fade;   // height over the splat's, times the gain
-  std::vector<float> means, conics, colors, cutoffs;
-
-  Splats splats(int channels) const {
-    return {static_cast<int>(index.size()), channels, means.data(), conics.data(), colors.data(), cutoffs.data()};
-  }
-};
-
-// Splats that are wanted: those of one number.
-struct Level {
-  const uint8_t* of;  // [N]
-  int number;
-};
-
-// Without a level all splats are wanted.
-inline void slice(const MovingSplats& s, const Moment& moment, Slices* out, const Level* level = nullptr) {
-  out->index.clear();
-  for (int i = 0; i < s.count; ++i) {
-    if (level && level->of[i] != level->number) continue;
-    if (shows(moment, s.means[3 * static_cast<size_t>(i) + 2], s.precisions[i])) out->index.push_back(i);
-  }
-  const size_t n = out->index.size(), C = s.channels;
-  out->apart.resize(n);
-  out->fade.resize(n);
-  out->means.resize(2 * n);
-  out->conics.resize(3 * n);
-  out->colors.resize(C * n);
-  out->cutoffs.resize(n);
-  for (size_t j = 0; j < n; ++j) {
-    const size_t i = out->index[j];
-    const Slice to = slice_at(moment, s.means + 3 * i, s.velocities + 2 * i, s.conics + 3 * i, s.precisions[i]);
-    out->apart[j] = to.apart;
-    out->fade[j] = to.fade;
-    for (size_t a = 0; a < 2; ++a) out->means[2 * j + a] = to.mean[a];
-    for (size_t a = 0; a < 3; ++a) out->conics[3 * j + a] = to.conic[a];
-    for (size_t c = 0; c < C; ++c) out->colors[C * j + c] = s.colors[C * i + c] * to.fade;
-    out->cutoffs[j] = to.cutoff;
-  }
 }
 
 }  // namespace splat2d

@@ -51,13 +51,13 @@ struct ClipRefiner::Splat {
 
   // Calls f(t, slice, box) for the frames that show it, in any order; the box is empty where that is nothing.
   template <class F>
-  void each_frame(const Team& team, const Footage& footage, float cutoff, F f) const {
+  void each_frame(const Team& team, const Footage& footage, const Reel& reel, F f) const {
     const float* a = pose.shape.conic;
-    const double area = fit::kPi * cutoff / std::sqrt(a[0] * a[2] - a[1] * a[1]);
+    const double area = fit::kPi * reel.cutoff / std::sqrt(a[0] * a[2] - a[1] * a[1]);
     const double pixels = std::min(area, static_cast<double>(footage.canvas.area())) * (end - first);
     team.each(end - first, static_cast<size_t>(pixels) / kGrain, [&](const Lanes&, int i) {
       const int t = first + i;
-      const Slice s = slice_at(footage.moment(t, cutoff), pose.mean, pose.velocity, pose.shape.conic, pose.precision);
+      const Slice s = slice_at(reel.moment(t), pose.mean, pose.velocity, pose.shape.conic, pose.precision);
       f(t, s, s.cutoff > 0 ? bounding_box(s.mean, s.conic, s.cutoff, footage.canvas) : Box{0, 0, 0, 0});
     });
   }
@@ -81,11 +81,12 @@ struct ClipRefiner::Terms {
 ClipRefiner::ClipRefiner(std::vector<int32_t> integers, const ClipFitter& fitter, double step, int chroma_step,
                          double cutoff)
     : fitter_(&fitter),
-      footage_(fitter.footage()),
+      footage_(fitter.film().footage()),
+      reel_(fitter.film().reel(cutoff)),
       colors_(color_model(fitter.channels(), step, chroma_step)),
       cutoff_(static_cast<float>(cutoff)),
       integers_(std::move(integers)),
-      residual_(fitter.target().size()) {
+      residual_(fitter.film().size() * fitter.film().seen()) {
   const auto cells = [](int size) { return (size + ChangeMap::kCell - 1) / ChangeMap::kCell; };
   energy_.resize(static_cast<size_t>(cells(footage_.world.width)) * cells(footage_.world.height));
   changes_ = {cells(footage_.world.width), energy_.data()};
@@ -101,7 +102,7 @@ std::vector<int32_t> ClipRefiner::classes() const {
 
 bool ClipRefiner::build(const int32_t* q, int energy_class, Splat* out) const {
   const int32_t* f = q + colors_.channels;
-  const int T = footage_.frames();
+  const int T = footage_.frames;
   if (!worth_coding(energy_class, f[kMovingArea], f[kMovingAspect])) return false;
   if (!moving_in_range(energy_class, footage_.world, f, T)) return false;
   MovingPose& p = out->pose;
@@ -138,7 +139,7 @@ Projection ClipRefiner::project(const Team& team, const Splat& s) const {
   const int C = colors_.channels;
   const size_t size = footage_.canvas.area() * C;
   Projection found[kMaxFrames];
-  s.each_frame(team, footage_, cutoff_, [&](int t, const Slice& f, const Box& box) {
+  s.each_frame(team, footage_, reel_, [&](int t, const Slice& f, const Box& box) {
     Projection& sums = found[t - s.first] = {};
     if (box.empty()) return;
     kernels().project[C - 1](make_ellipse(f.mean, f.conic, f.cutoff), box, footage_.canvas, residual_.data() + t * size,
@@ -158,7 +159,7 @@ Forecast ClipRefiner::observe(const Team& team, const Splat& s, const float* col
   const int C = colors_.channels;
   const size_t size = footage_.canvas.area() * C;
   Forecast::Frame frames[kMaxFrames];
-  s.each_frame(team, footage_, cutoff_, [&](int t, const Slice& f, const Box& box) {
+  s.each_frame(team, footage_, reel_, [&](int t, const Slice& f, const Box& box) {
     Forecast::Frame& to = frames[t - s.first] = {};
     to.fade = f.fade;
     if (box.empty()) return;
@@ -171,7 +172,7 @@ Forecast ClipRefiner::observe(const Team& team, const Splat& s, const float* col
 void ClipRefiner::add(const Team& team, const Splat& s, const float* color) {
   const int C = colors_.channels;
   const size_t size = footage_.canvas.area() * C;
-  s.each_frame(team, footage_, cutoff_, [&](int t, const Slice& f, const Box& box) {
+  s.each_frame(team, footage_, reel_, [&](int t, const Slice& f, const Box& box) {
     if (box.empty()) return;
     float shade[kMaxChannels];
     for (int c = 0; c < C; ++c) shade[c] = color[c] * f.fade;
@@ -202,11 +203,11 @@ double ClipRefiner::render() {
   const MovingSplats splats{n, C, means.data(), velocities.data(), conics.data(), precisions.data(), colors.data()};
   Slices slices;
   double sse = 0;
-  for (int t = 0; t < footage_.frames(); ++t) {
-    slice(splats, footage_.moment(t, cutoff_), &slices);
+  for (int t = 0; t < footage_.frames; ++t) {
+    slices.take(fitter_->device(), splats, reel_, t, 1);
     double squares = 0;
-    fitter_->device().render(slices.splats(C), footage_.canvas, 0, fitter_->target().data() + t * size,
-                             fitter_->saturation().headroom(t * size), residual_.data() + t * size, &squares);
+    fitter_->device().render(slices.splats(), footage_.canvas, 0, fitter_->film().base(t), fitter_->film().headroom(t),
+                             residual_.data() + t * size, &squares);
     sse += squares;
   }
   return sse;
@@ -214,7 +215,7 @@ double ClipRefiner::render() {
 
 float ClipRefiner::bits(const RateTables& rates, const MovingRates& moving_rates, const Splat& s,
                         const int32_t* f) const {
-  const int r = s.g.energy_class, row = r + 1, T = footage_.frames();
+  const int r = s.g.energy_class, row = r + 1, T = footage_.frames;
   const int shorter = clamp(longest_duration(r, T) - f[kDuration], 0, MovingRates::kDurations - 1);
   const int life = life_of(r, f[kDuration], T), bin = time_bin(time_of(r, f[kDuration], f[kTime], T), T);
   const float in_bin = static_cast<float>(T << (kTimeBits - 3)) / static_cast<float>(time_step(r, f[kDuration], T));
@@ -234,7 +235,7 @@ Course ClipRefiner::course_of(const Splat& s) const {
 
 // A step of one field; where it changes the lattices, the splat goes on where it went.
 bool ClipRefiner::propose(const Splat& start, const int32_t* from, int move, int32_t* q, Splat* out) const {
-  const int C = colors_.channels, T = footage_.frames(), r = start.g.energy_class;
+  const int C = colors_.channels, T = footage_.frames, r = start.g.energy_class;
   const int field = move / 2;
   refine::copy_ints(from, width(), q);
   int32_t* f = q + C;
@@ -261,9 +262,9 @@ bool ClipRefiner::change_class(const Splat& start, const int32_t* from, int ener
   const Shape& shape = start.pose.shape;
   const double half = 0.5 * shape.log_area, spread = 0.5 * shape.log_aspect;
   quantize_shape(energy_class, half + spread, half - spread, shape.angle, f);
-  quantize_duration(energy_class, -0.5 * std::log(static_cast<double>(start.pose.precision)), footage_.frames(), f);
-  quantize_time(energy_class, start.pose.mean[2], footage_.frames(), f);
-  quantize_course(energy_class, footage_.world, course_of(start), footage_.frames(), f);
+  quantize_duration(energy_class, -0.5 * std::log(static_cast<double>(start.pose.precision)), footage_.frames, f);
+  quantize_time(energy_class, start.pose.mean[2], footage_.frames, f);
+  quantize_course(energy_class, footage_.world, course_of(start), footage_.frames, f);
   return build(q, energy_class, out);
 }
 
@@ -384,7 +385,7 @@ RefineResult ClipRefiner::sweep(const SweepPlan& plan, const RateTables& rates, 
     Waiting w;
     w.key = order_key(plan.seed, static_cast<uint64_t>(i));
     w.splat = i;
-    const float shown = clamp(s.pose.mean[2], 0.0f, static_cast<float>(footage_.frames())) - s.pose.mean[2];
+    const float shown = clamp(s.pose.mean[2], 0.0f, static_cast<float>(footage_.frames)) - s.pose.mean[2];
     carry(s.pose.mean, s.pose.velocity, shown, w.mean);
     w.reach = reach_of(s, 1.5f * cutoff_);
     waiting.push_back(w);
