@@ -12,7 +12,12 @@ namespace {
 using namespace splat2d;
 using splat2d::gpu::guarded;
 
-Fitter& fitter_of(void* handle) { return *static_cast<Fitter*>(handle); }
+Fit& fitter_of(void* handle) { return *static_cast<Fit*>(handle); }
+
+void copy_out(const Array<float>& from, float* to) {
+  const std::vector<float> values = from.host();
+  std::copy(values.begin(), values.end(), to);
+}
 
 }  // namespace
 
@@ -43,14 +48,14 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_open(const float* image, int channels, in
     o.memory = memory;
     o.natural_units = natural_units != 0;
     o.rate_term = rate_term != 0;
-    *fitter = new Fitter(image, channels, canvas, background, o, std::move(distortion));
+    *fitter = static_cast<Fit*>(new Fitter(image, channels, canvas, background, o, std::move(distortion)));
   });
 }
 
-SPLAT2D_EXPORT void splat2d_cuda_fitter_close(void* fitter) { delete static_cast<Fitter*>(fitter); }
+SPLAT2D_EXPORT void splat2d_cuda_fitter_close(void* fitter) { delete static_cast<Fit*>(fitter); }
 
 SPLAT2D_EXPORT void splat2d_cuda_fitter_numbers(void* fitter, int* count, double* sse, double* bits) {
-  const Fitter& self = fitter_of(fitter);
+  const Fit& self = fitter_of(fitter);
   *count = self.count();
   *sse = self.sse();
   *bits = self.bits();
@@ -89,7 +94,12 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_resample_from(void* fitter, void* other, 
 
 // Means [N, 2], conics [N, 3], colours [N, C] to this machine's memory.
 SPLAT2D_EXPORT int splat2d_cuda_fitter_splats(void* fitter, float* means, float* conics, float* colors) {
-  return guarded([&] { fitter_of(fitter).splats(means, conics, colors); });
+  return guarded([&] {
+    const Fit& self = fitter_of(fitter);
+    copy_out(self.state().means, means);
+    copy_out(self.conics(), conics);
+    copy_out(self.colors(), colors);
+  });
 }
 
 // Integers [N, C + 5] to this machine's memory.

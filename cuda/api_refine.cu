@@ -27,10 +27,9 @@ void copy_out(const std::vector<T>& values, T* out) {
 SPLAT2D_EXPORT int splat2d_cuda_refiner_open(void* fitter, const int32_t* integers, int count, double step,
                                              int chroma_step, double cutoff, void** refiner) {
   return guarded([&] {
-    const Fitter& f = *static_cast<const Fitter*>(fitter);
-    const size_t size = static_cast<size_t>(count) * (f.channels() + 5);
-    *refiner = new Refiner(std::vector(integers, integers + size), f.target(), f.saturation(), f.distortion(),
-                           f.device(), f.canvas(), f.channels(), step, chroma_step, cutoff);
+    const Fit& f = *static_cast<const Fit*>(fitter);
+    const size_t size = static_cast<size_t>(count) * (f.channels() + f.fields());
+    *refiner = new Refiner(std::vector(integers, integers + size), f.film(), f.device(), step, chroma_step, cutoff);
   });
 }
 

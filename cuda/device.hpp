@@ -227,6 +227,11 @@ class Device {
  public:
   static constexpr bool kManyTeams = true;   // at a time
   static constexpr bool kLooksAhead = true;  // does what may not be wanted rather than wait for the answer
+#ifdef SPLAT2D_EMULATED
+  static constexpr int kFrames = 3;
+#else
+  static constexpr int kFrames = 16;  // of a clip that it works on at the same time
+#endif
 
   explicit Device(int = 1)
       : pool_(std::make_shared<gpu::Pool>()),
@@ -263,6 +268,20 @@ class Device {
                          reinterpret_cast<Notes*>(memory), memory + notes);
   }
 
+  // f(device, i, &notes) for i from 0 to count - 1, one after another.
+  template <class Notes, class F>
+  void for_devices(int64_t count, F f) const {
+    Notes notes;
+    for (int64_t i = 0; i < count; ++i) f(*this, i, &notes);
+  }
+
+  // All of `count` things, and an empty index: how many f(i) holds for would have to be waited for.
+  template <class F>
+  int select(int count, F, Array<int>* index) const {
+    index->resize(0);
+    return count;
+  }
+
   // The sum of f(i) for i from 0 to count - 1.
   template <class F>
   void sum(int64_t count, F f, double* to) const {
@@ -295,20 +314,23 @@ class Device {
     }
   }
 
-  // out [C, H, W] = base [C, H, W] + sum of splats, less what the headroom takes; and the sum of its squares.
+  // out [F, C, H, W] = base [F, C, H, W] + sum of splats, less what the headroom [F, C, H, W] takes; and the sums [F]
+  // of its squares, unless null.
   void render(const Splats& s, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
               double* squares) const {
     raster_->forward(frame(s), canvas, cutoff, {base, false, headroom, out, squares});
   }
 
-  // Gradients, in the splats' shapes, of a scalar with cotangent v_out [C, H, W].
+  // Gradients, in the splats' shapes, of a scalar with cotangent v_out [F, C, H, W].
   void backward(const Splats& s, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
                 float* v_colors) const {
     raster_->backward(frame(s), canvas, cutoff, v_out, v_means, v_conics, v_colors);
   }
 
  private:
-  static gpu::Frames frame(const Splats& s) { return {1, s.count, s.channels, s.means, s.conics, s.colors}; }
+  static gpu::Frames frame(const Splats& s) {
+    return {s.frames, s.count, s.channels, s.means, s.conics, s.colors, s.cutoffs};
+  }
 
   // Of f(y, i) for i from 0 to count - 1, for each y.
   template <class F>
@@ -365,6 +387,44 @@ class Finds {
 };
 
 // What loops over rows are made of.
+__device__ inline void add_scaled(float* a, const float* b, float factor, int count) {
+  for (int i = 0; i < count; ++i) a[i] += factor * b[i];
+}
+
+// out[x] = base[x] + sum_i factors[i] rows[i], enlarged, for rows of a coarser level of a Pyramid; base may be null.
+__device__ inline void enlarge_row(const float* const* rows, const float* factors, int, const float* base, int, int x0,
+                                   int x1, float* out) {
+  for (int x = x0; x < x1; ++x) {
+    const int first = x / 2 + x % 2;
+    float sum = base ? base[x] : 0.0f;
+    for (int k = 0; k < 4; ++k) {
+      float column = 0;
+      for (int i = 0; i < 4; ++i) column += factors[i] * rows[i][first + k];
+      sum += cubic_tap(x % 2 ? 3 - k : k) * column;
+    }
+    out[x] = sum;
+  }
+}
+
+// Its transpose: a row of the coarser level, out of `count` rows.
+__device__ inline void shrink_row(const float* const* rows, const float* factors, int count, int width, int x0, int x1,
+                                  float* out) {
+  for (int x = x0; x < x1; ++x) {
+    float sum = 0;
+    const auto add = [&](int fine_x, float tap) {
+      if (fine_x < 0 || fine_x >= width) return;
+      float column = 0;
+      for (int i = 0; i < count; ++i) column += factors[i] * rows[i][fine_x];
+      sum += tap * column;
+    };
+    for (int k = 0; k < 4; ++k) {
+      add(2 * (x - k), cubic_tap(k));
+      add(2 * (x - 1 - k) + 1, cubic_tap(3 - k));
+    }
+    out[x] = sum;
+  }
+}
+
 __device__ inline void weigh_rows(const float* p, size_t stride, const float* weights, int rows, int count,
                                   float* out) {
   for (int x = 0; x < count; ++x) {

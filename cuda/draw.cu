@@ -23,6 +23,7 @@ struct DrawJob {
   int count;  // splats of a frame
   Canvas canvas;
   float limit;
+  const float* cutoffs;  // [F, count], or null for the limit
   Picture picture;
   double* parts;
   unsigned* arrived;
@@ -58,19 +59,22 @@ struct Pixels {
   }
 };
 
-// Draws `count` staged splats, of those that touch the warp's part of the tile.
-template <int C>
-__device__ inline void draw_staged(const float4* staged, int count, float left, float top, float limit,
-                                   Pixels<C>* pixels) {
+// Draws `count` staged splats, of those that touch the warp's part of the tile; kOwn: each has a limit of its own.
+template <int C, bool kOwn>
+__device__ inline void draw_staged(const float4* staged, const float* limits, int count, float left, float top,
+                                   float limit, Pixels<C>* pixels) {
   const int lane = threadIdx.x % kWarp;
   for (int first = 0; first < count; first += kWarp) {
     bool hit = false;
     if (first + lane < count) {
       const float4 a = staged[kQuads<C> * (first + lane)], b = staged[kQuads<C> * (first + lane) + 1];
-      hit = touches({a.x, a.y, a.z, a.w, b.x}, left, top, left + kWarpTile - 1, top + kWarpTile - 1, limit);
+      hit = touches({a.x, a.y, a.z, a.w, b.x}, left, top, left + kWarpTile - 1, top + kWarpTile - 1,
+                    kOwn ? limits[first + lane] : limit);
     }
-    for (unsigned mask = __ballot_sync(kAllLanes, hit); mask; mask &= mask - 1)
-      pixels->add(staged + kQuads<C> * (first + __ffs(mask) - 1), limit);
+    for (unsigned mask = __ballot_sync(kAllLanes, hit); mask; mask &= mask - 1) {
+      const int i = first + __ffs(mask) - 1;
+      pixels->add(staged + kQuads<C> * i, kOwn ? limits[i] : limit);
+    }
   }
 }
 
@@ -97,9 +101,10 @@ __device__ inline bool reaches(const Reach& r, int x, int y) {
   return columns * (r.y1 - r.y0) > kMostMarked || (r.mask >> ((y - r.y0) * columns + x - r.x0) & 1u);
 }
 
-template <int C>
+template <int C, bool kOwn>
 __global__ void __launch_bounds__(kDrawThreads) draw_tiles(DrawJob<C> job) {
   __shared__ float4 staged[kStaged * kQuads<C>];
+  __shared__ float limits[kOwn ? kStaged : 1];
   __shared__ int4 listed_fours[kMostSorted / 4];
   __shared__ int sorted[kMostSorted];
   const int t = threadIdx.x, warp = t / kWarp, lane = t % kWarp, frame = blockIdx.z;
@@ -112,10 +117,11 @@ __global__ void __launch_bounds__(kDrawThreads) draw_tiles(DrawJob<C> job) {
   const auto stage = [&](int place, int splat) {
     for (int q = 0; q < kQuads<C>; ++q)
       staged[kQuads<C> * place + q] = job.lists.records[kQuads<C> * (first + splat) + q];
+    if (kOwn) limits[place] = limit_of(job.cutoffs[first + splat]);
   };
   const auto draw = [&](int count) {
     __syncthreads();
-    draw_staged<C>(staged, count, left + 0.5f, top + 0.5f, job.limit, &pixels);
+    draw_staged<C, kOwn>(staged, limits, count, left + 0.5f, top + 0.5f, job.limit, &pixels);
     __syncthreads();
   };
   const int length = job.lists.counts[at];
@@ -164,14 +170,16 @@ __global__ void __launch_bounds__(kDrawThreads) draw_tiles(DrawJob<C> job) {
       const int64_t to = static_cast<int64_t>(frame) * C * plane + sample;
       float v = pixels.sums[k][c] + (!p.base ? 0.0f : p.base_is_color ? p.base[c] : p.base[to]);
       if (p.headroom.signs) {
-        const float sign = p.headroom.signs[sample];
+        const float sign = p.headroom.signs[to];
         v -= sign * clamp(sign * v, 0.0f, p.headroom.free);
       }
       p.out[to] = v;
       squares += static_cast<double>(v) * v;
     }
   }
-  if (p.squares) add_up<kDrawThreads>(squares, tile, tiles, job.parts, job.arrived, p.squares);
+  if (p.squares)
+    add_up<kDrawThreads>(squares, tile, tiles, job.parts + static_cast<int64_t>(frame) * tiles, job.arrived + frame,
+                         p.squares + frame);
 }
 
 __global__ void pack_bytes(const float* __restrict__ planes, int channels, int64_t pixels, bool unpremultiply,
@@ -189,16 +197,17 @@ __global__ void pack_bytes(const float* __restrict__ planes, int channels, int64
 
 void Rasterizer::forward(const Frames& s, Canvas canvas, float cutoff, const Picture& picture) {
   const dim3 grid(parts(canvas.width, kTile), parts(canvas.height, kTile), s.frames);
-  if (picture.squares) scratch_.reserve(1, static_cast<size_t>(grid.x) * grid.y, stream_);
+  if (picture.squares) scratch_.reserve(s.frames, static_cast<size_t>(grid.x) * grid.y, stream_);
   with_channels(s.channels, [&](auto c) {
     const DrawJob<c()> job{make_lists<c()>(s, canvas, cutoff),
                            s.count,
                            canvas,
-                           -0.5f * kLog2E * cutoff,
+                           limit_of(cutoff),
+                           s.cutoffs,
                            picture,
                            scratch_.parts.data(),
                            scratch_.arrived.data()};
-    launch(draw_tiles<c()>, grid, kDrawThreads, stream_, job);
+    launch(s.cutoffs ? draw_tiles<c(), true> : draw_tiles<c(), false>, grid, kDrawThreads, stream_, job);
   });
 }
 

@@ -1,7 +1,11 @@
 #define SPLAT2D_GPU
 // The fit's own sources once more, compiled for the GPU: what they call a device is cuda/device.hpp here.
+#include "device/pyramid.cpp"
+#include "fit/clip_fitter.cpp"
+#include "fit/clip_seeding.cpp"
 #include "fit/descent.cpp"
 #include "fit/distortion.cpp"
+#include "fit/film.cpp"
 #include "fit/fitter.cpp"
 #include "fit/lbfgs.cpp"
 #include "fit/peaks.cpp"

@@ -135,7 +135,7 @@ struct Sharing {
 __global__ void find_large(Frames s, Canvas canvas, float cutoff, Sharing sharing) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= static_cast<int64_t>(s.frames) * s.count) return;
-  const int parts = sharing.parts(bounding_box(s.means + 2 * i, s.conics + 3 * i, cutoff, canvas));
+  const int parts = sharing.parts(bounding_box(s.means + 2 * i, s.conics + 3 * i, s.cutoff(i, cutoff), canvas));
   if (!parts) return;
   const int large = atomicAdd(sharing.large, 1), first = atomicAdd(sharing.count, parts);
   if (large >= kMostLarge || first + parts > kMostShares) return;
@@ -188,8 +188,9 @@ __global__ void __launch_bounds__(kGatherThreads) gather_gradients(GatherJob<C> 
   for (int64_t item = first; item < end; item += sharing ? kLargeBlocks * kWarps : end) {
     const Share share = sharing ? job.sharing.shares[item] : Share{static_cast<int>(item), 0, 0, 1};
     const int64_t i = share.splat;
-    const Ellipse e = make_ellipse(job.s.means + 2 * i, job.s.conics + 3 * i, job.cutoff);
-    Box box = bounding_box(job.s.means + 2 * i, job.s.conics + 3 * i, job.cutoff, job.canvas);
+    const float cutoff = job.s.cutoff(i, job.cutoff);
+    const Ellipse e = make_ellipse(job.s.means + 2 * i, job.s.conics + 3 * i, cutoff);
+    Box box = bounding_box(job.s.means + 2 * i, job.s.conics + 3 * i, cutoff, job.canvas);
     if (!sharing && fits && job.sharing.parts(box)) return;
     const int top = box.y0, height = box.y1 - box.y0;
     box.y0 = top + height * share.part / share.parts;

@@ -59,7 +59,7 @@ __device__ inline void each_tile(const Reach& own, int across, F f) {
 
 // The tiles of a splat's box. Floats must do, since doubles take a GPU long; so it is a little larger.
 __device__ inline Reach tiles_of(const Ellipse& e, Canvas canvas) {
-  if (!e.valid) return {0, 0, 0, 0, 0};
+  if (!e.valid || !(e.cutoff > 0)) return {0, 0, 0, 0, 0};
   const float rx = sqrtf(e.cutoff * (e.c / e.det)) * 1.0001f + 1.0f,
               ry = sqrtf(e.cutoff * (e.a / e.det)) * 1.0001f + 1.0f;
   const auto clipped = [](float px, int side) { return static_cast<int>(clamp(px, 0.0f, static_cast<float>(side))); };
@@ -80,13 +80,14 @@ __global__ void __launch_bounds__(kListThreads)
   if (n < s.count) {
     const float *mean = s.means + 2 * i, *conic = s.conics + 3 * i;
     const Falloff f = falloff_of(mean, conic);
-    reach = tiles_of(make_ellipse(mean, conic, cutoff), canvas);
+    const float own = s.cutoff(i, cutoff);
+    reach = tiles_of(make_ellipse(mean, conic, own), canvas);
     if (reach.x0 < reach.x1 && reach.y0 < reach.y1) {
       const int columns = reach.x1 - reach.x0, marked = columns * (reach.y1 - reach.y0);
       for (int t = sharer; marked <= kMostMarked && t < marked; t += kSharers) {
         const float x = static_cast<float>((reach.x0 + t % columns) * kTile) + 0.5f,
                     y = static_cast<float>((reach.y0 + t / columns) * kTile) + 0.5f;
-        if (touches(f, x, y, x + kTile - 1, y + kTile - 1, limit_of(cutoff))) reach.mask |= 1u << t;
+        if (touches(f, x, y, x + kTile - 1, y + kTile - 1, limit_of(own))) reach.mask |= 1u << t;
       }
     }
     if (sharer < kQuads<C>) {

@@ -19,18 +19,21 @@ __host__ __device__ inline int parts(int64_t size, int64_t part) { return static
 // Frames of splats, all pointers to device memory.
 struct Frames {
   int frames, count, channels;
-  const float* means;   // [F, N, 2] px; pixel (i, j) is sampled at (i + 0.5, j + 0.5)
-  const float* conics;  // [F, N, 3] px^-2
-  const float* colors;  // [F, N, C]
+  const float* means;              // [F, N, 2] px; pixel (i, j) is sampled at (i + 0.5, j + 0.5)
+  const float* conics;             // [F, N, 3] px^-2
+  const float* colors;             // [F, N, C]
+  const float* cutoffs = nullptr;  // [F, N] of each; null for one of all
+
+  __device__ float cutoff(int64_t i, float of_all) const { return cutoffs ? cutoffs[i] : of_all; }
 };
 
 // What frames are drawn onto and what becomes of them.
 struct Picture {
   const float* base = nullptr;  // [F, C, H, W], or [C] when base_is_color
   bool base_is_color = true;
-  Headroom headroom;          // of one frame
+  Headroom headroom;          // [F, C, H, W]
   float* out = nullptr;       // [F, C, H, W]
-  double* squares = nullptr;  // of one frame: their sum, where it is wanted
+  double* squares = nullptr;  // [F] their sums, where these are wanted
 };
 
 // Tiles that a splat may touch: [x0, x1) x [y0, y1), and where these are 32 at most, which of them, row by row.

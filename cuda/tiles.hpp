@@ -25,7 +25,7 @@ __device__ inline Falloff falloff_of(const float* mean, const float* conic) {
   return {mean[0], mean[1], -0.5f * kLog2E * conic[0], -kLog2E * conic[1], -0.5f * kLog2E * conic[2]};
 }
 
-__device__ inline float limit_of(float cutoff) { return -0.5f * kLog2E * cutoff; }
+__host__ __device__ inline float limit_of(float cutoff) { return -0.5f * kLog2E * cutoff; }
 
 // Whether a splat reaches its cut-off anywhere in a rectangle [x0, x1] x [y0, y1] of px, or nearly so.
 __device__ inline bool touches(const Falloff& f, float x0, float y0, float x1, float y1, float limit) {

@@ -171,21 +171,7 @@ class Distortion:
     def __init__(self, weights: list[_F32]) -> None: ...  # [H, W] by level, each half of the one before
     def evaluate(self, error: _F32, threads: int = 1) -> tuple[float, _F32]: ...  # [C, H, W] -> D, dD / 2
 
-class Fitter:
-    def __init__(
-        self,
-        image: _F32,  # [C, H, W] in [0, 1]
-        background: _F32,  # [C]
-        step: float,
-        lmbda: float,
-        chroma_step: float = 1.25,
-        cutoff: float = 9.5,
-        memory: int = 12,
-        threads: int = 1,
-        distortion: Distortion | None = None,  # None for SSE
-        natural_units: bool = True,
-        rate_term: bool = True,
-    ) -> None: ...
+class Fit:  # of a picture, d = 2 and P = 5, or of a clip, d = 3 and P = 9
     @property
     def count(self) -> int: ...
     @property
@@ -203,13 +189,34 @@ class Fitter:
         ratio: float = 1.6,
         amplitude: float = 0.8,
         separation: float = 1.2,
-        random: bool = False,
+        random: bool = False,  # of pictures
+        durations: list[float] = ...,  # of clips, frames
     ) -> tuple[int, int]: ...  # candidates found, splats added
     def refresh(self) -> None: ...
     def step(self) -> bool: ...  # False when no step was found
-    def resample_from(self, other: Fitter, factor: float) -> None: ...
-    def splats(self) -> tuple[_F32, _F32, _F32]: ...  # means, conics, colors
-    def quantize(self) -> _I32: ...  # [N, C + 5]
+    def resample_from(self, other: Fit, factor: float) -> None: ...
+    def insert(self, means: _F32, frames: _F32, k: _F32) -> None: ...  # [N, d], [N, d * d], [N, C]
+    def state(self) -> tuple[_F32, _F32, _F32]: ...  # as of insert
+    def splats(self) -> tuple[_F32, _F32, _F32]: ...  # means [N, d], conics, colors
+    def quantize(self) -> _I32: ...  # [N, C + P]
+    def value(self) -> float: ...  # J / 2
+    def natural_gradient(self) -> _F32: ...  # [N, C + P]
+
+class Fitter(Fit):
+    def __init__(
+        self,
+        image: _F32,  # [C, H, W] in [0, 1]
+        background: _F32,  # [C]
+        step: float,
+        lmbda: float,
+        chroma_step: float = 1.25,
+        cutoff: float = 9.5,
+        memory: int = 12,
+        threads: int = 1,
+        distortion: Distortion | None = None,  # None for SSE
+        natural_units: bool = True,
+        rate_term: bool = True,
+    ) -> None: ...
 
 class Refiner:
     def __init__(
@@ -264,10 +271,10 @@ def slice(
     cutoff: float = 12.25,
 ) -> tuple[_I32, _F32, _F32, _F32, _F32]: ...  # indices [M], means [M, 2], conics, colors, cutoffs [M]
 
-class ClipFitter:
+class ClipFitter(Fit):
     def __init__(
         self,
-        frames: _F32,  # [T, C, H, W] in [0, 1]
+        frames: _F32,  # [T, C, H, W] in [0, 1], those that are looked at
         shifts: _F32,  # [T, 2] px, never positive
         gains: _F32,  # [T] by whose squares the frames' errors count
         width: int,  # of the world that the shifts show
@@ -279,35 +286,10 @@ class ClipFitter:
         cutoff: float = 9.5,
         memory: int = 12,
         threads: int = 1,
+        distortions: list[Distortion] = ...,  # of the frames; none for SSE
+        every: int = 1,  # frames are every so many of the clip's
+        count: int = 0,  # frames of the clip; 0 for T
     ) -> None: ...
-    @property
-    def count(self) -> int: ...
-    @property
-    def sse(self) -> float: ...
-    @property
-    def bits(self) -> float: ...
-    def set_rate(self, step: float, lmbda: float) -> None: ...
-    def look_at_every(self, frames: int) -> None: ...
-    def prune(self, factor: float) -> int: ...  # splats removed
-    def seed(
-        self,
-        threshold: float,
-        energy: float,
-        durations: list[float],  # frames
-        smallest: float = 0.7,
-        largest: float = 40.0,
-        ratio: float = 1.6,
-        amplitude: float = 0.8,
-        separation: float = 1.6,
-    ) -> int: ...  # splats added
-    def refresh(self) -> None: ...
-    def step(self) -> bool: ...  # False when no step was found
-    def enlarge(self, half: ClipFitter) -> None: ...  # from a fit of the same frames at half the size
-    def insert(self, means: _F32, frames: _F32, k: _F32) -> None: ...  # [N, 3], [N, 9], [N, C]
-    def state(self) -> tuple[_F32, _F32, _F32]: ...  # as of insert
-    def quantize(self) -> _I32: ...  # [N, C + 9]
-    def value(self) -> float: ...  # J / 2
-    def natural_gradient(self) -> _F32: ...  # [N, C + 9]
 
 class ClipRefiner:
     def __init__(

@@ -1,5 +1,8 @@
+#include <nanobind/stl/shared_ptr.h>
+
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
+#include "device/slices.hpp"
 #include "refine/clip_refiner.hpp"
 
 namespace splat2d {
@@ -8,7 +11,8 @@ namespace {
 using Floats1 = In<float, nb::ndim<1>>;
 using Floats4 = In<float, nb::ndim<4>>;
 
-Footage make_footage(const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width, int height) {
+Footage make_footage(const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width, int height,
+                     int every, int count) {
   require(frames.shape(1) >= 1 && frames.shape(1) <= kMaxChannels, "frames must be [T, C, H, W] with C from 1 to 4");
   require(frames.shape(0) >= 1, "frames must have at least one frame");
   require(shifts.shape(0) == frames.shape(0) && shifts.shape(1) == 2, "shifts must be [T, 2]");
@@ -17,6 +21,10 @@ Footage make_footage(const Floats4& frames, const Floats2& shifts, const Floats1
   f.world = make_canvas(width, height);
   require(gains.shape(0) == frames.shape(0), "gains must have one value a frame");
   f.gains.assign(gains.data(), gains.data() + gains.size());
+  require(every >= 1, "every 1 frame or more");
+  f.every = every;
+  f.frames = count ? count : static_cast<int>(frames.shape(0));
+  require((f.frames + every - 1) / every == static_cast<int>(frames.shape(0)), "frames must be every so many of count");
   for (size_t t = 0; t < frames.shape(0); ++t) f.shifts.push_back({shifts.data()[2 * t], shifts.data()[2 * t + 1]});
   return f;
 }
@@ -124,28 +132,41 @@ void bind_clip(nb::module_& m) {
                 "means must be [N, 3], velocities [N, 2] and conics [N, 3]");
         require(velocities.shape(0) == n && conics.shape(0) == n && precisions.shape(0) == n && colors.shape(0) == n,
                 "all arrays must have the same number of rows");
-        Slices s;
-        {
-          nb::gil_scoped_release release;
-          slice({static_cast<int>(n), static_cast<int>(C), means.data(), velocities.data(), conics.data(),
-                 precisions.data(), colors.data()},
-                static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, cutoff, 1.0f, &s);
+        const MovingSplats splats{static_cast<int>(n), static_cast<int>(C), means.data(), velocities.data(),
+                                  conics.data(),       precisions.data(),   colors.data()};
+        const Moment moment{
+            static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, 1.0f, cutoff};
+        std::vector<int> index;
+        std::vector<float> m, c, k, cutoffs;
+        for (size_t i = 0; i < n; ++i) {
+          if (!shows(moment, means.data()[3 * i + 2], precisions.data()[i])) continue;
+          const Slice s = slice_at(moment, splats.means + 3 * i, splats.velocities + 2 * i, splats.conics + 3 * i,
+                                   splats.precisions[i]);
+          index.push_back(static_cast<int>(i));
+          m.insert(m.end(), s.mean, s.mean + 2);
+          c.insert(c.end(), s.conic, s.conic + 3);
+          for (size_t j = C * i; j < C * (i + 1); ++j) k.push_back(splats.colors[j] * s.fade);
+          cutoffs.push_back(s.cutoff);
         }
-        const size_t k = s.index.size();
-        return nb::make_tuple(numpy(std::move(s.index), {k}), numpy(std::move(s.means), {k, 2}),
-                              numpy(std::move(s.conics), {k, 3}), numpy(std::move(s.colors), {k, C}),
-                              numpy(std::move(s.cutoffs), {k}));
+        const size_t seen = index.size();
+        return nb::make_tuple(numpy(std::move(index), {seen}), numpy(std::move(m), {seen, 2}),
+                              numpy(std::move(c), {seen, 3}), numpy(std::move(k), {seen, C}),
+                              numpy(std::move(cutoffs), {seen}));
       },
       "means"_a.noconvert(), "velocities"_a.noconvert(), "conics"_a.noconvert(), "precisions"_a.noconvert(),
       "colors"_a.noconvert(), "time"_a, "shift_x"_a, "shift_y"_a, "cutoff"_a = 12.25f);
-  nb::class_<ClipFitter>(m, "ClipFitter")
+  nb::class_<ClipFitter, Fit>(m, "ClipFitter")
       .def(
           "__init__",
           [](ClipFitter* self, const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width,
              int height, const Floats1& background, double step, double lambda, double chroma_step, double cutoff,
-             int memory, int threads) {
+             int memory, int threads, Film::Distortions distortions, int every, int count) {
             require(background.shape(0) == frames.shape(1), "background must have one value a channel");
-            Footage footage = make_footage(frames, shifts, gains, width, height);
+            Footage footage = make_footage(frames, shifts, gains, width, height, every, count);
+            require(distortions.empty() || distortions.size() == frames.shape(0), "a distortion a frame, or none");
+            for (const auto& d : distortions)
+              require(d && d->canvas(0).width == footage.canvas.width && d->canvas(0).height == footage.canvas.height,
+                      "distortions must have the frames' size");
             FitOptions o;
             o.step = step;
             o.lambda = lambda;
@@ -154,66 +175,12 @@ void bind_clip(nb::module_& m) {
             o.memory = memory;
             o.threads = granted_threads(threads);
             nb::gil_scoped_release release;
-            new (self)
-                ClipFitter(frames.data(), static_cast<int>(frames.shape(1)), std::move(footage), background.data(), o);
+            new (self) ClipFitter(frames.data(), static_cast<int>(frames.shape(1)), std::move(footage),
+                                  background.data(), o, std::move(distortions));
           },
           "frames"_a.noconvert(), "shifts"_a.noconvert(), "gains"_a.noconvert(), "width"_a, "height"_a,
           "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25, "cutoff"_a = 9.5, "memory"_a = 12,
-          "threads"_a = 1)
-      .def_prop_ro("count", &ClipFitter::count)
-      .def_prop_ro("sse", &ClipFitter::sse)
-      .def_prop_ro("bits", &ClipFitter::bits)
-      .def("set_rate", &ClipFitter::set_rate, "step"_a, "lmbda"_a)
-      .def(
-          "look_at_every",
-          [](ClipFitter& self, int frames) {
-            require(frames > 0, "every 1 frame or more");
-            self.look_at_every(frames);
-          },
-          "frames"_a, nb::call_guard<nb::gil_scoped_release>())
-      .def("prune", &ClipFitter::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
-      .def(
-          "seed",
-          [](ClipFitter& self, double threshold, double energy, const std::vector<double>& durations, double smallest,
-             double largest, double ratio, double amplitude, double separation) {
-            nb::gil_scoped_release release;
-            return self.seed({threshold, energy, smallest, largest, ratio, amplitude, separation}, durations);
-          },
-          "threshold"_a, "energy"_a, "durations"_a, "smallest"_a = 0.7, "largest"_a = 40.0, "ratio"_a = 1.6,
-          "amplitude"_a = 0.8, "separation"_a = 1.6)
-      .def("enlarge", &ClipFitter::enlarge, "half"_a, nb::call_guard<nb::gil_scoped_release>())
-      .def(
-          "refresh", [](ClipFitter& self) { self.refresh(); }, nb::call_guard<nb::gil_scoped_release>())
-      .def(
-          "step", [](ClipFitter& self) { return self.step(); }, nb::call_guard<nb::gil_scoped_release>())
-      .def(
-          "insert",
-          [](ClipFitter& self, const Floats2& means, const Floats2& frames, const Floats2& k) {
-            const size_t n = means.shape(0);
-            require(means.shape(1) == 3 && frames.shape(1) == 9, "means must be [N, 3] and frames [N, 9]");
-            require(frames.shape(0) == n && k.shape(0) == n, "means, frames and k must have the same number of rows");
-            require(k.shape(1) == static_cast<size_t>(self.channels()), "k must be [N, C]");
-            const auto values = [](const Floats2& a) { return std::vector<float>(a.data(), a.data() + a.size()); };
-            self.insert(values(means), values(frames), values(k));
-          },
-          "means"_a.noconvert(), "frames"_a.noconvert(), "k"_a.noconvert())
-      .def("state",
-           [](const ClipFitter& self) {
-             const FitState s = self.state();
-             const size_t n = self.count(), c = self.channels();
-             return nb::make_tuple(numpy(s.means.host(), {n, 3}), numpy(s.frames.host(), {n, 9}),
-                                   numpy(s.k.host(), {n, c}));
-           })
-      .def("quantize",
-           [](const ClipFitter& self) {
-             const size_t n = self.count();
-             return numpy(self.quantize(), {n, static_cast<size_t>(self.channels() + kMovingFields)});
-           })
-      .def("value", &ClipFitter::evaluated)
-      .def("natural_gradient", [](ClipFitter& self) {
-        const size_t n = self.count(), p = self.channels() + fit::kMovingParameters;
-        return numpy(self.natural_gradient(), {n, p});
-      });
+          "threads"_a = 1, "distortions"_a = Film::Distortions(), "every"_a = 1, "count"_a = 0);
 
   nb::class_<ClipRefiner>(m, "ClipRefiner")
       .def(

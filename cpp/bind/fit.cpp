@@ -16,9 +16,8 @@ Canvas canvas_of(const Floats3& image) {
 // The refiner refers to the fitter's picture; the binding keeps the fitter alive.
 Refiner make_refiner(const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
   require(integers.shape(1) == static_cast<size_t>(fitter.channels() + 5), "integers must be [N, C + 5]");
-  return Refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter.target(),
-                 fitter.saturation(), fitter.distortion(), fitter.device(), fitter.canvas(), fitter.channels(), step,
-                 chroma_step, cutoff);
+  return Refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter.film(),
+                 fitter.device(), step, chroma_step, cutoff);
 }
 
 nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
@@ -60,15 +59,83 @@ void bind_fit(nb::module_& m) {
             const Canvas canvas = canvas_of(error);
             require(canvas.width == self.canvas(0).width && canvas.height == self.canvas(0).height,
                     "error must have the weights' size");
-            const Array<float> errors(std::vector<float>(error.data(), error.data() + error.size()));
-            Array<float> gradient(error.size());
+            std::vector<float> gradient(error.size());
             double total = 0;
-            self.evaluate(Device(granted_threads(threads)), errors, static_cast<int>(channels), &gradient, &total);
-            return nb::make_tuple(total, numpy(gradient.host(), {channels, height, width}));
+            self.evaluate(Device(granted_threads(threads)), error.data(), static_cast<int>(channels), gradient.data(),
+                          &total);
+            return nb::make_tuple(total, numpy(std::move(gradient), {channels, height, width}));
           },
           "error"_a.noconvert(), "threads"_a = 1);
 
-  nb::class_<Fitter>(m, "Fitter")
+  nb::class_<Fit>(m, "Fit")
+      .def_prop_ro("count", &Fit::count)
+      .def_prop_ro("sse", &Fit::sse)
+      .def_prop_ro("bits", &Fit::bits)
+      .def("set_rate", &Fit::set_rate, "step"_a, "lmbda"_a)
+      .def("prune", &Fit::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "seed",
+          [](Fit& self, double threshold, double energy, double smallest, double largest, double ratio,
+             double amplitude, double separation, bool random, std::vector<double> durations) {
+            Fit::SeedResult r;
+            {
+              nb::gil_scoped_release release;
+              r = self.seed(
+                  {threshold, energy, smallest, largest, ratio, amplitude, separation, random, std::move(durations)});
+            }
+            return nb::make_tuple(r.candidates, r.added);
+          },
+          "threshold"_a, "energy"_a, "smallest"_a = 0.45, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
+          "separation"_a = 1.2, "random"_a = false, "durations"_a = std::vector<double>())
+      .def(
+          "refresh", [](Fit& self) { self.refresh(); }, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "step", [](Fit& self) { return self.step(); }, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "resample_from",
+          [](Fit& self, const Fit& other, double factor) {
+            require(other.channels() == self.channels() && other.fields() == self.fields(),
+                    "both fits must be of one kind");
+            self.resample_from(other, factor);
+          },
+          "other"_a, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
+      .def(
+          "insert",
+          [](Fit& self, const Floats2& means, const Floats2& frames, const Floats2& k) {
+            const size_t n = means.shape(0), d = self.dimensions();
+            require(means.shape(1) == d && frames.shape(1) == d * d, "means must be [N, d] and frames [N, d * d]");
+            require(frames.shape(0) == n && k.shape(0) == n, "means, frames and k must have the same number of rows");
+            require(k.shape(1) == static_cast<size_t>(self.channels()), "k must be [N, C]");
+            const auto values = [](const Floats2& a) { return std::vector<float>(a.data(), a.data() + a.size()); };
+            self.insert(values(means), values(frames), values(k));
+          },
+          "means"_a.noconvert(), "frames"_a.noconvert(), "k"_a.noconvert())
+      .def("state",
+           [](const Fit& self) {
+             const FitState s = self.state();
+             const size_t n = self.count(), c = self.channels(), d = self.dimensions();
+             return nb::make_tuple(numpy(s.means.host(), {n, d}), numpy(s.frames.host(), {n, d * d}),
+                                   numpy(s.k.host(), {n, c}));
+           })
+      .def("splats",
+           [](const Fit& self) {
+             const size_t n = self.count(), c = self.channels(), d = self.dimensions();
+             return nb::make_tuple(numpy(self.state().means.host(), {n, d}), numpy(self.conics().host(), {n, 3}),
+                                   numpy(self.colors().host(), {n, c}));
+           })
+      .def("quantize",
+           [](const Fit& self) {
+             const size_t n = self.count();
+             return numpy(self.quantize(), {n, static_cast<size_t>(self.channels() + self.fields())});
+           })
+      .def("value", &Fit::evaluated)
+      .def("natural_gradient", [](Fit& self) {
+        const size_t n = self.count();
+        std::vector<float> v = self.natural_gradient();
+        return numpy(std::move(v), {n, n ? v.size() / n : 0});
+      });
+
+  nb::class_<Fitter, Fit>(m, "Fitter")
       .def(
           "__init__",
           [](Fitter* self, const Floats3& image, const In<float, nb::ndim<1>>& background, double step, double lambda,
@@ -94,40 +161,7 @@ void bind_fit(nb::module_& m) {
           },
           "image"_a.noconvert(), "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25,
           "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1, "distortion"_a = nb::none(), "natural_units"_a = true,
-          "rate_term"_a = true)
-      .def_prop_ro("count", &Fitter::count)
-      .def_prop_ro("sse", &Fitter::sse)
-      .def_prop_ro("bits", &Fitter::bits)
-      .def("set_rate", &Fitter::set_rate, "step"_a, "lmbda"_a)
-      .def("prune", &Fitter::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
-      .def(
-          "seed",
-          [](Fitter& self, double threshold, double energy, double smallest, double largest, double ratio,
-             double amplitude, double separation, bool random) {
-            Fitter::SeedResult r;
-            {
-              nb::gil_scoped_release release;
-              r = self.seed({threshold, energy, smallest, largest, ratio, amplitude, separation, random});
-            }
-            return nb::make_tuple(r.candidates, r.added);
-          },
-          "threshold"_a, "energy"_a, "smallest"_a = 0.45, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
-          "separation"_a = 1.2, "random"_a = false)
-      .def("refresh", &Fitter::refresh, nb::call_guard<nb::gil_scoped_release>())
-      .def("step", &Fitter::step, nb::call_guard<nb::gil_scoped_release>())
-      .def("resample_from", &Fitter::resample_from, "other"_a, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
-      .def("splats",
-           [](const Fitter& self) {
-             const size_t n = self.count(), c = self.channels();
-             std::vector<float> means(2 * n), conics(3 * n), colors(c * n);
-             self.splats(means.data(), conics.data(), colors.data());
-             return nb::make_tuple(numpy(std::move(means), {n, 2}), numpy(std::move(conics), {n, 3}),
-                                   numpy(std::move(colors), {n, c}));
-           })
-      .def("quantize", [](const Fitter& self) {
-        const size_t n = self.count();
-        return numpy(self.quantize(), {n, static_cast<size_t>(self.channels() + 5)});
-      });
+          "rate_term"_a = true);
 
   nb::class_<Refiner>(m, "Refiner")
       .def(

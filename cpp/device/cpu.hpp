@@ -119,6 +119,7 @@ class Device {
  public:
   static constexpr bool kManyTeams = false;   // at a time
   static constexpr bool kLooksAhead = false;  // does what may not be wanted rather than wait for the answer
+  static constexpr int kFrames = 1;           // of a clip that it works on at the same time
 
   explicit Device(int threads) : threads_(threads) {}
 
@@ -142,19 +143,32 @@ class Device {
   // threads are one team where there is one thing to do.
   template <class Notes, class F>
   void for_teams(int64_t count, F f) const {
-#pragma omp parallel num_threads(threads_) if (threads_ > 1 && count > 1)
-    {
-      const Team team(count > 1 ? 1 : threads_);
-      Notes notes;
-#pragma omp for schedule(dynamic)
-      for (int64_t i = 0; i < count; ++i) f(team, i, &notes);
-    }
+    share_out<Team, Notes>(count, f);
+  }
+
+  // f(device, i, &notes) for i from 0 to count - 1, in any order, each with a device of its own: a thread, or all
+  // threads where there is one thing to do. It finds in the notes what that device's last left there.
+  template <class Notes, class F>
+  void for_devices(int64_t count, F f) const {
+    share_out<Device, Notes>(count, f);
   }
 
   // f(team, 0, &notes), by a team of all there is.
   template <class Notes, class F>
   void for_team(F f) const {
     for_teams<Notes>(1, f);
+  }
+
+  // Writes to `index` those i from 0 to count - 1 for which f(i), in order; returns how many. A device that would have
+  // to wait for their number takes all, and the index is empty.
+  template <class F>
+  int select(int count, F f, Array<int>* index) const {
+    index->resize(count);
+    int found = 0, *to = index->data();
+    for (int i = 0; i < count; ++i)
+      if (f(i)) to[found++] = i;
+    index->resize(found);
+    return found;
   }
 
   // The sum of f(i) for i from 0 to count - 1.
@@ -190,10 +204,12 @@ class Device {
     });
   }
 
-  // out [C, H, W] = base [C, H, W] + sum of splats, less what the headroom takes; and the sum of its squares.
+  // out [F, C, H, W] = base [F, C, H, W] + sum of splats, less what the headroom [F, C, H, W] takes; and the sums [F]
+  // of its squares, unless null. No more than kFrames.
   void render(const Splats& splats, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
               double* squares) const {
-    *squares = render_forward(splats, canvas, cutoff, base, false, out, threads_);
+    const double all = render_forward(splats, canvas, cutoff, base, false, out, threads_);
+    if (squares) *squares = all;
     if (!headroom.signs) return;
     *squares = chunks(canvas.area() * splats.channels, [&](size_t begin, size_t end) {
       const int count = static_cast<int>(end - begin);
@@ -202,7 +218,7 @@ class Device {
     });
   }
 
-  // Gradients, in the splats' shapes, of a scalar with cotangent v_out [C, H, W].
+  // Gradients, in the splats' shapes, of a scalar with cotangent v_out [F, C, H, W].
   void backward(const Splats& splats, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
                 float* v_colors) const {
     render_backward(splats, canvas, cutoff, v_out, v_means, v_conics, v_colors, threads_);
@@ -212,6 +228,17 @@ class Device {
   static constexpr int64_t kSerial = 2048;    // shorter loops are not worth a second thread
   static constexpr int64_t kSumBlock = 1024;  // fixed partitions of sums
   static constexpr size_t kChunk = size_t{1} << 14;
+
+  template <class Worker, class Notes, class F>
+  void share_out(int64_t count, F f) const {
+#pragma omp parallel num_threads(threads_) if (threads_ > 1 && count > 1)
+    {
+      const Worker worker(count > 1 ? 1 : threads_);
+      Notes notes;
+#pragma omp for schedule(dynamic)
+      for (int64_t i = 0; i < count; ++i) f(worker, i, &notes);
+    }
+  }
 
   // The sum of f(begin, end) over a fixed partition.
   template <class F>
@@ -276,6 +303,25 @@ inline void weigh_columns(const float* p, int width, const float* weights, int r
     const int begin = std::max(x0, -i), end = std::min(x1, width - i);
     if (begin < end) add_scaled(out + begin, p + begin + i, weights[i], end - begin);
   }
+}
+
+// out[x] = base[x] + sum_i factors[i] rows[i], enlarged, for rows of a coarser level of a Pyramid; base may be null.
+inline void enlarge_row(const float* const* rows, const float* factors, int coarse_width, const float* base, int width,
+                        int, int, float* out) {
+  thread_local std::vector<float> line, zeros;
+  line.resize(std::max<size_t>(line.size(), coarse_width + 16));
+  zeros.resize(std::max<size_t>(zeros.size(), width + 16));
+  kernels().sum_rows(rows, factors, 4, coarse_width, line.data());
+  kernels().widen_row(line.data(), base ? base : zeros.data(), width, out);
+}
+
+// Its transpose: a row of the coarser level, out of `count` rows.
+inline void shrink_row(const float* const* rows, const float* factors, int count, int width, int, int, float* out) {
+  thread_local std::vector<float> line, scratch;
+  line.resize(std::max<size_t>(line.size(), width + 16));
+  scratch.resize(std::max<size_t>(scratch.size(), width + 40));
+  kernels().sum_rows(rows, factors, count, width, line.data());
+  kernels().narrow_row(line.data(), width, scratch.data(), out);
 }
 
 inline void energy_row(const float* picture, size_t plane, int channels, float factor, int width, float* out) {

@@ -7,9 +7,8 @@
 
 #include <cmath>
 #include <cstdint>
-#include <vector>
 
-#include "math/kernels.hpp"
+#include "math/gaussian.hpp"
 
 namespace splat2d {
 
@@ -28,58 +27,110 @@ struct MovingSplats {
   const float* colors;      // [N, C] at t
 };
 
-// Slices of one time, in the order of their splats.
-struct Slices {
-  std::vector<int> index;    // of the splats
-  std::vector<float> apart;  // frames from the splat's time to the slice's
-  std::vector<float> fade;   // height over the splat's, times the gain
-  std::vector<float> means, conics, colors, cutoffs;
-
-  Splats splats(int channels) const {
-    return {static_cast<int>(index.size()), channels, means.data(), conics.data(), colors.data(), cutoffs.data()};
-  }
-};
-
 // Where slices go that are not drawn at full size (cpp/device/pyramid.hpp): x there is x * scale + offset.
-struct Level {
-  const uint8_t* of;  // [N] levels; those of one number are wanted
-  int number;
-  float scale, offset;
+struct Place {
+  float scale = 1, offset = 0;
 };
 
-// gain: that all heights are multiplied by. Without a level all splats are wanted, at full size.
-inline void slice(const MovingSplats& s, float time, Shift shift, float cutoff, float gain, Slices* out,
-                  const Level* level = nullptr) {
-  out->index.clear();
-  out->apart.clear();
-  out->fade.clear();
-  for (int i = 0; i < s.count; ++i) {
-    if (level && level->of[i] != level->number) continue;
-    const float apart = time - s.means[3 * static_cast<size_t>(i) + 2];
-    if (apart * apart * s.precisions[i] < cutoff) {
-      out->index.push_back(i);
-      out->apart.push_back(apart);
+// When and how a splat is seen.
+struct Moment {
+  float time;        // frames
+  Shift shift;       // of the frame
+  float gain;        // that all heights are multiplied by
+  float cutoff;      // q of all three dimensions
+  Place place = {};  // of what is drawn
+};
+
+// The frames of a clip, or those that are looked at; pointers are the device's.
+struct Reel {
+  const Shift* shifts;
+  const float* gains;
+  int frames;
+  int every;  // of the clip's frames is one of these
+  float cutoff;
+
+  // The middle of a frame.
+  SPLAT2D_HD Moment moment(int frame, Place place = {}) const {
+    return {static_cast<float>(frame * every) + 0.5f, shifts[frame], gains[frame], cutoff, place};
+  }
+};
+
+// What a moment shows of a splat.
+struct Slice {
+  float apart;     // frames from the splat's time
+  float fade;      // height over the splat's, times the gain
+  float cutoff;    // what is left of it for q in the plane; nothing is seen unless it is positive
+  float mean[2];   // px
+  float conic[3];  // px^-2
+};
+
+// Gradient by a splat's physical numbers.
+struct MovingGradient {
+  float mean[2] = {0, 0}, time = 0, velocity[2] = {0, 0};
+  float conic[3] = {0, 0, 0};  // of a slice
+  float cov[3] = {0, 0, 0};    // its inverse, the symmetric matrix: xx, xy (one of both), yy
+  float variance = 0;
+
+  SPLAT2D_HD MovingGradient& operator+=(const MovingGradient& other) {
+    for (int a = 0; a < 2; ++a) {
+      mean[a] += other.mean[a];
+      velocity[a] += other.velocity[a];
     }
+    for (int a = 0; a < 3; ++a) {
+      conic[a] += other.conic[a];
+      cov[a] += other.cov[a];
+    }
+    time += other.time;
+    variance += other.variance;
+    return *this;
   }
-  const size_t n = out->index.size(), C = s.channels;
-  out->fade.resize(n);
-  out->means.resize(2 * n);
-  out->conics.resize(3 * n);
-  out->colors.resize(C * n);
-  out->cutoffs.resize(n);
-  for (size_t j = 0; j < n; ++j) {
-    const size_t i = out->index[j];
-    const float apart = out->apart[j], q = apart * apart * s.precisions[i], fade = gain * std::exp(-0.5f * q);
-    out->fade[j] = fade;
-    out->means[2 * j] = s.means[3 * i] + s.velocities[2 * i] * apart + shift.x;
-    out->means[2 * j + 1] = s.means[3 * i + 1] + s.velocities[2 * i + 1] * apart + shift.y;
-    for (size_t c = 0; c < 3; ++c) out->conics[3 * j + c] = s.conics[3 * i + c];
-    for (size_t c = 0; c < C; ++c) out->colors[C * j + c] = s.colors[C * i + c] * fade;
-    out->cutoffs[j] = cutoff - q;
+};
+
+// Where in the world a splat is `apart` frames from its time.
+SPLAT2D_HD void carry(const float* mean, const float* velocity, float apart, float* out) {
+  for (int a = 0; a < 2; ++a) out[a] = mean[a] + velocity[a] * apart;
+}
+
+// Whether a moment shows anything of a splat of this time.
+SPLAT2D_HD bool shows(const Moment& m, float time, float precision) {
+  const float apart = m.time - time;
+  return apart * apart * precision < m.cutoff;
+}
+
+// The one definition of what a moment shows of a splat of mean [3], velocity [2] and conic [3].
+SPLAT2D_HD Slice slice_at(const Moment& m, const float* mean, const float* velocity, const float* conic,
+                          float precision) {
+  Slice s;
+  s.apart = m.time - mean[2];
+  const float q = s.apart * s.apart * precision;
+  s.fade = m.gain * expf(-0.5f * q);
+  s.cutoff = m.cutoff - q;
+  carry(mean, velocity, s.apart, s.mean);
+  s.mean[0] += m.shift.x;
+  s.mean[1] += m.shift.y;
+  for (int a = 0; a < 3; ++a) s.conic[a] = conic[a];
+  if (m.place.scale == 1.0f) return s;
+  const float scale = m.place.scale;
+  for (int a = 0; a < 2; ++a) s.mean[a] = s.mean[a] * scale + m.place.offset;
+  for (int a = 0; a < 3; ++a) s.conic[a] /= scale * scale;
+  return s;
+}
+
+// Its transpose: adds to a splat's gradient what those of its slice by mean [2], conic [3] and the logarithm of the
+// height are, times a weight. The height's is weighed already.
+SPLAT2D_HD void add_slice_gradient(const Moment& m, const Slice& s, const float* velocity, float precision,
+                                   const float* v_mean, const float* v_conic, float v_log_height, float weight,
+                                   MovingGradient* g) {
+  g->time += v_log_height * s.apart * precision;
+  g->variance += 0.5f * v_log_height * s.apart * s.apart * precision * precision;
+  const float scale = m.place.scale, by_mean = weight * scale, by_conic = weight / (scale * scale);
+  for (int a = 0; a < 2; ++a) {
+    const float v = v_mean[a] * by_mean;
+    g->mean[a] += v;
+    g->velocity[a] += s.apart * v;
+    g->time -= velocity[a] * v;
   }
-  if (!level || level->number == 0) return;
-  for (float& v : out->means) v = v * level->scale + level->offset;
-  for (float& v : out->conics) v /= level->scale * level->scale;
+  for (int a = 0; a < 3; ++a) g->conic[a] += v_conic[a] * by_conic;
 }
 
 }  // namespace splat2d

@@ -1,117 +1,59 @@
-// Fits moving Gaussians to the frames of a clip under J = SSE + lambda * bits, in natural units.
+// Fits moving Gaussians to the frames of a clip: cpp/fit/fitter.hpp with time.
 #pragma once
 
-#include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "device/pyramid.hpp"
-#include "device/slice.hpp"
-#include "fit/course_step.hpp"
-#include "fit/descent.hpp"
-#include "fit/peaks.hpp"
-#include "fit/saturation.hpp"
+#include "device/slices.hpp"
+#include "fit/fitter.hpp"
 
 namespace splat2d {
 
-// The frames that a fit or a refinement works on.
-struct Footage {
-  Canvas canvas;              // of a frame
-  Canvas world;               // that the camera's path shows
-  std::vector<Shift> shifts;  // of the frames
-  // Errors of a frame count by the square of its gain: its picture and what is drawn of it are multiplied by it.
-  std::vector<float> gains;
-
-  int frames() const { return static_cast<int>(shifts.size()); }
-};
-
-class ClipFitter : public Descent {
+class ClipFitter : public FitOf<InTime> {
  public:
-  // frames: [T, C, H, W] float32 in [0, 1]; background: [C]. The CPU only.
-  ClipFitter(const float* frames, int channels, Footage footage, const float* background, FitOptions options);
+  // frames: [T, C, H, W] float32 in [0, 1] and background: [C], both of this machine's memory; distortions: none for
+  // SSE.
+  ClipFitter(const float* frames, int channels, Footage footage, const float* background, FitOptions options,
+             Film::Distortions distortions = {});
 
-  const Footage& footage() const { return footage_; }
-  const Array<float>& target() const { return negative_target_; }
-  const Saturation& saturation() const { return saturation_; }
+  SeedResult seed(const SeedOptions& options) override;
+  void gradient(Array<float>* out) override;
 
-  // Changes D and lambda; what has been fitted stays.
-  void set_rate(double step, double lambda);
-
-  // From now on only every so many frames are looked at, which stand for those between them.
-  void look_at_every(int frames);
-
-  // Removes splats whose removal costs less distortion than factor * lambda * bits. Returns how many went.
-  int prune(double factor);
-
-  // Matching pursuit on the residual seen through temporal windows: all frames, and each of `durations` (frames,
-  // standard deviation) at times that cover the clip. Returns how many splats were added.
-  int seed(const SeedOptions& options, const std::vector<double>& durations);
-
-  // Takes over the splats of a fit of the same frames at half the size.
-  void enlarge(const ClipFitter& half);
-
-  // Adds splats: centres [n, 3], factors [n, 9] and amplitudes [n, C].
-  void insert(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k);
-
-  double sse() const { return sse_; }
-  double bits() const { return bits_ + constant_bits() * count(); }
-  double constant_bits() const { return 18.0; }
-
-  // Integers nearest to the present state, [N, C + 9]; see cpp/format/course.hpp. All zero where a splat's colour
-  // rounds to nothing.
-  std::vector<int32_t> quantize() const;
-
-  FitState state() const { return {state_.means.copy(), state_.frames.copy(), state_.k.copy()}; }
-
-  // J / 2 and its gradient, for tests.
-  double evaluated() {
-    evaluate();
-    return value();
-  }
-  std::vector<float> natural_gradient();
+  // Parts of the above. Public, because loops for a GPU may not stand in private functions.
+  // Frames that the device works on at the same time.
+  struct Batch {
+    int first, frames;
+  };
+  // What is needed to work on them.
+  struct Workspace {
+    std::optional<Pyramid> pyramid;
+    Slices slices;
+    Array<float> v_means, v_conics, v_colors;
+  };
+  void draw(const Device& device, Batch batch, Workspace* workspace);
+  // Sums over the frames that the gradient is made of, by parts of these.
+  void clear_sums(const Device& device, int part);
+  void add_gradients(const Device& device, Batch batch, int part, Workspace* workspace);
+  void spread_shapes();
+  // The error seen through a window of weights [T], in the world, [C, H, W].
+  Planes through(const std::vector<float>& weights) const;
+  // Of seeds, as far as they save anything along a path: how they move, and what they save then.
+  struct Seed;
+  void follow(std::vector<Seed>* seeds) const;
+  void weigh(std::vector<Seed>* seeds) const;
 
  protected:
-  void evaluate() override;
-  double value() override;
-  void gradient(Array<float>* out) override;
-  void limit(const FitState& at, Array<float>* direction) const override;
-  void move(const Array<float>& direction, float t, const FitState& from) override;
+  void draw() override;
 
  private:
-  void update_geometry();
   MovingSplats splats() const;
-  struct Seed;
-  struct Promise;
-  Promise promise_of(const Seed& seed, const SeedShape& shape, const float* conic, bool roughly) const;
-  void follow(Seed* seed) const;
-  // Frames that are looked at: the first of every so many.
-  int seen_frames() const { return (footage_.frames() + every_ - 1) / every_; }
-  struct Workspace;
-  struct Gradients;
-  // The slices that frame t shows of the splats of a level.
-  void slice_of(int t, int level, Slices* out) const;
-  // f(i, workspace) for i from 0 to count - 1, in any order, each by one thread.
-  template <class F>
-  void each_frame(int count, F f);
-  // Draws frame t's residual; returns its squared sum.
-  double draw(int t, Workspace* workspace);
-  void add_gradients(int t, Workspace* workspace, Gradients* to) const;
-  // The residual seen through a window of weights, in the world, [C, H, W].
-  Planes through(const std::vector<float>& weights) const;
 
-  Footage footage_;
-  FitOptions options_;
-  MovingModel model_;
-  Array<float> negative_target_;  // [T, C, H, W] background - frames
-  Saturation saturation_;
-  Array<float> residual_;  // render - frames, zero where the decoder clamps
-
-  std::vector<MovingShape> shapes_;  // derived
-  std::vector<uint8_t> levels_;      // that splats are drawn on
+  Array<float> velocities_, precisions_;  // derived
+  Array<uint8_t> levels_;                 // that splats are drawn on
   int level_count_ = 1;
-  Array<float> velocities_, conics_, precisions_, colors_;
-  std::vector<float> v_colors_;  // [N, C] of the last gradient
-  int every_ = 1;
-  double sse_ = 0, bits_ = 0;
+  Array<MovingGradient> sums_;     // [parts, N]
+  Array<float> v_parts_, alongs_;  // [parts, N, C] of the colours; <colours, their gradient>
 };
 
 }  // namespace splat2d

@@ -10,12 +10,9 @@ struct ClipFitter::Seed {
   Candidate peak;
   float time, duration;
   float saved;
-  float velocity[2] = {0, 0};
-};
-
-struct ClipFitter::Promise {
-  float saved = 0;
-  float blurred[kMaxChannels] = {0, 0, 0, 0};  // as a candidate's
+  float velocity[2];
+  SeedShape shape;
+  float conic[3];
 };
 
 namespace {
@@ -28,12 +25,16 @@ constexpr float kSearched = 8.0f;     // of the velocity, in px of the splat's w
 constexpr float kWorthMoving = 1.4f;  // what a velocity must save to be taken
 constexpr float kBlocked = 1.2f;      // time that an accepted seed keeps for itself, in standard deviations
 
+// Seeds that are followed at the same time; what goes on is decided after them.
+constexpr size_t kAtOnce = Device::kManyTeams ? 512 : 1;
+
+using Seed = ClipFitter::Seed;
+
 // Where seeds already are, in the world and in time.
-template <class Seed>
 class Taken {
  public:
   explicit Taken(const Footage& footage)
-      : world_(footage.world), frames_(footage.frames()), cells_(world_.area() * frames_, 0) {}
+      : world_(footage.world), frames_(footage.frames), cells_(world_.area() * frames_, 0) {}
 
   bool holds(const Seed& s) const {
     bool taken = false;
@@ -56,12 +57,15 @@ class Taken {
   // Calls f(x, y, first cell of the frame) for the frames that a seed keeps for itself.
   template <class F>
   void each_frame(const Seed& s, F f) const {
+    const float center[2] = {s.peak.x, s.peak.y};
     const int t0 = std::max(0, static_cast<int>(s.time - kBlocked * s.duration)),
               t1 = std::min(frames_, static_cast<int>(s.time + kBlocked * s.duration) + 1);
     for (int t = t0; t < t1; ++t) {
       const float apart = static_cast<float>(t) + 0.5f - s.time;
-      f(clamp(static_cast<int>(s.peak.x + s.velocity[0] * apart), 0, world_.width - 1),
-        clamp(static_cast<int>(s.peak.y + s.velocity[1] * apart), 0, world_.height - 1), world_.area() * t);
+      float at[2];
+      carry(center, s.velocity, apart, at);
+      f(clamp(static_cast<int>(at[0]), 0, world_.width - 1), clamp(static_cast<int>(at[1]), 0, world_.height - 1),
+        world_.area() * t);
     }
   }
 
@@ -70,115 +74,193 @@ class Taken {
   std::vector<uint8_t> cells_;
 };
 
+// What a splat of a shape would save if it went as a seed does.
+struct Promise {
+  float saved;
+  float blurred[kMaxChannels];  // as a candidate's
+};
+
+// What seeds are followed in.
+struct Tracks {
+  Reel reel;
+  int frames, channels;  // of the clip
+  Canvas canvas;         // of a frame
+  const float* error;
+
+  SPLAT2D_LOOP Promise promise_of(const Lanes& lanes, const Seed& s, bool roughly) const {
+    const int C = channels, every = reel.every;
+    const size_t size = canvas.area() * C;
+    // Roughly: a few frames within the duration
+    const int apart_at_most = static_cast<int>(0.8f * s.duration / static_cast<float>(every));
+    const int stride = roughly ? every * (apart_at_most > 1 ? apart_at_most : 1) : every;
+    const float reach = roughly ? 2.01f * static_cast<float>(stride) : 2.6f * s.duration;
+    const int middle = static_cast<int>(s.time) / every * every;
+    const float center[2] = {s.peak.x, s.peak.y};
+    float with[kMaxChannels] = {0, 0, 0, 0}, weights = 0;
+    for (int t = middle % stride; t < frames; t += stride) {
+      const Moment m = reel.moment(t / every);
+      const float apart = m.time - s.time;
+      if (fabsf(apart) > reach + 1) continue;
+      const float w = expf(-0.5f * apart * apart / (s.duration * s.duration));
+      float mean[2];
+      carry(center, s.velocity, apart, mean);
+      mean[0] += m.shift.x;
+      mean[1] += m.shift.y;
+      weights += w * w;
+      const Box box = bounding_box(mean, s.conic, kSeedCutoff, canvas);
+      if (box.empty()) continue;
+      const Projection sums =
+          lanes.project(make_ellipse(mean, s.conic, kSeedCutoff), box, canvas, C, error + t / every * size, nullptr);
+      for (int i = 0; i < C; ++i) with[i] -= w * sums.with[i];
+    }
+    Promise out = {};
+    if (weights == 0) return out;
+    const float area = fit::kPi * s.shape.s1 * s.shape.s2;
+    const float scale = sqrtf(static_cast<float>(stride) / (weights * fit::kPi * s.shape.s1 * s.shape.s2));
+    for (int i = 0; i < C; ++i) {
+      const float k = with[i] * scale;
+      out.saved += k * k;
+      out.blurred[i] = k / (2 * sqrtf(area));
+    }
+    return out;
+  }
+
+  // What a team writes down while it follows a seed.
+  struct Notes {
+    static constexpr int kTrials = 25;
+    Seed from, best;
+    float still, most, radius, finest;
+    float saved[kTrials];
+    Promise standing, along;
+  };
+
+  // Looks for the velocity that lets a seed save most.
+  SPLAT2D_LOOP void follow(const Team& team, Seed* seed, Notes* notes) const {
+    team.once([&] {
+      notes->best = *seed;
+      const float width = seed->shape.s2 > 1.0f ? seed->shape.s2 : 1.0f, most = kSearched * width / seed->duration;
+      notes->radius = kMostSpeed < most ? kMostSpeed : most;
+      notes->finest = 0.2f * seed->shape.s2 / seed->duration;
+    });
+    team.each(1, [&](const Lanes& lanes, int) {
+      const float saved = promise_of(lanes, *seed, true).saved;
+      if (lanes.first()) notes->still = notes->most = saved;
+    });
+    for (float radius = 0.5f * notes->radius; radius > notes->finest; radius *= 0.5f) {
+      const int steps = radius > 0.9f ? 2 : 1, across = 2 * steps + 1;
+      const auto trial_of = [&](int i) {
+        Seed trial = notes->from;
+        trial.velocity[0] += radius * static_cast<float>(i % across - steps);
+        trial.velocity[1] += radius * static_cast<float>(i / across - steps);
+        return trial;
+      };
+      team.once([&] { notes->from = notes->best; });
+      team.each(across * across, [&](const Lanes& lanes, int i) {
+        if (i == across * across / 2) return;
+        const float saved = promise_of(lanes, trial_of(i), true).saved;
+        if (lanes.first()) notes->saved[i] = saved;
+      });
+      team.once([&] {
+        for (int i = 0; i < across * across; ++i) {
+          if (i == across * across / 2 || notes->saved[i] <= notes->most) continue;
+          notes->most = notes->saved[i];
+          notes->best = trial_of(i);
+        }
+      });
+    }
+    if (notes->most <= notes->still) return;
+    team.each(2, [&](const Lanes& lanes, int i) {
+      const Promise promise = promise_of(lanes, i ? notes->best : *seed, false);
+      if (lanes.first()) (i ? notes->along : notes->standing) = promise;
+    });
+    team.once([&] {
+      const Promise &standing = notes->standing, &along = notes->along;
+      const bool moves = along.saved > kWorthMoving * standing.saved;
+      if (moves) {
+        notes->best.saved = seed->saved * along.saved / standing.saved;
+        *seed = notes->best;
+      }
+      for (int c = 0; c < kMaxChannels; ++c) seed->peak.blurred[c] = (moves ? along : standing).blurred[c];
+    });
+  }
+};
+
 }  // namespace
 
 Planes ClipFitter::through(const std::vector<float>& weights) const {
-  const Canvas canvas = footage_.canvas, world = footage_.world;
-  const int C = channels_;
+  const Canvas canvas = film_.footage().canvas, world = film_.footage().world;
+  const int C = channels_, seen = film_.seen(), every = film_.footage().every;
   Planes out{world, Array<float>(world.area() * C)};
   double squares = 0;
   for (const float w : weights) squares += static_cast<double>(w) * w;
-  const float scale = static_cast<float>(-every_ / std::sqrt(squares));
-  device_.for_each(static_cast<int64_t>(C) * world.height, [&](int64_t row) {
-    const int c = static_cast<int>(row / world.height), y = static_cast<int>(row % world.height);
-    float* to = out.data.data() + c * world.area() + static_cast<size_t>(y) * world.width;
-    for (int t = 0; t < footage_.frames(); t += every_) {
-      if (weights[t] == 0) continue;
-      const int dx = static_cast<int>(std::lround(footage_.shifts[t].x)),
-                dy = static_cast<int>(std::lround(footage_.shifts[t].y));
-      const int from = y + dy;
-      if (from < 0 || from >= canvas.height) continue;
-      const int x0 = std::max(0, -dx), x1 = std::min(world.width, canvas.width - dx);
-      if (x0 >= x1) continue;
-      add_scaled(to + x0,
-                 residual_.data() + (static_cast<size_t>(t) * C + c) * canvas.area() +
-                     static_cast<size_t>(from) * canvas.width + x0 + dx,
-                 weights[t] * scale, x1 - x0);
+  const float scale = static_cast<float>(-every / std::sqrt(squares));
+  const Array<float> uploaded(weights);
+  const float *weight = uploaded.data(), *from = error().data();
+  const Shift* shifts = course_.reel.shifts;
+  float* to = out.data.data();
+  device_.for_rows(C * world.height, world.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+    const int c = row / world.height, y = row % world.height;
+    for (int t = 0; t < seen; ++t) {
+      const float w = weight[t * every];
+      if (w == 0) continue;
+      const int dx = static_cast<int>(lroundf(shifts[t].x)), dy = static_cast<int>(lroundf(shifts[t].y));
+      if (y + dy < 0 || y + dy >= canvas.height) continue;
+      const int first = x0 > -dx ? x0 : -dx, end = x1 < canvas.width - dx ? x1 : canvas.width - dx;
+      if (first >= end) continue;
+      const size_t at = (static_cast<size_t>(t) * C + c) * canvas.area() + static_cast<size_t>(y + dy) * canvas.width;
+      add_scaled(to + static_cast<size_t>(row) * world.width + first, from + at + first + dx, w * scale, end - first);
     }
   });
   return out;
 }
 
-// What a splat of a shape would save if it went as a seed does.
-ClipFitter::Promise ClipFitter::promise_of(const Seed& s, const SeedShape& shape, const float* conic,
-                                           bool roughly) const {
-  const int C = channels_;
-  const size_t size = footage_.canvas.area() * C;
-  // Roughly: a few frames within the duration
-  const int stride =
-      roughly ? every_ * std::max(1, static_cast<int>(0.8f * s.duration / static_cast<float>(every_))) : every_;
-  const float reach = roughly ? 2.01f * static_cast<float>(stride) : 2.6f * s.duration;
-  const int middle = static_cast<int>(s.time) / every_ * every_;
-  float with[kMaxChannels] = {0, 0, 0, 0}, weights = 0;
-  for (int t = middle % stride; t < footage_.frames(); t += stride) {
-    const float apart = static_cast<float>(t) + 0.5f - s.time;
-    if (std::abs(apart) > reach + 1) continue;
-    const float w = std::exp(-0.5f * apart * apart / (s.duration * s.duration));
-    const float mean[2] = {s.peak.x + s.velocity[0] * apart + footage_.shifts[t].x,
-                           s.peak.y + s.velocity[1] * apart + footage_.shifts[t].y};
-    weights += w * w;
-    const Box box = bounding_box(mean, conic, kSeedCutoff, footage_.canvas);
-    if (box.empty()) continue;
-    Projection sums;
-    kernels().project[C - 1](make_ellipse(mean, conic, kSeedCutoff), box, footage_.canvas, residual_.data() + t * size,
-                             &sums);
-    for (int i = 0; i < C; ++i) with[i] -= w * sums.with[i];
+void ClipFitter::follow(std::vector<Seed>* seeds) const {
+  const int frames = film_.footage().frames;
+  for (Seed& s : *seeds) {
+    s.shape = shape_of(s.peak);
+    const float c = std::cos(s.shape.angle), n = std::sin(s.shape.angle);
+    const float p1 = 1 / (s.shape.s1 * s.shape.s1), p2 = 1 / (s.shape.s2 * s.shape.s2);
+    s.conic[0] = c * c * p1 + n * n * p2;
+    s.conic[1] = c * n * (p1 - p2);
+    s.conic[2] = n * n * p1 + c * c * p2;
   }
-  Promise out;
-  if (weights == 0) return out;
-  const float scale = std::sqrt(static_cast<float>(stride) / (weights * fit::kPi * shape.s1 * shape.s2));
-  for (int i = 0; i < C; ++i) {
-    const float k = with[i] * scale;
-    out.saved += k * k;
-    out.blurred[i] = k / (2 * std::sqrt(fit::kPi * shape.s1 * shape.s2));
-  }
-  return out;
+  if (frames == 1) return;
+  const Tracks tracks{course_.reel, frames, channels_, film_.footage().canvas, error().data()};
+  Array<Seed> there(*seeds);
+  Seed* seed = there.data();
+  device_.for_teams<Tracks::Notes>(static_cast<int64_t>(seeds->size()),
+                                   [=] SPLAT2D_LOOP(const Team& team, int64_t i, Tracks::Notes* notes) {
+                                     if (seed[i].duration < static_cast<float>(frames))
+                                       tracks.follow(team, seed + i, notes);
+                                   });
+  *seeds = there.host();
 }
 
-// Looks for the velocity that lets a seed save most.
-void ClipFitter::follow(Seed* seed) const {
-  const SeedShape shape = shape_of(seed->peak);
-  const float c = std::cos(shape.angle), n = std::sin(shape.angle);
-  const float p1 = 1 / (shape.s1 * shape.s1), p2 = 1 / (shape.s2 * shape.s2);
-  const float conic[3] = {c * c * p1 + n * n * p2, c * n * (p1 - p2), n * n * p1 + c * c * p2};
-  Seed best = *seed;
-  float radius = std::min(kMostSpeed, kSearched * std::max(shape.s2, 1.0f) / seed->duration);
-  const float finest = 0.2f * shape.s2 / seed->duration, still = promise_of(best, shape, conic, true).saved;
-  float most = still;
-  for (radius *= 0.5f; radius > finest; radius *= 0.5f) {
-    const Seed from = best;
-    const int steps = radius > 0.9f ? 2 : 1;
-    for (int dy = -steps; dy <= steps; ++dy)
-      for (int dx = -steps; dx <= steps; ++dx) {
-        if (dx == 0 && dy == 0) continue;
-        Seed trial = from;
-        trial.velocity[0] += radius * static_cast<float>(dx);
-        trial.velocity[1] += radius * static_cast<float>(dy);
-        const float saved = promise_of(trial, shape, conic, true).saved;
-        if (saved <= most) continue;
-        most = saved;
-        best = trial;
-      }
-  }
-  if (most <= still) return;
-  const Promise standing = promise_of(*seed, shape, conic, false), along = promise_of(best, shape, conic, false);
-  const bool moves = along.saved > kWorthMoving * standing.saved;
-  if (moves) {
-    best.saved = seed->saved * along.saved / standing.saved;
-    *seed = best;
-  }
-  std::copy_n((moves ? along : standing).blurred, kMaxChannels, seed->peak.blurred);
+// What an error saves is less where it weighs more.
+void ClipFitter::weigh(std::vector<Seed>* seeds) const {
+  if (!film_.densities()) return;
+  const InTime course = course_;
+  Array<Seed> there(*seeds);
+  Seed* seed = there.data();
+  device_.for_each(static_cast<int64_t>(seeds->size()), [=] SPLAT2D_LOOP(int64_t i) {
+    Seed& s = seed[i];
+    const float mean[3] = {s.peak.x, s.peak.y, s.time}, deviation = s.peak.scale;
+    const float l[9] = {deviation, 0, 0, 0, deviation, 0, 0, 0, s.duration};
+    s.peak.density = course.density(mean, l);
+    s.saved /= s.peak.density;
+  });
+  *seeds = there.host();
 }
 
-int ClipFitter::seed(const SeedOptions& options, const std::vector<double>& durations) {
-  const int T = footage_.frames(), C = channels_;
+Fit::SeedResult ClipFitter::seed(const SeedOptions& options) {
+  const int T = film_.footage().frames, C = channels_;
   std::vector<Seed> found;
   const auto look = [&](float time, float duration, const std::vector<float>& weights) {
     for (const Candidate& peak : find_peaks(device_, through(weights), C, options, nullptr))
-      found.push_back({peak, time, duration, peak.saved, {0, 0}});
+      found.push_back({peak, time, duration, peak.saved, {}, {}, {}});
   };
   look(0.5f * static_cast<float>(T), 2.0f * static_cast<float>(T), std::vector<float>(T, 1.0f));
-  for (const double wanted : durations) {
+  for (const double wanted : options.durations) {
     const float duration = static_cast<float>(wanted);
     if (duration > 0.5f * static_cast<float>(T)) continue;
     const float spacing = std::max(1.0f, kSpacing * duration);
@@ -191,17 +273,24 @@ int ClipFitter::seed(const SeedOptions& options, const std::vector<double>& dura
       look(time, duration, weights);
     }
   }
+  weigh(&found);
   std::stable_sort(found.begin(), found.end(), [](const Seed& a, const Seed& b) { return a.saved > b.saved; });
   std::vector<Seed> seeds;
-  Taken<Seed> taken(footage_);
+  Taken taken(film_.footage());
   double promised = 0;
-  for (Seed& s : found) {
-    if (enough_seeds(seeds.size(), promised, options.energy * sse_)) break;
-    if (taken.holds(s)) continue;
-    if (s.duration < static_cast<float>(T) && T > 1) follow(&s);
-    taken.add(s, static_cast<float>(options.separation));
-    seeds.push_back(s);
-    promised += s.saved;
+  const auto enough = [&] { return enough_seeds(seeds.size(), promised, options.energy * distortion_); };
+  for (size_t next = 0; next < found.size() && !enough();) {
+    std::vector<Seed> some;
+    for (; next < found.size() && some.size() < kAtOnce; ++next)
+      if (!taken.holds(found[next])) some.push_back(found[next]);
+    std::vector<Seed> followed = some;
+    follow(&followed);
+    for (size_t i = 0; i < some.size() && !enough(); ++i) {
+      if (taken.holds(some[i])) continue;
+      taken.add(followed[i], static_cast<float>(options.separation));
+      seeds.push_back(followed[i]);
+      promised += followed[i].saved;
+    }
   }
 
   std::vector<float> means, frames, ks;
@@ -211,15 +300,10 @@ int ClipFitter::seed(const SeedOptions& options, const std::vector<double>& dura
     means.insert(means.end(), {s.peak.x, s.peak.y, s.time});
     frames.insert(frames.end(), {c * s1, -n * s2, s.velocity[0] * s.duration, n * s1, c * s2,
                                  s.velocity[1] * s.duration, 0.0f, 0.0f, s.duration});
-    const float scale = 2 * std::sqrt(fit::kPi * s1 * s2) * static_cast<float>(options.amplitude);
-    for (int j = 0; j < C; ++j) {
-      float v = 0;
-      for (int i = 0; i < C; ++i) v += model_.plane.basis[C * j + i] * s.peak.blurred[i];
-      ks.push_back(v * scale);
-    }
+    add_amplitudes(course_.basis, C, s.peak, options, &ks);
   }
   add(means, frames, ks);
-  return static_cast<int>(seeds.size());
+  return {static_cast<int>(found.size()), static_cast<int>(seeds.size())};
 }
 
 }  // namespace splat2d

@@ -5,14 +5,16 @@
 // takes to the parameters. Source: the project's design notes, section 6.
 #pragma once
 
+#include "device/slice.hpp"
 #include "fit/splat_step.hpp"
+#include "format/course.hpp"
 
 namespace splat2d {
 
-// What all splats of a fit of a clip share.
-struct MovingModel {
-  FitModel plane;  // canvas: of the world
-  int frames;      // T
+// What all splats of a fit of a clip share; the canvas is the world.
+struct MovingModel : FitModel {
+  int frames;  // T
+  Reel reel;
 };
 
 // Derived numbers of one splat.
@@ -27,27 +29,8 @@ struct MovingShape {
   float norm;  // L2 norm over the frames, sqrt(pi s1 s2 presence)
 };
 
-// Gradient by a splat's physical numbers.
-struct MovingGradient {
-  float mean[2] = {0, 0}, time = 0, velocity[2] = {0, 0};
-  float cov[3] = {0, 0, 0};  // of the symmetric matrix: xx, xy (one of both), yy
-  float variance = 0;
-
-  SPLAT2D_HD MovingGradient& operator+=(const MovingGradient& other) {
-    for (int a = 0; a < 2; ++a) {
-      mean[a] += other.mean[a];
-      velocity[a] += other.velocity[a];
-    }
-    for (int a = 0; a < 3; ++a) cov[a] += other.cov[a];
-    time += other.time;
-    variance += other.variance;
-    return *this;
-  }
-};
-
 namespace fit {
 
-constexpr int kMovingParameters = 9;   // u1, u2, u3, e11, e22, e33, e12, e13, e23
 constexpr float kDurationMin = 0.35f;  // frames, standard deviation
 constexpr float kDurationMax = 4.0f;   // times the number of frames
 constexpr float kTimeEnergyBits = 0.75f, kVelocityBits = 0.9f;
@@ -84,14 +67,14 @@ SPLAT2D_HD MovingShape moving_shape(const MovingModel& model, const float* mean,
 // Conic [3] and colours [C] of a splat's shape and amplitudes k [C].
 SPLAT2D_HD void moving_look(const MovingModel& model, const MovingShape& s, const float* k, float* conic,
                             float* color) {
-  const int C = model.plane.channels;
+  const int C = model.channels;
   const float inverse = 1 / (s.det * s.det);
   conic[0] = s.cov[2] * inverse;
   conic[1] = -s.cov[1] * inverse;
   conic[2] = s.cov[0] * inverse;
   for (int c = 0; c < C; ++c) {
     float v = 0;
-    for (int j = 0; j < C; ++j) v += k[j] * model.plane.basis[C * j + c];
+    for (int j = 0; j < C; ++j) v += k[j] * model.basis[C * j + c];
     color[c] = v / s.norm;
   }
 }
@@ -110,8 +93,8 @@ struct MovingRate {
 SPLAT2D_HD MovingRate moving_rate(const MovingModel& model, const MovingShape& s, const float* mean, const float* k) {
   MovingRate r;
   float energy = 0;
-  for (int c = 0; c < model.plane.channels; ++c) energy += k[c] * k[c];
-  r.r2 = 1 + energy / (model.plane.steps[0] * model.plane.steps[0]);
+  for (int c = 0; c < model.channels; ++c) energy += k[c] * k[c];
+  r.r2 = 1 + energy / (model.steps[0] * model.steps[0]);
   r.cosh = (s.cov[0] + s.cov[2]) / (2 * s.det);
   r.sinh2 = larger(r.cosh * r.cosh - 1, 0.0f);
   r.x = 1 + r.sinh2 * r.r2;
@@ -128,20 +111,17 @@ SPLAT2D_HD MovingRate moving_rate(const MovingModel& model, const MovingShape& s
 SPLAT2D_HD float moving_bits(const MovingModel& model, const MovingShape& s, const float* mean, const float* k) {
   const MovingRate r = moving_rate(model, s, mean, k);
   float colors = 1;
-  for (int c = 0; c < model.plane.channels; ++c) colors *= 1 + fabsf(k[c]) / model.plane.steps[c];
+  for (int c = 0; c < model.channels; ++c) colors *= 1 + fabsf(k[c]) / model.steps[c];
   const float T = static_cast<float>(model.frames);
   return (kEnergyBits + kTimeEnergyBits) * log2f(r.r2) + 0.5f * log2f(r.x / (s.det * r.memory)) +
          kColorBits * log2f(colors) + kVelocityBits * log2f(r.y) + s.variance / (4 * T * T) +
          kOutsideBits * r.outside * r.outside;
 }
 
-// Natural units of a splat: those of a picture.
-SPLAT2D_HD Units moving_units(const MovingModel& model, const float* k) { return units_of(model.plane, k, 1.0f); }
-
 // Adds lambda / 2 times the gradient of a splat's bits: by k to v_k [C] in natural units, the rest to g.
-SPLAT2D_HD void add_moving_rate(const MovingModel& model, const MovingShape& s, const float* mean, const float* k,
-                                float* v_k, MovingGradient* g) {
-  const FitModel& p = model.plane;
+SPLAT2D_HD void add_moving_rate(const MovingModel& model, const Units& units, const MovingShape& s, const float* mean,
+                                const float* k, float* v_k, MovingGradient* g) {
+  const FitModel& p = model;
   const MovingRate r = moving_rate(model, s, mean, k);
   const float D2 = p.steps[0] * p.steps[0], half = 0.5f * p.lambda, scale = half * kInvLn2;
   const float T = static_cast<float>(model.frames);
@@ -149,7 +129,7 @@ SPLAT2D_HD void add_moving_rate(const MovingModel& model, const MovingShape& s, 
       (2 * (kEnergyBits + kTimeEnergyBits) / r.r2 + r.sinh2 / r.x + 2 * kVelocityBits * r.speed / r.y) / D2;
   for (int c = 0; c < p.channels; ++c) {
     const float d = p.steps[c], sign = 4 * k[c] / d;
-    v_k[c] += scale * (from_energy * k[c] + kColorBits * sign / sqrtf(1 + sign * sign) / (d + fabsf(k[c])));
+    v_k[c] += scale * units.k * (from_energy * k[c] + kColorBits * sign / sqrtf(1 + sign * sign) / (d + fabsf(k[c])));
   }
   // Of the slice: s1 s2 by its inverse, cosh by the identity and the inverse.
   const float by_identity = 0.5f * r.r2 * r.cosh / r.x / s.det;
@@ -175,9 +155,9 @@ SPLAT2D_HD void add_norm_gradient(const MovingShape& s, float cross, MovingGradi
   g->variance -= 0.5f * cross * s.by_variance / s.presence;
 }
 
-// Adds the gradient by a slice's conic: d conic = -conic d cov conic.
-SPLAT2D_HD void add_conic_gradient(const float* conic, const float* v_conic, MovingGradient* g) {
-  const float a = v_conic[0], b = 0.5f * v_conic[1], c = v_conic[2];
+// Makes of the gradient by a slice's conic that by its inverse: d conic = -conic d cov conic.
+SPLAT2D_HD void add_conic_gradient(const float* conic, MovingGradient* g) {
+  const float a = g->conic[0], b = 0.5f * g->conic[1], c = g->conic[2];
   const float p = conic[0], q = conic[1], r = conic[2];
   // (conic v) first, then times conic
   const float m11 = p * a + q * b, m12 = p * b + q * c, m21 = q * a + r * b, m22 = q * b + r * c;
@@ -240,7 +220,7 @@ SPLAT2D_HD void clamp_moving(const MovingModel& model, float* mean, float* l) {
   const float time = clamp(mean[2], -reach, T + reach);
   for (int a = 0; a < 2; ++a) {
     mean[a] += s.velocity[a] * (time - mean[2]);
-    const float side = static_cast<float>(a ? model.plane.canvas.height : model.plane.canvas.width);
+    const float side = static_cast<float>(a ? model.canvas.height : model.canvas.width);
     // Where it is when the clip shows it.
     const float shown = clamp(time, 0.0f, T) - time, at = mean[a] + s.velocity[a] * shown;
     mean[a] += clamp(at, -kReach, side + kReach) - at;
@@ -263,7 +243,7 @@ SPLAT2D_HD void clamp_moving(const MovingModel& model, float* mean, float* l) {
 SPLAT2D_HD void move_moving(const MovingModel& model, const Units& units, const float* z, float t,
                             const float* from_mean, const float* from_l, const float* from_k, float* mean, float* l,
                             float* k) {
-  const int C = model.plane.channels;
+  const int C = model.channels;
   for (int c = 0; c < C; ++c) k[c] = from_k[c] + t * z[c] * units.k;
   float u[3], x[9];
   for (int i = 0; i < 3; ++i) u[i] = clamp(t * z[C + i] * units.u, -1.0f, 1.0f);
@@ -286,4 +266,55 @@ SPLAT2D_HD void move_moving(const MovingModel& model, const Units& units, const 
 }
 
 }  // namespace fit
+
+// What a fit knows of the splats of a clip: `Plane` with time.
+struct InTime : MovingModel {
+  static constexpr int kDimensions = 3;
+  static constexpr int kParameters = 9, kFields = kMovingFields;  // u1, u2, u3, e11, e22, e33, e12, e13, e23
+  static constexpr double kConstantBits = 18, kLeastPruneBits = 10;
+  using Shape = MovingShape;
+
+  SPLAT2D_HD Shape see(const float* mean, const float* l, const float* k, float* conic, float* color) const {
+    const Shape s = fit::moving_shape(*this, mean, l);
+    fit::moving_look(*this, s, k, conic, color);
+    return s;
+  }
+  SPLAT2D_HD float bits(const Shape& s, const float* mean, const float*, const float* k) const {
+    return fit::moving_bits(*this, s, mean, k);
+  }
+  // That of the frame in which a splat is highest, or of the nearest one that is looked at.
+  SPLAT2D_HD float density(const float* mean, const float* l) const {
+    if (!densities) return 1.0f;
+    const int frame = clamp(static_cast<int>(mean[2]) / reel.every, 0, reel.frames - 1);
+    const float variance = l[6] * l[6] + l[7] * l[7] + l[8] * l[8];
+    const float det =
+        l[0] * (l[4] * l[8] - l[5] * l[7]) - l[1] * (l[3] * l[8] - l[5] * l[6]) + l[2] * (l[3] * l[7] - l[4] * l[6]);
+    float velocity[2], at[2];
+    for (int a = 0; a < 2; ++a) velocity[a] = (l[3 * a] * l[6] + l[3 * a + 1] * l[7] + l[3 * a + 2] * l[8]) / variance;
+    const Moment m = reel.moment(frame);
+    carry(mean, velocity, m.time - mean[2], at);
+    const float deviation = sqrtf(fabsf(det) / sqrtf(variance));
+    return densities[frame].of(deviation).at(at[0] + m.shift.x, at[1] + m.shift.y);
+  }
+  SPLAT2D_HD Units units(const float* mean, const float* l, const float* k) const {
+    return fit::units_of(*this, k, density(mean, l));
+  }
+  SPLAT2D_HD void hold(const float*, const float*, float, float*) const {}
+  SPLAT2D_HD void move(const Units& units, const float* z, float t, const float* from_mean, const float* from_l,
+                       const float* from_k, float* mean, float* l, float* k) const {
+    fit::move_moving(*this, units, z, t, from_mean, from_l, from_k, mean, l, k);
+  }
+  void quantize(int energy_class, const float* mean, const float* l, int32_t* f) const {
+    const Shape s = fit::moving_shape(*this, mean, l);
+    const double half = 0.5 * (s.cov[0] + s.cov[2]);
+    const double long_squared = half + std::hypot(0.5 * (s.cov[0] - s.cov[2]), static_cast<double>(s.cov[1]));
+    const double log_s1 = 0.5 * std::log(long_squared), log_s2 = std::log(static_cast<double>(s.det)) - log_s1;
+    const double angle = 0.5 * std::atan2(2.0 * s.cov[1], static_cast<double>(s.cov[0]) - s.cov[2]);
+    quantize_shape(energy_class, log_s1, log_s2, angle, f);
+    quantize_duration(energy_class, 0.5 * std::log(static_cast<double>(s.variance)), frames, f);
+    quantize_time(energy_class, mean[2], frames, f);
+    quantize_course(energy_class, canvas, {mean[0], mean[1], mean[2], s.velocity[0], s.velocity[1]}, frames, f);
+  }
+};
+
 }  // namespace splat2d

@@ -35,6 +35,7 @@ class Descent {
 
   int count() const { return static_cast<int>(state_.means.size()) / dimensions_; }
   int channels() const { return channels_; }
+  int dimensions() const { return dimensions_; }
   const Device& device() const { return device_; }
 
   // Evaluates at the present state, keeping the optimiser's memory. Call after what changes the state or the rate.

@@ -110,20 +110,20 @@ Distortion::Distortion(Canvas canvas, std::vector<std::vector<float>> weights) {
   }
 }
 
-std::vector<Array<float>> Distortion::pyramid(const Device& device, const Array<float>& error, int channels) const {
+std::vector<Array<float>> Distortion::pyramid(const Device& device, const float* error, int channels) const {
   std::vector<Array<float>> out;
   for (int l = 1; l < levels(); ++l)
-    out.push_back(reduce(device, l == 1 ? error.data() : out.back().data(), canvas(l - 1), channels));
+    out.push_back(reduce(device, l == 1 ? error : out.back().data(), canvas(l - 1), channels));
   return out;
 }
 
-void Distortion::evaluate(const Device& device, const Array<float>& error, int channels, Array<float>* gradient,
+void Distortion::evaluate(const Device& device, const float* error, int channels, float* gradient,
                           double* value) const {
   std::vector<Array<float>> errors = pyramid(device, error, channels);
   for (int l = levels() - 1; l >= 0; --l) {
     const Canvas size = canvas(l);
-    const float *e = l ? errors[l - 1].data() : error.data(), *plane = weights(l);
-    float* to = l ? errors[l - 1].data() : gradient->data();
+    const float *e = l ? errors[l - 1].data() : error, *plane = weights(l);
+    float* to = l ? errors[l - 1].data() : gradient;
     device.for_rows(size.height * channels, size.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
       const float* w = plane + static_cast<size_t>(row % size.height) * size.width;
       const size_t at = static_cast<size_t>(row) * size.width;
@@ -131,7 +131,7 @@ void Distortion::evaluate(const Device& device, const Array<float>& error, int c
     });
     if (l + 1 < levels()) expand(device, errors[l].data(), size, channels, to);
   }
-  device.dots({{error.data(), gradient->data()}}, error.size(), value);
+  device.dots({{error, gradient}}, canvas(0).area() * channels, value);
 }
 
 }  // namespace splat2d

@@ -105,11 +105,10 @@ class Distortion {
   const Density& density() const { return density_; }
 
   // The error [C, H, W] at levels 1 and up.
-  std::vector<Array<float>> pyramid(const Device& device, const Array<float>& error, int channels) const;
+  std::vector<Array<float>> pyramid(const Device& device, const float* error, int channels) const;
 
   // D(error) and half of its gradient, both for error [C, H, W].
-  void evaluate(const Device& device, const Array<float>& error, int channels, Array<float>* gradient,
-                double* value) const;
+  void evaluate(const Device& device, const float* error, int channels, float* gradient, double* value) const;
 
  private:
   std::vector<Array<float>> planes_;  // of density_

@@ -1,79 +1,128 @@
-// Fits Gaussians to a picture under J = SSE + lambda * bits, in natural units.
+// Fits Gaussians to a picture or to the frames of a clip under J = D + lambda * bits, in natural units.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "fit/course_step.hpp"
 #include "fit/descent.hpp"
-#include "fit/distortion.hpp"
+#include "fit/film.hpp"
 #include "fit/peaks.hpp"
-#include "fit/saturation.hpp"
 #include "fit/splat_step.hpp"
 
 namespace splat2d {
 
-class Fitter : public Descent {
+// A fit of either kind.
+class Fit : public Descent {
  public:
-  // image: [C, H, W] float32 in [0, 1] and background: [C], both of this machine's memory; distortion: null for SSE.
-  Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options,
-         std::shared_ptr<const Distortion> distortion = nullptr);
+  Fit(const float* frames, int dimensions, int channels, Footage footage, const float* background, FitOptions options,
+      Film::Distortions distortions);
 
-  Canvas canvas() const { return canvas_; }
-  const Array<float>& target() const { return negative_target_; }
-  const Distortion* distortion() const { return distortion_.get(); }
-  const Saturation& saturation() const { return saturation_; }
+  const Film& film() const { return film_; }
+  double sse() const { return sse_; }
+  double bits() const { return bits_ + constant_bits() * count(); }
 
   // Changes D and lambda; what has been fitted stays.
   void set_rate(double step, double lambda);
 
   // Removes splats whose removal costs less distortion than factor * lambda * bits. Returns how many went.
-  int prune(double factor);
+  virtual int prune(double factor) = 0;
 
-  // Matching pursuit: adds splats where the blurred residual promises most. Returns candidates found and added.
+  // Matching pursuit: adds splats where the blurred residual promises most; in a clip, the residual as temporal windows
+  // see it, and along the path on which a splat saves most. Returns candidates found and added.
   struct SeedResult {
     int candidates, added;
   };
-  SeedResult seed(const SeedOptions& options);
+  virtual SeedResult seed(const SeedOptions& options) = 0;
 
-  // Doubles or halves all lengths, for moving to another resolution of the same picture.
-  void resample_from(const Fitter& other, double factor);
+  // Takes over another fit's splats with all lengths multiplied, for moving to another resolution of the same frames.
+  void resample_from(const Fit& other, double factor);
 
-  double sse() const { return sse_; }
-  double bits() const { return bits_ + constant_bits() * count(); }
-  double constant_bits() const { return 16.0; }
+  // Adds splats: centres [n, d], factors [n, d * d] and amplitudes [n, C].
+  void insert(const std::vector<float>& means, const std::vector<float>& frames, const std::vector<float>& k);
+  FitState state() const { return {state_.means.copy(), state_.frames.copy(), state_.k.copy()}; }
 
-  // Means [N, 2], conics [N, 3], colours [N, C] of the present state.
-  void splats(float* means, float* conics, float* colors) const;
+  // Conics [N, 3] and colours [N, C] of the present state, whose means are the state's.
+  const Array<float>& conics() const { return conics_; }
+  const Array<float>& colors() const { return colors_; }
 
-  // Integers nearest to the present state, [N, C + 5]: k, area, aspect, angle, iy, ix.
-  std::vector<int32_t> quantize() const;
+  // Integers nearest to the present state, [N, C + fields()]; all zero where a splat's colour rounds to nothing.
+  virtual std::vector<int32_t> quantize() const = 0;
+  virtual int fields() const = 0;
+
+  // J / 2 and its gradient, for tests.
+  double evaluated();
+  std::vector<float> natural_gradient();
 
   // Parts of a step. Public, because loops for a GPU may not stand in private functions.
-  void evaluate() override;
   double value() override;
-  void gradient(Array<float>* out) override;
+  // Adds up what the frames' residuals and distortions came to.
+  void sum_up();
+
+ protected:
+  virtual FitModel& model() = 0;
+  virtual double constant_bits() const = 0;
+  // Of frame t: half of the distortion's gradient, [C, H, W]; the residual itself for SSE.
+  const Array<float>& error() const { return film_.densities() ? error_ : residual_; }
+  const float* error(int t) const { return error().data() + t * film_.size(); }
+  // What a distortion makes of frame t's residual.
+  void weigh(const Device& device, int t);
+  Film film_;
+  FitOptions options_;
+  Array<float> residual_;            // [T, C, H, W] render - frames, zero where the decoder clamps
+  Array<float> error_;               // [T, C, H, W]
+  Array<double> squares_, weighed_;  // [T]
+  Array<float> conics_, colors_;     // derived
+  Array<float> v_colors_;            // of the last gradient
+  double sse_ = 0, distortion_ = 0, bits_ = 0;
+  enum { kSse = kEvaluated, kBits, kWeighed };
+};
+
+// What fits have whose splats a course describes: `Plane` or `InTime`.
+template <class Course>
+class FitOf : public Fit {
+ public:
+  FitOf(const float* frames, int channels, Footage footage, const float* background, FitOptions options,
+        Film::Distortions distortions);
+
+  int prune(double factor) override;
+  std::vector<int32_t> quantize() const override;
+  int fields() const override { return Course::kFields; }
+
+  void evaluate() override;
   void limit(const FitState& at, Array<float>* direction) const override;
   void move(const Array<float>& direction, float t, const FitState& from) override;
 
+ protected:
+  // The residuals of all frames, their squares and distortions.
+  virtual void draw() = 0;
+  FitModel& model() override { return course_; }
+  double constant_bits() const override { return Course::kConstantBits; }
+
+  Course course_;
+  Array<typename Course::Shape> shapes_;  // derived
+};
+
+extern template class FitOf<Plane>;
+extern template class FitOf<InTime>;
+
+class Fitter : public FitOf<Plane> {
+ public:
+  // image: [C, H, W] float32 in [0, 1] and background: [C], both of this machine's memory; distortion: null for SSE.
+  Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options,
+         std::shared_ptr<const Distortion> distortion = nullptr);
+
+  SeedResult seed(const SeedOptions& options) override;
+  void gradient(Array<float>* out) override;
+
+ protected:
+  void draw() override;
+
  private:
-  // Half of the distortion's gradient, [C, H, W]; the residual itself for SSE.
-  const Array<float>& error() const { return distortion_ ? error_ : residual_; }
   void scatter(std::vector<Candidate>* seeds) const;
 
-  Canvas canvas_;
-  FitOptions options_;
-  FitModel model_;
-  Array<float> negative_target_;  // background - image
-  Saturation saturation_;
-  Array<float> residual_;  // render - image, zero where the decoder clamps
-  std::shared_ptr<const Distortion> distortion_;
-  Array<float> error_;
-
-  Array<float> conics_, colors_, norms_;        // derived
-  Array<float> v_means_, v_conics_, v_colors_;  // of the last gradient
-  double sse_ = 0, weighed_ = 0, bits_ = 0;     // weighed_: the distortion
-  enum { kSse = kEvaluated, kBits, kWeighed };
+  Array<float> v_means_, v_conics_;  // of the last gradient
 };
 
 }  // namespace splat2d

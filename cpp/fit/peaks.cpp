@@ -179,4 +179,16 @@ SeedShape shape_of(const Candidate& peak) {
   return {deviation(half + r), deviation(half - r), 0.5f * std::atan2(2 * peak.hxy, peak.hxx - peak.hyy)};
 }
 
+void add_amplitudes(const float* basis, int channels, const Candidate& peak, const SeedOptions& options,
+                    std::vector<float>* k) {
+  const SeedShape shape = shape_of(peak);
+  const float scale =
+      2 * std::sqrt(fit::kPi * shape.s1 * shape.s2) * static_cast<float>(options.amplitude) / peak.density;
+  for (int j = 0; j < channels; ++j) {
+    float v = 0;
+    for (int i = 0; i < channels; ++i) v += basis[channels * j + i] * peak.blurred[i];
+    k->push_back(v * scale);
+  }
+}
+
 }  // namespace splat2d

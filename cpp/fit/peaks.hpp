@@ -24,7 +24,9 @@ struct SeedOptions {
   double ratio = 1.6;       // between scales
   double amplitude = 0.8;   // of the projection
   double separation = 1.2;  // of accepted seeds, in units of their scale
-  bool random = false;      // round seeds at places drawn by the squared residual, as many and as wide
+  bool random = false;      // of pictures: round seeds at places drawn by the squared residual, as many and as wide
+  // Of clips: standard deviations of the windows in time that seeds are looked for in, frames, besides all of it.
+  std::vector<double> durations = {};
 };
 
 // Planes [C, H, W] of the device.
@@ -54,5 +56,9 @@ struct SeedShape {
 };
 
 SeedShape shape_of(const Candidate& peak);
+
+// Appends the amplitudes [C] of a seed, for rows of a colour basis.
+void add_amplitudes(const float* basis, int channels, const Candidate& peak, const SeedOptions& options,
+                    std::vector<float>* k);
 
 }  // namespace splat2d

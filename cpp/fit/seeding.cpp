@@ -23,8 +23,9 @@ Planes negated(const Device& device, Canvas size, const Array<float>& in) {
 // Moves seeds, with the density of where they were, to pixels drawn with probability proportional to the squared error,
 // and makes them round.
 void Fitter::scatter(std::vector<Candidate>* seeds) const {
-  const int w = canvas_.width, h = canvas_.height;
-  const size_t plane = canvas_.area();
+  const Canvas canvas = film_.footage().canvas;
+  const int w = canvas.width, h = canvas.height;
+  const size_t plane = canvas.area();
   const std::vector<float> errors = error().host();
   std::vector<double> below(plane);
   double total = 0;
@@ -57,14 +58,15 @@ void Fitter::scatter(std::vector<Candidate>* seeds) const {
   }
 }
 
-Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
+Fit::SeedResult Fitter::seed(const SeedOptions& options) {
   const int C = channels_;
+  const Canvas canvas = film_.footage().canvas;
   std::vector<Candidate> seeds =
-      suppress(find_peaks(device_, negated(device_, canvas_, error()), C, options, distortion_.get()), canvas_,
+      suppress(find_peaks(device_, negated(device_, canvas, error()), C, options, film_.distortion(0)), canvas,
                static_cast<float>(options.separation));
   const int candidates = static_cast<int>(seeds.size());
   size_t taken = 0;
-  for (double promised = 0; taken < seeds.size() && !enough_seeds(taken, promised, options.energy * weighed_);)
+  for (double promised = 0; taken < seeds.size() && !enough_seeds(taken, promised, options.energy * distortion_);)
     promised += seeds[taken++].saved;
   seeds.resize(taken);
   if (options.random) scatter(&seeds);
@@ -75,12 +77,7 @@ Fitter::SeedResult Fitter::seed(const SeedOptions& options) {
     const float c = std::cos(angle), n = std::sin(angle);
     means.insert(means.end(), {s.x, s.y});
     frames.insert(frames.end(), {c * s1, -n * s2, n * s1, c * s2});
-    const float scale = 2 * std::sqrt(fit::kPi * s1 * s2) * static_cast<float>(options.amplitude) / s.density;
-    for (int j = 0; j < C; ++j) {
-      float v = 0;
-      for (int i = 0; i < C; ++i) v += model_.basis[C * j + i] * s.blurred[i];
-      ks.push_back(v * scale);
-    }
+    add_amplitudes(course_.basis, C, s, options, &ks);
   }
   add(means, frames, ks);
   return {candidates, static_cast<int>(seeds.size())};

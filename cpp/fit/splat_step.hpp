@@ -5,13 +5,12 @@
 // every parameter z. Source: the project's design notes, section 2.
 #pragma once
 
+#include <cmath>
+
+#include "fit/distortion.hpp"
 #include "format/quantizer.hpp"
-#include "math/gaussian.hpp"
 
 namespace splat2d {
-
-// Parameters of one splat in z: C colour amplitudes, then u1, u2, t, d, s.
-constexpr int kShapeParameters = 5;
 
 // What all splats of a fit share.
 struct FitModel {
@@ -23,6 +22,7 @@ struct FitModel {
   float least_energy;                        // A^2 is at least this, so that new splats stay well scaled
   float plain_amplitude;                     // A of all splats without natural units
   bool natural_units;
+  const Density* densities;  // of the frames; null for SSE
 };
 
 // Change of a splat's numbers for a change of z by one.
@@ -236,4 +236,44 @@ SPLAT2D_HD void move(const FitModel& model, const Units& units, const float* z, 
 }
 
 }  // namespace fit
+
+// What a fit knows of the splats of a picture; cpp/fit/course_step.hpp has the same with time.
+struct Plane : FitModel {
+  static constexpr int kDimensions = 2;
+  // In z behind C colour amplitudes: u1, u2, t, d, s. And in a row of integers: area, aspect, angle, y, x.
+  static constexpr int kParameters = 5, kFields = 5;
+  static constexpr double kConstantBits = 16;
+  static constexpr double kLeastPruneBits = 8;  // that a splat counts for when it may go
+  using Shape = float;                          // the norm
+
+  SPLAT2D_HD Shape see(const float*, const float* l, const float* k, float* conic, float* color) const {
+    float norm;
+    fit::geometry(*this, l, k, conic, color, &norm);
+    return norm;
+  }
+  SPLAT2D_HD float bits(const Shape&, const float*, const float* l, const float* k) const {
+    return fit::bits(*this, l, k);
+  }
+  // D over SSE of a splat.
+  SPLAT2D_HD float density(const float* mean, const float* l) const {
+    return densities ? densities->at(mean, l) : 1.0f;
+  }
+  SPLAT2D_HD Units units(const float* mean, const float* l, const float* k) const {
+    return fit::units_of(*this, k, density(mean, l));
+  }
+  SPLAT2D_HD void hold(const float* mean, const float* l, float sign, float* z) const {
+    fit::hold(*this, mean, l, sign, z);
+  }
+  SPLAT2D_HD void move(const Units& units, const float* z, float t, const float* from_mean, const float* from_l,
+                       const float* from_k, float* mean, float* l, float* k) const {
+    fit::move(*this, units, z, t, from_mean, from_l, from_k, mean, l, k);
+  }
+  // The integers behind the colours [kFields] nearest to a splat of this energy class.
+  void quantize(int energy_class, const float* mean, const float* l, int32_t* f) const {
+    const fit::Eigen e = fit::eigen(l);
+    quantize_shape(energy_class, std::log(e.s1), std::log(e.s2), e.angle, f);
+    quantize_position(energy_class, canvas, mean[0], mean[1], f);
+  }
+};
+
 }  // namespace splat2d

@@ -4,7 +4,6 @@
 // lies outside, and four more: duration, time, and the velocity on a lattice like the centre's.
 #pragma once
 
-#include "device/slice.hpp"
 #include "format/quantizer.hpp"
 
 namespace splat2d {

@@ -264,7 +264,7 @@ void sum_rows(const float* const* rows, const float* factors, int count, int wid
 }
 
 void widen_row(const float* coarse, const float* base, int width, float* out) {
-  constexpr const float* w = kCubicTaps;
+  constexpr float w[4] = {cubic_tap(0), cubic_tap(1), cubic_tap(2), cubic_tap(3)};
   for (int j = 0; j < width / 2; ++j) {
     const float* p = coarse + j;
     out[2 * j] = base[2 * j] + (w[0] * p[0] + w[1] * p[1] + w[2] * p[2] + w[3] * p[3]);
@@ -277,7 +277,7 @@ void widen_row(const float* coarse, const float* base, int width, float* out) {
 }
 
 void narrow_row(const float* fine, int width, float* scratch, float* out) {
-  constexpr const float* w = kCubicTaps;
+  constexpr float w[4] = {cubic_tap(0), cubic_tap(1), cubic_tap(2), cubic_tap(3)};
   const int half = (width + 1) / 2;
   float *even = scratch + 4, *odd = even + half + 8;
   for (int i = -4; i < 0; ++i) even[i] = odd[i] = 0.0f;

@@ -8,14 +8,15 @@
 
 namespace splat2d {
 
-// N Gaussians: g(x) = exp(-q/2), q = a dx^2 + 2 b dx dy + c dy^2, cut to 0 where q > cutoff.
+// N Gaussians, or F frames of N: g(x) = exp(-q/2), q = a dx^2 + 2 b dx dy + c dy^2, cut to 0 where q > cutoff.
 struct Splats {
   int count;
   int channels;
-  const float* means;              // [N, 2] x, y in px; pixel (i, j) is sampled at (i + 0.5, j + 0.5)
-  const float* conics;             // [N, 3] a, b, c in px^-2
-  const float* colors;             // [N, C]
-  const float* cutoffs = nullptr;  // [N] of each; null for one of all
+  const float* means;              // [F, N, 2] x, y in px; pixel (i, j) is sampled at (i + 0.5, j + 0.5)
+  const float* conics;             // [F, N, 3] a, b, c in px^-2
+  const float* colors;             // [F, N, C]
+  const float* cutoffs = nullptr;  // [F, N] of each; null for one of all
+  int frames = 1;                  // F
 
   float cutoff(size_t n, float of_all) const { return cutoffs ? cutoffs[n] : of_all; }
 };
@@ -69,7 +70,10 @@ struct Wave {
 };
 
 // Cubic interpolation a quarter of a pixel before the third of four samples.
-constexpr float kCubicTaps[4] = {-0.0390625f, 0.2734375f, 0.8203125f, -0.0546875f};
+SPLAT2D_HD constexpr float cubic_tap(int i) {
+  constexpr float kTaps[4] = {-0.0390625f, 0.2734375f, 0.8203125f, -0.0546875f};
+  return kTaps[i];
+}
 
 struct Kernels {
   // By channels - 1. Adds a splat to a tile's accumulator [C][kTileHeight][kTileStride].

@@ -49,30 +49,16 @@ struct ClipRefiner::Splat {
   refine::Geometry g;  // its slice, for what a picture's splat costs
   int first, end;      // of the frames that show it
 
-  // What a frame shows of it; the box is empty where that is nothing.
-  struct Slice {
-    int t;
-    float mean[2];
-    float cutoff, fade;  // fade: height times the gain
-    Box box;
-  };
-
-  // Calls f(slice) for the frames that show it, in any order.
+  // Calls f(t, slice, box) for the frames that show it, in any order; the box is empty where that is nothing.
   template <class F>
-  void each_frame(const Team& team, const Footage& footage, float cutoff, F f) const {
+  void each_frame(const Team& team, const Footage& footage, const Reel& reel, F f) const {
     const float* a = pose.shape.conic;
-    const double area = fit::kPi * cutoff / std::sqrt(a[0] * a[2] - a[1] * a[1]);
+    const double area = fit::kPi * reel.cutoff / std::sqrt(a[0] * a[2] - a[1] * a[1]);
     const double pixels = std::min(area, static_cast<double>(footage.canvas.area())) * (end - first);
     team.each(end - first, static_cast<size_t>(pixels) / kGrain, [&](const Lanes&, int i) {
-      Slice s;
-      s.t = first + i;
-      const float apart = (static_cast<float>(s.t) + 0.5f) - pose.mean[2], q = apart * apart * pose.precision;
-      s.mean[0] = pose.mean[0] + pose.velocity[0] * apart + footage.shifts[s.t].x;
-      s.mean[1] = pose.mean[1] + pose.velocity[1] * apart + footage.shifts[s.t].y;
-      s.cutoff = cutoff - q;
-      s.fade = footage.gains[s.t] * std::exp(-0.5f * q);
-      s.box = s.cutoff > 0 ? bounding_box(s.mean, pose.shape.conic, s.cutoff, footage.canvas) : Box{0, 0, 0, 0};
-      f(s);
+      const int t = first + i;
+      const Slice s = slice_at(reel.moment(t), pose.mean, pose.velocity, pose.shape.conic, pose.precision);
+      f(t, s, s.cutoff > 0 ? bounding_box(s.mean, s.conic, s.cutoff, footage.canvas) : Box{0, 0, 0, 0});
     });
   }
 };
@@ -95,11 +81,12 @@ struct ClipRefiner::Terms {
 ClipRefiner::ClipRefiner(std::vector<int32_t> integers, const ClipFitter& fitter, double step, int chroma_step,
                          double cutoff)
     : fitter_(&fitter),
-      footage_(fitter.footage()),
+      footage_(fitter.film().footage()),
+      reel_(fitter.film().reel(cutoff)),
       colors_(color_model(fitter.channels(), step, chroma_step)),
       cutoff_(static_cast<float>(cutoff)),
       integers_(std::move(integers)),
-      residual_(fitter.target().size()) {
+      residual_(fitter.film().size() * fitter.film().seen()) {
   const auto cells = [](int size) { return (size + ChangeMap::kCell - 1) / ChangeMap::kCell; };
   energy_.resize(static_cast<size_t>(cells(footage_.world.width)) * cells(footage_.world.height));
   changes_ = {cells(footage_.world.width), energy_.data()};
@@ -115,7 +102,7 @@ std::vector<int32_t> ClipRefiner::classes() const {
 
 bool ClipRefiner::build(const int32_t* q, int energy_class, Splat* out) const {
   const int32_t* f = q + colors_.channels;
-  const int T = footage_.frames();
+  const int T = footage_.frames;
   if (!worth_coding(energy_class, f[kMovingArea], f[kMovingAspect])) return false;
   if (!moving_in_range(energy_class, footage_.world, f, T)) return false;
   MovingPose& p = out->pose;
@@ -141,7 +128,8 @@ bool ClipRefiner::build(const int32_t* q, Splat* out) const {
 Box ClipRefiner::reach_of(const Splat& s, float cutoff) const {
   const auto at = [&](int t) {
     const float apart = (static_cast<float>(t) + 0.5f) - s.pose.mean[2];
-    const float mean[2] = {s.pose.mean[0] + s.pose.velocity[0] * apart, s.pose.mean[1] + s.pose.velocity[1] * apart};
+    float mean[2];
+    carry(s.pose.mean, s.pose.velocity, apart, mean);
     return world_box(mean, s.pose.shape.conic, cutoff);
   };
   return united(at(s.first), at(s.end - 1));
@@ -151,11 +139,11 @@ Projection ClipRefiner::project(const Team& team, const Splat& s) const {
   const int C = colors_.channels;
   const size_t size = footage_.canvas.area() * C;
   Projection found[kMaxFrames];
-  s.each_frame(team, footage_, cutoff_, [&](const Splat::Slice& f) {
-    Projection& sums = found[f.t - s.first] = {};
-    if (f.box.empty()) return;
-    kernels().project[C - 1](make_ellipse(f.mean, s.pose.shape.conic, f.cutoff), f.box, footage_.canvas,
-                             residual_.data() + f.t * size, &sums);
+  s.each_frame(team, footage_, reel_, [&](int t, const Slice& f, const Box& box) {
+    Projection& sums = found[t - s.first] = {};
+    if (box.empty()) return;
+    kernels().project[C - 1](make_ellipse(f.mean, f.conic, f.cutoff), box, footage_.canvas, residual_.data() + t * size,
+                             &sums);
     for (int c = 0; c < C; ++c) sums.with[c] *= f.fade;
     sums.self *= f.fade * f.fade;
   });
@@ -171,12 +159,12 @@ Forecast ClipRefiner::observe(const Team& team, const Splat& s, const float* col
   const int C = colors_.channels;
   const size_t size = footage_.canvas.area() * C;
   Forecast::Frame frames[kMaxFrames];
-  s.each_frame(team, footage_, cutoff_, [&](const Splat::Slice& f) {
-    Forecast::Frame& to = frames[f.t - s.first] = {};
+  s.each_frame(team, footage_, reel_, [&](int t, const Slice& f, const Box& box) {
+    Forecast::Frame& to = frames[t - s.first] = {};
     to.fade = f.fade;
-    if (f.box.empty()) return;
-    kernels().observe[C - 1](make_ellipse(f.mean, s.pose.shape.conic, f.cutoff), f.box, footage_.canvas, color,
-                             residual_.data() + f.t * size, to.v_mean, to.v_conic, &to.sums);
+    if (box.empty()) return;
+    kernels().observe[C - 1](make_ellipse(f.mean, f.conic, f.cutoff), box, footage_.canvas, color,
+                             residual_.data() + t * size, to.v_mean, to.v_conic, &to.sums);
   });
   return Forecast(s.pose, C, color, footage_.gains.data(), frames, s.first, s.end - s.first);
 }
@@ -184,12 +172,12 @@ Forecast ClipRefiner::observe(const Team& team, const Splat& s, const float* col
 void ClipRefiner::add(const Team& team, const Splat& s, const float* color) {
   const int C = colors_.channels;
   const size_t size = footage_.canvas.area() * C;
-  s.each_frame(team, footage_, cutoff_, [&](const Splat::Slice& f) {
-    if (f.box.empty()) return;
+  s.each_frame(team, footage_, reel_, [&](int t, const Slice& f, const Box& box) {
+    if (box.empty()) return;
     float shade[kMaxChannels];
     for (int c = 0; c < C; ++c) shade[c] = color[c] * f.fade;
-    kernels().add[C - 1](make_ellipse(f.mean, s.pose.shape.conic, f.cutoff), f.box, footage_.canvas, shade,
-                         residual_.data() + f.t * size);
+    kernels().add[C - 1](make_ellipse(f.mean, f.conic, f.cutoff), box, footage_.canvas, shade,
+                         residual_.data() + t * size);
   });
 }
 
@@ -215,11 +203,11 @@ double ClipRefiner::render() {
   const MovingSplats splats{n, C, means.data(), velocities.data(), conics.data(), precisions.data(), colors.data()};
   Slices slices;
   double sse = 0;
-  for (int t = 0; t < footage_.frames(); ++t) {
-    slice(splats, static_cast<float>(t) + 0.5f, footage_.shifts[t], cutoff_, footage_.gains[t], &slices);
+  for (int t = 0; t < footage_.frames; ++t) {
+    slices.take(fitter_->device(), splats, reel_, t, 1);
     double squares = 0;
-    fitter_->device().render(slices.splats(C), footage_.canvas, 0, fitter_->target().data() + t * size,
-                             fitter_->saturation().headroom(t * size), residual_.data() + t * size, &squares);
+    fitter_->device().render(slices.splats(), footage_.canvas, 0, fitter_->film().base(t), fitter_->film().headroom(t),
+                             residual_.data() + t * size, &squares);
     sse += squares;
   }
   return sse;
@@ -227,7 +215,7 @@ double ClipRefiner::render() {
 
 float ClipRefiner::bits(const RateTables& rates, const MovingRates& moving_rates, const Splat& s,
                         const int32_t* f) const {
-  const int r = s.g.energy_class, row = r + 1, T = footage_.frames();
+  const int r = s.g.energy_class, row = r + 1, T = footage_.frames;
   const int shorter = clamp(longest_duration(r, T) - f[kDuration], 0, MovingRates::kDurations - 1);
   const int life = life_of(r, f[kDuration], T), bin = time_bin(time_of(r, f[kDuration], f[kTime], T), T);
   const float in_bin = static_cast<float>(T << (kTimeBits - 3)) / static_cast<float>(time_step(r, f[kDuration], T));
@@ -247,7 +235,7 @@ Course ClipRefiner::course_of(const Splat& s) const {
 
 // A step of one field; where it changes the lattices, the splat goes on where it went.
 bool ClipRefiner::propose(const Splat& start, const int32_t* from, int move, int32_t* q, Splat* out) const {
-  const int C = colors_.channels, T = footage_.frames(), r = start.g.energy_class;
+  const int C = colors_.channels, T = footage_.frames, r = start.g.energy_class;
   const int field = move / 2;
   refine::copy_ints(from, width(), q);
   int32_t* f = q + C;
@@ -274,9 +262,9 @@ bool ClipRefiner::change_class(const Splat& start, const int32_t* from, int ener
   const Shape& shape = start.pose.shape;
   const double half = 0.5 * shape.log_area, spread = 0.5 * shape.log_aspect;
   quantize_shape(energy_class, half + spread, half - spread, shape.angle, f);
-  quantize_duration(energy_class, -0.5 * std::log(static_cast<double>(start.pose.precision)), footage_.frames(), f);
-  quantize_time(energy_class, start.pose.mean[2], footage_.frames(), f);
-  quantize_course(energy_class, footage_.world, course_of(start), footage_.frames(), f);
+  quantize_duration(energy_class, -0.5 * std::log(static_cast<double>(start.pose.precision)), footage_.frames, f);
+  quantize_time(energy_class, start.pose.mean[2], footage_.frames, f);
+  quantize_course(energy_class, footage_.world, course_of(start), footage_.frames, f);
   return build(q, energy_class, out);
 }
 
@@ -336,7 +324,7 @@ refine::Outcome ClipRefiner::visit(const Terms& v, double* seen) {
   Candidate start;
   if (!build(v.q, &start.s)) return refine::kKept;
   refine::copy_ints(v.q, width(), start.q);
-  float color[kMaxChannels];
+  float color[kMaxChannels] = {};
   refine::color_of(colors_, v.q, start.s.pose.norm, color);
   const Forecast forecast = observe(v.team, start.s, color);
 
@@ -397,8 +385,8 @@ RefineResult ClipRefiner::sweep(const SweepPlan& plan, const RateTables& rates, 
     Waiting w;
     w.key = order_key(plan.seed, static_cast<uint64_t>(i));
     w.splat = i;
-    const float shown = clamp(s.pose.mean[2], 0.0f, static_cast<float>(footage_.frames())) - s.pose.mean[2];
-    for (int a = 0; a < 2; ++a) w.mean[a] = s.pose.mean[a] + s.pose.velocity[a] * shown;
+    const float shown = clamp(s.pose.mean[2], 0.0f, static_cast<float>(footage_.frames)) - s.pose.mean[2];
+    carry(s.pose.mean, s.pose.velocity, shown, w.mean);
     w.reach = reach_of(s, 1.5f * cutoff_);
     waiting.push_back(w);
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "device/slices.hpp"
 #include "fit/clip_fitter.hpp"
 #include "format/course.hpp"
 #include "refine/forecast.hpp"
@@ -59,6 +60,7 @@ class ClipRefiner {
 
   const ClipFitter* fitter_;
   Footage footage_;
+  Reel reel_;
   ColorModel colors_;
   float cutoff_;
   std::vector<int32_t> integers_;

@@ -15,16 +15,11 @@ Array<float> uploaded(const float* values, size_t count) { return Array<float>(s
 
 }  // namespace
 
-Refiner::Refiner(std::vector<int32_t> integers, const Array<float>& negative_target, const Saturation& saturation,
-                 const Distortion* distortion, const Device& device, Canvas canvas, int channels, double step,
-                 int chroma_step, double cutoff)
-    : device_(device),
-      negative_target_(&negative_target),
-      saturation_(&saturation),
-      distortion_(distortion),
-      integers_(std::move(integers)),
-      residual_(negative_target.size()) {
-  static_cast<ColorModel&>(model_) = color_model(channels, step, chroma_step);
+Refiner::Refiner(std::vector<int32_t> integers, const Film& film, const Device& device, double step, int chroma_step,
+                 double cutoff)
+    : device_(device), film_(&film), integers_(std::move(integers)), residual_(film.size()) {
+  const Canvas canvas = film.footage().canvas;
+  static_cast<ColorModel&>(model_) = color_model(film.channels(), step, chroma_step);
   model_.cutoff = static_cast<float>(cutoff);
   model_.levels = 1;
   model_.level[0] = {residual_.data(), nullptr, canvas};
@@ -62,13 +57,12 @@ double Refiner::render() {
   });
   const Splats s{count(), m.channels, mean, conic, color};
   Numbers sse(1);
-  device_.render(s, m.level[0].canvas, m.cutoff, negative_target_->data(), saturation_->headroom(), residual_.data(),
-                 sse.at(0));
-  if (distortion_) {
-    levels_ = distortion_->pyramid(device_, residual_, m.channels);
-    model_.levels = distortion_->levels();
+  device_.render(s, m.level[0].canvas, m.cutoff, film_->base(0), film_->headroom(0), residual_.data(), sse.at(0));
+  if (const Distortion* distortion = film_->distortion(0)) {
+    levels_ = distortion->pyramid(device_, residual_.data(), m.channels);
+    model_.levels = distortion->levels();
     for (int l = 0; l < model_.levels; ++l)
-      model_.level[l] = {(l ? levels_[l - 1] : residual_).data(), distortion_->weights(l), distortion_->canvas(l)};
+      model_.level[l] = {(l ? levels_[l - 1] : residual_).data(), distortion->weights(l), distortion->canvas(l)};
   }
   sse.fetch();
   return sse[0];

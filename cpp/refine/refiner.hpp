@@ -4,8 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "fit/distortion.hpp"
-#include "fit/saturation.hpp"
+#include "fit/film.hpp"
 #include "refine/visit.hpp"
 
 namespace splat2d {
@@ -17,9 +16,8 @@ struct RefineResult {
 class Refiner {
  public:
   // integers: [N, C + 5] k, area, aspect, angle, iy, ix; removed splats have all k = 0.
-  // negative_target: [C, H, W] background - image; distortion: null for SSE. All are kept by reference.
-  Refiner(std::vector<int32_t> integers, const Array<float>& negative_target, const Saturation& saturation,
-          const Distortion* distortion, const Device& device, Canvas canvas, int channels, double step, int chroma_step,
+  // The film is kept by reference.
+  Refiner(std::vector<int32_t> integers, const Film& film, const Device& device, double step, int chroma_step,
           double cutoff);
   Refiner(const Refiner&) = delete;
 
@@ -41,9 +39,7 @@ class Refiner {
 
  private:
   Device device_;
-  const Array<float>* negative_target_;
-  const Saturation* saturation_;
-  const Distortion* distortion_;
+  const Film* film_;
   Array<int32_t> integers_;
   Array<float> residual_;
   std::vector<Array<float>> levels_;  // the residual at the distortion's levels 1 and up

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from splat2d.fit.clip.camera import camera_path
-from splat2d.fit.clip.segment import SegmentFit, planar
+from splat2d.fit.clip.segment import SEEDS, SegmentFit, planar
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.native import core
@@ -125,7 +125,7 @@ def test_seeds_move_with_what_they_show():
         0.3,
         1e-3,
     )
-    fitter.seed(1e-2, 1.0, [1.0])
+    fitter.seed(1e-2, 1.0, **SEEDS, durations=[1.0])
     means, factors, k = fitter.state()
     factors = factors.reshape(-1, 3, 3)
     short = np.flatnonzero(factors[:, 2, 2] < 2)  # others last from beginning to end
@@ -141,16 +141,15 @@ def test_seeds_move_with_what_they_show():
 def test_some_frames_stand_for_all():
     frames = np.repeat(moving_scene(1), 12, axis=0)
     fit = SegmentFit(frames, QUICK, 0.5)
-    fitter = fit._fitter
-    all_frames, gradient = fitter.sse, fitter.natural_gradient()
-    fitter.look_at_every(3)
-    assert fitter.sse == pytest.approx(all_frames, rel=0.05)
-    some = fitter.natural_gradient()
-    assert (some * gradient).sum() > 0.7 * np.linalg.norm(some) * np.linalg.norm(gradient)
-    fitter.look_at_every(1)
-    assert fitter.sse == pytest.approx(all_frames, rel=1e-6)
-    with pytest.raises(ValueError, match="every"):
-        fitter.look_at_every(0)
+    state = fit._fitter.state()
+    some = fit._fitter_of(np.ascontiguousarray(planar(frames)[::3]), 1, 3)
+    some.insert(*state)
+    assert some.sse == pytest.approx(fit._fitter.sse, rel=0.05)
+    gradient, less = fit._fitter.natural_gradient(), some.natural_gradient()
+    assert (less * gradient).sum() > 0.7 * np.linalg.norm(less) * np.linalg.norm(gradient)
+    two = planar(frames[:2]), np.zeros((2, 2), np.float32), np.ones(2, np.float32)
+    with pytest.raises(ValueError, match="every so many"):
+        core().ClipFitter(*two, 96, 64, np.zeros(3, np.float32), 0.5, 0.1, every=2, count=5)
 
 
 def test_still_picture_costs_hardly_more_than_one_frame():

@@ -32,6 +32,7 @@ COARSER = 1.2
 
 FEW = 20  # frames; segments of fewer get up to twice the steps
 STILL_ROUNDS = 3  # of a picture's fit that goes on with another D
+SEEDS = {"smallest": 0.7, "largest": 40.0, "separation": 1.6}  # px, px, and in units of their scale
 LEAST_SEEN = 16  # frames that rounds at half size look at
 
 
@@ -79,26 +80,26 @@ class SegmentFit:
         self._weights = frame_weights(len(pixels), config.border_weight)
         smaller = None
         if half_rounds:
-            smaller = self._fitter_of(np.stack([half(frame) for frame in pixels]), 2)
-            smaller.look_at_every(min(config.half_stride, max(1, len(pixels) // LEAST_SEEN)))
+            every = min(config.half_stride, max(1, len(pixels) // LEAST_SEEN))
+            smaller = self._fitter_of(np.stack([half(frame) for frame in pixels[::every]]), 2, every)
             self._rounds(smaller, half_rounds, half_steps, 2)
         self._fitter = self._fitter_of(pixels, 1)
         del pixels
         if smaller is not None:
-            self._fitter.enlarge(smaller)
+            self._fitter.resample_from(smaller, 2.0)
             del smaller
         self._rounds(self._fitter, config.rounds, steps, 1)
         self._finish()
 
-    def _fitter_of(self, pixels: NDArray[np.float32], scale: int) -> ClipFitter:
-        """A native fitter for the frames shrunk by `scale`; areas, D^2 and lambda shrink by its square."""
+    def _fitter_of(self, pixels: NDArray[np.float32], scale: int, every: int = 1) -> ClipFitter:
+        """A native fitter for every so many frames, shrunk by `scale`; areas, D^2 and lambda shrink by its square."""
         shifts = (self.path / PATH_UNITS / scale).astype(np.float32)
         width, height = (int(v) for v in np.ceil(np.array(pixels.shape[:1:-1]) - shifts.min(0)))
         config = self.config
         return core().ClipFitter(
             pixels,
-            shifts,
-            np.sqrt(self._weights),
+            np.ascontiguousarray(shifts[::every]),
+            np.sqrt(self._weights[::every]),
             width,
             height,
             background_floats(self.background),
@@ -108,6 +109,8 @@ class SegmentFit:
             config.fit_cutoff,
             config.memory,
             self._threads,
+            every=every,
+            count=len(shifts),
         )
 
     @property
@@ -119,7 +122,12 @@ class SegmentFit:
         config, lmbda = self.config, self.lmbda / scale**2
         for _ in range(rounds):
             fitter.prune(config.prune_factor)
-            fitter.seed(config.seed_threshold * SEED_BITS * lmbda, config.seed_energy, list(config.durations))
+            fitter.seed(
+                config.seed_threshold * SEED_BITS * lmbda,
+                config.seed_energy,
+                **SEEDS,
+                durations=list(config.durations),
+            )
             fitter.refresh()
             self._report(4 / scale**2)
             self._steps(fitter, steps, scale)
