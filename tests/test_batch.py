@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ import pytest
 from PIL import Image
 
 import splat2d
-from splat2d.cli._batch_files import Item, digest, items_of
+from splat2d.cli._batch_files import Item, Records, digest, items_of
 from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError
 from splat2d.fit import workers
 from splat2d.fit.workers import Processes, WorkerDied
@@ -118,6 +119,68 @@ def test_resume_reads_the_journal_of_a_batch_that_was_killed(
     assert run(capsys, *arguments, "--resume")[0] == 0
     assert len(same_process) == 3
     assert [row["status"] for row in report(out)["files"]] == ["skipped", "done"]
+
+
+def test_resume_knows_what_was_written_before_a_kill(
+    capsys, photos: Path, tmp_path: Path, same_process: list[int]
+):
+    """The process ends behind the output, before the journal's line on it; and in the midst of a line."""
+    out = tmp_path / "out"
+    arguments = ["batch", photos, "--out-dir", out, "--preset", "fast"]
+    assert run(capsys, *arguments)[0] == 0
+    a, b = report(out)["files"]
+    (out / "report.json").unlink()
+    begun = [
+        {**row, "status": "writing", "sha256": hashlib.sha256(Path(row["output"]).read_bytes()).hexdigest()}
+        for row in (a, b)
+    ]
+    (out / "sub" / "b.splat").unlink()  # not written yet
+    lines = "".join(json.dumps(row) + "\n" for row in begun)
+    (out / "report.jsonl").write_text(lines + json.dumps(b)[:30])
+    records = Records(str(out), resume=True)
+    records.add(b)  # killed again
+    assert (out / "report.jsonl").read_text() == lines + json.dumps(b, ensure_ascii=False) + "\n"
+    assert run(capsys, *arguments, "--resume")[0] == 0
+    assert len(same_process) == 3
+    assert [row["status"] for row in report(out)["files"]] == ["skipped", "done"]
+
+
+def test_what_an_ended_batch_did_not_write_is_not_its_own(
+    capsys, photos: Path, tmp_path: Path, same_process: list[int]
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.splat").write_bytes(b"mine")
+    row = {"input": "a", "output": str(out / "a.splat"), "status": "writing", "sha256": "0", "size": 4}
+    (out / "report.jsonl").write_text(json.dumps(row) + "\n")
+    status, _, err = run(capsys, "batch", photos, "--out-dir", out, "--preset", "fast", "--resume")
+    assert status == 1
+    assert "exists already" in err
+    assert (out / "a.splat").read_bytes() == b"mine"
+
+
+def test_metadata_in_a_batch_and_back(capsys, tmp_path: Path, same_process: list[int]):
+    exif = Image.Exif()
+    exif[0x013B] = "Ann"
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.24)})
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (32, 24), "red").save(tmp_path / "in" / "a.jpg", exif=exif, dpi=(300, 300))
+    words = ["batch", tmp_path / "in", "--preset", "fast"]
+    for kept, artist, gps in (
+        ((), None, False),
+        (("--keep-metadata",), "Ann", False),
+        (("--keep-metadata", "--keep-gps"), "Ann", True),
+    ):
+        out, back = tmp_path / f"out{len(kept)}", tmp_path / f"back{len(kept)}"
+        assert run(capsys, *words, "--out-dir", out, *kept)[0] == 0
+        assert run(capsys, "batch", out, "--to", "jpg", "--out-dir", back)[0] == 0
+        with Image.open(back / "a.jpg") as image:
+            found = image.getexif()
+            assert found.get(0x013B) == artist
+            assert bool(found.get_ifd(0x8825)) is gps
+    out = tmp_path / "out0"
+    assert run(capsys, *words, "--out-dir", out, "--resume", "--keep-metadata")[0] == 0  # not the same
+    assert report(out)["files"][0]["status"] == "done"
 
 
 def test_outputs_of_others_are_kept(capsys, photos: Path, tmp_path: Path, same_process: list[int]):
