@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,7 +24,7 @@ from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError
 from splat2d.fit import workers
 from splat2d.fit.workers import Processes, WorkerDied
 
-from .batch_jobs import die, die_once, marked, work
+from .batch_jobs import die, die_once, fail_when_done_again, marked, work
 from .command import assert_one_line, run
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -392,9 +391,6 @@ def test_a_cluster_that_loses_a_worker_loses_no_task(capsys, cluster, photos: Pa
     marks = tmp_path / "marks"
     marks.mkdir()
     total, killed = 12, 0
-    limit = threading.Timer(60, os.kill, (os.getpid(), signal.SIGINT))  # rather than wait for ever
-    limit.daemon = True
-    limit.start()
     found: dict[int, tuple[int, int]] = {}
     with workers.workers(1, cluster.scheduler_address) as crew:
         tasks = ((i, functools.partial(marked, marks, i, 0.3)) for i in range(total))
@@ -406,7 +402,6 @@ def test_a_cluster_that_loses_a_worker_loses_no_task(capsys, cluster, photos: Pa
                 last = max(marks.iterdir(), key=lambda path: int(path.name.split("-")[2]))
                 killed = int(last.name.split("-")[1])
                 os.kill(killed, signal.SIGKILL)
-    limit.cancel()
     assert found.keys() == set(range(total))  # none lost
     assert all(found[i][0] == i for i in found)
     assert len(list(marks.iterdir())) > total  # the worker was at work when it died
@@ -428,6 +423,30 @@ def test_a_cluster_that_loses_a_worker_loses_no_task(capsys, cluster, photos: Pa
     assert (status, err) == (0, "")
     assert (out / "a.splat").read_bytes() == splat2d.encode(photos / "a.png", preset="fast")
     assert len(list(out.rglob("*.splat"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_that_dies_while_its_result_is_fetched(cluster, tmp_path: Path):
+    tasks = [("again", functools.partial(fail_when_done_again, tmp_path / "flag"))]
+    tasks += [(i, functools.partial(work, i)) for i in range(4)]
+    with workers.workers(1, cluster.scheduler_address) as crew:
+        found = dict(crew.results(tasks))
+    assert str(found.pop("again")) == "done again"
+    assert found == {i: i * i for i in range(4)}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_loses_all_workers(cluster, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "RETURN", 1.0)
+    monkeypatch.setattr(workers, "LOOK", 0.2)
+    with workers.workers(1, cluster.scheduler_address) as crew:
+        results = crew.results((i, functools.partial(work, i, 0.1 if i == 0 else 60)) for i in range(3))
+        assert next(results) == (0, 0)
+        cluster.scale(0)
+        with pytest.raises(BackendUnavailableError, match="has had no workers for 1 s"):
+            next(results)
 
 
 @pytest.mark.slow
