@@ -9,8 +9,10 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # behind an installed package
 
 from fuzz.check import Found, check
-from fuzz.mutate import CHANGES, File, mutated
-from fuzz.run import CORPUS, seeds
+from fuzz.fields import changed, layers_of
+from fuzz.mutate import CHANGES, File, coded_in_parts, field_mutated, mutated
+from fuzz.run import CORPUS, GOLDEN, seeds
+from splat2d.format.sections import LAYER, SEGMENT
 
 
 def outcome(data: bytes) -> str:
@@ -46,6 +48,31 @@ def test_mutants_get_past_the_checksums(change):
             said.add(str(found))
     assert said & {"good", "BitstreamError"}
     assert not [text for text in said if "checksum" in text]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("layers/objects.splat", LAYER), ("clips/layers.splat", SEGMENT)],
+    ids=["layer", "segment"],
+)
+@pytest.mark.parametrize("part", ["colours", "matte"])
+def test_streams_of_mattes_and_segments_are_changed_behind_their_checksums(name, kind, part):
+    good = coded_in_parts((GOLDEN / name).read_bytes())
+    said = set()
+    for seed in range(60):
+        rng, file = random.Random(seed), File(good)
+        layers = layers_of(file.header, file.sections)
+
+        def change(data, layout, which, rng=rng):
+            return field_mutated(data, layout, rng) if which == part else data
+
+        at = rng.choice([i for i, (k, _) in enumerate(file.sections) if k == kind])
+        payload = changed(kind, file.sections[at][1], file.header, layers, change)
+        if payload in (None, file.sections[at][1]):  # a layer that moves, or has no matte
+            continue
+        file.sections[at] = (kind, payload)
+        said.add(outcome(file.bytes()))
+    assert "good" in said  # other splats, which are as good as those that were
 
 
 def test_mutants_of_a_seed_are_the_same():
