@@ -6,6 +6,7 @@
 # make figures-photos  the same with large photographs
 # make figures-clips   the same with clips
 # make fuzz            mutants of the golden files for SECONDS=600
+# make fuzz-native     libFuzzer on the native decoding of fields, for SECONDS=600 (needs clang)
 # make sanitize        the native core under ASan and UBSan: golden files, an encode of each kind, mutants
 # make wheel           dist/*.whl and dist/*.tar.gz
 # make check-package   install both into empty virtual environments and use them
@@ -20,7 +21,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz sanitize figures figures-images figures-photos figures-clips man wheel check-package aarch64 wasm web clean
+.PHONY: help demo test lint fuzz fuzz-native sanitize figures figures-images figures-photos figures-clips man wheel check-package aarch64 wasm web clean
 
 PYTHON ?= python3
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
@@ -95,6 +96,9 @@ figures-photos figures-clips: figures-%: $(VENV)/.test
 SECONDS ?= 600
 fuzz: $(VENV)/.test
 	@$(BIN)/python fuzz/run.py --seconds $(SECONDS)
+
+fuzz-native: $(VENV)/.test
+	@$(BIN)/python fuzz/native.py --seconds $(SECONDS)
 
 # Python itself is not built with it, so the runtimes are loaded before it. Its own leaks are nobody's business here.
 SANITIZED := build/sanitize

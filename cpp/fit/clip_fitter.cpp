@@ -119,7 +119,7 @@ struct ClipFitter::Gradients {
 template <class F>
 void ClipFitter::each_frame(int count, F f) {
   device_.for_teams<std::optional<Workspace>>(count, [&](const Team&, int64_t i, std::optional<Workspace>* workspace) {
-    if (!*workspace) workspace->emplace(Pyramid(footage_.canvas, channels_));
+    if (!*workspace) workspace->emplace(Workspace{Pyramid(footage_.canvas, channels_)});  // Clang before 16 wants a name
     f(static_cast<int>(i), &**workspace);
   });
 }
