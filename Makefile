@@ -6,9 +6,11 @@
 # make figures-photos  the same with large photographs
 # make figures-clips   the same with clips
 # make fuzz            mutants of the golden files for SECONDS=600
+# make fuzz-native     libFuzzer on the native decoding of fields, for SECONDS=600 (needs clang)
 # make sanitize        the native core under ASan and UBSan: golden files, an encode of each kind, mutants
 # make wheel           dist/*.whl and dist/*.tar.gz
 # make check-package   install both into empty virtual environments and use them
+# make aarch64         a wheel for 64-bit Arm by a cross compiler, run on the golden files in an emulator (on Debian)
 # make man             docs/man/splat2d.1 from the options of all verbs
 # make wasm            the decoder for browsers, compiled anew and run on the golden files
 # make web             the page of splat2d/web, built anew from the folder web (needs npm)
@@ -19,7 +21,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz sanitize figures figures-images figures-photos figures-clips man wheel check-package wasm web clean
+.PHONY: help demo test lint fuzz fuzz-native sanitize figures figures-images figures-photos figures-clips man wheel check-package aarch64 wasm web clean
 
 PYTHON ?= python3
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
@@ -95,6 +97,9 @@ SECONDS ?= 600
 fuzz: $(VENV)/.test
 	@$(BIN)/python fuzz/run.py --seconds $(SECONDS)
 
+fuzz-native: $(VENV)/.test
+	@$(BIN)/python fuzz/native.py --seconds $(SECONDS)
+
 # Python itself is not built with it, so the runtimes are loaded before it. Its own leaks are nobody's business here.
 SANITIZED := build/sanitize
 sanitize: $(VENV)/.test
@@ -123,6 +128,9 @@ check-package: wheel
 	  echo "$$archive: installs into an empty environment and works"
 	done
 	rm -rf build/empty
+
+aarch64: $(VENV)/.tools
+	@.ci/aarch64.sh $(BIN)/python
 
 # Neither zig nor node is needed to install the package: what they make is in splat2d/web. Where they cannot be had, a
 # line says so, and nothing fails.

@@ -6,8 +6,11 @@ import random
 import zlib
 from collections.abc import Callable
 
+from fuzz.fields import Sections, changed, layers_of, with_directory
 from splat2d.errors import BitstreamError
 from splat2d.format.edits import KINDS
+from splat2d.format.field import Layout
+from splat2d.format.header import Header
 from splat2d.format.sections import (
     CLIP,
     EDITS,
@@ -55,9 +58,6 @@ INTERESTING = (
 )
 LARGE = (65535, 65536, 1 << 20, (1 << 24) - 1, 1 << 24, (1 << 28) - 1, (1 << 31) - 1, 1 << 31, (1 << 35) - 1)
 
-Sections = list[tuple[int, bytes]]
-"""Type and payload of each."""
-
 
 class File:
     """A file in parts."""
@@ -75,6 +75,13 @@ class File:
             kind = r.take(1, "a type")[0]
             self.sections.append((kind, r.take(r.varint("a length", 1 << 31), "a section")))
             r.take(4, "a checksum")
+
+    @property
+    def header(self) -> Header:
+        """What the numbers say, whether a file may say it or not."""
+        width, height, step_code = self.numbers
+        chroma_step, quality, *background = self.rest
+        return Header(width, height, self.channels, step_code, chroma_step, quality, tuple(background))
 
     def bytes(self, *, index: bool = True) -> bytes:
         """The file with right checksums, and a right index where it has one and that is asked for."""
@@ -97,6 +104,17 @@ def span_of(payload: bytes) -> Span:
         return read_span(payload)
     except BitstreamError:
         return Span(0, 0, 1, 0)
+
+
+def coded_in_parts(data: bytes) -> bytes:
+    """A good file with a directory in each of its fields."""
+    file = File(data)
+    layers = layers_of(file.header, file.sections)
+    file.sections = [
+        (kind, changed(kind, payload, file.header, layers, with_directory) or payload)
+        for kind, payload in file.sections
+    ]
+    return file.bytes()
 
 
 def mutated(data: bytes, other: bytes, rng: random.Random) -> bytes:
@@ -185,8 +203,8 @@ def _payload(file: File, other: bytes, rng: random.Random) -> None:
     match rng.randrange(3):
         case 0:
             payload = bytes(_noise(bytearray(payload), rng))
-        case 1 if kind == SPLATS:
-            payload = field_mutated(payload, file, rng)
+        case 1 if (own := _field(kind, payload, file, rng)) is not None:
+            payload = own
         case 1:
             skip = min(rng.randrange(2, 60), len(payload))
             payload = payload[:skip] + bytes(_noise(bytearray(payload[skip:]), rng))
@@ -197,10 +215,20 @@ def _payload(file: File, other: bytes, rng: random.Random) -> None:
     file.sections[at] = (kind, payload)
 
 
-def field_mutated(data: bytes, file: File, rng: random.Random) -> bytes:
+def _field(kind: int, payload: bytes, file: File, rng: random.Random) -> bytes | None:
+    """A payload with its field changed, or its matte's, or both; None where it has none."""
+    which = rng.choice(("colours", "colours", "matte", "both"))
+
+    def change(data: bytes, layout: Layout, name: str) -> bytes:
+        return field_mutated(data, layout, rng) if which in (name, "both") else data
+
+    return changed(kind, payload, file.header, layers_of(file.header, file.sections), change)
+
+
+def field_mutated(data: bytes, layout: Layout, rng: random.Random) -> bytes:
     """A field whose directory or pieces are changed, with the checksums of both made right again."""
     try:
-        index = core().field_index(data, *file.numbers[:2], 0)
+        index = core().field_index(data, layout.width, layout.height, layout.frames)
     except (ValueError, TypeError, OverflowError):
         return bytes(_noise(bytearray(data), rng))
     # A directory may tell of pieces that are not there: of a file that was cut behind a tier.

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # behind an installed package
 
 from fuzz.check import MEMORY, Found, check  # noqa: E402
-from fuzz.mutate import mutated  # noqa: E402
+from fuzz.mutate import coded_in_parts, mutated  # noqa: E402
 
 CORPUS = ROOT / "fuzz" / "corpus"
 GOLDEN = ROOT / "tests" / "golden"
@@ -30,8 +30,9 @@ HANG = 20  # s of the clock after which a mutant is given up
 
 
 def seeds() -> list[bytes]:
-    """The golden files."""
-    return [path.read_bytes() for path in sorted(GOLDEN.rglob("*.splat"))]
+    """The golden files, and the same with a directory in each field."""
+    files = [path.read_bytes() for path in sorted(GOLDEN.rglob("*.splat"))]
+    return files + [parted for data in files if (parted := coded_in_parts(data)) != data]
 
 
 def mutant(files: list[bytes], rng: random.Random) -> bytes:

@@ -102,7 +102,7 @@ Stream stream_of(const Part& part, int tiers, const uint8_t* data) {
     const Piece& piece = part.pieces[t];
     if (piece.size == 0) continue;
     const uint8_t* from = data + piece.offset;
-    if (crc32(from, piece.size) != piece.crc) return {{}, "the checksum of a tier does not match"};
+    if (!is_crc32(piece.crc, from, piece.size)) return {{}, "the checksum of a tier does not match"};
     out.bytes.insert(out.bytes.end(), from, from + piece.size);
   }
   return out;
@@ -372,7 +372,7 @@ const char* read_index(const uint8_t* data, size_t size, const FieldLayout& layo
   }
   if (const char* fault = read_pieces(&in, layout, index)) return fault;
   const size_t checked = in.offset();
-  if (in.word() != crc32(data, checked) || in.failed()) return "the checksum of the directory does not match";
+  if (!is_crc32(in.word(), data, checked) || in.failed()) return "the checksum of the directory does not match";
   index->streams = in.offset();
   size_t at = index->streams;
   for (int t = 0; t < kTiers; ++t)

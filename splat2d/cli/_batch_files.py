@@ -16,7 +16,10 @@ from splat2d.media.files import read_bytes, reason, shown, write_atomic
 
 REPORT = "report.json"
 JOURNAL = "report.jsonl"
-"""One line for each finished file while a batch is running; what it says goes into the report."""
+"""Two lines on each file while a batch is running: one before it is written, one when it is finished. What
+they say goes into the report."""
+
+_WRITING = "writing"
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class Records:
             self._before = {row["output"]: row for row in [*self._reported(), *self._journaled()]}
         self.rows: list[dict[str, Any]] = []
         try:
+            if resume and os.path.exists(self._journal):
+                _drop_cut_line(self._journal)
             self._file = open(self._journal, "a" if resume else "w", encoding="utf-8")
         except OSError as fault:
             raise OutputError(f"{shown(self._journal)}: cannot be written ({reason(fault)})") from None
@@ -139,7 +144,8 @@ class Records:
 
     def _journaled(self) -> list[dict[str, Any]]:
         # The last line may have been cut off.
-        return _rows(self._journal, lambda text: [json.loads(n) for n in text.split("\n")[:-1] if n])
+        rows = _rows(self._journal, lambda text: [json.loads(n) for n in text.split("\n")[:-1] if n])
+        return [{**row, "status": "done"} if _is_written(row) else row for row in rows if _counts(row)]
 
     def finished(self, item: Item, key: str) -> dict[str, Any] | None:
         """Return the row of a file that was made of the same input with the same settings, and is there."""
@@ -155,9 +161,17 @@ class Records:
         """Whether an earlier batch wrote this output, so that a new one may replace it."""
         return self._before.get(item.output, {}).get("status") in ("done", "skipped")
 
+    def begin(self, row: dict[str, Any], data: bytes) -> None:
+        """Say what is about to be written, so that it is known for ours if this process ends before `add`."""
+        self._write({**row, "status": _WRITING, "sha256": hashlib.sha256(data).hexdigest()})
+        os.fsync(self._file.fileno())
+
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row."""
         self.rows.append(row)
+        self._write(row)
+
+    def _write(self, row: dict[str, Any]) -> None:
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
         self._file.flush()
 
@@ -171,6 +185,28 @@ class Records:
         with write_atomic(self._report, force=True) as file:
             file.write(text.encode() + b"\n")
         os.unlink(self._journal)
+
+
+def _counts(row: dict[str, Any]) -> bool:
+    """Whether a row tells of a file that is there, or was; one may have ended before it was written."""
+    return row.get("status") != _WRITING or _is_written(row)
+
+
+def _is_written(row: dict[str, Any]) -> bool:
+    """Whether the file of a row that was written before it lies there, whole."""
+    if row.get("status") != _WRITING:
+        return False
+    try:
+        with open(row["output"], "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest() == row["sha256"]
+    except OSError:
+        return False
+
+
+def _drop_cut_line(path: str) -> None:
+    """Cut a file behind its last whole line."""
+    with open(path, "r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _rows(path: str, parse: Any) -> list[dict[str, Any]]:

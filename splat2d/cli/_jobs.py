@@ -36,12 +36,15 @@ def encode_job(name: str, data: bytes, options: dict[str, Any]) -> Made:
     Args:
         name: of the file, without a folder.
         data: its bytes.
-        options: quality, psnr, bpp, size, preset, tune, seed and threads, as of `splat2d.encode`.
+        options: quality, psnr, bpp, size, preset, tune, seed and threads, as of `splat2d.encode`; and of a
+            picture keep_metadata and keep_gps, as of `load_picture`.
 
     Raises:
         Splat2dError: as of `splat2d.encode`; names the file.
     """
     start = time.perf_counter()
+    kept = {key: options[key] for key in ("keep_metadata", "keep_gps") if key in options}
+    options = {key: value for key, value in options.items() if key not in kept}
     with _Folder(name) as folder:
         path = folder.put(data)
         from splat2d.media.reader import is_clip
@@ -51,12 +54,13 @@ def encode_job(name: str, data: bytes, options: dict[str, Any]) -> Made:
 
             # Targets are those of segments; how a picture is tuned is none of a clip's settings.
             given = {key: value for key, value in options.items() if key != "tune"}
-            made = Made(splat2d.encode(path, **given), {"kind": "clip"})
+            lost = ("a clip's metadata is not kept",) if kept else ()
+            made = Made(splat2d.encode(path, **given), {"kind": "clip"}, lost)
         else:
             from splat2d.fit.encode import encode_picture
             from splat2d.media.pictures import load_picture
 
-            picture = load_picture(path)
+            picture = load_picture(path, **kept)
             encoded = encode_picture(picture, **options)
             figures = {
                 "kind": "picture",
@@ -96,7 +100,7 @@ def decode_job(name: str, data: bytes, suffix: str, options: dict[str, Any]) -> 
             scene = Scene.from_bytes(data, threads=options.get("threads"))
             as_float = suffix == ".npy"
             pixels = scene.render_float(**options) if as_float else scene.render(**options)
-            save_picture(pixels, output)
+            save_picture(pixels, output, metadata=scene.document.container.metadata)
             figures = {"kind": "picture", "width": pixels.shape[1], "height": pixels.shape[0]}
             figures["splats"] = scene.count
         with open(output, "rb") as file:

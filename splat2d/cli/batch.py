@@ -60,6 +60,10 @@ class Batch:
         arg(help="Keep squared errors small, or what MS-SSIM sees of them; the preset's when not given."),
     ] = None
     seed: Annotated[int, arg(metavar="N", help="Seed of the random order of refinement.")] = 0
+    keep_metadata: Annotated[
+        bool, arg(help="Keep pictures' EXIF, XMP, resolution and their profiles' names, but not the place.")
+    ] = False
+    keep_gps: Annotated[bool, arg(help="With --keep-metadata, also keep where pictures were taken.")] = False
     scale: Annotated[Optional[float], arg(metavar="S", help="Of decoded files over the original's.")] = None
     width: Annotated[Optional[int], arg(metavar="W", help="Of decoded files, px; the height follows.")] = None
     height: Annotated[Optional[int], arg(metavar="H", help="Of decoded files, px; the width follows.")] = None
@@ -122,12 +126,15 @@ class Batch:
         """What outputs depend on, checked."""
         targets = {"quality": self.quality, "psnr": self.psnr, "bpp": self.bpp, "size": self.size}
         sizes = {"scale": self.scale, "width": self.width, "height": self.height}
+        kept = {"keep-metadata": self.keep_metadata or None, "keep-gps": self.keep_gps or None}
         if not self.inputs:
             raise UsageError("no inputs; run splat2d batch --help")
         if self.jobs is not None and self.scheduler is not None:
             raise UsageError("--jobs are processes of this machine, and --scheduler has its own workers")
         in_range(1, jobs=self.jobs, threads=self.threads)
-        wrong = sizes if suffix == ".splat" else targets
+        if self.keep_gps and not self.keep_metadata:
+            raise UsageError("--keep-gps is for --keep-metadata, which is not given")
+        wrong = sizes if suffix == ".splat" else {**targets, **kept}
         for name in wrong:
             if wrong[name] is not None:
                 raise UsageError(f"--{name} is for {'decoding' if wrong is sizes else 'encoding'}; see --to")
@@ -145,6 +152,7 @@ class Batch:
         if self.size is not None:
             settings["size"] = parse_bytes(self.size)
         settings |= {"preset": self.preset, "seed": self.seed}
+        settings |= {name.replace("-", "_"): True for name, given in kept.items() if given}
         if self.preset.endswith((".yaml", ".yml")):
             from splat2d.cli._batch_files import digest
             from splat2d.errors import ConfigError
@@ -229,10 +237,12 @@ class _Work:
         try:
             if not isinstance(outcome, Made):
                 raise outcome
+            made = {**row, "status": "done", "size": len(outcome.data), **outcome.figures}
+            made["warnings"] = list(outcome.warnings)
+            self._records.begin(made, outcome.data)
             with write_atomic(item.output, force=self._replaces(item)) as file:
                 file.write(outcome.data)
-            row |= {"status": "done", "size": len(outcome.data), **outcome.figures}
-            row["warnings"] = list(outcome.warnings)
+            row = made
         except Exception as fault:
             # One line whatever it is: a batch goes on, and a fault of the program is told with the others.
             kind = "" if isinstance(fault, Splat2dError) else f"{type(fault).__name__}: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import multiprocessing
@@ -10,6 +11,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +33,8 @@ DEATHS = 3
 
 ANSWER = 10.0  # s that a scheduler has to answer
 WORKERS = 30.0  # s until it must have a worker
+RETURN = 120.0  # s after which a worker must be there again when all were lost
+LOOK = 2.0  # s between looks at workers that all are silent
 
 _Key = TypeVar("_Key")
 
@@ -55,6 +59,14 @@ class Workers(ABC):
     def stop(self, executor: Executor) -> None:
         """End an executor and what it is at."""
 
+    def check(self) -> None:
+        """Look whether anybody is still at work.
+
+        Raises:
+            BackendUnavailableError: nobody is, and nobody will be.
+        """
+        return None
+
     def results(
         self, tasks: Iterable[tuple[_Key, Callable[[], Any]]]
     ) -> Iterator[tuple[_Key, Any | Exception]]:
@@ -66,6 +78,9 @@ class Workers(ABC):
         Yields:
             Every key once, and what its task returned, or the exception that it raised; in the order in which
             they end.
+
+        Raises:
+            BackendUnavailableError: As `check`.
         """
         waiting, running = iter(tasks), {}
         executor = self.executor()
@@ -80,7 +95,9 @@ class Workers(ABC):
                         suspects.append((key, task))
                 if not (running or suspects):
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                while not (done := wait(running, LOOK, return_when=FIRST_COMPLETED).done) and running:
+                    self.check()
+                for future in done:
                     key, task = running.pop(future)
                     if _is_broken(future):
                         suspects.append((key, task))
@@ -181,6 +198,7 @@ class Cluster(Workers):
         except (OSError, ValueError, ImportError, RuntimeError) as fault:
             why = f"{type(fault).__name__}: {' '.join(str(fault).split())}"[:200]
             raise BackendUnavailableError(f"no Dask scheduler answers at {address} ({why})") from None
+        self._address, self._seen = address, time.monotonic()
         try:
             self._client.wait_for_workers(1, timeout=WORKERS)
         except (TimeoutError, OSError):
@@ -190,20 +208,72 @@ class Cluster(Workers):
     @property
     def slots(self) -> int:
         """Threads of all workers; twice as many tasks are sent, so that none waits for the network."""
-        threads: Any = self._client.nthreads()
-        return max(2 * sum(threads.values()), 1)
+        return max(2 * sum(self._threads().values()), 1)
+
+    def _threads(self) -> dict[str, int]:
+        """Threads by worker; none where the scheduler does not answer."""
+        try:
+            found: Any = self._client.nthreads(callback_timeout=ANSWER)
+        except (TimeoutError, OSError):
+            found = {}
+        if found:
+            self._seen = time.monotonic()
+        return found
+
+    def check(self) -> None:
+        """Give up when no worker has been there for a while."""
+        if not self._threads() and time.monotonic() - self._seen > RETURN:
+            raise BackendUnavailableError(
+                f"the Dask scheduler at {self._address} has had no workers for {RETURN:g} s"
+            )
 
     def executor(self, slots: int | None = None) -> Executor:
-        """Return the scheduler's executor; equal tasks are different ones."""
-        return self._client.get_executor(pure=False)
+        """Return an executor of the scheduler's workers."""
+        return _Sent(self._client)
 
     def stop(self, executor: Executor) -> None:
         """Cancel what is left."""
-        executor.shutdown(wait=False)
+        executor.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
         """Leave the scheduler."""
         self._client.close(timeout=2)
+
+
+class _Sent(Executor):
+    """Calls that a Dask client sends to workers.
+
+    Not `Client.get_executor`: its future never ends where a worker dies while its result is fetched and the
+    task, done again, fails.
+
+    Args:
+        client: of `distributed`.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._remote: set[Any] = set()  # a task whose future is forgotten here is dropped there
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Send a call; equal ones are done each for itself."""
+        future: Future = Future()
+        remote = self._client.submit(fn, *args, **kwargs, pure=False)
+        self._remote.add(remote)
+        remote.add_done_callback(functools.partial(self._end, future))
+        return future
+
+    def _end(self, future: Future, remote: Any) -> None:
+        try:
+            future.set_result(remote.result())
+        except BaseException as fault:
+            future.set_exception(fault)
+        self._remote.discard(remote)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Drop what is not finished."""
+        if self._remote:
+            self._client.cancel(list(self._remote))
+            self._remote.clear()
 
 
 @contextlib.contextmanager
@@ -250,9 +320,9 @@ def _is_broken(future: Future) -> bool:
 def _outcome(future: Future) -> Any | Exception:
     try:
         return future.result()
-    except CancelledError:
-        return WorkerDied("the scheduler gave it up; is it still there?")
     except Exception as fault:
+        if isinstance(fault, CancelledError) or type(fault).__name__ == "FutureCancelledError":
+            return WorkerDied("the scheduler gave it up; is it still there?")
         # Dask's own word for a task at which several workers died.
         if type(fault).__name__ == "KilledWorker":
             return WorkerDied("workers died at it again and again, perhaps for want of memory")

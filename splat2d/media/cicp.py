@@ -23,6 +23,7 @@ PQ, HLG = 16, 18
 UNKNOWN = 2
 SRGB_CURVE = 13
 
+_D50 = (0.9642, 1.0, 0.8249)  # XYZ
 _D65, _C = (0.3127, 0.3290), (0.310, 0.316)
 SRGB: Chromaticities = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, *_D65)
 PRIMARIES: dict[int, Chromaticities] = {
@@ -176,7 +177,7 @@ class ToSrgb:
         if stated.changes_primaries:
             self._matrix = matrix_between(stated.chromaticities, SRGB).astype(np.float32)
         camera = stated.curve in _CAMERA
-        self._encode = _camera_curve if camera else _srgb_curve
+        self._encode = _camera_curve if camera else srgb_curve
         self._table: NDArray[np.uint8] | None = None
 
     def __call__(self, samples: NDArray[np.integer]) -> Floats:
@@ -216,6 +217,13 @@ def matrix_between(source: Chromaticities, target: Chromaticities) -> NDArray[np
     cones = [_BRADFORD @ matrix.sum(1) for matrix in (ours, theirs)]  # of the whites
     adapted = np.linalg.inv(_BRADFORD) @ np.diag(cones[1] / cones[0]) @ _BRADFORD
     return np.linalg.inv(theirs) @ adapted @ ours
+
+
+def to_d50(chromaticities: Chromaticities) -> NDArray[np.float64]:
+    """Return the matrix [3, 3] from linear RGB to XYZ adapted to D50 by Bradford, as ICC profiles have it."""
+    matrix = _to_xyz(chromaticities)
+    cones = _BRADFORD @ matrix.sum(1), _BRADFORD @ np.array(_D50)
+    return np.linalg.inv(_BRADFORD) @ np.diag(cones[1] / cones[0]) @ _BRADFORD @ matrix
 
 
 def are_primaries(chromaticities: Chromaticities) -> bool:
@@ -293,7 +301,8 @@ def _rolled_off(light: Floats) -> Floats:
     return np.interp(light, known, _pq_light(mapped * peak) * (10000 / WHITE)).astype(np.float32)
 
 
-def _srgb_curve(light: Floats) -> Floats:
+def srgb_curve(light: Floats) -> Floats:
+    """Return samples in [0, 1] of light in [0, 1]."""
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(np.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -11,6 +12,7 @@ from splat2d.errors import InputImageError
 from splat2d.media.cicp import Stated, ToSrgb
 from splat2d.media.colour import GREY_MODES, SINGLE_MODES, eight_bit_colour, profile_transform
 from splat2d.media.opening import check_pixels, open_image, orientation_of, strict
+from splat2d.media.profiles import SimpleProfile, simple_profile
 from splat2d.media.samples import Picture, Samples, eight_bits, picture_of, single_samples, with_key
 from splat2d.media.tags import Tags, tags_of
 
@@ -69,16 +71,21 @@ def read_image(
     grey = image.mode in GREY_MODES or rawmode == _GREY_ALPHA_16
     profile = image.info.get("icc_profile")
     to_srgb = None if tags.before_profile else profile_transform(image, notes, grey=grey)
+    simple = None if to_srgb is None else simple_profile(profile, grey=grey)
     if image.mode in SINGLE_MODES:
         samples = single_samples(image, name, peak)
-        if to_srgb is not None:
+        if simple is not None:
+            _replace_colour(samples, simple)
+        elif to_srgb is not None:
             samples.notes.append("reduced to 8 bits to convert the profile")
             samples.values = _eight(
                 eight_bits(samples.values, samples.peak), notes, grey=grey, to_srgb=to_srgb
             )
             samples.peak = 255.0
     else:
-        samples = _coloured(image, stream, rawmode, name, notes, peak=peak, grey=grey, to_srgb=to_srgb)
+        samples = _coloured(
+            image, stream, rawmode, name, notes, peak=peak, grey=grey, to_srgb=to_srgb, simple=simple
+        )
     samples.notes, samples.warnings = [*notes, *samples.notes], [*alerts, *samples.warnings]
     samples.orientation = orientation
     if tags.aperture:
@@ -98,14 +105,20 @@ def _coloured(
     peak: float | None,
     grey: bool,
     to_srgb: object,
+    simple: SimpleProfile | None,
 ) -> Samples:
     """Return the samples of a loaded image in a mode of 8 bits, which may stand for 16."""
     if rawmode in _LOW_BYTES or rawmode == _GREY_ALPHA_16:
-        values = _sixteen_bits(image, stream, rawmode, name) if to_srgb is None else None
+        values = None
+        if to_srgb is None or simple is not None:
+            values = _sixteen_bits(image, stream, rawmode, name)
         if values is not None:
             if peak is not None and values.max() > peak:
                 raise InputImageError(f"{name}: has samples up to {values.max()}, above the peak of {peak:g}")
-            return Samples(values, peak or 65535.0, ["16-bit samples"])
+            samples = Samples(values, peak or 65535.0, ["16-bit samples"])
+            if simple is not None:
+                _replace_colour(samples, simple)
+            return samples
         notes.append("16-bit samples read as 8-bit")
     key = image.info.get("transparency")
     if rawmode in _SPREAD and image.mode == "L" and isinstance(key, int):
@@ -138,7 +151,10 @@ def from_tiff(samples: Samples) -> Picture:
         image.info["icc_profile"] = samples.profile
         grey = samples.values.shape[2] < 3
         to_srgb = profile_transform(image, notes, grey=grey)
-        if to_srgb is not None or samples.cmyk:
+        simple = None if to_srgb is None else simple_profile(samples.profile or b"", grey=grey)
+        if simple is not None:
+            _replace_colour(samples, simple)
+        elif to_srgb is not None or samples.cmyk:
             notes.append("reduced to 8 bits to convert it")
             samples.values, samples.peak = _eight(image, notes, grey=grey, to_srgb=to_srgb), 255.0
     samples.notes += notes
@@ -160,14 +176,20 @@ def _crop(samples: Samples, tags: Tags) -> None:
 
 def _convert(samples: Samples, colour: Stated) -> None:
     """Bring samples of a stated colour to sRGB."""
-    values, levels = samples.values, int(samples.peak) + 1
-    colours = 1 if values.shape[2] < 3 else 3
-    converted = ToSrgb(colour, levels)(values[..., :colours])
-    alpha = values[..., colours:] / np.float32(samples.peak)
-    samples.values, samples.peak = np.concatenate([converted, alpha], -1), 1.0
+    convert = ToSrgb(colour, int(samples.peak) + 1)
+    _replace_colour(samples, lambda values, _: convert(values))
     samples.notes.append(colour.note)
     if colour.warning:
         samples.warnings.append(colour.warning)
+
+
+def _replace_colour(samples: Samples, convert: Callable[[np.ndarray, float], np.ndarray]) -> None:
+    """Put what becomes of samples [H, W, 1 or 3] and their peak in place of the colours."""
+    values = samples.values
+    colours = 1 if values.shape[2] < 3 else 3
+    converted = convert(values[..., :colours], samples.peak)
+    alpha = values[..., colours:] / np.float32(samples.peak)
+    samples.values, samples.peak = np.concatenate([converted, alpha], -1), 1.0
 
 
 def _finished(samples: Samples) -> Picture:

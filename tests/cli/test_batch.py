@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,12 +19,12 @@ import pytest
 from PIL import Image
 
 import splat2d
-from splat2d.cli._batch_files import Item, digest, items_of
+from splat2d.cli._batch_files import Item, Records, digest, items_of
 from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError
 from splat2d.fit import workers
 from splat2d.fit.workers import Processes, WorkerDied
 
-from ..support.batch_jobs import die, die_once, marked, work
+from ..support.batch_jobs import die, die_once, fail_when_done_again, marked, work
 from ..support.command import assert_one_line, run
 
 
@@ -116,6 +116,68 @@ def test_resume_reads_the_journal_of_a_batch_that_was_killed(
     assert run(capsys, *arguments, "--resume")[0] == 0
     assert len(same_process) == 3
     assert [row["status"] for row in report(out)["files"]] == ["skipped", "done"]
+
+
+def test_resume_knows_what_was_written_before_a_kill(
+    capsys, photos: Path, tmp_path: Path, same_process: list[int]
+):
+    """The process ends behind the output, before the journal's line on it; and in the midst of a line."""
+    out = tmp_path / "out"
+    arguments = ["batch", photos, "--out-dir", out, "--preset", "fast"]
+    assert run(capsys, *arguments)[0] == 0
+    a, b = report(out)["files"]
+    (out / "report.json").unlink()
+    begun = [
+        {**row, "status": "writing", "sha256": hashlib.sha256(Path(row["output"]).read_bytes()).hexdigest()}
+        for row in (a, b)
+    ]
+    (out / "sub" / "b.splat").unlink()  # not written yet
+    lines = "".join(json.dumps(row) + "\n" for row in begun)
+    (out / "report.jsonl").write_text(lines + json.dumps(b)[:30])
+    records = Records(str(out), resume=True)
+    records.add(b)  # killed again
+    assert (out / "report.jsonl").read_text() == lines + json.dumps(b, ensure_ascii=False) + "\n"
+    assert run(capsys, *arguments, "--resume")[0] == 0
+    assert len(same_process) == 3
+    assert [row["status"] for row in report(out)["files"]] == ["skipped", "done"]
+
+
+def test_what_an_ended_batch_did_not_write_is_not_its_own(
+    capsys, photos: Path, tmp_path: Path, same_process: list[int]
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.splat").write_bytes(b"mine")
+    row = {"input": "a", "output": str(out / "a.splat"), "status": "writing", "sha256": "0", "size": 4}
+    (out / "report.jsonl").write_text(json.dumps(row) + "\n")
+    status, _, err = run(capsys, "batch", photos, "--out-dir", out, "--preset", "fast", "--resume")
+    assert status == 1
+    assert "exists already" in err
+    assert (out / "a.splat").read_bytes() == b"mine"
+
+
+def test_metadata_in_a_batch_and_back(capsys, tmp_path: Path, same_process: list[int]):
+    exif = Image.Exif()
+    exif[0x013B] = "Ann"
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.24)})
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (32, 24), "red").save(tmp_path / "in" / "a.jpg", exif=exif, dpi=(300, 300))
+    words = ["batch", tmp_path / "in", "--preset", "fast"]
+    for kept, artist, gps in (
+        ((), None, False),
+        (("--keep-metadata",), "Ann", False),
+        (("--keep-metadata", "--keep-gps"), "Ann", True),
+    ):
+        out, back = tmp_path / f"out{len(kept)}", tmp_path / f"back{len(kept)}"
+        assert run(capsys, *words, "--out-dir", out, *kept)[0] == 0
+        assert run(capsys, "batch", out, "--to", "jpg", "--out-dir", back)[0] == 0
+        with Image.open(back / "a.jpg") as image:
+            found = image.getexif()
+            assert found.get(0x013B) == artist
+            assert bool(found.get_ifd(0x8825)) is gps
+    out = tmp_path / "out0"
+    assert run(capsys, *words, "--out-dir", out, "--resume", "--keep-metadata")[0] == 0  # not the same
+    assert report(out)["files"][0]["status"] == "done"
 
 
 def test_outputs_of_others_are_kept(capsys, photos: Path, tmp_path: Path, same_process: list[int]):
@@ -329,9 +391,6 @@ def test_a_cluster_that_loses_a_worker_loses_no_task(capsys, cluster, photos: Pa
     marks = tmp_path / "marks"
     marks.mkdir()
     total, killed = 12, 0
-    limit = threading.Timer(60, os.kill, (os.getpid(), signal.SIGINT))  # rather than wait for ever
-    limit.daemon = True
-    limit.start()
     found: dict[int, tuple[int, int]] = {}
     with workers.workers(1, cluster.scheduler_address) as crew:
         tasks = ((i, functools.partial(marked, marks, i, 0.3)) for i in range(total))
@@ -343,7 +402,6 @@ def test_a_cluster_that_loses_a_worker_loses_no_task(capsys, cluster, photos: Pa
                 last = max(marks.iterdir(), key=lambda path: int(path.name.split("-")[2]))
                 killed = int(last.name.split("-")[1])
                 os.kill(killed, signal.SIGKILL)
-    limit.cancel()
     assert found.keys() == set(range(total))  # none lost
     assert all(found[i][0] == i for i in found)
     assert len(list(marks.iterdir())) > total  # the worker was at work when it died
@@ -365,6 +423,30 @@ def test_a_cluster_that_loses_a_worker_loses_no_task(capsys, cluster, photos: Pa
     assert (status, err) == (0, "")
     assert (out / "a.splat").read_bytes() == splat2d.encode(photos / "a.png", preset="fast")
     assert len(list(out.rglob("*.splat"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_that_dies_while_its_result_is_fetched(cluster, tmp_path: Path):
+    tasks = [("again", functools.partial(fail_when_done_again, tmp_path / "flag"))]
+    tasks += [(i, functools.partial(work, i)) for i in range(4)]
+    with workers.workers(1, cluster.scheduler_address) as crew:
+        found = dict(crew.results(tasks))
+    assert str(found.pop("again")) == "done again"
+    assert found == {i: i * i for i in range(4)}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_loses_all_workers(cluster, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(workers, "RETURN", 1.0)
+    monkeypatch.setattr(workers, "LOOK", 0.2)
+    with workers.workers(1, cluster.scheduler_address) as crew:
+        results = crew.results((i, functools.partial(work, i, 0.1 if i == 0 else 60)) for i in range(3))
+        assert next(results) == (0, 0)
+        cluster.scale(0)
+        with pytest.raises(BackendUnavailableError, match="has had no workers for 1 s"):
+            next(results)
 
 
 @pytest.mark.slow

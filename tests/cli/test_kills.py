@@ -1,7 +1,9 @@
 """kill -9 at random moments: a file is the old one or the new one, whole."""
 
+import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -53,3 +55,60 @@ def test_an_encode_over_an_old_file(tmp_path, samples):
             tmp_path, "encode", "a.png", "a.splat", "--preset", "fast", "--threads", "1", "--force", most=2.0
         )
         assert path.read_bytes() == old or splat2d.decode(path.read_bytes()).shape == (48, 64, 3)
+
+
+def test_a_batch_that_goes_on(tmp_path):
+    from PIL import Image
+
+    rng = random.Random(0)
+    (tmp_path / "in").mkdir()
+    for i in range(24):
+        picture = Image.new("RGB", (6, 4))
+        picture.putdata([tuple(rng.randbytes(3)) for _ in range(24)])
+        picture.resize((48, 32)).save(tmp_path / "in" / f"{i:02}.png")
+    words = ("batch", "in", "--preset", "fast", "--jobs", "2", "--out-dir")
+    assert subprocess.run(
+        [sys.executable, "-m", "splat2d", *words, "whole"], cwd=tmp_path, check=True, capture_output=True
+    )
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").glob("*.splat")}
+    assert len(whole) == 24
+
+    out, kept, kills = tmp_path / "out", {}, 0
+    for _ in range(12):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "splat2d", *words, "out", "--resume"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        while child.poll() is None and len(list(out.glob("*.splat"))) == len(kept):
+            time.sleep(0.005)
+        time.sleep(random.uniform(0, 0.2))
+        child.kill()
+        _, err = child.communicate()
+        kills += child.returncode == -signal.SIGKILL
+        assert child.returncode in (0, -signal.SIGKILL), err
+        found = {path.name: path for path in out.glob("*.splat")}
+        for name, (time_, data) in kept.items():
+            # Nothing is made again.
+            assert (found[name].stat().st_mtime_ns, found[name].read_bytes()) == (
+                time_,
+                data,
+            )
+        kept = {name: (path.stat().st_mtime_ns, path.read_bytes()) for name, path in found.items()}
+        assert all(data == whole[name] for name, (_, data) in kept.items())
+        if child.returncode == 0:
+            break
+    last = subprocess.run(
+        [sys.executable, "-m", "splat2d", *words, "out", "--resume", "--json"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    assert json.loads(last.stdout)["failed"] == 0
+    assert {path.name: path.read_bytes() for path in out.glob("*.splat")} == whole
+    assert kills > 0
+    report = json.loads((out / "report.json").read_text())
+    assert [row["status"] for row in report["files"]].count("failed") == 0
+    assert len(report["files"]) == 24
+    assert not (out / "report.jsonl").exists()

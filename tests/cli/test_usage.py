@@ -46,6 +46,8 @@ from ..support.command import assert_one_line, run
         (["batch"], "no inputs"),
         (["batch", "a", "--to", "png", "--quality", "5"], "--quality"),
         (["batch", "a", "--scale", "2"], "--scale"),
+        (["batch", "a", "--to", "png", "--keep-metadata"], "--keep-metadata"),
+        (["batch", "a", "--keep-gps"], "--keep-metadata"),
         (["batch", "a", "--jobs", "0"], "--jobs"),
         (["batch", "a", "--jobs", "2", "--scheduler", "tcp://h:1"], "--scheduler"),
         (["bench"], "images, ablation, clips, compare"),

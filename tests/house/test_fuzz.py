@@ -1,6 +1,7 @@
 """The fuzzer's own tests, its corpus, and a handful of mutants of each kind."""
 
 import random
+import re
 import sys
 
 import pytest
@@ -9,9 +10,12 @@ from ..support.places import ROOT
 
 sys.path.append(str(ROOT))  # behind an installed package
 
-from fuzz.check import Found, check
-from fuzz.mutate import CHANGES, File, mutated
-from fuzz.run import CORPUS, seeds
+from fuzz.check import Found, _clip, _picture, check
+from fuzz.fields import changed, layers_of
+from fuzz.mutate import CHANGES, File, coded_in_parts, field_mutated, mutated
+from fuzz.run import CORPUS, GOLDEN, seeds
+from splat2d.errors import BitstreamError
+from splat2d.format.sections import LAYER, SEGMENT
 
 
 def outcome(data: bytes) -> str:
@@ -47,6 +51,37 @@ def test_mutants_get_past_the_checksums(change):
             said.add(str(found))
     assert said & {"good", "BitstreamError"}
     assert not [text for text in said if "checksum" in text]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("layers/objects.splat", LAYER), ("clips/layers.splat", SEGMENT)],
+    ids=["layer", "segment"],
+)
+@pytest.mark.parametrize("part", ["colours", "matte"])
+def test_streams_of_mattes_and_segments_are_changed_behind_their_checksums(name, kind, part):
+    good = coded_in_parts((GOLDEN / name).read_bytes())
+    said = set()
+    for seed in range(100):
+        rng, file = random.Random(seed), File(good)
+        layers = layers_of(file.header, file.sections)
+
+        def change(data, layout, which, rng=rng):
+            return field_mutated(data, layout, rng) if which == part else data
+
+        at = rng.choice([i for i, (k, _) in enumerate(file.sections) if k == kind])
+        payload = changed(kind, file.sections[at][1], file.header, layers, change)
+        if payload in (None, file.sections[at][1]):  # a layer that moves, or has no matte
+            continue
+        file.sections[at] = (kind, payload)
+        try:
+            (_clip if kind == SEGMENT else _picture)(file.bytes())
+            said.add("good")  # other splats, which are as good as those that were
+        except BitstreamError as fault:
+            said.add(str(fault).rpartition(": ")[2])
+    # What only the decoding of splats can find.
+    deep = r"good|an? .* is (out of range|outside its tier)|no symbol fits|.* that no splat can have"
+    assert len([text for text in said if re.match(deep, text)]) > 1
 
 
 def test_mutants_of_a_seed_are_the_same():

@@ -311,18 +311,6 @@ def test_a_profile_is_converted(tmp_path, channels):
     assert picture.notes[0].endswith("converted to sRGB")
 
 
-def test_sixteen_bits_with_a_profile_are_converted_in_eight(tmp_path):
-    """Sixteen bits with a profile are converted in eight."""
-    data = zlib.compress(profile(1.0))
-    body = b"iCCP" + b"p\0\0" + data
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    (tmp_path / "a.png").write_bytes(png(np.full((3, 3, 3), 32896, np.uint16), 2, chunk))
-    picture = load_picture(tmp_path / "a.png")
-    coded = 1.055 * (32896 / 65535) ** (1 / 2.4) - 0.055
-    np.testing.assert_allclose(picture.pixels, coded, atol=3 * HALF_LEVEL)
-    assert picture.notes[-1] == "16-bit samples read as 8-bit"
-
-
 @pytest.mark.parametrize("data", [b"rubbish", profile(1.0)[:200], bytes(500)])
 def test_a_broken_profile_is_ignored_with_a_note(tmp_path, data):
     """A broken profile is ignored with a note."""

@@ -32,3 +32,20 @@ def marked(folder: Path, number: int, seconds: float) -> tuple[int, int]:
     (folder / f"{number}-{os.getpid()}-{time.monotonic_ns()}").touch()
     time.sleep(seconds)
     return number, os.getpid()
+
+
+class Deadly:
+    """A result at which the worker dies that is asked for it."""
+
+    def __reduce__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+        return Deadly, ()
+
+
+def fail_when_done_again(flag: Path) -> Deadly:
+    """End well the first time, with a result that nobody gets."""
+    try:
+        flag.touch(exist_ok=False)
+    except FileExistsError:
+        raise ValueError("done again") from None
+    return Deadly()
