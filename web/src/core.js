@@ -1,6 +1,7 @@
 // The native decoder as WebAssembly: web/wasm/core.cpp.
 import { SplatError } from "./bytes.js";
 import { stepOf } from "./container.js";
+import { grainOf } from "./texture.js";
 
 const ATTRIBUTES = ["position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign", "duration", "time", "velocity"];
 
@@ -115,6 +116,28 @@ export class Core {
     });
   }
 
+  /** Levels of a texture. */
+  levels({ data, bands, rows, columns, directions, layers }) {
+    let levels = null;
+    this.#with(data, (at, size) => {
+      const found = this.wasm.levels(at, size, bands, rows, columns, directions);
+      if (found) levels = new Uint8Array(this.wasm.memory.buffer, found, bands * rows * columns * directions).slice();
+    });
+    if (!levels) throw new SplatError(`the texture of layer ${layers[0]} is damaged`);
+    return levels;
+  }
+
+  /** A texture's noise [height, width] where a layer is placed; null when nothing of it is seen. */
+  noise(texture, placement, gain, { width, height }) {
+    return this.#guard(() => {
+      const at = this.#noise(texture, placement, gain, width, height);
+      return at ? new Float32Array(this.wasm.memory.buffer, at, width * height).slice() : null;
+    });
+  }
+  #noise(texture, placement, gain, width, height) {
+    return this.#numbers(grainOf(texture, placement, gain), (numbers) => this.wasm.noise(this.#held(texture.levels), numbers, width, height));
+  }
+
   /** Bits of each attribute in what `work` decodes. */
   countBits(work) {
     this.wasm.count_bits(1);
@@ -134,11 +157,12 @@ export class Core {
     });
   }
 
-  /** The bytes of such sums, alpha straight. */
-  bytes(width, height, base, groups, covered) {
+  /** The bytes of such sums, alpha straight; with a `grain` of texture, placement and gain its noise is over them. */
+  bytes(width, height, base, groups, covered, grain = null) {
     return this.#guard(() => {
       this.#add(width, height, base, groups);
-      const at = this.wasm.bytes(width, height, covered ? 1 : 0);
+      const noisy = grain && this.#noise(grain.texture, grain.placement, grain.gain, width, height);
+      const at = this.wasm.bytes(width, height, covered ? 1 : 0, noisy ? 1 : 0);
       return new Uint8ClampedArray(this.wasm.memory.buffer, at, width * height * 4).slice();
     });
   }
@@ -146,22 +170,28 @@ export class Core {
   #add(width, height, base, groups) {
     const picture = this.wasm.begin(width, height, ...base);
     for (const { shapes, count, placement } of groups) {
-      const at = this.#held(shapes), numbers = this.wasm.reserve(8 * placement.length);
-      new Float64Array(this.wasm.memory.buffer, numbers, placement.length).set(placement);
-      this.wasm.add(at, count, width, height, numbers);
-      this.wasm.release(numbers);
+      const at = this.#held(shapes);
+      this.#numbers(placement, (numbers) => this.wasm.add(at, count, width, height, numbers));
     }
     return picture;
   }
 
-  // Shapes stay where they were put until there are too many of them.
+  #numbers(values, work) {
+    const at = this.wasm.reserve(8 * values.length);
+    new Float64Array(this.wasm.memory.buffer, at, values.length).set(values);
+    const result = work(at);
+    this.wasm.release(at);
+    return result;
+  }
+
+  // Shapes and levels stay where they were put until there are too many of them.
   #held(shapes) {
     const old = this.kept.get(shapes);
     if (old) return old;
     if (this.kept.size >= 48) this.drop();
     const at = this.wasm.reserve(Math.max(shapes.byteLength, 1));
     if (!at) throw new SplatError("the picture needs more memory than there is");
-    new Float32Array(this.wasm.memory.buffer, at, shapes.length).set(shapes);
+    new shapes.constructor(this.wasm.memory.buffer, at, shapes.length).set(shapes);
     this.kept.set(shapes, at);
     return at;
   }

@@ -60,6 +60,12 @@ export async function decodeWith(core, bytes, options = {}) {
     const still = { tiers: wanted, window: steps.length ? null : window };
     layers.push({ ...field(core, layer, still), matte: layer.matte && field(core, layer.matte, still) });
   }
+  // What is left out of a coarser picture is more than its texture.
+  if (reached === TIERS)
+    for (const { layers: numbers, ...texture } of file.textures) {
+      const decoded = { ...texture, data: null, levels: core.levels({ ...texture, layers: numbers }) };
+      for (const n of numbers) layers[n].texture = decoded;
+    }
   const decoded = (segment) => {
     total = 0;
     [segment, segment.matte].forEach((part) => count(part, framesOf(segment)));

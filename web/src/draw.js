@@ -85,11 +85,11 @@ export const hasAlpha = (layer) => Boolean(layer.matte) || layer.header.channels
  *
  * @param {object} file As `decode` gives it.
  * @param {View} view
- * @param {{time?: number, tiers?: number, steps?: object[][], stack?: object[], timeline?: Timeline}} [options]
- *   Time in s; edits in place of those of the file; a stack that was made of them.
+ * @param {{time?: number, tiers?: number, texture?: number, steps?: object[][], stack?: object[], timeline?: Timeline}} [options]
+ *   Time in s; a factor of the strength of textures; edits in place of those of the file; a stack that was made of them.
  */
 export function plan(file, view, options = {}) {
-  const { time = 0, tiers = 6, steps = file.steps } = options;
+  const { time = 0, tiers = 6, texture = 1, steps = file.steps } = options;
   const stack = options.stack ?? stackOf(file.layers.map(({ name }) => name), steps);
   const timeline = options.timeline ?? (file.rate === null ? null : new Timeline(file));
   const visible = stack.filter(({ visible }) => visible);
@@ -109,6 +109,7 @@ export function plan(file, view, options = {}) {
       covered,
       edges: covered && !alone ? edgesOf(placement, [layer.header.width, layer.header.height]) : null,
       recolored: isRecolored(state),
+      grain: layer.texture && texture > 0 && tiers >= 6 ? { texture: layer.texture, gain: texture } : null,
     };
   });
   // What lies under a layer that covers all need not be drawn.

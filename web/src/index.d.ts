@@ -37,6 +37,22 @@ export interface Layer extends Coverage {
   box: [number, number, number, number] | null;
   moves: boolean;
   matte: Coverage | null;
+  texture?: Texture;
+}
+
+/** Noise that is drawn over a layer: levels [bands, rows, columns, directions], 0 to 15. */
+export interface Texture {
+  bands: number;
+  rows: number;
+  columns: number;
+  directions: number;
+  /** px of the layer's canvas. */
+  cell: number;
+  slope: number;
+  seed: number;
+  width: number;
+  height: number;
+  levels: Uint8Array;
 }
 
 export interface Segment extends Coverage {
@@ -140,7 +156,7 @@ export class Decoder {
   close(): void;
 }
 export function viewOf(file: SplatFile, scale?: number, crop?: [number, number, number, number]): View;
-export function plan(file: SplatFile, view: View, options?: { time?: number; tiers?: number; steps?: Operation[][] }): Plan;
+export function plan(file: SplatFile, view: View, options?: { time?: number; tiers?: number; texture?: number; steps?: Operation[][] }): Plan;
 export const KINDS: Record<string, unknown[]>;
 export function operation(kind: string, layer: number, values?: number[], name?: string): Operation;
 export function pack(steps: Operation[][]): Uint8Array;
@@ -163,7 +179,7 @@ export interface Renderer {
   forget(): void;
 }
 export class GlRenderer implements Renderer {
-  constructor(canvas: HTMLCanvasElement | OffscreenCanvas, options?: { half?: boolean });
+  constructor(canvas: HTMLCanvasElement | OffscreenCanvas, options?: { half?: boolean; core?: Core });
   readonly kind: "webgl2";
   readonly name: string;
   readonly emulated: boolean;

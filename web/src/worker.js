@@ -8,7 +8,7 @@ import { RasterRenderer } from "./raster.js";
 let core, kept;
 
 const without = ({ data, ...part }) => ({ ...part, bytes: data?.length ?? 0, matte: part.matte && without(part.matte) });
-const light = (file) => ({ ...file, layers: file.layers.map(without), segments: file.segments.map(without) });
+const light = (file) => ({ ...file, layers: file.layers.map(without), segments: file.segments.map(without), textures: file.textures.map(without) });
 
 const calls = {
   async start({ module }) {

@@ -176,6 +176,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     const whole = Boolean(doc?.bytes);
     $("undo").disabled = !doc?.steps.length && !doc?.before;
     $("select").hidden = !server?.group || !doc || doc.clip || doc.names.length > 1;
+    $("grain").hidden = !doc?.file.layers.some(({ texture }) => texture);
     $("redo").disabled = !doc?.redone.length;
     $("save").disabled = $("export").disabled = $("compare").disabled = !whole;
     if (doc && !state()) selected = doc.stack.at(-1)?.number ?? 0;
@@ -359,6 +360,11 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   $("tiers").oninput = () => {
     painter.tiers = Number($("tiers").value);
     $("tier-count").value = painter.tiers;
+    painter.request();
+  };
+  $("texture").oninput = () => {
+    painter.texture = $("texture").value / 100;
+    $("grain-share").value = `${$("texture").value}%`;
     painter.request();
   };
   $("ellipses").onchange = () => {

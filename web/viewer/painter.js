@@ -11,7 +11,7 @@ export function rendererFor(canvas, core, wanted) {
     try {
       const probe = new GlRenderer(new OffscreenCanvas(1, 1)), emulated = probe.emulated;
       probe.gl.getExtension("WEBGL_lose_context")?.loseContext();
-      if (!emulated || wanted === "webgl2") return new GlRenderer(canvas);
+      if (!emulated || wanted === "webgl2") return new GlRenderer(canvas, { core });
     } catch {
       // There is no WebGL2, or none with floats.
     }
@@ -35,7 +35,7 @@ export function windowOf({ width, height }, camera, ratio) {
 export class Painter {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas, camera, core, { renderer, drawn = () => {}, fault = () => {} } = {}) {
-    Object.assign(this, { canvas, camera, core, drawn, fault, document: null, time: 0, tiers: 6, outlines: 0, coarse: 1, last: 0 });
+    Object.assign(this, { canvas, camera, core, drawn, fault, document: null, time: 0, tiers: 6, texture: 1, outlines: 0, coarse: 1, last: 0 });
     this.renderer = rendererFor(canvas, core, renderer);
     canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault();
@@ -82,13 +82,15 @@ export class Painter {
 
   planned(view) {
     const { document: doc, time, tiers } = this;
-    return plan(doc.file, view, { time, tiers, stack: doc.stack, timeline: doc.timeline ?? undefined });
+    // Grain that is slow to draw waits until all is still.
+    const texture = this.moving && this.coarse < 1 ? 0 : this.texture;
+    return plan(doc.file, view, { time, tiers, texture, stack: doc.stack, timeline: doc.timeline ?? undefined });
   }
 
   /** The frontmost visible layer that covers a point of the canvas by half or more. */
   pick(x, y) {
     const { items } = plan(this.document.file, { x: x - 0.5, y: y - 0.5, scaleX: 1, scaleY: 1, width: 1, height: 1 },
-      { time: this.time, stack: this.document.stack.map((state) => ({ ...state, opacity: Math.min(state.opacity, 0.999999) })), timeline: this.document.timeline ?? undefined });
+      { time: this.time, texture: 0, stack: this.document.stack.map((state) => ({ ...state, opacity: Math.min(state.opacity, 0.999999) })), timeline: this.document.timeline ?? undefined });
     const raster = new RasterRenderer(null, this.core);
     return items.findLast((item) => raster.planes({ view: { x: 0, y: 0, scaleX: 1, scaleY: 1, width: 1, height: 1 }, items: [{ ...item, state: { ...item.state, opacity: 1 } }] })[3] >= 0.5)?.state;
   }

@@ -2,6 +2,7 @@
 //
 // A caller puts bytes into memory that `reserve` gives, calls `decode`, and reads rows of integers; `shape` makes of
 // them what a renderer takes. One field is held at a time.
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -10,7 +11,10 @@
 #include "draw.hpp"
 #include "format/bytes.hpp"
 #include "format/course.hpp"
+#include "math/wave.hpp"
 #include "model/field_codec.hpp"
+#include "texture/levels.hpp"
+#include "texture/texture.hpp"
 
 #define EXPORT(name) extern "C" __attribute__((export_name(#name), visibility("default")))
 
@@ -18,6 +22,15 @@ namespace splat2d {
 
 extern const ModelKernels model_kernels_base;
 const ModelKernels& model_kernels() { return model_kernels_base; }
+// All that is drawn by them here are textures.
+const Kernels& kernels() {
+  static const Kernels table = [] {
+    Kernels only{};
+    only.add_wave = add_wave;
+    return only;
+  }();
+  return table;
+}
 
 namespace {
 
@@ -46,6 +59,8 @@ struct State {
   DecodedField field;
   std::vector<float> shapes;
   std::vector<float> sums;
+  std::vector<uint8_t> levels;
+  std::vector<float> noise;
   Counter counter;
   bool counts = false;
   State() : fault(network.read(kNetwork, sizeof kNetwork)) {}
@@ -172,8 +187,51 @@ EXPORT(add) void add(const float* shapes, int count, int width, int height, cons
   for (int i = 0; i < count; ++i)
     add_splat(shapes + static_cast<size_t>(i) * kShapeFields, p, {width, height}, state().sums.data());
 }
-// What is held as bytes [height, width, 4], alpha straight, in its own place: the picture of one layer that is alone.
-EXPORT(bytes) const uint8_t* bytes(int width, int height, int covered) {
+// Levels of a texture, from their coded words; null when these are damaged.
+EXPORT(levels)
+const uint8_t* levels(const uint8_t* data, size_t size, int bands, int rows, int columns, int directions) {
+  const Strengths shape{bands, rows, columns, directions, nullptr};
+  state().levels.assign(shape.count(), 0);
+  return decode_levels(data, size, shape, state().levels.data()) ? state().levels.data() : nullptr;
+}
+// What `noise` takes besides levels: their shape and cells, and as of Texture where and how strong they are seen.
+struct Grain {
+  double bands, rows, columns, directions, cell, slope, seed, gain, width, height, map[6], blur[3];
+};
+// A texture's noise [height, width] of a target, held here; null when nothing of it is seen.
+EXPORT(noise) const float* noise(const uint8_t* levels, const double* numbers, int width, int height) {
+  const Grain& g = *reinterpret_cast<const Grain*>(numbers);
+  Texture t{{static_cast<int>(g.bands), static_cast<int>(g.rows), static_cast<int>(g.columns),
+             static_cast<int>(g.directions), levels},
+            static_cast<int>(g.cell),
+            static_cast<int>(g.slope),
+            static_cast<uint32_t>(g.seed),
+            static_cast<float>(g.gain),
+            g.width,
+            g.height,
+            {},
+            {}};
+  std::memcpy(t.map, g.map, sizeof t.map);
+  std::memcpy(t.blur, g.blur, sizeof t.blur);
+  const TextureDrawer drawer(t);
+  if (drawer.empty()) return nullptr;
+  std::vector<float>& out = state().noise;
+  out.resize(static_cast<size_t>(width) * height);
+  std::vector<float> tile(kTilePlane + kLanes), scratch(kTilePlane + kLanes);
+  for (int y = 0; y < height; y += kTileHeight)
+    for (int x = 0; x < width; x += kTileWidth) {
+      const Box box{x, y, std::min(x + kTileWidth, width), std::min(y + kTileHeight, height)};
+      std::fill(tile.begin(), tile.end(), 0.0f);
+      drawer.add(box, 1, tile.data(), scratch.data());
+      for (int row = box.y0; row < box.y1; ++row)
+        std::memcpy(out.data() + static_cast<size_t>(row) * width + x, tile.data() + (row - y) * kTileStride,
+                    sizeof(float) * (box.x1 - x));
+    }
+  return out.data();
+}
+// What is held as bytes [height, width, 4], alpha straight, in its own place: the picture of one layer that is alone,
+// with the noise that is held over it, or without.
+EXPORT(bytes) const uint8_t* bytes(int width, int height, int covered, int grained) {
   float* sums = state().sums.data();
   uint8_t* to = reinterpret_cast<uint8_t*>(sums);
   const size_t n = static_cast<size_t>(width) * height;
@@ -181,8 +239,12 @@ EXPORT(bytes) const uint8_t* bytes(int width, int height, int covered) {
     const float* v = sums + 4 * i;
     const float alpha = covered ? clamp(v[3], 0.0f, 1.0f) : 1.0f;
     const float over = alpha > 0.5f / 255.0f ? 255.0f / alpha : 0.0f;
+    const float grain = grained ? state().noise[i] * alpha : 0.0f;
     uint8_t out[4];
-    for (int c = 0; c < 3; ++c) out[c] = static_cast<uint8_t>(clamp(v[c], 0.0f, alpha) * over + 0.5f);
+    for (int c = 0; c < 3; ++c) {
+      const float value = grained ? clamp(v[c], 0.0f, 1.0f) + grain : v[c];
+      out[c] = static_cast<uint8_t>(clamp(value, 0.0f, alpha) * over + 0.5f);
+    }
     out[3] = static_cast<uint8_t>(alpha * 255.0f + 0.5f);
     std::memcpy(to + 4 * i, out, 4);
   }
