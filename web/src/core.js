@@ -149,31 +149,39 @@ export class Core {
     }
   }
 
-  /** Draw a picture [height, width, 4] of sums: groups of shapes, how many, and where they go (`numbersOf`). */
-  sums(width, height, base, groups) {
+  /**
+   * Draw a picture [height, width, 4] of sums.
+   *
+   * @param {number} width px
+   * @param {number} height px
+   * @param {number} planes 1 of grey, 3 of colours, 4 of colours and coverage.
+   * @param {number[]} base Colour and coverage under all.
+   * @param {{shapes: Float32Array, count: number, placement: Float64Array}[]} groups Placements by `numbersOf`.
+   */
+  sums(width, height, planes, base, groups) {
     return this.#guard(() => {
-      const at = this.#add(width, height, base, groups);
+      this.#add(width, height, planes, base, groups);
+      const at = this.wasm.sums();  // which may move the memory
       return new Float32Array(this.wasm.memory.buffer, at, width * height * 4).slice();
     });
   }
 
   /** The bytes of such sums, alpha straight; with a `grain` of texture, placement and gain its noise is over them. */
-  bytes(width, height, base, groups, covered, grain = null) {
+  bytes(width, height, planes, base, groups, grain = null) {
     return this.#guard(() => {
-      this.#add(width, height, base, groups);
+      this.#add(width, height, planes, base, groups);
       const noisy = grain && this.#noise(grain.texture, grain.placement, grain.gain, width, height);
-      const at = this.wasm.bytes(width, height, covered ? 1 : 0, noisy ? 1 : 0);
+      const at = this.wasm.bytes(noisy ? 1 : 0);
       return new Uint8ClampedArray(this.wasm.memory.buffer, at, width * height * 4).slice();
     });
   }
 
-  #add(width, height, base, groups) {
-    const picture = this.wasm.begin(width, height, ...base);
+  #add(width, height, planes, base, groups) {
+    this.wasm.begin(width, height, planes, ...base);
     for (const { shapes, count, placement } of groups) {
       const at = this.#held(shapes);
-      this.#numbers(placement, (numbers) => this.wasm.add(at, count, width, height, numbers));
+      this.#numbers(placement, (numbers) => this.wasm.add(at, count, numbers));
     }
-    return picture;
   }
 
   #numbers(values, work) {

@@ -56,12 +56,17 @@ function edgesOf({ matrix: [a, b, c, d], offset: [x, y], blur: [bxx, bxy, byy] }
 
 const firstOf = (splats, tiers) => (tiers >= 6 ? splats.count : splats.tierCounts.slice(0, tiers).reduce((a, b) => a + b, 0));
 
-// A sum: groups of splats, and the base colour.
+// A sum: groups of splats, the base colour, and how many planes it takes: one of grey, three of colours, a fourth of coverage.
 function sumOf(parts, tiers) {
   const base = [0, 0, 0, 0];
-  for (const { splats, weight } of parts) splats.background.forEach((v, i) => (base[i] += v * weight));
+  let planes = 1;
+  for (const { splats, weight } of parts) {
+    splats.background.forEach((v, i) => (base[i] += v * weight));
+    planes = [0, 1, 4, 3, 4][splats.channels];
+  }
   return {
     base,
+    planes,
     groups: parts.map(({ splats, weight, time = 0, shift = [0, 0] }) => ({ splats, count: firstOf(splats, tiers), gain: weight, time, shift })),
   };
 }

@@ -59,8 +59,7 @@ export class RasterRenderer {
   }
 
   #sum(sum, placement, view, base) {
-    return this.core.sums(view.width, view.height, base,
-      groupsOf(sum, placement));
+    return this.core.sums(view.width, view.height, sum.planes, base, groupsOf(sum, placement));
   }
 
   /** Premultiplied colours and coverage [height, width, 4] in [0, 1]. */
@@ -114,7 +113,7 @@ export class RasterRenderer {
   pixels(drawn) {
     const { view, items: [only, ...others] } = drawn;
     if (only && !others.length && !only.cover && !only.edges && !only.recolored && only.state.opacity === 1)
-      return this.core.bytes(view.width, view.height, only.sum.base, groupsOf(only.sum, only.placement), only.covered, only.grain && { ...only.grain, placement: only.placement });
+      return this.core.bytes(view.width, view.height, only.sum.planes, only.sum.base, groupsOf(only.sum, only.placement), only.grain && { ...only.grain, placement: only.placement });
     return straightBytes(this.planes(drawn));
   }
 

@@ -73,6 +73,8 @@ export class Painter {
     }
     Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${view.width / ratio}px`, height: `${view.height / ratio}px` });
     this.last = performance.now() - begin;
+    if (doc) this.marks ??= { first: performance.now() };
+    if (doc.bytes) this.marks.whole ??= performance.now();
     if (this.moving) {
       this.coarse = Math.min(Math.max(this.coarse * Math.sqrt(SLOW / Math.max(this.last, 1)), 0.2), 1);
       if (this.coarse < 1) this.still = setTimeout(() => this.request(), 140);

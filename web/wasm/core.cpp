@@ -58,7 +58,8 @@ struct State {
   FieldIndex index;
   DecodedField field;
   std::vector<float> shapes;
-  std::vector<float> sums;
+  Sums sums{};
+  std::vector<float> values, pixels;  // of the sums; of what is made of them
   std::vector<uint8_t> levels;
   std::vector<float> noise;
   Counter counter;
@@ -69,6 +70,29 @@ struct State {
 State& state() {
   static State instance;
   return instance;
+}
+
+template <int kPlanes>
+void add_splats(const float* shapes, int count, const Placement& placement, const Sums& to) {
+  for (int i = 0; i < count; ++i) add_splat<kPlanes>(shapes + static_cast<size_t>(i) * kShapeFields, placement, to);
+}
+
+template <int kPlanes>
+void write_bytes(const Sums& s, const float* noise, uint8_t* to) {
+  for (int y = 0; y < s.canvas.height; ++y) {
+    const float* row = s.data + static_cast<size_t>(y) * s.stride();
+    for (int x = 0; x < s.canvas.width; ++x, to += 4) {
+      const float alpha = kPlanes == 4 ? splat2d::clamp(row[3 * s.plane() + x], 0.0f, 1.0f) : 1.0f;
+      const float over = kPlanes < 4 ? 255.0f : alpha > 0.5f / 255.0f ? 255.0f / alpha : 0.0f;
+      const float grain = noise ? *noise++ * alpha : 0.0f;
+      for (int c = 0; c < 3; ++c) {
+        const float value = row[(kPlanes == 1 ? 0 : c) * s.plane() + x];
+        to[c] =
+            static_cast<uint8_t>(splat2d::clamp(splat2d::clamp(value, 0.0f, 1.0f) + grain, 0.0f, alpha) * over + 0.5f);
+      }
+      to[3] = static_cast<uint8_t>(alpha * 255.0f + 0.5f);
+    }
+  }
 }
 
 FieldLayout layout_of(int width, int height, int channels, int chroma_step, int step_code, int frames) {
@@ -174,18 +198,32 @@ EXPORT(shape) const float* shape(double step) {
   return s.shapes.data();
 }
 
-// Adds splats to a picture [height, width, 4] of floats that is held here; returns it.
-EXPORT(begin) float* begin(int width, int height, float red, float green, float blue, float alpha) {
-  std::vector<float>& sums = state().sums;
-  sums.resize(static_cast<size_t>(width) * height * 4 + kLanes * 4);
+// Begins sums of a base colour: one plane of grey, three of colours, or four with coverage.
+EXPORT(begin) void begin(int width, int height, int planes, float red, float green, float blue, float alpha) {
+  Sums& s = state().sums;
+  s = {{width, height}, planes, nullptr};
+  state().values.resize(s.plane() * planes + 4);
+  s.data = state().values.data();
   const float base[4] = {red, green, blue, alpha};
-  for (size_t i = 0; i < sums.size(); ++i) sums[i] = base[i % 4];
-  return sums.data();
+  for (int c = 0; c < planes; ++c) std::fill_n(s.data + c * s.plane(), s.plane(), base[c]);
 }
-EXPORT(add) void add(const float* shapes, int count, int width, int height, const double* placement) {
+EXPORT(add) void add(const float* shapes, int count, const double* placement) {
   const Placement& p = *reinterpret_cast<const Placement*>(placement);
-  for (int i = 0; i < count; ++i)
-    add_splat(shapes + static_cast<size_t>(i) * kShapeFields, p, {width, height}, state().sums.data());
+  const Sums& s = state().sums;
+  const auto add_all = s.planes == 1 ? add_splats<1> : s.planes == 3 ? add_splats<3> : add_splats<4>;
+  add_all(shapes, count, p, s);
+}
+// The sums [height, width, 4]; what has no coverage has 0.
+EXPORT(sums) const float* sums() {
+  const Sums& s = state().sums;
+  state().pixels.resize(s.canvas.area() * 4);
+  float* to = state().pixels.data();
+  for (int y = 0; y < s.canvas.height; ++y) {
+    const float* from = s.data + static_cast<size_t>(y) * s.stride();
+    for (int x = 0; x < s.canvas.width; ++x, to += 4)
+      for (int c = 0; c < 4; ++c) to[c] = c < s.planes ? from[c * s.plane() + x] : c < 3 ? from[x] : 0.0f;
+  }
+  return state().pixels.data();
 }
 // Levels of a texture, from their coded words; null when these are damaged.
 EXPORT(levels)
@@ -229,24 +267,13 @@ EXPORT(noise) const float* noise(const uint8_t* levels, const double* numbers, i
     }
   return out.data();
 }
-// What is held as bytes [height, width, 4], alpha straight, in its own place: the picture of one layer that is alone,
-// with the noise that is held over it, or without.
-EXPORT(bytes) const uint8_t* bytes(int width, int height, int covered, int grained) {
-  float* sums = state().sums.data();
-  uint8_t* to = reinterpret_cast<uint8_t*>(sums);
-  const size_t n = static_cast<size_t>(width) * height;
-  for (size_t i = 0; i < n; ++i) {
-    const float* v = sums + 4 * i;
-    const float alpha = covered ? clamp(v[3], 0.0f, 1.0f) : 1.0f;
-    const float over = alpha > 0.5f / 255.0f ? 255.0f / alpha : 0.0f;
-    const float grain = grained ? state().noise[i] * alpha : 0.0f;
-    uint8_t out[4];
-    for (int c = 0; c < 3; ++c) {
-      const float value = grained ? clamp(v[c], 0.0f, 1.0f) + grain : v[c];
-      out[c] = static_cast<uint8_t>(clamp(value, 0.0f, alpha) * over + 0.5f);
-    }
-    out[3] = static_cast<uint8_t>(alpha * 255.0f + 0.5f);
-    std::memcpy(to + 4 * i, out, 4);
-  }
+// The sums as bytes [height, width, 4], alpha straight: the picture of one layer that is alone, with the noise that is
+// held over it, or without.
+EXPORT(bytes) const uint8_t* bytes(int grained) {
+  const Sums& s = state().sums;
+  state().pixels.resize(s.canvas.area());
+  uint8_t* to = reinterpret_cast<uint8_t*>(state().pixels.data());
+  const auto write = s.planes == 1 ? write_bytes<1> : s.planes == 3 ? write_bytes<3> : write_bytes<4>;
+  write(s, grained ? state().noise.data() : nullptr, to);
   return to;
 }
