@@ -117,10 +117,16 @@ def write_cases(folder: Path, golden: Path, files: dict[str, dict[str, Any]]) ->
         data = source.read_bytes()
         drawable = (Clip if is_clip(data) else Scene).from_bytes(data)
         for time in map(Fraction, entry.get("times", ["0"])):
-            for scale in (0.5, 1, 2):
+            w, h = drawable.width, drawable.height
+            for scale, crop in (
+                (0.5, (0, 0, w, h)),
+                (1, (0, 0, w, h)),
+                (2, (w // 3, h // 4, -(-w // 2), -(-h // 2))),
+            ):
                 path = folder / f"{len(cases)}.raw"
-                path.write_bytes(rgba(drawable.render(time=time, scale=scale)).tobytes())
-                cases.append({"file": str(source), "scale": scale, "time": float(time), "pixels": str(path)})
+                path.write_bytes(rgba(drawable.render(time=time, scale=scale, crop=crop)).tobytes())
+                case = {"file": str(source), "scale": scale, "crop": crop, "time": float(time)}
+                cases.append({**case, "pixels": str(path)})
     out = folder / "cases.json"
     out.write_text(json.dumps(cases))
     return out

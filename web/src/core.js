@@ -6,6 +6,7 @@ import { grainOf } from "./texture.js";
 const ATTRIBUTES = ["position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign", "duration", "time", "velocity"];
 
 export const TIERS = 6, SHAPE_FIELDS = 16;
+const MOST_KEPT = 2 ** 28; // bytes of shapes
 
 // (module (func (result v128) (v128.const i32x4 0 0 0 0))): validates where there is SIMD.
 const SIMD = Uint8Array.of(
@@ -17,9 +18,10 @@ export const hasSimd = () => WebAssembly.validate(SIMD);
 /**
  * Compile the decoder.
  *
- * @param {URL|string|BufferSource|WebAssembly.Module|Response} [source] Where it is; beside this module when left out.
+ * @param {URL|string|BufferSource|WebAssembly.Module|Response|Promise} [source] Where it is; beside this module when left out.
  */
 export async function compile(source = new URL(hasSimd() ? "./splat2d.wasm" : "./splat2d-plain.wasm", import.meta.url)) {
+  source = await source;
   if (source instanceof WebAssembly.Module) return source;
   // Node fetches no files.
   const files = source instanceof URL && source.protocol === "file:" && globalThis.process?.getBuiltinModule?.("node:fs/promises");
@@ -46,6 +48,8 @@ export class Core {
     this.wasm = new WebAssembly.Instance(this.module, {}).exports;
     this.wasm._initialize();
     this.kept = new Map();
+    this.keptBytes = 0;
+    this.opened = null;
   }
   #text(at) {
     const bytes = new Uint8Array(this.wasm.memory.buffer, at);
@@ -99,10 +103,13 @@ export class Core {
     const [x0, y0, x1, y1] = window ?? [0, 0, 0, 0];
     this.#with(data, (at, size) =>
       this.wasm.decode(at, size, width, height, channels, chromaStep, stepCode, frames, tiers, x0, y0, x1, y1));
+    return this.#decoded(header, frames);
+  }
+  #decoded(header, frames = 0) {
     return this.#guard(() => {
       const tierCounts = [...Array(TIERS).keys()].map((t) => this.wasm.count(t));
-      const count = tierCounts.reduce((a, b) => a + b, 0), columns = channels + (frames ? 9 : 5);
-      const shapes = this.wasm.shape(stepOf(stepCode));
+      const count = tierCounts.reduce((a, b) => a + b, 0), columns = header.channels + (frames ? 9 : 5);
+      const shapes = this.wasm.shape(stepOf(header.stepCode));
       const { buffer } = this.wasm.memory;
       return {
         count,
@@ -111,9 +118,41 @@ export class Core {
         integers: new Int32Array(buffer, this.wasm.splats(), count * columns).slice(),
         shapes: new Float32Array(buffer, shapes, count * SHAPE_FIELDS).slice(),
         background: baseOf(header),
-        channels,
+        channels: header.channels,
       };
     });
+  }
+
+  /**
+   * Open a field that is decoded part by part, one field at a time.
+   *
+   * @returns {{splats: object, boxes: number[][]}} Splats of the whole canvas's part; left, top, right and bottom of
+   *   the boxes that the other parts are seen in, px.
+   */
+  open(data, header, { tiers = TIERS } = {}) {
+    const { width, height, channels, chromaStep, stepCode } = header;
+    this.close();
+    const at = this.#guard(() => this.wasm.reserve(Math.max(data.length, 1)));
+    if (!at) throw new SplatError("the file needs more memory than there is");
+    this.opened = { at, data, header };
+    const fault = this.#guard(() => {
+      new Uint8Array(this.wasm.memory.buffer, at, data.length).set(data);
+      return this.wasm.open(at, data.length, width, height, channels, chromaStep, stepCode, tiers);
+    });
+    if (fault) throw new SplatError(`the coded splats are damaged: ${this.#text(fault)}`);
+    const splats = this.#decoded(header), parts = this.wasm.opened_parts();
+    return { splats, boxes: [...Array(parts).keys()].map((p) => [0, 1, 2, 3].map((side) => this.wasm.reach(p + 1, side))) };
+  }
+  /** Splats of a part of the open field, from 1 on; by its data, which is opened if it is not open. */
+  part(number, data, header, options) {
+    if (this.opened?.data !== data) this.open(data, header, options);
+    const fault = this.#guard(() => this.wasm.part(number));
+    if (fault) throw new SplatError(`the coded splats are damaged: ${this.#text(fault)}`);
+    return this.#decoded(header);
+  }
+  close() {
+    if (this.opened) this.wasm.release(this.opened.at);
+    this.opened = null;
   }
 
   /** Levels of a texture. */
@@ -196,11 +235,12 @@ export class Core {
   #held(shapes) {
     const old = this.kept.get(shapes);
     if (old) return old;
-    if (this.kept.size >= 48) this.drop();
+    if (this.keptBytes + shapes.byteLength > MOST_KEPT) this.drop();
     const at = this.wasm.reserve(Math.max(shapes.byteLength, 1));
     if (!at) throw new SplatError("the picture needs more memory than there is");
     new shapes.constructor(this.wasm.memory.buffer, at, shapes.length).set(shapes);
     this.kept.set(shapes, at);
+    this.keptBytes += shapes.byteLength;
     return at;
   }
 
@@ -208,6 +248,7 @@ export class Core {
   drop() {
     for (const at of this.kept.values()) this.wasm.release(at);
     this.kept.clear();
+    this.keptBytes = 0;
   }
 }
 

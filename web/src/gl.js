@@ -135,6 +135,8 @@ uniform float flip;
 out vec4 seen;
 void main() { seen = texelFetch(sums, ivec2(gl_FragCoord.x, flip > 0.0 ? flip - gl_FragCoord.y : gl_FragCoord.y), 0); }`;
 
+const MOST_HELD = 2 ** 28; // bytes of splats
+
 /** Draws plans with WebGL2. */
 export class GlRenderer {
   /**
@@ -176,6 +178,7 @@ export class GlRenderer {
     };
     this.corners = gl.createVertexArray();
     this.buffers = new Map();
+    this.held = 0;
     this.targets = new Map();
   }
 
@@ -228,7 +231,7 @@ export class GlRenderer {
     const { gl } = this;
     let held = this.buffers.get(splats);
     if (held) return held.array;
-    if (this.buffers.size >= 48) this.#drop(this.buffers.keys().next().value);
+    for (this.held += splats.shapes.byteLength; this.held > MOST_HELD && this.buffers.size; ) this.#drop(this.buffers.keys().next().value);
     held = { buffer: gl.createBuffer(), array: gl.createVertexArray() };
     gl.bindVertexArray(held.array);
     gl.bindBuffer(gl.ARRAY_BUFFER, held.buffer);
@@ -246,6 +249,7 @@ export class GlRenderer {
     this.gl.deleteBuffer(held.buffer);
     this.gl.deleteVertexArray(held.array);
     this.buffers.delete(splats);
+    this.held -= splats.shapes.byteLength;
   }
 
   /** Let go of all splats that are held, for example of a file that was closed. */

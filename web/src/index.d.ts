@@ -28,6 +28,8 @@ export interface Header {
 export interface Coverage {
   header: Header;
   splats?: Splats;
+  /** Of a large layer whose splats are those of the whole canvas: the parts that follow, and the box each is seen in. */
+  parts?: { box: [number, number, number, number]; splats: Splats | null }[];
   bytes?: number;
 }
 
@@ -103,6 +105,8 @@ export interface DecodeOptions {
   partial?: boolean;
   /** False leaves a clip's segments undecoded. */
   segments?: boolean;
+  /** Of large layers only the splats that are coded for the whole canvas. */
+  coarse?: boolean;
   limits?: Partial<Limits>;
 }
 
@@ -148,9 +152,10 @@ export class Decoder {
   constructor(options?: { wasm?: Source; worker?: () => Worker });
   decode(bytes: Uint8Array, options?: DecodeOptions): Promise<SplatFile>;
   open(bytes: Uint8Array, options?: DecodeOptions): Promise<SplatFile>;
-  openCoarse(bytes: Uint8Array, shown: (file: SplatFile) => void, options?: DecodeOptions): Promise<SplatFile>;
+  /** Decode the parts of large layers in the file that was opened last; false when another was opened before the end. */
+  fill(file: SplatFile, options?: { window?: () => [number, number, number, number] | null; arrived?: () => void }): Promise<boolean>;
   segment(index: number, tiers?: number): Promise<Segment>;
-  read(stream: ReadableStream<Uint8Array>, shown?: (file: SplatFile) => void, options?: DecodeOptions): Promise<{ bytes: Uint8Array; file: SplatFile }>;
+  read(stream: ReadableStream<Uint8Array>, shown?: (file: SplatFile) => void, options?: DecodeOptions & { received?: () => void }): Promise<{ bytes: Uint8Array; file: SplatFile }>;
   bits(bytes: Uint8Array): Promise<Record<string, number>[]>;
   pixels(drawn: Plan): Promise<Uint8ClampedArray>;
   close(): void;

@@ -37,6 +37,7 @@ export class Painter {
   constructor(canvas, camera, core, { renderer, drawn = () => {}, fault = () => {} } = {}) {
     Object.assign(this, { canvas, camera, core, drawn, fault, document: null, time: 0, tiers: 6, texture: 1, outlines: 0, coarse: 1, last: 0 });
     this.renderer = rendererFor(canvas, core, renderer);
+    if (this.renderer.kind === "cpu") this.coarse = 0.5; // until it is known how fast it is
     canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault();
       fault("the GPU was lost; waiting for it");
@@ -57,6 +58,14 @@ export class Painter {
     });
   }
 
+  /** Draw what has come of the document since, but not so often that it hinders what is still to come. */
+  arrived() {
+    this.wait ??= setTimeout(() => {
+      this.wait = undefined;
+      this.request(this.moving);
+    }, Math.max(4 * this.last, 50));
+  }
+
   paint() {
     clearTimeout(this.still);
     const { document: doc, canvas } = this;
@@ -73,8 +82,8 @@ export class Painter {
     }
     Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${view.width / ratio}px`, height: `${view.height / ratio}px` });
     this.last = performance.now() - begin;
-    if (doc) this.marks ??= { first: performance.now() };
-    if (doc.bytes) this.marks.whole ??= performance.now();
+    if (!this.seen) performance.mark("splat2d-first");
+    this.seen = true;
     if (this.moving) {
       this.coarse = Math.min(Math.max(this.coarse * Math.sqrt(SLOW / Math.max(this.last, 1)), 0.2), 1);
       if (this.coarse < 1) this.still = setTimeout(() => this.request(), 140);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "draw.hpp"
@@ -64,6 +65,10 @@ struct State {
   std::vector<float> noise;
   Counter counter;
   bool counts = false;
+  Workers alone;
+  std::optional<FieldReader> reader;
+  FieldLayout opened{};
+  int tiers = kTiers;
   State() : fault(network.read(kNetwork, sizeof kNetwork)) {}
 };
 
@@ -97,6 +102,27 @@ void write_bytes(const Sums& s, const float* noise, uint8_t* to) {
 
 FieldLayout layout_of(int width, int height, int channels, int chroma_step, int step_code, int frames) {
   return {{width, height}, channels, chroma_step, step_code, frames, {}};
+}
+
+// A part of the field that is open.
+const char* read_part(size_t number) {
+  State& s = state();
+  if (const char* fault = s.reader->check({number})) return fault;
+  s.layout = s.opened;
+  const int columns = s.layout.columns();
+  const Part& part = s.reader->index().parts[number];
+  size_t total = 0;
+  std::array<size_t, kTiers> first{};
+  s.field.counts = {};
+  for (int t = 0; t < s.tiers; ++t) {
+    first[t] = total;
+    s.field.counts[t] = part.pieces[t].count;
+    total += static_cast<size_t>(part.pieces[t].count);
+  }
+  s.field.splats.assign(total * columns, 0);
+  std::array<int32_t*, kTiers> to{};
+  for (int t = 0; t < s.tiers; ++t) to[t] = s.field.splats.data() + first[t] * columns;
+  return number ? s.reader->part(number, to) : s.reader->whole(to);
 }
 
 }  // namespace
@@ -140,6 +166,28 @@ const char* decode(const uint8_t* data, size_t size, int width, int height, int 
   const Box window{x0, y0, x1, y1};
   return decode_field(s.network, s.layout, data, size, {tiers, x1 > x0 ? &window : nullptr}, Workers(),
                       s.counts ? &s.counter : nullptr, &s.field);
+}
+// Opens a field that is decoded part by part, and decodes that of the whole canvas; returns why it is damaged, or null.
+// The data must stay where it is.
+EXPORT(open)
+const char* open(const uint8_t* data, size_t size, int width, int height, int channels, int chroma_step, int step_code,
+                 int tiers) {
+  State& s = state();
+  if (s.fault) return s.fault;
+  s.opened = layout_of(width, height, channels, chroma_step, step_code, 0);
+  s.reader.emplace(s.network, s.alone);
+  if (const char* fault = s.reader->open(s.opened, data, size, tiers, nullptr)) return fault;
+  s.tiers = tiers;
+  return read_part(0);
+}
+// Decodes one of the parts that follow, from 1 on.
+EXPORT(part) const char* part(int number) { return read_part(number); }
+EXPORT(opened_parts) int32_t opened_parts() { return static_cast<int32_t>(state().reader->index().parts.size()) - 1; }
+// A side of the box out of which a part is not seen: left, top, right, bottom.
+EXPORT(reach) int32_t reach(int number, int side) {
+  const Box& box = state().reader->index().parts[number].reach;
+  const int sides[4] = {box.x0, box.y0, box.x1, box.y1};
+  return sides[side];
 }
 // From here on fields are decoded with their bits counted, or not, which is quicker; counts begin at 0.
 EXPORT(count_bits) void count_bits(int on) {
