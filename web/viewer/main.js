@@ -57,7 +57,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   const core = new Core(module);
   let doc = null, selected = 0, bits = null, opening = 0;
 
-  const camera = new Camera(stage, () => painter?.request(true));
+  const camera = new Camera(stage, () => painter?.request(true, true));
   const handles = new Handles($("handles"), camera);
   const compare = new Compare({ layer: $("other"), canvas: $("reference"), divider: $("divider"), stage, camera, core, say: status });
   const state = () => doc?.stack.find(({ number }) => number === selected);
