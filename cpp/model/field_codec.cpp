@@ -385,57 +385,89 @@ const char* read_index(const uint8_t* data, size_t size, const FieldLayout& layo
   return nullptr;
 }
 
-const char* decode_field(const Network& network, const FieldLayout& given, const uint8_t* data, size_t size,
+const char* FieldReader::open(const FieldLayout& layout, const uint8_t* data, size_t size, int tiers, Tap* tap) {
+  if (const char* fault = read_index(data, size, layout, &index_)) return fault;
+  layout_ = layout;
+  layout_.counts = index_.counts;
+  data_ = data;
+  size_ = size;
+  tiers_ = tiers;
+  tap_ = tap;
+  whole_.emplace(network_, layout_, workers_, tap);
+  return nullptr;
+}
+
+const char* FieldReader::check(const std::vector<size_t>& parts) const {
+  for (const size_t p : parts)
+    for (int t = 0; t < tiers_; ++t) {
+      const Piece& piece = index_.parts[p].pieces[t];
+      if (piece.offset > size_ || size_ - piece.offset < piece.size) return "a tier is cut short";
+    }
+  return nullptr;
+}
+
+const char* FieldReader::decode(size_t p, Traversal<Decoder>* traversal, const std::array<int32_t*, kTiers>& to) const {
+  Stream stream;
+  const uint8_t* bytes = data_ + index_.streams;
+  size_t length = size_ - index_.streams;
+  if (index_.directory) {
+    stream = stream_of(index_.parts[p], tiers_, data_);
+    bytes = stream.bytes.data();
+    length = stream.bytes.size();
+  }
+  const char* fault = stream.fault;
+  Decoder coder(bytes, length, tap_);
+  if (tap_) tap_->stream();
+  for (int t = 0; t < tiers_ && !fault; ++t)
+    fault = traversal->code(coder, t, index_.parts[p].cell, index_.parts[p].pieces[t].count, to[t]);
+  return fault;
+}
+
+const char* FieldReader::whole(const std::array<int32_t*, kTiers>& to) {
+  if (const char* fault = decode(0, &*whole_, to)) return fault;
+  std::vector<Cell> cells;
+  for (size_t p = 1; p < index_.parts.size(); ++p) cells.push_back(index_.parts[p].cell);
+  near_ = splats_near(whole_->context(), cells, layout_.canvas);
+  return nullptr;
+}
+
+const char* FieldReader::part(size_t p, const std::array<int32_t*, kTiers>& to) const {
+  const Workers alone;
+  Traversal<Decoder> traversal = whole_->of(near_[p - 1], alone);
+  return decode(p, &traversal, to);
+}
+
+const char* decode_field(const Network& network, const FieldLayout& layout, const uint8_t* data, size_t size,
                          const FieldRequest& request, const Workers& workers, Tap* tap, DecodedField* out) {
-  FieldIndex index;
-  if (const char* fault = read_index(data, size, given, &index)) return fault;
-  FieldLayout layout = given;
-  layout.counts = index.counts;
-  std::vector<const Part*> parts;  // those that are decoded, the whole canvas first
-  for (const Part& part : index.parts)
-    if (parts.empty() || !request.window || meet(part.reach, *request.window)) parts.push_back(&part);
+  FieldReader reader(network, workers);
+  if (const char* fault = reader.open(layout, data, size, request.tiers, tap)) return fault;
+  const FieldIndex& index = reader.index();
+  std::vector<size_t> parts;  // those that are decoded, the whole canvas first
+  for (size_t p = 0; p < index.parts.size(); ++p)
+    if (p == 0 || !request.window || meet(index.parts[p].reach, *request.window)) parts.push_back(p);
+  if (const char* fault = reader.check(parts)) return fault;
   out->counts = {};
+  const int columns = layout.columns();
   int64_t total = 0;
   std::vector<std::array<int64_t, kTiers>> first(parts.size());  // splat of each part's tiers
   for (int t = 0; t < request.tiers; ++t)
-    for (size_t p = 0; p < parts.size(); ++p) {
-      const Piece& piece = parts[p]->pieces[t];
-      if (piece.offset > size || size - piece.offset < piece.size) return "a tier is cut short";
-      first[p][t] = total;
-      total += piece.count;
-      out->counts[t] += piece.count;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const int64_t count = index.parts[parts[i]].pieces[t].count;
+      first[i][t] = total;
+      total += count;
+      out->counts[t] += count;
     }
-  const int columns = layout.columns();
   out->splats.assign(static_cast<size_t>(total) * columns, 0);
-  std::vector<const char*> faults(parts.size(), nullptr);
-  const auto decode = [&](size_t p, Traversal<Decoder>* traversal) {
-    Stream stream;
-    const uint8_t* bytes = data + index.streams;
-    size_t length = size - index.streams;
-    if (index.directory) {
-      stream = stream_of(*parts[p], request.tiers, data);
-      bytes = stream.bytes.data();
-      length = stream.bytes.size();
-    }
-    faults[p] = stream.fault;
-    Decoder coder(bytes, length, tap);
-    if (tap) tap->stream();
-    for (int t = 0; t < request.tiers && !faults[p]; ++t)
-      faults[p] = traversal->code(coder, t, parts[p]->cell, parts[p]->pieces[t].count,
-                                  out->splats.data() + first[p][t] * columns);
+  const auto rows = [&](size_t i) {
+    std::array<int32_t*, kTiers> to{};
+    for (int t = 0; t < request.tiers; ++t) to[t] = out->splats.data() + first[i][t] * columns;
+    return to;
   };
-  Traversal<Decoder> whole(network, layout, workers, tap);
-  decode(0, &whole);
-  if (faults[0]) return faults[0];
-  std::vector<Cell> cells;
-  for (size_t p = 1; p < parts.size(); ++p) cells.push_back(parts[p]->cell);
-  const auto near = splats_near(whole.context(), cells, layout.canvas);
+  if (const char* fault = reader.whole(rows(0))) return fault;
+  std::vector<const char*> faults(parts.size(), nullptr);
   const Workers alone;
   const Workers& each = tap ? alone : workers;  // a tap sees one thing after another
-  each.each(cells.size(), [&](size_t i) {
-    Traversal<Decoder> traversal = whole.of(near[i], alone);
-    decode(i + 1, &traversal);
-  });
+  each.each(parts.size() - 1, [&](size_t i) { faults[i + 1] = reader.part(parts[i + 1], rows(i + 1)); });
   for (const char* fault : faults)
     if (fault) return fault;
   return nullptr;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "model/coders.hpp"
@@ -53,6 +54,38 @@ struct FieldRequest {
 struct DecodedField {
   std::vector<int32_t> splats;
   std::array<int64_t, kTiers> counts{};
+};
+
+// Decodes a field part by part: first the whole canvas's, then of the others those that are wanted, in any order and by
+// several threads. The network, the workers, the data and the tap must outlive it. All that can be wrong is told by why
+// the field is damaged, else null; rows of integers go where the caller says, to a place for each tier.
+class FieldReader {
+ public:
+  FieldReader(const Network& network, const Workers& workers) : network_(network), workers_(workers) {}
+
+  // Reads what stands before the streams.
+  const char* open(const FieldLayout& layout, const uint8_t* data, size_t size, int tiers, Tap* tap);
+  const FieldIndex& index() const { return index_; }
+  // Whether the data holds the pieces of these parts.
+  const char* check(const std::vector<size_t>& parts) const;
+
+  const char* whole(const std::array<int32_t*, kTiers>& to);
+  // The parts that follow, from 1 on, once there is the whole canvas's.
+  const char* part(size_t p, const std::array<int32_t*, kTiers>& to) const;
+
+ private:
+  const char* decode(size_t p, Traversal<Decoder>* traversal, const std::array<int32_t*, kTiers>& to) const;
+
+  const Network& network_;
+  const Workers& workers_;
+  FieldLayout layout_{};
+  FieldIndex index_;
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+  int tiers_ = 0;
+  Tap* tap_ = nullptr;
+  std::optional<Traversal<Decoder>> whole_;
+  std::vector<std::vector<int32_t>> near_;  // splats of the whole canvas that each part knows of
 };
 
 // Decodes a field from as many of its bytes as there are; returns why it is damaged, or null.

@@ -50,6 +50,7 @@ def html(data: bytes, *, name: str = "picture.splat") -> str:
     wasm = base64.b64encode((STATIC / "splat2d.wasm.gz").read_bytes()).decode()
     shown, coded = markup.escape(name), base64.b64encode(data).decode()
     parts = {
+        '<link rel="preload" href="splat2d.wasm.gz" as="fetch" crossorigin>\n': "",
         '<link rel="stylesheet" href="viewer.css">': f"<style>{read['viewer.css']}</style>",
         '<script type="module" src="viewer.js"></script>': (
             f'<script type="text/plain" id="splat2d-wasm">{wasm}</script>\n'

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 import splat2d
-from splat2d.format.container import is_clip
+from splat2d.format.container import is_clip, read
+from splat2d.format.texture import CodedTexture, grid, texture_section
 from splat2d.scene.clip import Clip
 from splat2d.scene.picture import Scene
 
@@ -83,6 +84,21 @@ def rgba(pixels: np.ndarray) -> np.ndarray:
     return out
 
 
+def write_textured(folder: Path, golden: Path) -> list[Path]:
+    """Golden files of all kinds of layers, edited or not, with a strong texture on each layer."""
+    paths = []
+    rng = np.random.default_rng(12)
+    for name in ("pictures/rgb", "pictures/rgba", "pictures/grey", "layers/layers", "layers/edited-objects"):
+        data = (golden / f"{name}.splat").read_bytes()
+        for number, layer in enumerate(read(data).stack):
+            rows, columns = grid(layer.header.height, 24), grid(layer.header.width, 24)
+            levels = rng.integers(4, 10, (3, rows, columns, 2), np.uint8)
+            data += texture_section(CodedTexture.of(levels, (number,), 24, seed=number))
+        paths.append(folder / f"{name.replace('/', '-')}-textured.splat")
+        paths[-1].write_bytes(data)
+    return paths
+
+
 def write_cases(folder: Path, golden: Path, files: dict[str, dict[str, Any]]) -> Path:
     """What splat2d draws of files at three scales, for scripts to compare with.
 
@@ -96,14 +112,21 @@ def write_cases(folder: Path, golden: Path, files: dict[str, dict[str, Any]]) ->
     one = folder / "one-frame.splat"
     one.write_bytes(splat2d.encode(frame, fps=25, quality=40, preset="fast"))
     paths = {**{golden / name: entry for name, entry in files.items()}, one: {}}
+    paths |= {path: {} for path in write_textured(folder, golden)}
     for source, entry in paths.items():
         data = source.read_bytes()
         drawable = (Clip if is_clip(data) else Scene).from_bytes(data)
         for time in map(Fraction, entry.get("times", ["0"])):
-            for scale in (0.5, 1, 2):
+            w, h = drawable.width, drawable.height
+            for scale, crop in (
+                (0.5, (0, 0, w, h)),
+                (1, (0, 0, w, h)),
+                (2, (w // 3, h // 4, -(-w // 2), -(-h // 2))),
+            ):
                 path = folder / f"{len(cases)}.raw"
-                path.write_bytes(rgba(drawable.render(time=time, scale=scale)).tobytes())
-                cases.append({"file": str(source), "scale": scale, "time": float(time), "pixels": str(path)})
+                path.write_bytes(rgba(drawable.render(time=time, scale=scale, crop=crop)).tobytes())
+                case = {"file": str(source), "scale": scale, "crop": crop, "time": float(time)}
+                cases.append({**case, "pixels": str(path)})
     out = folder / "cases.json"
     out.write_text(json.dumps(cases))
     return out

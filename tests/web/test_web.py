@@ -16,6 +16,8 @@ from PIL import Image
 
 import splat2d
 from splat2d.errors import BitstreamError, OutputError
+from splat2d.format.sections import TEXTURE, section, varint
+from splat2d.native import core
 from splat2d.web.bundle import FILES, STATIC, html
 from splat2d.web.local import MAX_UPLOAD, LocalServer, serving
 
@@ -55,6 +57,31 @@ def test_damaged_files_are_refused_in_words():
     assert "more memory" not in said
 
 
+def payload(kind=1, layers=(0,), cell=24, bands=4, directions=1, tail=b"") -> bytes:
+    """Of a section of a texture."""
+    gaps = b"".join(varint(b - a - 1) for a, b in zip((-1, *layers), layers, strict=False))
+    return bytes([kind]) + varint(len(layers)) + gaps + bytes([cell, 16 * directions + bands, 16, 0]) + tail
+
+
+@needs_node
+def test_damaged_textures_are_refused_as_by_the_package(small_splat, tmp_path):
+    good = payload(tail=core().encode_levels(np.full((4, 2, 2, 1), 3, np.uint8)))
+    bad = [good[:4], payload(layers=()), payload(layers=(1,)), payload(cell=23), payload(bands=7)]
+    bad += [payload(directions=5), bytes([1]) + varint(300), payload(tail=b"\xff" * 60)]
+    cases = [payload(kind=9), good, *bad]
+    paths, said = [tmp_path / f"{i}.splat" for i in range(len(cases) + 1)], []
+    for path, sections in zip(paths, [*([case] for case in cases), [good, good]], strict=True):
+        path.write_bytes(small_splat + b"".join(section(TEXTURE, case) for case in sections))
+        try:
+            splat2d.open(path)
+            said.append(None)
+        except BitstreamError as fault:
+            said.append(str(fault).removeprefix(f"{path}: "))
+    assert said[:2] == [None, None]
+    assert None not in said[2:]
+    assert json.loads(run("refuse.mjs", WASM, *paths)) == said
+
+
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory) -> Path:
     # In the repository: the test's server serves nothing else.
@@ -65,6 +92,7 @@ def cases(tmp_path_factory) -> Path:
 
 def assert_near(found: list[dict], least: int) -> None:
     assert len(found) >= least
+    assert any("textured" in case["file"] for case in found)
     assert {case["scale"] for case in found} == {0.5, 1, 2}
     far = [case for case in found if max(case["worst"], case.get("canvas", 0)) > 2]
     assert far == []

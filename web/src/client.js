@@ -4,43 +4,69 @@ import { compile } from "./core.js";
 
 const ownWorker = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 
-const LARGE = 1e5; // bytes
+const MOST_HANDS = 4; // workers
 
-/** A worker with a decoder in it. */
-export class Decoder {
+// A worker, which answers calls one after another.
+class Hand {
   #waiting = new Map();
   #next = 0;
   #worker;
-  #ready;
 
-  /** @param {{wasm?: any, worker?: () => Worker}} [options] Where decoder and worker are, if not beside this module. */
-  constructor({ wasm, worker = ownWorker } = {}) {
-    this.#worker = worker();
-    this.#worker.onmessage = ({ data: { id, result, fault, expected } }) => {
+  constructor(worker) {
+    this.#worker = worker;
+    worker.onmessage = ({ data: { id, result, fault, expected } }) => {
       const { resolve, reject } = this.#waiting.get(id);
       this.#waiting.delete(id);
       if (fault === undefined) resolve(result);
       else reject(expected ? new SplatError(fault) : new Error(fault));
     };
-    this.#worker.onerror = (event) => {
+    worker.onerror = (event) => {
       event.preventDefault?.();
-      for (const { reject } of this.#waiting.values()) reject(new SplatError(`the decoder stopped: ${event.message ?? "it does not load"}`));
-      this.#waiting.clear();
+      this.#end(`the decoder stopped: ${event.message ?? "it does not load"}`);
     };
-    this.#ready = compile(wasm).then((module) => this.#post({ call: "start", module }));
-    this.#ready.catch(() => {});
   }
-
-  #post(message, transfer = []) {
+  call(message) {
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, ...message }, transfer);
+      this.#worker.postMessage({ id, ...message });
     });
   }
-  async #call(message, transfer) {
-    await this.#ready;
-    return this.#post(message, transfer);
+  close() {
+    this.#worker.terminate();
+    this.#end("the decoder was closed");
+  }
+  #end(why) {
+    for (const { reject } of this.#waiting.values()) reject(new SplatError(why));
+    this.#waiting.clear();
+  }
+}
+
+/** Workers with a decoder in each; the first does all but the parts of large layers, where the others help. */
+export class Decoder {
+  #hands = [];
+  #make;
+  #module;
+  #opened = null;
+
+  /** @param {{wasm?: any, worker?: () => Worker}} [options] Where decoder and worker are, if not beside this module. */
+  constructor({ wasm, worker = ownWorker } = {}) {
+    this.#make = worker;
+    this.#module = compile(wasm);
+    this.#hand(0).catch(() => {});
+  }
+
+  // A worker that has the decoder.
+  #hand(number) {
+    this.#hands[number] ??= (() => {
+      const hand = new Hand(this.#make());
+      const ready = this.#module.then((module) => hand.call({ call: "start", module })).then(() => hand);
+      return { hand, ready };
+    })();
+    return this.#hands[number].ready;
+  }
+  async #call(message) {
+    return (await this.#hand(0)).call(message);
   }
 
   /** Decode a whole file; options as of `decodeWith`. */
@@ -48,18 +74,41 @@ export class Decoder {
     return this.#call({ call: "decode", bytes, options });
   }
 
-  /** Decode a file but for a clip's segments, which `segment` then decodes; one file at a time. */
+  /**
+   * Decode a file but for a clip's segments, which `segment` then decodes, and the parts of large layers, which `fill`
+   * does; one file at a time.
+   */
   open(bytes, options = {}) {
+    this.#opened = { bytes, options };
     return this.#call({ call: "open", bytes, options });
   }
 
-  /** The same, with a coarser picture shown first where a file is so large that it takes a while. */
-  async openCoarse(bytes, shown, options = {}) {
-    if (bytes.length > LARGE) {
-      const file = await this.open(bytes, { ...options, tiers: 3 });
-      if (file.rate === null) shown(file);
-    }
-    return this.open(bytes, options);
+  /**
+   * Decode the parts of large layers in the file that was opened last, those that are seen first.
+   *
+   * @param {object} file As `open` gives it; its parts are filled.
+   * @param {{window?: () => number[]|null, arrived?: () => void}} [options] What is seen now, left, top, right, bottom,
+   *   px; and what is told of each part.
+   * @returns {Promise<boolean>} False when another file was opened before all parts were there.
+   */
+  async fill(file, { window = () => null, arrived = () => {} } = {}) {
+    const opened = this.#opened, waiting = [];
+    file.layers.forEach((layer, number) => {
+      for (const field of [layer, layer.matte])
+        field?.parts?.forEach((part, i) => part.splats || waiting.push({ part, call: { call: "part", layer: number, matte: field !== layer, number: i + 1 } }));
+    });
+    const work = async (number) => {
+      const hand = await this.#hand(number);
+      if (number) await hand.call({ call: "keep", bytes: opened.bytes, options: { limits: opened.options.limits } });
+      while (waiting.length && opened === this.#opened) {
+        const { part, call } = waiting.splice(nearest(waiting, window()), 1)[0];
+        part.splats = await hand.call(call);
+        arrived();
+      }
+    };
+    const hands = Math.min(MOST_HANDS, globalThis.navigator?.hardwareConcurrency ?? 1, Math.ceil(waiting.length / 2));
+    await Promise.all([...Array(hands).keys()].map(work));
+    return opened === this.#opened;
   }
 
   /** Decode a segment of the clip that was opened last. */
@@ -72,11 +121,25 @@ export class Decoder {
    *
    * @param {ReadableStream<Uint8Array>} stream
    * @param {(file: object) => void} shown Called with coarser pictures while the rest is on its way.
-   * @returns {Promise<{bytes: Uint8Array, file: object}>}
+   * @param {object} [options] As of `decodeWith`, and `received`, which is told when all bytes are there.
+   * @returns {Promise<{bytes: Uint8Array, file: object}>} The file as `open` gives it.
    */
-  async read(stream, shown = () => {}, options = {}) {
+  async read(stream, shown = () => {}, { received = () => {}, ...options } = {}) {
     const parts = [], reader = stream.getReader();
-    let size = 0, since = 0, tried = 0, busy = false, ended = false;
+    let size = 0, since = 0, tried = 0, rest = 0, busy = false, ended = false;
+    const attempt = async () => {
+      busy = true;
+      const hand = await this.#hand(0);
+      if (ended) return;
+      tried = size;
+      const begin = performance.now(), file = await hand.call({ call: "partial", bytes: joined(parts), options, since });
+      // Pictures on the way take at most a third of the time.
+      rest = performance.now() + 2 * (performance.now() - begin);
+      busy = false;
+      if (!file || ended) return;
+      since = file.tiers;
+      shown(file);
+    };
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
@@ -86,19 +149,13 @@ export class Decoder {
         await reader.cancel();
         throw new SplatError(`the file is over the limit of ${options.limits.maxBytes} bytes`);
       }
-      if (busy || size < 1.3 * tried + 2048) continue;
-      busy = true;
-      tried = size;
-      this.#call({ call: "partial", bytes: joined(parts), options, since }).then((file) => {
-        busy = false;
-        if (!file || ended) return;
-        since = file.tiers;
-        shown(file);
-      }, () => (busy = true));
+      // What fails stays busy, and is told of by the whole file.
+      if (!busy && size >= 1.3 * tried + 2048 && performance.now() >= rest) attempt().catch(() => {});
     }
     ended = true;
-    const bytes = joined(parts);
-    return { bytes, file: await (since < 3 ? this.openCoarse(bytes, shown, options) : this.open(bytes, options)) };
+    const bytes = joined(parts), file = this.open(bytes, options);
+    received();
+    return { bytes, file: await file };
   }
 
   /** Bits of each attribute in each layer of a file. */
@@ -112,8 +169,18 @@ export class Decoder {
   }
 
   close() {
-    this.#worker.terminate();
-    for (const { reject } of this.#waiting.values()) reject(new SplatError("the decoder was closed"));
-    this.#waiting.clear();
+    this.#opened = null;
+    for (const { hand } of this.#hands) hand.close();
   }
+}
+
+// Of the parts that wait the one that is nearest to the middle of a window, those first that it meets.
+function nearest(waiting, window) {
+  if (!window) return 0;
+  const [left, top, right, bottom] = window, x = (left + right) / 2, y = (top + bottom) / 2;
+  const cost = ({ part: { box } }) => {
+    const meets = box[0] < right && left < box[2] && box[1] < bottom && top < box[3];
+    return Math.hypot((box[0] + box[2]) / 2 - x, (box[1] + box[3]) / 2 - y) + (meets ? 0 : 1e6);
+  };
+  return waiting.reduce((best, one, i) => (cost(one) < cost(waiting[best]) ? i : best), 0);
 }

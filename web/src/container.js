@@ -1,7 +1,8 @@
 // A .splat file: header, sections, layers, and the segments of a clip. docs/FORMAT.md, sections 2, 3 and 9.
 import { Reader, SplatError, Writer, crc32, inflated, joined } from "./bytes.js";
+import { readTextures } from "./texture.js";
 
-export const SPLATS = 0x01, LAYER = 0x02, EDITS = 0x04, CLIP = 0x05, SEGMENT = 0x06, NOTE = 0x81, INDEX = 0x87;
+export const SPLATS = 0x01, LAYER = 0x02, EDITS = 0x04, CLIP = 0x05, SEGMENT = 0x06, NOTE = 0x81, TEXTURE = 0x84, INDEX = 0x87;
 const OPTIONAL = 0x80;
 const MAGIC = [0xc2, 0x53, 0x50, 0x4c];
 const MAX_SIDE = 65535, MAX_SECTIONS = 64, MAX_LENGTH = 2 ** 31, MAX_LAYERS = 255, MAX_NAME = 64, MAX_NOTES = 65536;
@@ -202,7 +203,7 @@ export async function parse(data, { limits = LIMITS, partial = false } = {}) {
   limits = { ...LIMITS, ...limits };
   if (data.length > limits.maxBytes) throw new SplatError(`the file has ${data.length} bytes, over the limit of ${limits.maxBytes}`);
   const { header, at: first } = readHeader(data, limits);
-  const file = { header, first, size: data.length, sections: [], layers: [], segments: [], edits: new Uint8Array(), notes: [], rate: null, whole: true };
+  const file = { header, first, size: data.length, sections: [], layers: [], segments: [], edits: new Uint8Array(), textures: [], notes: [], rate: null, whole: true };
   const seen = new Set();
   let own = null, others = 0;
   for (let at = first; at < data.length; ) {
@@ -243,6 +244,8 @@ export async function parse(data, { limits = LIMITS, partial = false } = {}) {
       file.edits = payload;
     } else if (kind === SPLATS || kind === SEGMENT || kind === CLIP) {
       throw new SplatError(`section ${hex(kind)} in a ${file.rate === null ? "picture" : "clip"}`);
+    } else if (kind === TEXTURE) {
+      file.textures.push(payload);
     } else if (kind === NOTE) {
       const text = await inflated(payload, MAX_NOTES).catch((fault) => {
         throw fault instanceof SplatError ? fault : new SplatError("the notes do not inflate to text: the file is damaged");
@@ -256,6 +259,8 @@ export async function parse(data, { limits = LIMITS, partial = false } = {}) {
   if (!file.layers.length && !partial) throw new SplatError("truncated: no section of splats");
   if (file.layers.length > MAX_LAYERS) throw new SplatError(`more than ${MAX_LAYERS} layers`);
   if (file.rate !== null && !file.layers[0]?.moves && !partial) throw new SplatError("the backmost layer of the clip has no segments");
+  // Of a picture that is whole: its layers are there.
+  file.textures = file.rate === null && file.whole ? readTextures(file.textures, file.layers) : [];
   file.segments = file.segments.map((payload, i) => readSegment(payload, file.layers, `segment ${i}`, limits));
   return file;
 }

@@ -1,10 +1,12 @@
 // The native decoder as WebAssembly: web/wasm/core.cpp.
 import { SplatError } from "./bytes.js";
 import { stepOf } from "./container.js";
+import { grainOf } from "./texture.js";
 
 const ATTRIBUTES = ["position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign", "duration", "time", "velocity"];
 
 export const TIERS = 6, SHAPE_FIELDS = 16;
+const MOST_KEPT = 2 ** 28; // bytes of shapes
 
 // (module (func (result v128) (v128.const i32x4 0 0 0 0))): validates where there is SIMD.
 const SIMD = Uint8Array.of(
@@ -16,9 +18,10 @@ export const hasSimd = () => WebAssembly.validate(SIMD);
 /**
  * Compile the decoder.
  *
- * @param {URL|string|BufferSource|WebAssembly.Module|Response} [source] Where it is; beside this module when left out.
+ * @param {URL|string|BufferSource|WebAssembly.Module|Response|Promise} [source] Where it is; beside this module when left out.
  */
 export async function compile(source = new URL(hasSimd() ? "./splat2d.wasm" : "./splat2d-plain.wasm", import.meta.url)) {
+  source = await source;
   if (source instanceof WebAssembly.Module) return source;
   // Node fetches no files.
   const files = source instanceof URL && source.protocol === "file:" && globalThis.process?.getBuiltinModule?.("node:fs/promises");
@@ -45,6 +48,8 @@ export class Core {
     this.wasm = new WebAssembly.Instance(this.module, {}).exports;
     this.wasm._initialize();
     this.kept = new Map();
+    this.keptBytes = 0;
+    this.opened = null;
   }
   #text(at) {
     const bytes = new Uint8Array(this.wasm.memory.buffer, at);
@@ -98,10 +103,13 @@ export class Core {
     const [x0, y0, x1, y1] = window ?? [0, 0, 0, 0];
     this.#with(data, (at, size) =>
       this.wasm.decode(at, size, width, height, channels, chromaStep, stepCode, frames, tiers, x0, y0, x1, y1));
+    return this.#decoded(header, frames);
+  }
+  #decoded(header, frames = 0) {
     return this.#guard(() => {
       const tierCounts = [...Array(TIERS).keys()].map((t) => this.wasm.count(t));
-      const count = tierCounts.reduce((a, b) => a + b, 0), columns = channels + (frames ? 9 : 5);
-      const shapes = this.wasm.shape(stepOf(stepCode));
+      const count = tierCounts.reduce((a, b) => a + b, 0), columns = header.channels + (frames ? 9 : 5);
+      const shapes = this.wasm.shape(stepOf(header.stepCode));
       const { buffer } = this.wasm.memory;
       return {
         count,
@@ -110,9 +118,63 @@ export class Core {
         integers: new Int32Array(buffer, this.wasm.splats(), count * columns).slice(),
         shapes: new Float32Array(buffer, shapes, count * SHAPE_FIELDS).slice(),
         background: baseOf(header),
-        channels,
+        channels: header.channels,
       };
     });
+  }
+
+  /**
+   * Open a field that is decoded part by part, one field at a time.
+   *
+   * @returns {{splats: object, boxes: number[][]}} Splats of the whole canvas's part; left, top, right and bottom of
+   *   the boxes that the other parts are seen in, px.
+   */
+  open(data, header, { tiers = TIERS } = {}) {
+    const { width, height, channels, chromaStep, stepCode } = header;
+    this.close();
+    const at = this.#guard(() => this.wasm.reserve(Math.max(data.length, 1)));
+    if (!at) throw new SplatError("the file needs more memory than there is");
+    this.opened = { at, data, header };
+    const fault = this.#guard(() => {
+      new Uint8Array(this.wasm.memory.buffer, at, data.length).set(data);
+      return this.wasm.open(at, data.length, width, height, channels, chromaStep, stepCode, tiers);
+    });
+    if (fault) throw new SplatError(`the coded splats are damaged: ${this.#text(fault)}`);
+    const splats = this.#decoded(header), parts = this.wasm.opened_parts();
+    return { splats, boxes: [...Array(parts).keys()].map((p) => [0, 1, 2, 3].map((side) => this.wasm.reach(p + 1, side))) };
+  }
+  /** Splats of a part of the open field, from 1 on; by its data, which is opened if it is not open. */
+  part(number, data, header, options) {
+    if (this.opened?.data !== data) this.open(data, header, options);
+    const fault = this.#guard(() => this.wasm.part(number));
+    if (fault) throw new SplatError(`the coded splats are damaged: ${this.#text(fault)}`);
+    return this.#decoded(header);
+  }
+  close() {
+    if (this.opened) this.wasm.release(this.opened.at);
+    this.opened = null;
+  }
+
+  /** Levels of a texture. */
+  levels({ data, bands, rows, columns, directions, layers }) {
+    let levels = null;
+    this.#with(data, (at, size) => {
+      const found = this.wasm.levels(at, size, bands, rows, columns, directions);
+      if (found) levels = new Uint8Array(this.wasm.memory.buffer, found, bands * rows * columns * directions).slice();
+    });
+    if (!levels) throw new SplatError(`the texture of layer ${layers[0]} is damaged`);
+    return levels;
+  }
+
+  /** A texture's noise [height, width] where a layer is placed; null when nothing of it is seen. */
+  noise(texture, placement, gain, { width, height }) {
+    return this.#guard(() => {
+      const at = this.#noise(texture, placement, gain, width, height);
+      return at ? new Float32Array(this.wasm.memory.buffer, at, width * height).slice() : null;
+    });
+  }
+  #noise(texture, placement, gain, width, height) {
+    return this.#numbers(grainOf(texture, placement, gain), (numbers) => this.wasm.noise(this.#held(texture.levels), numbers, width, height));
   }
 
   /** Bits of each attribute in what `work` decodes. */
@@ -126,43 +188,59 @@ export class Core {
     }
   }
 
-  /** Draw a picture [height, width, 4] of sums: groups of shapes, how many, and where they go (`numbersOf`). */
-  sums(width, height, base, groups) {
+  /**
+   * Draw a picture [height, width, 4] of sums.
+   *
+   * @param {number} width px
+   * @param {number} height px
+   * @param {number} planes 1 of grey, 3 of colours, 4 of colours and coverage.
+   * @param {number[]} base Colour and coverage under all.
+   * @param {{shapes: Float32Array, count: number, placement: Float64Array}[]} groups Placements by `numbersOf`.
+   */
+  sums(width, height, planes, base, groups) {
     return this.#guard(() => {
-      const at = this.#add(width, height, base, groups);
+      this.#add(width, height, planes, base, groups);
+      const at = this.wasm.sums();  // which may move the memory
       return new Float32Array(this.wasm.memory.buffer, at, width * height * 4).slice();
     });
   }
 
-  /** The bytes of such sums, alpha straight. */
-  bytes(width, height, base, groups, covered) {
+  /** The bytes of such sums, alpha straight; with a `grain` of texture, placement and gain its noise is over them. */
+  bytes(width, height, planes, base, groups, grain = null) {
     return this.#guard(() => {
-      this.#add(width, height, base, groups);
-      const at = this.wasm.bytes(width, height, covered ? 1 : 0);
+      this.#add(width, height, planes, base, groups);
+      const noisy = grain && this.#noise(grain.texture, grain.placement, grain.gain, width, height);
+      const at = this.wasm.bytes(noisy ? 1 : 0);
       return new Uint8ClampedArray(this.wasm.memory.buffer, at, width * height * 4).slice();
     });
   }
 
-  #add(width, height, base, groups) {
-    const picture = this.wasm.begin(width, height, ...base);
+  #add(width, height, planes, base, groups) {
+    this.wasm.begin(width, height, planes, ...base);
     for (const { shapes, count, placement } of groups) {
-      const at = this.#held(shapes), numbers = this.wasm.reserve(8 * placement.length);
-      new Float64Array(this.wasm.memory.buffer, numbers, placement.length).set(placement);
-      this.wasm.add(at, count, width, height, numbers);
-      this.wasm.release(numbers);
+      const at = this.#held(shapes);
+      this.#numbers(placement, (numbers) => this.wasm.add(at, count, numbers));
     }
-    return picture;
   }
 
-  // Shapes stay where they were put until there are too many of them.
+  #numbers(values, work) {
+    const at = this.wasm.reserve(8 * values.length);
+    new Float64Array(this.wasm.memory.buffer, at, values.length).set(values);
+    const result = work(at);
+    this.wasm.release(at);
+    return result;
+  }
+
+  // Shapes and levels stay where they were put until there are too many of them.
   #held(shapes) {
     const old = this.kept.get(shapes);
     if (old) return old;
-    if (this.kept.size >= 48) this.drop();
+    if (this.keptBytes + shapes.byteLength > MOST_KEPT) this.drop();
     const at = this.wasm.reserve(Math.max(shapes.byteLength, 1));
     if (!at) throw new SplatError("the picture needs more memory than there is");
-    new Float32Array(this.wasm.memory.buffer, at, shapes.length).set(shapes);
+    new shapes.constructor(this.wasm.memory.buffer, at, shapes.length).set(shapes);
     this.kept.set(shapes, at);
+    this.keptBytes += shapes.byteLength;
     return at;
   }
 
@@ -170,6 +248,7 @@ export class Core {
   drop() {
     for (const at of this.kept.values()) this.wasm.release(at);
     this.kept.clear();
+    this.keptBytes = 0;
   }
 }
 

@@ -7,7 +7,14 @@ import { stackOf, unpack } from "./edits.js";
 // Splats of one frame have no courses.
 const framesOf = ({ count }) => (count > 1 ? count : 0);
 
-const field = (core, part, options) => ({ ...part, ...(part.data ? { splats: core.decode(part.data, part.header, options) } : {}) });
+function field(core, part, { coarse = false, ...options }) {
+  if (!part.data) return part;
+  if (coarse && core.index(part.data, part.header).parts) {
+    const { splats, boxes } = core.open(part.data, part.header, options);
+    return { ...part, splats, parts: boxes.map((box) => ({ box, splats: null })) };
+  }
+  return { ...part, splats: core.decode(part.data, part.header, options) };
+}
 
 // Tiers that the bytes of a cut-off field hold whole.
 function tiersThere(core, layer) {
@@ -24,12 +31,13 @@ function tiersThere(core, layer) {
  *
  * @param {import("./core.js").Core} core
  * @param {Uint8Array} bytes The file, or with `partial` its beginning.
- * @param {{tiers?: number, window?: number[], partial?: boolean, limits?: object, segments?: boolean}} [options]
+ * @param {{tiers?: number, window?: number[], partial?: boolean, limits?: object, segments?: boolean, coarse?: boolean}} [options]
  *   `tiers` coarse first, all when left out; a `window` left, top, right, bottom (px of the canvas) leaves out parts of
- *   the canvas that are not seen in it; with `segments: false` those of a clip are not decoded.
+ *   the canvas that are not seen in it; with `segments: false` those of a clip are not decoded; with `coarse` a layer
+ *   of many splats has but those that are coded for the whole canvas, and \`parts\` that are to be filled.
  */
 export async function decodeWith(core, bytes, options = {}) {
-  const { tiers = TIERS, window = null, partial = false, limits = {}, segments = true } = options;
+  const { tiers = TIERS, window = null, partial = false, limits = {}, segments = true, coarse = false } = options;
   if (!Number.isInteger(tiers) || tiers < 1 || tiers > TIERS) throw new SplatError(`tiers is ${tiers}, expected 1 to ${TIERS}`);
   const file = await parse(bytes, { limits, partial });
   let steps;
@@ -57,9 +65,15 @@ export async function decodeWith(core, bytes, options = {}) {
       reached = wanted;
       if (!wanted) continue;
     }
-    const still = { tiers: wanted, window: steps.length ? null : window };
+    const still = { tiers: wanted, window: steps.length ? null : window, coarse };
     layers.push({ ...field(core, layer, still), matte: layer.matte && field(core, layer.matte, still) });
   }
+  // What is left out of a coarser picture is more than its texture.
+  if (reached === TIERS)
+    for (const { layers: numbers, ...texture } of file.textures) {
+      const decoded = { ...texture, data: null, levels: core.levels({ ...texture, layers: numbers }) };
+      for (const n of numbers) layers[n].texture = decoded;
+    }
   const decoded = (segment) => {
     total = 0;
     [segment, segment.matte].forEach((part) => count(part, framesOf(segment)));

@@ -56,18 +56,36 @@ function edgesOf({ matrix: [a, b, c, d], offset: [x, y], blur: [bxx, bxy, byy] }
 
 const firstOf = (splats, tiers) => (tiers >= 6 ? splats.count : splats.tierCounts.slice(0, tiers).reduce((a, b) => a + b, 0));
 
-// A sum: groups of splats, and the base colour.
-function sumOf(parts, tiers) {
+// The box of a layer's canvas, px, that is seen in a view; somewhat larger, for what is blurred into it.
+function seenOf({ matrix: [a, b, c, d], offset, extra }, { width, height }) {
+  const det = a * d - b * c, margin = 1 + 3.5 * Math.sqrt(Math.max(extra[0], extra[2])), xs = [], ys = [];
+  for (const u of [-margin, width + margin])
+    for (const v of [-margin, height + margin]) {
+      xs.push((d * (u - offset[0]) - b * (v - offset[1])) / det);
+      ys.push((a * (v - offset[1]) - c * (u - offset[0])) / det);
+    }
+  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+}
+const meets = (a, b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+
+// The splats of a field that are there and may be seen: of all of it, or of the whole canvas and of parts.
+const groupsIn = ({ splats, parts = [] }, seen) => [splats, ...parts.filter((part) => part.splats && meets(part.box, seen)).map((part) => part.splats)];
+
+// A sum: groups of splats, the base colour, and how many planes it takes: one of grey, three of colours, a fourth of coverage.
+function sumOf(parts, tiers, seen) {
   const base = [0, 0, 0, 0];
-  for (const { splats, weight } of parts) splats.background.forEach((v, i) => (base[i] += v * weight));
+  let planes = 1;
+  for (const { field: { splats }, weight } of parts) {
+    splats.background.forEach((v, i) => (base[i] += v * weight));
+    planes = [0, 1, 4, 3, 4][splats.channels];
+  }
   return {
     base,
-    groups: parts.map(({ splats, weight, time = 0, shift = [0, 0] }) => ({ splats, count: firstOf(splats, tiers), gain: weight, time, shift })),
+    planes,
+    groups: parts.flatMap(({ field, weight, time = 0, shift = [0, 0] }) =>
+      groupsIn(field, seen).map((splats) => ({ splats, count: firstOf(splats, tiers), gain: weight, time, shift }))),
   };
 }
-
-// One channel of coverage as the fourth: what a matte codes is drawn as grey.
-const coded = (part) => part.splats;
 
 function partsOf(file, timeline, source, time) {
   const layer = file.layers[source];
@@ -85,11 +103,11 @@ export const hasAlpha = (layer) => Boolean(layer.matte) || layer.header.channels
  *
  * @param {object} file As `decode` gives it.
  * @param {View} view
- * @param {{time?: number, tiers?: number, steps?: object[][], stack?: object[], timeline?: Timeline}} [options]
- *   Time in s; edits in place of those of the file; a stack that was made of them.
+ * @param {{time?: number, tiers?: number, texture?: number, steps?: object[][], stack?: object[], timeline?: Timeline}} [options]
+ *   Time in s; a factor of the strength of textures; edits in place of those of the file; a stack that was made of them.
  */
 export function plan(file, view, options = {}) {
-  const { time = 0, tiers = 6, steps = file.steps } = options;
+  const { time = 0, tiers = 6, texture = 1, steps = file.steps } = options;
   const stack = options.stack ?? stackOf(file.layers.map(({ name }) => name), steps);
   const timeline = options.timeline ?? (file.rate === null ? null : new Timeline(file));
   const visible = stack.filter(({ visible }) => visible);
@@ -98,17 +116,18 @@ export function plan(file, view, options = {}) {
   const [only] = layers, alone = layers.length === 1 && !isPlaced(only.state) && !isRecolored(only.state) && only.state.opacity === 1 &&
     !only.layer.matte && only.layer.header.width === file.width && only.layer.header.height === file.height;
   const items = layers.map(({ state, layer, parts }) => {
-    const placement = placementOf(state, view), covered = hasAlpha(layer);
-    const pick = (key) => parts.map(({ own, ...rest }) => ({ splats: key ? own.matte?.splats : coded(own), ...rest })).filter(({ splats }) => splats);
+    const placement = placementOf(state, view), covered = hasAlpha(layer), seen = seenOf(placement, view);
+    const pick = (matte) => parts.map(({ own, ...rest }) => ({ field: matte ? own.matte : own, ...rest })).filter(({ field }) => field?.splats);
     return {
       state,
       layer,
       placement,
-      sum: sumOf(pick(false), tiers),
-      cover: layer.matte ? sumOf(pick(true), tiers) : null,
+      sum: sumOf(pick(false), tiers, seen),
+      cover: layer.matte ? sumOf(pick(true), tiers, seen) : null,
       covered,
       edges: covered && !alone ? edgesOf(placement, [layer.header.width, layer.header.height]) : null,
       recolored: isRecolored(state),
+      grain: layer.texture && texture > 0 && tiers >= 6 ? { texture: layer.texture, gain: texture } : null,
     };
   });
   // What lies under a layer that covers all need not be drawn.

@@ -17,15 +17,15 @@ export function configure(options) {
 // One decoder and one renderer for all: browsers allow few contexts of WebGL.
 function tools() {
   shared ??= compile(host.wasm).then((module) => {
-    const decoder = new Decoder({ ...host, wasm: module });
+    const decoder = new Decoder({ ...host, wasm: module }), core = new Core(module);
     let renderer;
     try {
-      const gl = new GlRenderer(new OffscreenCanvas(8, 8));
+      const gl = new GlRenderer(new OffscreenCanvas(8, 8), { core });
       if (!gl.emulated) renderer = gl;
     } catch {
       // There is no WebGL2.
     }
-    return { decoder, renderer: renderer ?? new RasterRenderer(null, new Core(module)) };
+    return { decoder, renderer: renderer ?? new RasterRenderer(null, core) };
   });
   return shared;
 }

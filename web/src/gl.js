@@ -84,10 +84,11 @@ void main() { gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 -
 
 const LAYER = `#version 300 es
 precision highp float;
-uniform sampler2D sums, covers;
+uniform sampler2D sums, covers, noise;
 uniform vec4 base, coverBase;
 uniform int kind;                 // 0 covers all, 1 coverage in the sum, 2 a matte
 uniform bool bounded, recolored;  // by the canvas's edges
+uniform bool grained;
 uniform mat3 K;
 uniform vec3 k;
 uniform float opacity;
@@ -119,13 +120,10 @@ void main() {
   vec4 sum = texelFetch(sums, ivec2(p), 0) + base * (kind == 1 ? share : 1.0);
   float a = 1.0;
   vec3 c = sum.rgb;
-  if (kind == 2) {
-    a = clamp(texelFetch(covers, ivec2(p), 0).r + coverBase.r * share, 0.0, 1.0);
-    c = clamp(c, 0.0, 1.0) * a;
-  } else {
-    if (kind == 1) a = clamp(sum.a, 0.0, 1.0);
-    c = clamp(c, 0.0, a);
-  }
+  if (kind == 1) a = clamp(sum.a, 0.0, 1.0);
+  if (kind == 2) a = clamp(texelFetch(covers, ivec2(p), 0).r + coverBase.r * share, 0.0, 1.0);
+  if (grained) c = clamp(c, 0.0, 1.0) + texelFetch(noise, ivec2(p), 0).r * (kind == 1 ? a : 1.0);
+  c = kind == 2 ? clamp(c, 0.0, 1.0) * a : clamp(c, 0.0, a);
   if (recolored) c = clamp(K * c + k * a, 0.0, a);
   seen = vec4(c, a) * opacity;
 }`;
@@ -137,14 +135,18 @@ uniform float flip;
 out vec4 seen;
 void main() { seen = texelFetch(sums, ivec2(gl_FragCoord.x, flip > 0.0 ? flip - gl_FragCoord.y : gl_FragCoord.y), 0); }`;
 
+const MOST_HELD = 2 ** 28; // bytes of splats
+
 /** Draws plans with WebGL2. */
 export class GlRenderer {
   /**
    * @param {HTMLCanvasElement|OffscreenCanvas} canvas
-   * @param {{half?: boolean}} [options] With `half` sums have 16 bits, as where 32 cannot be blended.
+   * @param {{half?: boolean, core?: import("./core.js").Core}} [options] With `half` sums have 16 bits, as where 32
+   *   cannot be blended; without a `core` no textures are drawn, whose noise it makes.
    */
-  constructor(canvas, { half = false } = {}) {
+  constructor(canvas, { half = false, core = null } = {}) {
     this.canvas = canvas;
+    this.core = core;
     this.kind = "webgl2";
     const gl = (this.gl = canvas.getContext("webgl2", { antialias: false, alpha: true, premultipliedAlpha: true, preserveDrawingBuffer: false, powerPreference: "high-performance" }));
     if (!gl) throw new SplatError("there is no WebGL2");
@@ -176,6 +178,7 @@ export class GlRenderer {
     };
     this.corners = gl.createVertexArray();
     this.buffers = new Map();
+    this.held = 0;
     this.targets = new Map();
   }
 
@@ -228,7 +231,7 @@ export class GlRenderer {
     const { gl } = this;
     let held = this.buffers.get(splats);
     if (held) return held.array;
-    if (this.buffers.size >= 48) this.#drop(this.buffers.keys().next().value);
+    for (this.held += splats.shapes.byteLength; this.held > MOST_HELD && this.buffers.size; ) this.#drop(this.buffers.keys().next().value);
     held = { buffer: gl.createBuffer(), array: gl.createVertexArray() };
     gl.bindVertexArray(held.array);
     gl.bindBuffer(gl.ARRAY_BUFFER, held.buffer);
@@ -246,6 +249,7 @@ export class GlRenderer {
     this.gl.deleteBuffer(held.buffer);
     this.gl.deleteVertexArray(held.array);
     this.buffers.delete(splats);
+    this.held -= splats.shapes.byteLength;
   }
 
   /** Let go of all splats that are held, for example of a file that was closed. */
@@ -286,6 +290,15 @@ export class GlRenderer {
     return target;
   }
 
+  #noise({ grain, placement }, view) {
+    const noise = grain && this.core?.noise(grain.texture, placement, grain.gain, view);
+    if (!noise) return null;
+    const { gl } = this, target = this.#target("noise", view.width, view.height, gl.R32F);
+    gl.bindTexture(gl.TEXTURE_2D, target.texture);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, view.width, view.height, gl.RED, gl.FLOAT, noise);
+    return target;
+  }
+
   #bind(unit, { texture }) {
     this.gl.activeTexture(this.gl.TEXTURE0 + unit);
     this.gl.bindTexture(this.gl.TEXTURE_2D, texture);
@@ -294,12 +307,16 @@ export class GlRenderer {
   #layer(item, view, frame, flip) {
     const { gl } = this, { state, sum, cover, covered, edges } = item;
     const sums = this.#sum("sums", sum, item.placement, view), covers = cover && this.#sum("covers", cover, item.placement, view);
+    const noise = this.#noise(item, view);
     const { program, at } = this.programs.layer;
     gl.useProgram(program);
     this.#bind(0, sums);
     this.#bind(1, covers ?? sums);
+    this.#bind(2, noise ?? sums);
     gl.uniform1i(at.sums, 0);
     gl.uniform1i(at.covers, 1);
+    gl.uniform1i(at.noise, 2);
+    gl.uniform1i(at.grained, noise ? 1 : 0);
     gl.uniform4f(at.base, ...sum.base);
     gl.uniform4f(at.coverBase, ...(cover?.base ?? [0, 0, 0, 0]));
     gl.uniform1i(at.kind, cover ? 2 : covered ? 1 : 0);

@@ -28,6 +28,8 @@ export interface Header {
 export interface Coverage {
   header: Header;
   splats?: Splats;
+  /** Of a large layer whose splats are those of the whole canvas: the parts that follow, and the box each is seen in. */
+  parts?: { box: [number, number, number, number]; splats: Splats | null }[];
   bytes?: number;
 }
 
@@ -37,6 +39,22 @@ export interface Layer extends Coverage {
   box: [number, number, number, number] | null;
   moves: boolean;
   matte: Coverage | null;
+  texture?: Texture;
+}
+
+/** Noise that is drawn over a layer: levels [bands, rows, columns, directions], 0 to 15. */
+export interface Texture {
+  bands: number;
+  rows: number;
+  columns: number;
+  directions: number;
+  /** px of the layer's canvas. */
+  cell: number;
+  slope: number;
+  seed: number;
+  width: number;
+  height: number;
+  levels: Uint8Array;
 }
 
 export interface Segment extends Coverage {
@@ -87,6 +105,8 @@ export interface DecodeOptions {
   partial?: boolean;
   /** False leaves a clip's segments undecoded. */
   segments?: boolean;
+  /** Of large layers only the splats that are coded for the whole canvas. */
+  coarse?: boolean;
   limits?: Partial<Limits>;
 }
 
@@ -132,15 +152,16 @@ export class Decoder {
   constructor(options?: { wasm?: Source; worker?: () => Worker });
   decode(bytes: Uint8Array, options?: DecodeOptions): Promise<SplatFile>;
   open(bytes: Uint8Array, options?: DecodeOptions): Promise<SplatFile>;
-  openCoarse(bytes: Uint8Array, shown: (file: SplatFile) => void, options?: DecodeOptions): Promise<SplatFile>;
+  /** Decode the parts of large layers in the file that was opened last; false when another was opened before the end. */
+  fill(file: SplatFile, options?: { window?: () => [number, number, number, number] | null; arrived?: () => void }): Promise<boolean>;
   segment(index: number, tiers?: number): Promise<Segment>;
-  read(stream: ReadableStream<Uint8Array>, shown?: (file: SplatFile) => void, options?: DecodeOptions): Promise<{ bytes: Uint8Array; file: SplatFile }>;
+  read(stream: ReadableStream<Uint8Array>, shown?: (file: SplatFile) => void, options?: DecodeOptions & { received?: () => void }): Promise<{ bytes: Uint8Array; file: SplatFile }>;
   bits(bytes: Uint8Array): Promise<Record<string, number>[]>;
   pixels(drawn: Plan): Promise<Uint8ClampedArray>;
   close(): void;
 }
 export function viewOf(file: SplatFile, scale?: number, crop?: [number, number, number, number]): View;
-export function plan(file: SplatFile, view: View, options?: { time?: number; tiers?: number; steps?: Operation[][] }): Plan;
+export function plan(file: SplatFile, view: View, options?: { time?: number; tiers?: number; texture?: number; steps?: Operation[][] }): Plan;
 export const KINDS: Record<string, unknown[]>;
 export function operation(kind: string, layer: number, values?: number[], name?: string): Operation;
 export function pack(steps: Operation[][]): Uint8Array;
@@ -163,7 +184,7 @@ export interface Renderer {
   forget(): void;
 }
 export class GlRenderer implements Renderer {
-  constructor(canvas: HTMLCanvasElement | OffscreenCanvas, options?: { half?: boolean });
+  constructor(canvas: HTMLCanvasElement | OffscreenCanvas, options?: { half?: boolean; core?: Core });
   readonly kind: "webgl2";
   readonly name: string;
   readonly emulated: boolean;

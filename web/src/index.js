@@ -31,7 +31,7 @@ export async function decode(bytes, { wasm, ...options } = {}) {
  */
 export function rendererFor(canvas, core) {
   try {
-    return new GlRenderer(canvas);
+    return new GlRenderer(canvas, { core });
   } catch {
     return new RasterRenderer(canvas, core);
   }

@@ -59,35 +59,40 @@ export class RasterRenderer {
   }
 
   #sum(sum, placement, view, base) {
-    return this.core.sums(view.width, view.height, base,
-      groupsOf(sum, placement));
+    return this.core.sums(view.width, view.height, sum.planes, base, groupsOf(sum, placement));
   }
 
   /** Premultiplied colours and coverage [height, width, 4] in [0, 1]. */
   planes({ view, items }) {
     const { width, height } = view, out = new Float32Array(4 * width * height);
     const none = [0, 0, 0, 0];
-    for (const { state, placement, sum, cover, covered, edges, recolored } of items) {
+    for (const { state, placement, sum, cover, covered, edges, recolored, grain } of items) {
       const own = this.#sum(sum, placement, view, edges && !cover ? none : sum.base);
       const matte = cover && this.#sum(cover, placement, view, edges ? none : cover.base);
       const share = edges && (cover ?? sum).base.some(Boolean) ? edges : null;
+      const noise = grain && this.core.noise(grain.texture, placement, grain.gain, view);
       const { color: K, shift: k, opacity } = state;
       for (let i = 0, j = 0, y = 0; y < height; ++y)
         for (let x = 0; x < width; ++x, ++i, j += 4) {
           const s = share ? shareAt(share, x + 0.5, y + 0.5) : 0;
           let r = own[j], g = own[j + 1], b = own[j + 2], a = 1;
+          if (s && !cover) {
+            r += s * sum.base[0];
+            g += s * sum.base[1];
+            b += s * sum.base[2];
+          }
+          if (covered) a = cover ? clamp(matte[j] + s * cover.base[0], 1) : clamp(own[j + 3] + s * sum.base[3], 1);
+          if (noise) {
+            const n = cover ? noise[i] : noise[i] * a;
+            r = clamp(r, 1) + n;
+            g = clamp(g, 1) + n;
+            b = clamp(b, 1) + n;
+          }
           if (cover) {
-            a = clamp(matte[j] + s * cover.base[0], 1);
             r = clamp(r, 1) * a;
             g = clamp(g, 1) * a;
             b = clamp(b, 1) * a;
           } else {
-            if (s) {
-              r += s * sum.base[0];
-              g += s * sum.base[1];
-              b += s * sum.base[2];
-            }
-            if (covered) a = clamp(own[j + 3] + s * sum.base[3], 1);
             r = clamp(r, a);
             g = clamp(g, a);
             b = clamp(b, a);
@@ -108,7 +113,7 @@ export class RasterRenderer {
   pixels(drawn) {
     const { view, items: [only, ...others] } = drawn;
     if (only && !others.length && !only.cover && !only.edges && !only.recolored && only.state.opacity === 1)
-      return this.core.bytes(view.width, view.height, only.sum.base, groupsOf(only.sum, only.placement), only.covered);
+      return this.core.bytes(view.width, view.height, only.sum.planes, only.sum.base, groupsOf(only.sum, only.placement), only.grain && { ...only.grain, placement: only.placement });
     return straightBytes(this.planes(drawn));
   }
 

@@ -8,7 +8,7 @@ import { RasterRenderer } from "./raster.js";
 let core, kept;
 
 const without = ({ data, ...part }) => ({ ...part, bytes: data?.length ?? 0, matte: part.matte && without(part.matte) });
-const light = (file) => ({ ...file, layers: file.layers.map(without), segments: file.segments.map(without) });
+const light = (file) => ({ ...file, layers: file.layers.map(without), segments: file.segments.map(without), textures: file.textures.map(without) });
 
 const calls = {
   async start({ module }) {
@@ -17,20 +17,29 @@ const calls = {
   async decode({ bytes, options }) {
     return light(await decodeWith(core, bytes, options));
   },
-  // Keeps a clip's file, so that its segments are decoded when they are shown.
+  // Keeps the file, so that a clip's segments and the parts of large layers are decoded when they are shown.
   async open({ bytes, options }) {
-    const file = await decodeWith(core, bytes, { ...options, segments: false });
-    kept = file.segments;
+    const file = await decodeWith(core, bytes, { ...options, segments: false, coarse: true });
+    const coded = ({ data, header, matte }) => ({ data, header, matte: matte && coded(matte) });
+    kept = { layers: file.layers.map(coded), segments: file.segments };
     return light(file);
+  },
+  // The same for a worker that helps with parts.
+  async keep({ bytes, options }) {
+    kept = await parse(bytes, options);
+  },
+  part({ layer, matte, number }) {
+    const { data, header } = matte ? kept.layers[layer].matte : kept.layers[layer];
+    return core.part(number, data, header);
   },
   // The beginning of a file, once it holds more tiers than were shown.
   async partial({ bytes, options, since }) {
-    const file = await decodeWith(core, bytes, { ...options, partial: true, segments: false });
+    const file = await decodeWith(core, bytes, { ...options, partial: true, segments: false, coarse: since === 0 });
     return file.layers.length && file.rate === null && file.tiers > since ? light(file) : null;
   },
   segment({ index, tiers }) {
-    if (!kept?.[index]) throw new SplatError(`there is no segment ${index}`);
-    return without(decodeSegment(core, kept[index], tiers));
+    if (!kept?.segments[index]) throw new SplatError(`there is no segment ${index}`);
+    return without(decodeSegment(core, kept.segments[index], tiers));
   },
   // Bits of each attribute, layer by layer, of a picture's file.
   async bits({ bytes }) {
@@ -55,7 +64,9 @@ self.onmessage = ({ data: { id, call, ...rest } }) => {
   turn = turn.then(async () => {
     try {
       const result = await calls[call](rest);
-      self.postMessage({ id, result }, call === "open" ? [] : [...buffers(result)].filter((b) => b !== rest.bytes?.buffer));
+      // What is kept stays here.
+      const given = call === "open" ? result.layers : result;
+      self.postMessage({ id, result }, [...buffers(given)].filter((buffer) => buffer !== rest.bytes?.buffer));
     } catch (fault) {
       self.postMessage({ id, fault: fault.message, expected: fault instanceof SplatError });
     }

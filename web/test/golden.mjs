@@ -57,6 +57,17 @@ for (const path of process.argv.slice(2)) {
   expect(`${path}: tiers that were reached`, [...reached].join(), "1,2,3,4,5");
   const seen = (await decodeWith(core, bytes("pictures/parts.splat"), { window: [0, 0, 8, 8] })).layers[0].splats.count;
   expect(`${path}: a window has fewer splats`, seen > 0 && seen < all.layers[0].splats.count, true);
+  // Part by part it is the same field: rows of a tier come part after part, the whole canvas's first.
+  const one = (await decodeWith(core, bytes("pictures/parts.splat"))).layers[0], { data, header } = one;
+  const { splats: first, boxes } = core.open(data, header), numbers = [...boxes.keys()].map((i) => i + 1).reverse();
+  const later = numbers.map((n) => core.part(n, data, header)).reverse(), { columns } = first;
+  const rows = [0, 1, 2, 3, 4, 5].flatMap((t) => [first, ...later].flatMap(({ integers, tierCounts }) => {
+    const before = tierCounts.slice(0, t).reduce((a, b) => a + b, 0);
+    return [...integers.subarray(before * columns, (before + tierCounts[t]) * columns)];
+  }));
+  expect(`${path}: parts`, boxes.length > 1 && first.count > 0 && rows.join() === one.splats.integers.join(), true);
+  const coarse = (await decodeWith(core, bytes("pictures/parts.splat"), { coarse: true })).layers[0];
+  expect(`${path}: a coarse picture`, [coarse.splats.count, coarse.parts.length].join(), [first.count, boxes.length].join());
   // Edits that are taken off and put on again are the same file.
   for (const name of ["layers/edits.splat", "clips/layers.splat"]) {
     const file = await decodeWith(core, bytes(name)), plain = withEdits(bytes(name), file, new Uint8Array());

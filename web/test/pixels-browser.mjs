@@ -18,7 +18,7 @@ try {
     const core = new Core(await compile(wasm)), bytes = async (u) => new Uint8Array(await (await fetch(u)).arrayBuffer());
     const out = { cases: [] };
     for (const half of [false, true]) {
-      const renderer = new GlRenderer(new OffscreenCanvas(8, 8), { half });
+      const renderer = new GlRenderer(new OffscreenCanvas(8, 8), { half, core });
       out.name = renderer.name;
       for (const { url, pixels, file, scale, time, crop } of cases) {
         const decoded = await decodeWith(core, await bytes(url));

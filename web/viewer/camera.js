@@ -9,6 +9,10 @@ export class Camera {
   get size() {
     return [this.stage.clientWidth, this.stage.clientHeight];
   }
+  /** What is seen: left, top, right, bottom, px of the canvas. */
+  get window() {
+    return [...this.toCanvas(0, 0), ...this.toCanvas(...this.size)];
+  }
   /** The canvas point under a point of the stage, and back; css px. */
   toCanvas(x, y) {
     return [this.x + x / this.zoom, this.y + y / this.zoom];

@@ -35,16 +35,29 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     if (share === undefined) bar.removeAttribute("value");
     else bar.value = share;
   };
+  const compiling = compile(wasm), decoder = new Decoder({ wasm: compiling, worker });
+  // A file on its way, or decoded: coarser pictures of it are told to whoever listens.
+  const load = (url) => {
+    const loading = { coarse: null, shown: () => {} };
+    loading.received = new Promise((received) => {
+      loading.result = fetched(url).then((response) => decoder.read(response.body, (file) => loading.shown((loading.coarse = file)), { received }));
+      loading.result.catch(received);
+    });
+    return loading;
+  };
+  const wanted = query.get("src") ?? server?.open, coming = !data && wanted ? load(wanted) : null;
   let module;
   try {
-    module = await compile(wasm);
+    module = await compiling;
+    // A context of WebGL takes a while to make; meanwhile a small file is already being decoded.
+    await Promise.race([coming?.received, new Promise((done) => setTimeout(done, 100))]);
   } catch (fault) {
     return failed(fault);
   }
-  const core = new Core(module), decoder = new Decoder({ wasm: module, worker });
+  const core = new Core(module);
   let doc = null, selected = 0, bits = null, opening = 0;
 
-  const camera = new Camera(stage, () => painter?.request(true));
+  const camera = new Camera(stage, () => painter?.request(true, true));
   const handles = new Handles($("handles"), camera);
   const compare = new Compare({ layer: $("other"), canvas: $("reference"), divider: $("divider"), stage, camera, core, say: status });
   const state = () => doc?.stack.find(({ number }) => number === selected);
@@ -102,9 +115,8 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   async function openBytes(name, bytes) {
     const turn = ++opening;
     busy(`Decoding ${name}`);
-    const file = await decoder.openCoarse(bytes, (file) => turn === opening && arriving(name, file));
-    if (turn !== opening) return;
-    opened(name, bytes, file);
+    const file = await decoder.open(bytes);
+    if (turn === opening) opened(name, bytes, file);
   }
   // A coarser picture, while the rest is on its way; who looks around in it is not brought back.
   function arriving(name, file) {
@@ -116,18 +128,25 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     show(new Document(name, bytes, file), { keep: Boolean(doc && !doc.bytes && doc.name === name) });
     player.open(doc);
     status(`${name}: ${bytes.length.toLocaleString("en")} bytes`);
-    if (!doc.clip && bytes.length < 2 ** 22)
-      decoder.bits(bytes).then((found) => {
-        if (doc?.bytes !== bytes) return;
-        bits = found;
-        showFacts($("facts"), doc, bits);
-      }).catch(() => {});
+    const own = doc;
+    own.filled = decoder.fill(file, { window: () => camera.window, arrived: () => doc === own && painter.arrived() });
+    own.filled.then(async (whole) => {
+      if (!whole || doc?.bytes !== bytes) return;
+      changed();
+      performance.mark("splat2d-whole");
+      if (doc.clip || bytes.length >= 2 ** 22) return;
+      const found = await decoder.bits(bytes);
+      if (doc?.bytes !== bytes) return;
+      bits = found;
+      showFacts($("facts"), doc, bits);
+    }).catch(failed);
   }
-  async function openUrl(url) {
+  async function openUrl(url, loading = load(url)) {
     const turn = ++opening, name = decodeURIComponent(new URL(url, location.href).pathname.split("/").at(-1)) || "file.splat";
     busy(`Loading ${name}`);
-    const response = await fetched(url);
-    const { bytes, file } = await decoder.read(response.body, (file) => turn === opening && arriving(name, file));
+    loading.shown = (file) => turn === opening && arriving(name, file);
+    if (loading.coarse) loading.shown(loading.coarse);
+    const { bytes, file } = await loading.result;
     if (turn === opening) opened(name, bytes, file);
   }
   async function openFile(file) {
@@ -176,6 +195,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     const whole = Boolean(doc?.bytes);
     $("undo").disabled = !doc?.steps.length && !doc?.before;
     $("select").hidden = !server?.group || !doc || doc.clip || doc.names.length > 1;
+    $("grain").hidden = !doc?.file.layers.some(({ texture }) => texture);
     $("redo").disabled = !doc?.redone.length;
     $("save").disabled = $("export").disabled = $("compare").disabled = !whole;
     if (doc && !state()) selected = doc.stack.at(-1)?.number ?? 0;
@@ -183,8 +203,10 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     for (const button of document.querySelectorAll("[data-layer]")) button.disabled = !state();
     adjust.disabled = !state();
     showFacts($("facts"), doc, bits);
-    painter.request();
+    // The first picture of a file that is still decoded is there sooner when it is coarser.
+    painter.request(pending());
   }
+  const pending = () => Boolean(doc?.file.layers.some((layer) => [layer, layer.matte].some((field) => field?.parts?.some(({ splats }) => !splats))));
   const guarded = (work) => {
     try {
       return work();
@@ -307,6 +329,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
       if (!scale) return;
       if (!(scale > 0) || scale * scale * doc.file.width * doc.file.height > 2 ** 28) throw new SplatError("that picture would be empty or too large");
       busy("Drawing", 0);
+      await doc.filled;
       const canvas = await painter.picture(scale, (share) => busy("Drawing", share));
       download(await canvas.convertToBlob({ type: "image/png" }), `${stem()}.png`);
       busy(null);
@@ -361,6 +384,11 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     $("tier-count").value = painter.tiers;
     painter.request();
   };
+  $("texture").oninput = () => {
+    painter.texture = $("texture").value / 100;
+    $("grain-share").value = `${$("texture").value}%`;
+    painter.request();
+  };
   $("ellipses").onchange = () => {
     painter.outlines = $("ellipses").checked ? 1 : 0;
     painter.request();
@@ -394,10 +422,9 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   $("encodes").hidden = !server?.encode;
   if (innerWidth <= 720) run("panels");
   changed();
-  const wanted = query.get("src") ?? server?.open;
   try {
     if (data) await openBytes(data.name, data.bytes);
-    else if (wanted) await openUrl(wanted);
+    else if (wanted) await openUrl(wanted, coming);
   } catch (fault) {
     failed(fault);
   }

@@ -3,6 +3,7 @@ import { plan, viewOf } from "../src/draw.js";
 import { GlRenderer } from "../src/gl.js";
 import { RasterRenderer } from "../src/raster.js";
 
+const BEYOND = 160; // px around what is seen that are drawn when the picture slides
 const SLOW = 45; // ms of a frame beyond which pictures that move are drawn coarser
 
 /** A renderer by the GPU, or by the core where there is none (an emulated one is slower than the core). */
@@ -11,11 +12,18 @@ export function rendererFor(canvas, core, wanted) {
     try {
       const probe = new GlRenderer(new OffscreenCanvas(1, 1)), emulated = probe.emulated;
       probe.gl.getExtension("WEBGL_lose_context")?.loseContext();
-      if (!emulated || wanted === "webgl2") return new GlRenderer(canvas);
+      if (!emulated || wanted === "webgl2") return new GlRenderer(canvas, { core });
     } catch {
       // There is no WebGL2, or none with floats.
     }
   return new RasterRenderer(canvas, core);
+}
+
+// A tier is a factor of four in area finer than the one before; the last has splats of less than a px.
+function tiersAt(scale) {
+  let tiers = 6;
+  while (tiers > 3 && scale * 2 ** (6 - tiers) <= 0.35) --tiers;
+  return tiers;
 }
 
 /** The part of the stage, device px, that a canvas of this size covers, and its view. */
@@ -35,8 +43,9 @@ export function windowOf({ width, height }, camera, ratio) {
 export class Painter {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas, camera, core, { renderer, drawn = () => {}, fault = () => {} } = {}) {
-    Object.assign(this, { canvas, camera, core, drawn, fault, document: null, time: 0, tiers: 6, outlines: 0, coarse: 1, last: 0 });
+    Object.assign(this, { canvas, camera, core, drawn, fault, document: null, time: 0, tiers: 6, texture: 1, outlines: 0, coarse: 1, last: 0, same: true, shown: null });
     this.renderer = rendererFor(canvas, core, renderer);
+    if (this.renderer.kind === "cpu") this.coarse = 0.5; // until it is known how fast it is
     canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault();
       fault("the GPU was lost; waiting for it");
@@ -48,47 +57,127 @@ export class Painter {
     });
   }
 
-  /** Draw with the next frame; `moving` pictures may be coarser, and are drawn again when all is still. */
-  request(moving = false) {
+  /**
+   * Draw with the next frame.
+   *
+   * @param {boolean} [moving] Pictures may be coarser, and are drawn again when all is still.
+   * @param {boolean} [same] What is seen is as before, but for the camera.
+   */
+  request(moving = false, same = false) {
     this.moving = moving;
+    this.same &&= same;
     this.pending ??= requestAnimationFrame(() => {
       this.pending = undefined;
       this.paint();
     });
   }
 
+  /** Draw what has come of the document since, but not so often that it hinders what is still to come. */
+  arrived() {
+    this.wait ??= setTimeout(() => {
+      this.wait = undefined;
+      this.request(this.moving);
+    }, Math.max(4 * this.last, 50));
+  }
+
   paint() {
     clearTimeout(this.still);
-    const { document: doc, canvas } = this;
+    const { document: doc, canvas, same } = this;
+    this.same = true;
     canvas.hidden = !doc;
     if (!doc) return;
-    const ratio = Math.min(devicePixelRatio, 3) * (this.moving ? this.coarse : 1), { left, top, view } = windowOf(doc.file, this.camera, ratio);
-    canvas.hidden = !view.width || !view.height;
-    if (canvas.hidden) return this.drawn(doc);
     const begin = performance.now();
     try {
-      this.renderer.draw(this.planned(view), { outlines: this.outlines });
+      const slid = this.moving && same && this.#slide();
+      if (!slid) this.#draw();
+      if (canvas.hidden) return this.drawn(doc);
+      this.last = performance.now() - begin;
+      if (this.moving && !slid) this.coarse = Math.min(Math.max(this.coarse * Math.sqrt(SLOW / Math.max(this.last, 1)), 0.2), 1);
     } catch (fault) {
       return this.fault(fault.message);
     }
-    Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${view.width / ratio}px`, height: `${view.height / ratio}px` });
-    this.last = performance.now() - begin;
-    if (this.moving) {
-      this.coarse = Math.min(Math.max(this.coarse * Math.sqrt(SLOW / Math.max(this.last, 1)), 0.2), 1);
-      if (this.coarse < 1) this.still = setTimeout(() => this.request(), 140);
-    }
+    if (!this.seen) performance.mark("splat2d-first");
+    this.seen = true;
+    if (this.shown.draft) this.still = setTimeout(() => this.request(), 140);
     this.drawn(doc);
   }
 
-  planned(view) {
-    const { document: doc, time, tiers } = this;
-    return plan(doc.file, view, { time, tiers, stack: doc.stack, timeline: doc.timeline ?? undefined });
+  get ratio() {
+    return Math.min(devicePixelRatio, 3);
+  }
+
+  #draw() {
+    const { document: doc, canvas, camera } = this, draft = this.moving && this.coarse < 1;
+    const ratio = this.ratio * (draft ? this.coarse : 1), { left, top, view } = windowOf(doc.file, camera, ratio);
+    canvas.hidden = !view.width || !view.height;
+    this.shown = null;
+    if (canvas.hidden) return;
+    const planned = this.planned(view, draft), [back] = planned.items;
+    // Squares behind what is transparent; they take a while where nothing else does.
+    canvas.classList.toggle("clear", !back || back.covered || back.state.opacity < 1);
+    this.renderer.draw(planned, { outlines: this.outlines });
+    this.#place(left, top, view, ratio, draft);
+  }
+
+  // A picture that was drawn without a GPU moves along with the camera, and only what comes into sight is drawn.
+  #slide() {
+    const { shown, camera, canvas, document: doc, renderer } = this;
+    if (renderer.kind !== "cpu" || !shown || this.outlines || shown.zoom !== camera.zoom || shown.document !== doc) return false;
+    const { ratio, view: old } = shown, z = old.scaleX, { width, height } = doc.file, [left, top, right, bottom] = camera.window;
+    // Columns and rows of the old picture's grid, and the canvas's own.
+    const column = (x) => Math.round((Math.min(Math.max(x, 0), width) - old.x) * z), row = (y) => Math.round((Math.min(Math.max(y, 0), height) - old.y) * z);
+    let [x0, y0, x1, y1] = [column(left), row(top), column(right), row(bottom)];
+    if (x1 <= x0 || y1 <= y0) return false;
+    const move = (view) => {
+      const [x, y] = camera.toStage([view.x, view.y]), whole = (v) => Math.abs(v * ratio - Math.round(v * ratio)) < 1e-3;
+      this.#place(x, y, view, ratio, shown.draft || !whole(x) || !whole(y));
+      return true;
+    };
+    if (x0 >= 0 && y0 >= 0 && x1 <= old.width && y1 <= old.height) return move(old);
+    // What is missing comes with more of what lies beyond it; what lies beyond the other sides stays.
+    x0 = x0 < 0 ? Math.max(x0 - BEYOND, column(0)) : Math.max(x0 - BEYOND, 0);
+    y0 = y0 < 0 ? Math.max(y0 - BEYOND, row(0)) : Math.max(y0 - BEYOND, 0);
+    x1 = x1 > old.width ? Math.min(x1 + BEYOND, column(width)) : Math.min(x1 + BEYOND, old.width);
+    y1 = y1 > old.height ? Math.min(y1 + BEYOND, row(height)) : Math.min(y1 + BEYOND, old.height);
+    const [kx0, ky0, kx1, ky1] = [Math.max(x0, 0), Math.max(y0, 0), Math.min(x1, old.width), Math.min(y1, old.height)];
+    if (kx1 <= kx0 || ky1 <= ky0 || 3 * (kx1 - kx0) * (ky1 - ky0) < (x1 - x0) * (y1 - y0)) return false;
+    const view = { ...old, x: old.x + x0 / z, y: old.y + y0 / z, width: x1 - x0, height: y1 - y0 }, to = canvas.getContext("2d");
+    if (view.width === old.width && view.height === old.height) {
+      if (x0 || y0) {
+        to.globalCompositeOperation = "copy";
+        to.drawImage(canvas, -x0, -y0);
+      }
+    } else {
+      const kept = new OffscreenCanvas(old.width, old.height);
+      kept.getContext("2d").drawImage(canvas, 0, 0);
+      Object.assign(canvas, { width: view.width, height: view.height });
+      to.drawImage(kept, -x0, -y0);
+    }
+    to.globalCompositeOperation = "source-over";
+    for (const [u0, v0, u1, v1] of [[x0, y0, x1, ky0], [x0, ky1, x1, y1], [x0, ky0, kx0, ky1], [kx1, ky0, x1, ky1]]) {
+      if (u1 <= u0 || v1 <= v0) continue;
+      const strip = { ...old, x: old.x + u0 / z, y: old.y + v0 / z, width: u1 - u0, height: v1 - v0 };
+      to.putImageData(new ImageData(renderer.pixels(this.planned(strip, shown.draft)), strip.width, strip.height), u0 - x0, v0 - y0);
+    }
+    return move(view);
+  }
+
+  #place(left, top, view, ratio, draft) {
+    Object.assign(this.canvas.style, { left: `${left}px`, top: `${top}px`, width: `${view.width / ratio}px`, height: `${view.height / ratio}px` });
+    this.shown = { view, ratio, draft, zoom: this.camera.zoom, document: this.document };
+  }
+
+  planned(view, draft = false) {
+    const { document: doc, time } = this;
+    // While all moves, grain and splats of less than a fraction of a px wait.
+    const texture = draft ? 0 : this.texture, tiers = draft ? Math.min(this.tiers, tiersAt(view.scaleX)) : this.tiers;
+    return plan(doc.file, view, { time, tiers, texture, stack: doc.stack, timeline: doc.timeline ?? undefined });
   }
 
   /** The frontmost visible layer that covers a point of the canvas by half or more. */
   pick(x, y) {
     const { items } = plan(this.document.file, { x: x - 0.5, y: y - 0.5, scaleX: 1, scaleY: 1, width: 1, height: 1 },
-      { time: this.time, stack: this.document.stack.map((state) => ({ ...state, opacity: Math.min(state.opacity, 0.999999) })), timeline: this.document.timeline ?? undefined });
+      { time: this.time, texture: 0, stack: this.document.stack.map((state) => ({ ...state, opacity: Math.min(state.opacity, 0.999999) })), timeline: this.document.timeline ?? undefined });
     const raster = new RasterRenderer(null, this.core);
     return items.findLast((item) => raster.planes({ view: { x: 0, y: 0, scaleX: 1, scaleY: 1, width: 1, height: 1 }, items: [{ ...item, state: { ...item.state, opacity: 1 } }] })[3] >= 0.5)?.state;
   }

@@ -79,7 +79,8 @@ function table(caption, rows) {
   return out;
 }
 
-const splatsOf = (part) => (part.splats?.count ?? 0) + (part.matte?.splats?.count ?? 0);
+const groupsOf = (part) => [part, part.matte].flatMap((field) => [field?.splats, ...(field?.parts ?? []).map(({ splats }) => splats)]).filter(Boolean);
+const splatsOf = (part) => groupsOf(part).reduce((n, { count }) => n + count, 0);
 
 /** Bytes by section, layer and attribute, splats, rate, and what the encoder noted. */
 export function showFacts(root, doc, bits) {
@@ -106,7 +107,7 @@ export function showFacts(root, doc, bits) {
   for (const layer of bits ?? []) for (const [key, value] of Object.entries(layer)) sum[key] = (sum[key] ?? 0) + value;
   if (Object.keys(sum).length) root.append(table("Attributes, bytes", Object.entries(sum).map(([key, value]) => [key, number(Math.round(value / 8))])));
   if (file.rate === null) {
-    const tiers = file.layers.reduce((all, { splats }) => all.map((n, t) => n + (splats?.tierCounts[t] ?? 0)), [0, 0, 0, 0, 0, 0]);
+    const tiers = file.layers.flatMap(groupsOf).reduce((all, { tierCounts }) => all.map((n, t) => n + tierCounts[t]), [0, 0, 0, 0, 0, 0]);
     root.append(table("Splats by tier", tiers.map((n, t) => [String(t + 1), number(n)])));
   }
   if (file.notes.length) root.append(table("Notes of the encoder", file.notes.map((note, i) => [String(i + 1), note])));

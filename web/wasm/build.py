@@ -21,6 +21,7 @@ SOURCES = (
     *(ROOT / "cpp/model" / name for name in ("context.cpp", "field_codec.cpp", "kernels.cpp", "network.cpp")),
     ROOT / "cpp/model/split_tree.cpp",
     ROOT / "cpp/format/quantizer.cpp",
+    *(ROOT / "cpp/texture" / name for name in ("levels.cpp", "texture.cpp")),
 )
 FLAGS = (
     "--target=wasm32-wasi -mexec-model=reactor -std=c++20 -O2 -DNDEBUG -fno-exceptions -fno-rtti "

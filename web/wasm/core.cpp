@@ -2,15 +2,20 @@
 //
 // A caller puts bytes into memory that `reserve` gives, calls `decode`, and reads rows of integers; `shape` makes of
 // them what a renderer takes. One field is held at a time.
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "draw.hpp"
 #include "format/bytes.hpp"
 #include "format/course.hpp"
+#include "math/wave.hpp"
 #include "model/field_codec.hpp"
+#include "texture/levels.hpp"
+#include "texture/texture.hpp"
 
 #define EXPORT(name) extern "C" __attribute__((export_name(#name), visibility("default")))
 
@@ -18,6 +23,15 @@ namespace splat2d {
 
 extern const ModelKernels model_kernels_base;
 const ModelKernels& model_kernels() { return model_kernels_base; }
+// All that is drawn by them here are textures.
+const Kernels& kernels() {
+  static const Kernels table = [] {
+    Kernels only{};
+    only.add_wave = add_wave;
+    return only;
+  }();
+  return table;
+}
 
 namespace {
 
@@ -45,9 +59,16 @@ struct State {
   FieldIndex index;
   DecodedField field;
   std::vector<float> shapes;
-  std::vector<float> sums;
+  Sums sums{};
+  std::vector<float> values, pixels;  // of the sums; of what is made of them
+  std::vector<uint8_t> levels;
+  std::vector<float> noise;
   Counter counter;
   bool counts = false;
+  Workers alone;
+  std::optional<FieldReader> reader;
+  FieldLayout opened{};
+  int tiers = kTiers;
   State() : fault(network.read(kNetwork, sizeof kNetwork)) {}
 };
 
@@ -56,8 +77,52 @@ State& state() {
   return instance;
 }
 
+template <int kPlanes>
+void add_splats(const float* shapes, int count, const Placement& placement, const Sums& to) {
+  for (int i = 0; i < count; ++i) add_splat<kPlanes>(shapes + static_cast<size_t>(i) * kShapeFields, placement, to);
+}
+
+template <int kPlanes>
+void write_bytes(const Sums& s, const float* noise, uint8_t* to) {
+  for (int y = 0; y < s.canvas.height; ++y) {
+    const float* row = s.data + static_cast<size_t>(y) * s.stride();
+    for (int x = 0; x < s.canvas.width; ++x, to += 4) {
+      const float alpha = kPlanes == 4 ? splat2d::clamp(row[3 * s.plane() + x], 0.0f, 1.0f) : 1.0f;
+      const float over = kPlanes < 4 ? 255.0f : alpha > 0.5f / 255.0f ? 255.0f / alpha : 0.0f;
+      const float grain = noise ? *noise++ * alpha : 0.0f;
+      for (int c = 0; c < 3; ++c) {
+        const float value = row[(kPlanes == 1 ? 0 : c) * s.plane() + x];
+        to[c] =
+            static_cast<uint8_t>(splat2d::clamp(splat2d::clamp(value, 0.0f, 1.0f) + grain, 0.0f, alpha) * over + 0.5f);
+      }
+      to[3] = static_cast<uint8_t>(alpha * 255.0f + 0.5f);
+    }
+  }
+}
+
 FieldLayout layout_of(int width, int height, int channels, int chroma_step, int step_code, int frames) {
   return {{width, height}, channels, chroma_step, step_code, frames, {}};
+}
+
+// A part of the field that is open.
+const char* read_part(size_t number) {
+  State& s = state();
+  if (const char* fault = s.reader->check({number})) return fault;
+  s.layout = s.opened;
+  const int columns = s.layout.columns();
+  const Part& part = s.reader->index().parts[number];
+  size_t total = 0;
+  std::array<size_t, kTiers> first{};
+  s.field.counts = {};
+  for (int t = 0; t < s.tiers; ++t) {
+    first[t] = total;
+    s.field.counts[t] = part.pieces[t].count;
+    total += static_cast<size_t>(part.pieces[t].count);
+  }
+  s.field.splats.assign(total * columns, 0);
+  std::array<int32_t*, kTiers> to{};
+  for (int t = 0; t < s.tiers; ++t) to[t] = s.field.splats.data() + first[t] * columns;
+  return number ? s.reader->part(number, to) : s.reader->whole(to);
 }
 
 }  // namespace
@@ -101,6 +166,28 @@ const char* decode(const uint8_t* data, size_t size, int width, int height, int 
   const Box window{x0, y0, x1, y1};
   return decode_field(s.network, s.layout, data, size, {tiers, x1 > x0 ? &window : nullptr}, Workers(),
                       s.counts ? &s.counter : nullptr, &s.field);
+}
+// Opens a field that is decoded part by part, and decodes that of the whole canvas; returns why it is damaged, or null.
+// The data must stay where it is.
+EXPORT(open)
+const char* open(const uint8_t* data, size_t size, int width, int height, int channels, int chroma_step, int step_code,
+                 int tiers) {
+  State& s = state();
+  if (s.fault) return s.fault;
+  s.opened = layout_of(width, height, channels, chroma_step, step_code, 0);
+  s.reader.emplace(s.network, s.alone);
+  if (const char* fault = s.reader->open(s.opened, data, size, tiers, nullptr)) return fault;
+  s.tiers = tiers;
+  return read_part(0);
+}
+// Decodes one of the parts that follow, from 1 on.
+EXPORT(part) const char* part(int number) { return read_part(number); }
+EXPORT(opened_parts) int32_t opened_parts() { return static_cast<int32_t>(state().reader->index().parts.size()) - 1; }
+// A side of the box out of which a part is not seen: left, top, right, bottom.
+EXPORT(reach) int32_t reach(int number, int side) {
+  const Box& box = state().reader->index().parts[number].reach;
+  const int sides[4] = {box.x0, box.y0, box.x1, box.y1};
+  return sides[side];
 }
 // From here on fields are decoded with their bits counted, or not, which is quicker; counts begin at 0.
 EXPORT(count_bits) void count_bits(int on) {
@@ -159,32 +246,82 @@ EXPORT(shape) const float* shape(double step) {
   return s.shapes.data();
 }
 
-// Adds splats to a picture [height, width, 4] of floats that is held here; returns it.
-EXPORT(begin) float* begin(int width, int height, float red, float green, float blue, float alpha) {
-  std::vector<float>& sums = state().sums;
-  sums.resize(static_cast<size_t>(width) * height * 4 + kLanes * 4);
+// Begins sums of a base colour: one plane of grey, three of colours, or four with coverage.
+EXPORT(begin) void begin(int width, int height, int planes, float red, float green, float blue, float alpha) {
+  Sums& s = state().sums;
+  s = {{width, height}, planes, nullptr};
+  state().values.resize(s.plane() * planes + 4);
+  s.data = state().values.data();
   const float base[4] = {red, green, blue, alpha};
-  for (size_t i = 0; i < sums.size(); ++i) sums[i] = base[i % 4];
-  return sums.data();
+  for (int c = 0; c < planes; ++c) std::fill_n(s.data + c * s.plane(), s.plane(), base[c]);
 }
-EXPORT(add) void add(const float* shapes, int count, int width, int height, const double* placement) {
+EXPORT(add) void add(const float* shapes, int count, const double* placement) {
   const Placement& p = *reinterpret_cast<const Placement*>(placement);
-  for (int i = 0; i < count; ++i)
-    add_splat(shapes + static_cast<size_t>(i) * kShapeFields, p, {width, height}, state().sums.data());
+  const Sums& s = state().sums;
+  const auto add_all = s.planes == 1 ? add_splats<1> : s.planes == 3 ? add_splats<3> : add_splats<4>;
+  add_all(shapes, count, p, s);
 }
-// What is held as bytes [height, width, 4], alpha straight, in its own place: the picture of one layer that is alone.
-EXPORT(bytes) const uint8_t* bytes(int width, int height, int covered) {
-  float* sums = state().sums.data();
-  uint8_t* to = reinterpret_cast<uint8_t*>(sums);
-  const size_t n = static_cast<size_t>(width) * height;
-  for (size_t i = 0; i < n; ++i) {
-    const float* v = sums + 4 * i;
-    const float alpha = covered ? clamp(v[3], 0.0f, 1.0f) : 1.0f;
-    const float over = alpha > 0.5f / 255.0f ? 255.0f / alpha : 0.0f;
-    uint8_t out[4];
-    for (int c = 0; c < 3; ++c) out[c] = static_cast<uint8_t>(clamp(v[c], 0.0f, alpha) * over + 0.5f);
-    out[3] = static_cast<uint8_t>(alpha * 255.0f + 0.5f);
-    std::memcpy(to + 4 * i, out, 4);
+// The sums [height, width, 4]; what has no coverage has 0.
+EXPORT(sums) const float* sums() {
+  const Sums& s = state().sums;
+  state().pixels.resize(s.canvas.area() * 4);
+  float* to = state().pixels.data();
+  for (int y = 0; y < s.canvas.height; ++y) {
+    const float* from = s.data + static_cast<size_t>(y) * s.stride();
+    for (int x = 0; x < s.canvas.width; ++x, to += 4)
+      for (int c = 0; c < 4; ++c) to[c] = c < s.planes ? from[c * s.plane() + x] : c < 3 ? from[x] : 0.0f;
   }
+  return state().pixels.data();
+}
+// Levels of a texture, from their coded words; null when these are damaged.
+EXPORT(levels)
+const uint8_t* levels(const uint8_t* data, size_t size, int bands, int rows, int columns, int directions) {
+  const Strengths shape{bands, rows, columns, directions, nullptr};
+  state().levels.assign(shape.count(), 0);
+  return decode_levels(data, size, shape, state().levels.data()) ? state().levels.data() : nullptr;
+}
+// What `noise` takes besides levels: their shape and cells, and as of Texture where and how strong they are seen.
+struct Grain {
+  double bands, rows, columns, directions, cell, slope, seed, gain, width, height, map[6], blur[3];
+};
+// A texture's noise [height, width] of a target, held here; null when nothing of it is seen.
+EXPORT(noise) const float* noise(const uint8_t* levels, const double* numbers, int width, int height) {
+  const Grain& g = *reinterpret_cast<const Grain*>(numbers);
+  Texture t{{static_cast<int>(g.bands), static_cast<int>(g.rows), static_cast<int>(g.columns),
+             static_cast<int>(g.directions), levels},
+            static_cast<int>(g.cell),
+            static_cast<int>(g.slope),
+            static_cast<uint32_t>(g.seed),
+            static_cast<float>(g.gain),
+            g.width,
+            g.height,
+            {},
+            {}};
+  std::memcpy(t.map, g.map, sizeof t.map);
+  std::memcpy(t.blur, g.blur, sizeof t.blur);
+  const TextureDrawer drawer(t);
+  if (drawer.empty()) return nullptr;
+  std::vector<float>& out = state().noise;
+  out.resize(static_cast<size_t>(width) * height);
+  std::vector<float> tile(kTilePlane + kLanes), scratch(kTilePlane + kLanes);
+  for (int y = 0; y < height; y += kTileHeight)
+    for (int x = 0; x < width; x += kTileWidth) {
+      const Box box{x, y, std::min(x + kTileWidth, width), std::min(y + kTileHeight, height)};
+      std::fill(tile.begin(), tile.end(), 0.0f);
+      drawer.add(box, 1, tile.data(), scratch.data());
+      for (int row = box.y0; row < box.y1; ++row)
+        std::memcpy(out.data() + static_cast<size_t>(row) * width + x, tile.data() + (row - y) * kTileStride,
+                    sizeof(float) * (box.x1 - x));
+    }
+  return out.data();
+}
+// The sums as bytes [height, width, 4], alpha straight: the picture of one layer that is alone, with the noise that is
+// held over it, or without.
+EXPORT(bytes) const uint8_t* bytes(int grained) {
+  const Sums& s = state().sums;
+  state().pixels.resize(s.canvas.area());
+  uint8_t* to = reinterpret_cast<uint8_t*>(state().pixels.data());
+  const auto write = s.planes == 1 ? write_bytes<1> : s.planes == 3 ? write_bytes<3> : write_bytes<4>;
+  write(s, grained ? state().noise.data() : nullptr, to);
   return to;
 }
