@@ -74,6 +74,7 @@ def encode(
     texture: float | Literal["off", "auto"] = "off",
     fps: Any = None,
     jobs: int = 1,
+    audio: bool = True,
     keep_metadata: bool = False,
 ) -> bytes:
     """Encode a picture or a clip as the bytes of a .splat file.
@@ -102,6 +103,7 @@ def encode(
         fps: frames a second of a clip; those of the file when None. Of the arguments above, tune, masks,
             texture and the GPU are for pictures; psnr and bpp are those of each segment.
         jobs: segments of a clip that are fitted at the same time, by processes of their own.
+        audio: whether the file holds the sound of a clip's file: the packets of its first track, as they are.
         keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, but
             not where it was taken.
 
@@ -120,7 +122,7 @@ def encode(
             raise ConfigError("tune, masks, texture and the GPU are for pictures, and this is a clip")
         options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset}
         options |= {"seed": seed, "threads": threads, "jobs": jobs, "progress": progress}
-        return _encode_clip(image, fps, options)
+        return _encode_clip(image, fps, audio, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.objects.masks import load_masks
     from splat2d.media.pictures import load_picture
@@ -151,9 +153,10 @@ def _is_clip(image: Any) -> bool:
     return getattr(image, "ndim", 0) == 4
 
 
-def _encode_clip(source: Any, fps: Any, options: dict[str, Any]) -> bytes:
+def _encode_clip(source: Any, fps: Any, audio: bool, options: dict[str, Any]) -> bytes:
     """Encode the frames of a path, a reader, an array or any iterable."""
     import io
+    import tempfile
 
     from splat2d.fit.clip.encode import encode_frames
     from splat2d.media.frames import DEFAULT_FPS, ClipReader
@@ -169,7 +172,9 @@ def _encode_clip(source: Any, fps: Any, options: dict[str, Any]) -> bytes:
         rate = DEFAULT_FPS if fps is None else parse_fps(fps)
         frames = ((_pixels(frame), None) for frame in source)
     file = io.BytesIO()
-    encode_frames(frames, rate, file, total=total, **options)
+    with tempfile.TemporaryFile() as packets:
+        sound = source.sound(packets) if audio and isinstance(source, ClipReader) else None
+        encode_frames(frames, rate, file, total=total, sound=sound, **options)
     return file.getvalue()
 
 

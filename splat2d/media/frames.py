@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import InputClipError
 from splat2d.format.header import MAX_PIXELS
+from splat2d.format.sound import Sound
 
 DEFAULT_FPS = Fraction(25)
 """Frames a second of images that do not say, as in ffmpeg."""
@@ -42,7 +44,7 @@ class ClipReader(ABC):
         duration: seconds according to the source, None when it does not say.
         end: when the last frame ends, s from the clip's beginning; None where the rate tells, and before the
             frames are read where only reading tells.
-        has_audio: whether there is sound, which is not read.
+        has_audio: whether there is sound.
         warnings: what a user should be told on stderr; reading may add some, each once.
         notes: what is done on the way in, one short sentence each.
     """
@@ -82,6 +84,14 @@ class ClipReader(ABC):
         Raises:
             InputClipError: the source is damaged, truncated, or changes its size, when reading gets there.
         """
+
+    def sound(self, file: BinaryIO) -> Sound | None:
+        """The first audio track, its packets as they are; None without one that can be kept.
+
+        Args:
+            file: empty, for writing and reading; gets the packets.
+        """
+        return None
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield all frames in order."""

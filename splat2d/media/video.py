@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
+
+    from splat2d.format.sound import Sound
 
 # Demuxers of files that hold a video. Others read playlists, which open more files, or take any text.
 _DEMUXERS = (
@@ -98,6 +100,10 @@ class ContainerReader(ClipReader):
                 count = sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
             seconds = container.duration
             has_audio = bool(container.streams.audio)
+            self._begins = Fraction(0)
+            if first.pts is not None and stream.time_base is not None:
+                self._begins = first.pts * stream.time_base
+            self._rate_differs = fps is not None and fps != own
             self._limited_grey = stream.codec.name in _LIMITED_GREY or container.format.name == "yuv4mpegpipe"
             track = stream.id
             told = {key.lower() for key in container.metadata}
@@ -161,6 +167,21 @@ class ContainerReader(ClipReader):
         self.end = None if self._retimed else last
         if self.count and index + 1 < self.count:
             self._warn(f"only {index + 1} of {self.count} frames could be decoded")
+
+    def sound(self, file: BinaryIO) -> Sound | None:
+        """The first audio track; arguments as of `ClipReader.sound`."""
+        if not self.has_audio:
+            return None
+        if self._rate_differs:
+            self._drop("the sound is dropped: at another frame rate it would not fit the pictures")
+            return None
+        from splat2d.media.sound import gathered
+
+        with self._opened() as (container, _):
+            sound, warnings = gathered(container, self._begins, file)
+        for message in warnings:
+            (self._warn if sound else self._drop)(message)
+        return sound
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:

@@ -7,24 +7,28 @@ import math
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.errors import ConfigError, OutputError, ShapeError
+from splat2d.errors import BitstreamError, ConfigError, OutputError, ShapeError
 from splat2d.media.convert import FromRgb, Matrix, guess_matrix, load_av
 from splat2d.media.files import check_output, reason, shown, write_atomic
+from splat2d.media.outputs import VideoFormat, video_format
 from splat2d.media.patterns import Pattern
 from splat2d.media.save import picture_format, save_picture
+from splat2d.media.sound import SoundStream, unfit
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from av import Packet, VideoFrame
     from av.filter import Graph
+
+    from splat2d.format.sound import Sound
 
 DEFAULT_CRF = 12
 """Of H.264 and VP9: losses that nobody sees, at a tenth of a lossless file's size."""
@@ -35,49 +39,6 @@ FOLDER_NAME = "frame_"
 _LONGEST_DELAY = (1 << 16) - 1  # of a GIF's frame, 1/100 s
 
 _TICKS = 10_000  # least a second, so that times of a varying rate are kept
-
-
-@dataclass(frozen=True)
-class _Format:
-    """How a container is written.
-
-    Args:
-        muxer: ffmpeg's name.
-        codec: ffmpeg's name.
-        pixels: ffmpeg's name of the pixel format.
-        options: of the codec.
-        constant_rate: whether frames have no times of their own.
-        even: whether width and height must be even.
-    """
-
-    muxer: str
-    codec: str
-    pixels: str
-    options: dict[str, str] = field(default_factory=dict)
-    constant_rate: bool = False
-    even: bool = False
-
-
-_X264 = {"preset": "medium"}
-_VP9 = {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"}
-_FORMATS = {
-    ".mp4": _Format("mp4", "libx264", "yuv420p", _X264, even=True),
-    ".m4v": _Format("mp4", "libx264", "yuv420p", _X264, even=True),
-    ".mov": _Format("mov", "libx264", "yuv420p", _X264, even=True),
-    ".mkv": _Format("matroska", "libx264", "yuv420p", _X264, even=True),
-    # Its index has no times, nor can it say that frames are shown in another order than stored.
-    ".avi": _Format("avi", "libx264", "yuv420p", {**_X264, "bf": "0"}, constant_rate=True, even=True),
-    ".webm": _Format("webm", "libvpx-vp9", "yuv420p", _VP9),
-    ".gif": _Format("gif", "gif", "pal8"),
-    # Two bits more than RGB has, which makes the way there and back exact.
-    ".y4m": _Format("yuv4mpegpipe", "rawvideo", "yuv444p10le", {"strict": "-1"}, constant_rate=True),
-}
-_FFV1 = {"level": "3", "slicecrc": "1"}
-_LOSSLESS = {
-    ".mkv": _Format("matroska", "ffv1", "bgr0", _FFV1),
-    ".avi": _Format("avi", "ffv1", "bgr0", _FFV1, constant_rate=True),
-    ".y4m": _FORMATS[".y4m"],
-}
 
 
 def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -95,7 +56,7 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
     """
     pattern = _image_pattern(path)
     if pattern is None:
-        _format(path, lossless=False)
+        video_format(path, lossless=False)
         load_av()
         check_output(path, force=force)
         return
@@ -129,6 +90,7 @@ class ClipWriter:
         file: open for writing, such as a pipe, where the clip goes as it comes; `path` then only tells the
             format, which needs no way back: not AVI.
         last: how long the last frame is shown, s; as the rate says when None.
+        sound: what is heard with it, packet by packet; left out with a warning where it does not fit.
 
     Attributes:
         warnings: what a user should be told on stderr.
@@ -151,6 +113,7 @@ class ClipWriter:
         force: bool = False,
         file: BinaryIO | None = None,
         last: Fraction | None = None,
+        sound: Sound | None = None,
     ) -> None:
         if fps <= 0:
             raise ConfigError(f"fps is {fps}, expected a rate above 0")
@@ -166,11 +129,13 @@ class ClipWriter:
         pattern = None if file else _image_pattern(path)
         if pattern is not None:
             self._sink: _Images | _Video = _Images(pattern, force)
+            self._keep(sound, "")
         else:
-            form = _format(path, lossless)
+            form = video_format(path, lossless)
             if file is not None and form.muxer == "avi":
                 raise OutputError("AVI needs a file, and cannot go into a pipe; use y4m or mkv")
-            self._sink = _Video(path, (width, height), self.fps, form, crf, force, last, file)
+            sound = self._keep(sound, form.muxer)
+            self._sink = _Video(path, (width, height), self.fps, form, crf, force, last, file, sound)
             if self._sink.size != (width, height):
                 size = "x".join(map(str, self._sink.size))
                 self.warnings.append(
@@ -178,6 +143,13 @@ class ClipWriter:
                 )
         if file is None:
             check_clip_output(path, force=force)
+
+    def _keep(self, sound: Sound | None, muxer: str) -> Sound | None:
+        """The sound, or None and a warning where it does not go into the output."""
+        why = unfit(sound, muxer) if sound else ""
+        if why:
+            self.warnings.append(f"the sound is left out: {why}")
+        return None if why else sound
 
     def __enter__(self) -> ClipWriter:
         """Open the temporary output."""
@@ -293,13 +265,16 @@ class _Video:
         path: str | os.PathLike[str],
         size: tuple[int, int],
         fps: Fraction,
-        format: _Format,
+        format: VideoFormat,
         crf: int,
         force: bool,
         last: Fraction | None,
         file: BinaryIO | None = None,
+        sound: Sound | None = None,
     ) -> None:
         self._av = load_av()
+        self._sound, self._heard = sound, None
+        self._warnings: list[str] = []
         self._path, self._force, self._format, self._file = path, force, format, file
         self._fps = fps.limit_denominator(1001) if fps > 1 else fps.limit_denominator(100_000)
         self._options = dict(format.options)
@@ -356,6 +331,7 @@ class _Video:
             self._convert = FromRgb(width, height, self._format.pixels, matrix, chroma)
         context.time_base = self._tick
         self._stream = stream
+        self._heard = SoundStream(self._container, self._sound) if self._sound else None
 
     def write(self, pixels: NDArray[np.uint8], index: int, time: Fraction) -> None:
         if self.constant_rate:
@@ -369,7 +345,7 @@ class _Video:
             frame.pts = self._last = max(round(time / self._tick), self._last + 1)
             frame.time_base = self._tick
             # The newest packets wait, because the last of all is told how long it lasts.
-            self._container.mux(self._waiting)
+            self._mux(self._waiting)
             self._waiting = self._stream.encode(frame)
         except (self._av.FFmpegError, OSError) as fault:
             raise self._error(fault) from None
@@ -382,11 +358,28 @@ class _Video:
                 final = max(packets, key=lambda packet: packet.pts, default=None)
                 if final is not None and final.pts == self._last and not self.constant_rate:
                     final.duration = max(round(self._length / self._tick), 1)
-                self._container.mux(packets)
+                self._mux(packets)
+                self._mux_sound(None)
                 self._container.close()
             except self._av.FFmpegError as fault:
                 raise self._error(fault) from None
-        return []
+        return self._warnings
+
+    def _mux(self, packets: Sequence[Packet]) -> None:
+        """Write packets of pictures, each behind the sound that comes before it."""
+        for packet in packets:
+            if packet.dts is not None:
+                self._mux_sound(packet.dts * packet.time_base)
+            self._container.mux(packet)
+
+    def _mux_sound(self, until: Fraction | None) -> None:
+        if self._heard is None:
+            return
+        try:
+            self._heard.mux(until)
+        except (self._av.InvalidDataError, self._av.ArgumentError, BitstreamError) as fault:
+            self._heard = None
+            self._warnings.append(f"the sound is damaged and ends early ({reason(fault)})")
 
     def discard(self) -> None:
         # The muxer wants to write its index into the file that is about to vanish.
@@ -440,21 +433,6 @@ class _ToPalette:
         self._count += 1
         self._graph.vpush(frame)
         return self._graph.vpull()
-
-
-def _format(path: str | os.PathLike[str], lossless: bool) -> _Format:
-    """Return how to write a path's extension."""
-    extension = os.path.splitext(os.fspath(path))[1].lower()
-    if lossless and extension in _FORMATS and extension not in _LOSSLESS:
-        raise ConfigError(f"{shown(path)}: cannot be lossless; use {', '.join(_LOSSLESS)} or images")
-    formats = _LOSSLESS if lossless else _FORMATS
-    if extension not in formats:
-        found = f"the extension {shown(extension)} is no clip that can be written" if extension else ""
-        raise OutputError(
-            f"{shown(path)}: {found or 'has no extension'}; use {', '.join(_FORMATS)}, "
-            "a pattern such as out_%04d.png, or a folder with / at its end"
-        )
-    return formats[extension]
 
 
 def _image_pattern(path: str | os.PathLike[str]) -> Pattern | None:

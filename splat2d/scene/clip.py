@@ -18,6 +18,7 @@ from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.field import check_tiers
 from splat2d.format.header import DEFAULT_LIMITS, Limits
 from splat2d.format.sections import Source
+from splat2d.format.sound import Sound, read_sound
 from splat2d.media.files import open_input
 from splat2d.media.reader import parse_fps
 from splat2d.native import core, thread_count
@@ -192,6 +193,22 @@ class Clip(Drawable):
     def _segment(self, index: int) -> Any:
         return self.document.container.segment(self.document.source, index, self._limits)
 
+    @property
+    def sound(self) -> Sound | None:
+        """What is heard with it, None without; its packets stay in the file.
+
+        Raises:
+            BitstreamError: it is damaged, and that may not be left out.
+        """
+        found = self.document.container.sound
+        if found is None:
+            return None
+        try:
+            return read_sound(self.document.source, found)
+        except BitstreamError as error:
+            self._lost(f"the sound: {error}")
+            return None
+
     def time_of(self, frame: int) -> Fraction:
         """When a frame begins, s from the clip's beginning.
 
@@ -330,7 +347,7 @@ class Clip(Drawable):
             yield time, self.render(time=time, threads=threads, **size)
 
     def info(self, *, count_bits: bool = False) -> dict[str, Any]:
-        """Size, rate, frames and segments for JSON.
+        """Size, rate, frames, segments and sound for JSON; bits a pixel are those of the pictures.
 
         Args:
             count_bits: also decode all segments and tell the bits of each attribute.
@@ -340,10 +357,11 @@ class Clip(Drawable):
         """
         bits: dict[str, float] = {}
         splats = self._counted(bits if count_bits else None)
-        size = self.document.size
+        size, sound, place = self.document.size, self.sound, self.document.container.sound
+        own = place.size if place else 0
         return {
             "size": size,
-            "bpp": 8 * size / (self.width * self.height * self.count),
+            "bpp": 8 * (size - own) / (self.width * self.height * self.count),
             "width": self.width,
             "height": self.height,
             "channels": self.header.channels,
@@ -358,6 +376,7 @@ class Clip(Drawable):
             "quality": self.header.quality or None,
             "step": self.header.step,
             "chroma_step": self.header.chroma_step / 8,
+            **({"sound": {**sound.figures(), "bytes": own}} if sound else {}),
             "notes": list(self.notes),
             "damaged": self.damaged,
         }
