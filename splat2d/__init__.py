@@ -82,8 +82,8 @@ def encode(
     Args:
         image: a path, the bytes of a picture's file, an open file, a Pillow image or an array [H, W] or
             [H, W, C] (uint8, uint16, or floats in [0, 1]).
-            A clip: the path of one, or with `fps` an iterable of frames, arrays [H, W, 3] of uint8 or an
-            array [T, H, W, 3] of them, which need not all be in memory.
+            A clip: the path of one, or with `fps` an iterable of frames, arrays [H, W, C] of uint8 or an
+            array [T, H, W, C] of them, which need not all be in memory. Alpha is straight everywhere.
         quality: 1 to 100; 75 when no target is given.
         psnr: least PSNR of the decoded file, dB.
         bpp: most bits a pixel of the file.
@@ -163,7 +163,7 @@ def _encode_clip(source: Any, fps: Any, audio: bool, options: dict[str, Any]) ->
     from splat2d.media.reader import open_clip, parse_fps
 
     if isinstance(source, str | os.PathLike):
-        source = open_clip(source, fps=fps)
+        source = open_clip(source, fps=fps, keeps_alpha=True)
     if isinstance(source, ClipReader):
         rate, frames = source.fps, ((frame.pixels, frame.time) for frame in source)
         total, options["end"], options["notes"] = source.count, lambda: source.end, source.notes
@@ -183,9 +183,13 @@ def _pixels(frame: Any) -> NDArray[np.uint8]:
     import numpy as np
 
     pixels = np.asarray(frame)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
-        raise ShapeError(f"a frame must be [H, W, 3] of uint8, found {list(pixels.shape)} of {pixels.dtype}")
-    return pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
+        raise ShapeError(f"a frame must be [H, W, C] of uint8, found {list(pixels.shape)} of {pixels.dtype}")
+    if pixels.shape[2] in (1, 3):
+        return pixels
+    from splat2d.media.convert import premultiplied
+
+    return np.concatenate([premultiplied(pixels[..., :-1], pixels[..., -1:]), pixels[..., -1:]], 2)
 
 
 def decode(

@@ -26,6 +26,9 @@ from tests.sounds import (
 )
 
 
+pytest.importorskip("av")
+
+
 def test_a_section_comes_back():
     """All numbers, those of odd tracks too."""
     rows = [(-700, -1000, 300, 5, True), (900, 900, 0, 1, False), (901, 901, 2**31, 70_000, True)]

@@ -111,7 +111,15 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
     with (
         clip_progress("decoding") as progress,
         ClipWriter(
-            output, width, height, rate, force=command.force, file=sink, last=last, sound=sound
+            output,
+            width,
+            height,
+            rate,
+            force=command.force,
+            file=sink,
+            last=last,
+            sound=sound,
+            alpha=clip.has_alpha,
         ) as writer,
     ):
         while True:

@@ -44,7 +44,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
 
     checked_quality(command.quality)
     check_output(command.output, force=command.force)
-    reader = open_clip(command.input, fps=command.fps)
+    reader = open_clip(command.input, fps=command.fps, keeps_alpha=True)
     start = time.perf_counter()
     with (
         tempfile.TemporaryFile() as packets,
@@ -88,6 +88,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
             "bpp": bpp,
             "width": reader.width,
             "height": reader.height,
+            "channels": reader.channels,
             "frames": frames,
             "fps": float(reader.fps),
             "seconds": seconds,

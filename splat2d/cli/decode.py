@@ -23,7 +23,8 @@ class Decode:
         arg(
             metavar="OUTPUT",
             help="Picture in any format that Pillow writes, or .npy for float32. Of a clip: .mp4, .mkv, "
-            ".webm, .gif, .y4m, a folder, or a pattern such as out_%04d.png. - for standard output.",
+            ".webm, .mov, .gif, .apng, .webp, .y4m, a folder, or a pattern such as out_%04d.png. - for "
+            "standard output.",
         ),
     ]
     format: Annotated[

@@ -36,7 +36,13 @@ _CODECS = {
     "pcm_f32le": "A_PCM/FLOAT/IEEE",
     "pcm_f64le": "A_PCM/FLOAT/IEEE",
 }
-_SILENT = ("gif", "yuv4mpegpipe", "avi")  # muxers of formats without sound, or without its times
+_SILENT = (
+    "gif",
+    "apng",
+    "webp",
+    "yuv4mpegpipe",
+    "avi",
+)  # muxers of formats without sound, or without its times
 
 _PREROLL = Fraction(1, 10)
 """What is kept of the sound before the clip's first frame, s: decoders begin with up to 80 ms."""

@@ -109,6 +109,7 @@ class ContainerReader(ClipReader):
             told = {key.lower() for key in container.metadata}
             said = dict.fromkeys(name for key, name in _SAID.items() if key in told)
         self._stored = (first.width, first.height)
+        self._has_alpha = any(component.is_alpha for component in first.format.components)
         with open_input(path, error=InputClipError) as file:
             crop = track_crop(file, track, *self._stored) if file.seekable() else None
         self._size = (max(round(first.width * aspect), 1), first.height)
@@ -136,7 +137,10 @@ class ContainerReader(ClipReader):
         if said:
             self._drop(f"dropped: {', '.join(said)}")
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def _may_be_transparent(self) -> bool:
+        return self._has_alpha
+
+    def _stored_frames(self, start: int) -> Iterator[Frame]:
         """Yield the frames in order."""
         convert, kind = None, None
         index, last = -1, Fraction(0)
@@ -155,11 +159,9 @@ class ContainerReader(ClipReader):
                 if convert is None or found != kind:
                     convert, kind = self._converter(frame), found
                 try:
-                    pixels, transparent = convert(frame)
+                    pixels = convert(frame)
                 except load_av().FFmpegError as fault:
                     raise InputClipError(self._odd_format(frame, fault)) from None
-                if transparent:
-                    self._warn("transparent pixels are put on white")
                 if self._crop:
                     left, top, width, height = self._crop
                     pixels = pixels[top : top + height, left : left + width]
@@ -381,7 +383,7 @@ def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def _upright(pixels: NDArray[np.uint8], turn: tuple[bool, bool, bool]) -> NDArray[np.uint8]:
-    """Return pixels [H, W, 3] as a player shows them."""
+    """Return pixels [H, W, C] as a player shows them."""
     swap, rows, columns = turn
     if swap:
         pixels = pixels.swapaxes(0, 1)

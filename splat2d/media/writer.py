@@ -19,7 +19,7 @@ from splat2d.media.convert import FromRgb, Matrix, guess_matrix, load_av
 from splat2d.media.files import check_output, reason, shown, write_atomic
 from splat2d.media.outputs import VideoFormat, video_format
 from splat2d.media.patterns import Pattern
-from splat2d.media.save import picture_format, save_picture
+from splat2d.media.save import keeps_alpha, on_white, picture_format, save_picture
 from splat2d.media.sound import SoundStream, unfit
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
     """
     pattern = _image_pattern(path)
     if pattern is None:
-        video_format(path, lossless=False)
+        video_format(path)
         load_av()
         check_output(path, force=force)
         return
@@ -77,7 +77,8 @@ class ClipWriter:
 
     MP4, MOV, MKV and AVI are H.264, WebM is VP9, both 4:2:0 of BT.709 with limited range and tagged so; as
     H.264 has no odd sizes in 4:2:0, the last column or row is repeated. Y4M is 4:4:4 of 10 bits, from which
-    8-bit RGB comes back exactly, in the matrix that players assume for its size. Images are numbered from 1.
+    8-bit RGB comes back exactly, in the matrix that players assume for its size. APNG and WebP are lossless.
+    Images are numbered from 1.
 
     Args:
         path: as for `check_clip_output`.
@@ -91,6 +92,8 @@ class ClipWriter:
             format, which needs no way back: not AVI.
         last: how long the last frame is shown, s; as the rate says when None.
         sound: what is heard with it, packet by packet; left out with a warning where it does not fit.
+        alpha: whether frames may be transparent: MOV is then ProRes 4444, and what has no alpha gets them on
+            white.
 
     Attributes:
         warnings: what a user should be told on stderr.
@@ -114,6 +117,7 @@ class ClipWriter:
         file: BinaryIO | None = None,
         last: Fraction | None = None,
         sound: Sound | None = None,
+        alpha: bool = False,
     ) -> None:
         if fps <= 0:
             raise ConfigError(f"fps is {fps}, expected a rate above 0")
@@ -130,17 +134,25 @@ class ClipWriter:
         if pattern is not None:
             self._sink: _Images | _Video = _Images(pattern, force)
             self._keep(sound, "")
+            kept = alpha and keeps_alpha(pattern.path(1))
         else:
-            form = video_format(path, lossless)
-            if file is not None and form.muxer == "avi":
-                raise OutputError("AVI needs a file, and cannot go into a pipe; use y4m or mkv")
+            form = video_format(path, lossless=lossless, alpha=alpha)
+            if file is not None and form.seeks:
+                name = form.muxer.upper()
+                raise OutputError(f"{name} needs a file, and cannot go into a pipe; use y4m or mkv")
+            kept = alpha and form.has_alpha
             sound = self._keep(sound, form.muxer)
-            self._sink = _Video(path, (width, height), self.fps, form, crf, force, last, file, sound)
+            self._sink = _Video(
+                path, (width, height), self.fps, form, crf, force, last, file, sound, alpha=kept
+            )
             if self._sink.size != (width, height):
                 size = "x".join(map(str, self._sink.size))
                 self.warnings.append(
                     f"H.264 needs even sizes: frames of {width}x{height} are padded to {size}"
                 )
+        if alpha and not kept:
+            self.warnings.append("this output has no alpha: frames are put on white; use .webm, .mov or .png")
+        self._channels = 4 if kept else 3
         if file is None:
             check_clip_output(path, force=force)
 
@@ -173,13 +185,13 @@ class ClipWriter:
 
     def write(
         self,
-        pixels: NDArray[np.uint8],  # [H, W, 3]
+        pixels: NDArray[np.uint8],  # [H, W, 1..4]
         time: Fraction | float | None = None,
     ) -> None:
         """Append a frame.
 
         Args:
-            pixels: uint8 sRGB.
+            pixels: uint8 sRGB: grey, grey and alpha, RGB or RGBA, alpha straight.
             time: seconds, above that of the frame before; the first frame's becomes 0. By the constant rate
                 when None.
 
@@ -188,10 +200,11 @@ class ClipWriter:
             ConfigError: a time that does not rise.
             OutputError: the output cannot be written.
         """
-        if pixels.shape != (self.height, self.width, 3) or pixels.dtype != np.uint8:
+        good = pixels.shape[:2] == (self.height, self.width) and pixels.shape[2:] in ((1,), (2,), (3,), (4,))
+        if not good or pixels.dtype != np.uint8:
             raise ShapeError(
-                f"expected uint8 pixels of shape {self.height}x{self.width}x3, found {pixels.dtype} of shape "
-                f"{'x'.join(map(str, pixels.shape))}"
+                f"expected uint8 pixels of shape {self.height}x{self.width}x1..4, found {pixels.dtype} of "
+                f"shape {'x'.join(map(str, pixels.shape))}"
             )
         if time is None:
             time = self._last + (1 / self.fps if self._count else 0)
@@ -206,8 +219,20 @@ class ClipWriter:
             message = f"this output keeps no times: its frames have a constant rate of {float(self.fps):g}/s"
             if message not in self.warnings:
                 self.warnings.append(message)
-        self._sink.write(pixels, self._count, time)
+        self._sink.write(_with_channels(pixels, self._channels), self._count, time)
         self._count += 1
+
+
+def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Return pixels [H, W, 1..4] as RGB on white, or as RGBA."""
+    if channels == 3:
+        pixels = on_white(pixels)
+    colour = pixels[..., : 1 if pixels.shape[2] < 3 else 3]
+    planes = [np.broadcast_to(colour, (*pixels.shape[:2], 3))]
+    if channels == 4:
+        has_alpha = pixels.shape[2] in (2, 4)
+        planes.append(pixels[..., -1:] if has_alpha else np.full_like(colour[..., :1], 255))
+    return np.concatenate(planes, 2) if channels == 4 else np.ascontiguousarray(planes[0])
 
 
 class _Images:
@@ -271,8 +296,10 @@ class _Video:
         last: Fraction | None,
         file: BinaryIO | None = None,
         sound: Sound | None = None,
+        *,
+        alpha: bool = False,
     ) -> None:
-        self._av = load_av()
+        self._av, self._alpha = load_av(), alpha
         self._sound, self._heard = sound, None
         self._warnings: list[str] = []
         self._path, self._force, self._format, self._file = path, force, format, file
@@ -303,10 +330,13 @@ class _Video:
         width, height = self.size
         # The muxer wants its consent to unofficial Y4M as much as the codec.
         options = {key: value for key, value in self._options.items() if key == "strict"}
+        options |= self._format.container
         if self._file is not None:
             if self._format.muxer in ("mp4", "mov"):
                 options["movflags"] = "frag_keyframe+empty_moov"
             file = _OneWay(self._file)
+        if self._format.muxer == "apng":
+            options["final_delay"] = str(self._length.limit_denominator(1000))
         if self._format.muxer == "gif":
             options["final_delay"] = str(min(max(round(self._length * 100), 1), _LONGEST_DELAY))
         self._container = self._av.open(file, "w", format=self._format.muxer, container_options=options)
@@ -316,7 +346,7 @@ class _Video:
         matrix: Matrix | None = None
         if self._format.pixels == "pal8":
             self._tick = Fraction(1, 100)
-            self._convert = _ToPalette(width, height)
+            self._convert = _ToPalette(width, height, self._alpha)
         else:
             # So many that each frame of a constant rate falls on one.
             steps = 1 if self.constant_rate else math.ceil(_TICKS / self._fps)
@@ -327,8 +357,8 @@ class _Video:
                 context.color_range = 1
                 if tagged:
                     context.colorspace = context.color_primaries = context.color_trc = 1
-            chroma = "left" if self._format.pixels == "yuv420p" else None
-            self._convert = FromRgb(width, height, self._format.pixels, matrix, chroma)
+            chroma = "left" if self._format.pixels in ("yuv420p", "yuva420p") else None
+            self._convert = FromRgb(width, height, self._format.pixels, matrix, chroma, alpha=self._alpha)
         context.time_base = self._tick
         self._stream = stream
         self._heard = SoundStream(self._container, self._sound) if self._sound else None
@@ -409,13 +439,17 @@ class _Discarded(Exception):
 
 
 class _ToPalette:
-    """Converts pixels to frames with the best palette of 256 colours each, dithered."""
+    """Converts pixels to frames with the best palette of 256 colours each, dithered.
 
-    def __init__(self, width: int, height: int) -> None:
+    Alpha becomes one bit: what covers less than half is not there.
+    """
+
+    def __init__(self, width: int, height: int, alpha: bool = False) -> None:
         graph: Graph = load_av().filter.Graph()
-        source = graph.add("buffer", video_size=f"{width}x{height}", pix_fmt="rgb24", time_base="1/100")
+        self._pixels = "rgba" if alpha else "rgb24"
+        source = graph.add("buffer", video_size=f"{width}x{height}", pix_fmt=self._pixels, time_base="1/100")
         split = graph.add("split")
-        palette = graph.add("palettegen", stats_mode="single", reserve_transparent="0")
+        palette = graph.add("palettegen", stats_mode="single", reserve_transparent=str(int(alpha)))
         mapped = graph.add("paletteuse", new="1")
         source.link_to(split)
         split.link_to(mapped, 0, 0)
@@ -427,7 +461,7 @@ class _ToPalette:
         self._count = 0
 
     def __call__(self, pixels: NDArray[np.uint8]) -> VideoFrame:
-        frame = load_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = load_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._pixels)
         # The filter pairs pictures and palettes by time.
         frame.pts, frame.time_base = self._count, Fraction(1, 100)
         self._count += 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.codec.layer import decode_layer
-from splat2d.draw.compose import Layers, Splats
+from splat2d.draw.compose import Layers, Splats, output_channels
 from splat2d.edit.document import Document
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.field import check_tiers
@@ -158,6 +158,14 @@ class Clip(Drawable):
     def channels(self) -> int:
         """Of the frames: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
         return self._channels(self._shown(0))
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether some frame can be transparent: no visible layer that is in all of them covers them."""
+        document = self.document
+        coded = [(state, document.coded(state)) for state in document.stack.layers]
+        always = [(state, layer) for state, layer in coded if not (state.source and layer.moves)]
+        return output_channels(always) in (2, 4)
 
     def _lost(self, what: str) -> None:
         if not self._skip:

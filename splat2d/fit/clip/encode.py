@@ -60,7 +60,8 @@ def encode_frames(
     """Encode frames as they come, in bounded memory.
 
     Args:
-        frames: [H, W, C] uint8 each, all of one size, with their times in s, or None where the rate tells.
+        frames: [H, W, C] uint8 each, premultiplied by alpha where they have it, all of one size, with their
+            times in s, or None where the rate tells.
         fps: frames a second.
         file: gets the clip when all is encoded; None leaves it in `part`.
         quality: 1 to 100; 75 when None and there is no target.
