@@ -81,6 +81,7 @@ def _clip(data: bytes, *, skip_damaged: bool = False) -> None:
     for time_ in (Fraction(0), clip.duration / 3, clip.duration * Fraction(999, 1000), clip.duration):
         clip.render(time=time_, scale=scale, threads=1)
     clip.render(frame=clip.count - 1, scale=scale, threads=1)
+    _ours(lambda: clip.sound and sum(len(packet.data) for packet in clip.sound.packets()))
     clip.info(count_bits=True)
     for layer in clip.layers[:4]:
         _ours(lambda layer=layer: (layer.box, layer.edits, layer.count))

@@ -18,6 +18,7 @@ from splat2d.format.sections import (
     LAYER,
     NOTE,
     SEGMENT,
+    SOUND,
     SPLATS,
     Reader,
     Span,
@@ -189,7 +190,20 @@ def _arrange(file: File, other: bytes, rng: random.Random) -> None:
             to = rng.randrange(len(sections))
             sections[at], sections[to] = sections[to], sections[at]
         case 3:
-            kinds = (SPLATS, LAYER, EDITS, CLIP, SEGMENT, NOTE, INDEX, 0x88, 0x42, 0xF5, rng.randrange(256))
+            kinds = (
+                SPLATS,
+                LAYER,
+                EDITS,
+                CLIP,
+                SEGMENT,
+                NOTE,
+                SOUND,
+                INDEX,
+                0x88,
+                0x42,
+                0xF5,
+                rng.randrange(256),
+            )
             sections[at] = (rng.choice(kinds), sections[at][1])
         case 4 | 5:
             theirs = File(other).sections
@@ -341,6 +355,25 @@ def _notes(file: File, _: bytes, rng: random.Random) -> None:
     file.sections.append((NOTE, zlib.compress(text)[: rng.choice((1000, 5))]))
 
 
+def _sound(file: File, _: bytes, rng: random.Random) -> None:
+    """A sound, of which most is right, before the index."""
+    count = rng.choice((1, 1, 2, 20, _number(rng)))
+    rows = min(count, 2000)
+    columns = [[rng.choice((0, 0, 0, -1, _number(rng)))] * rows for _ in range(4)]
+    sizes = [rng.randrange(9) for _ in range(rows)]
+    columns[3] = [rng.choice((2 * size, 2 * size + 1, 2 * size, _number(rng))) for size in sizes]
+    table = b"".join(zigzag(v) if i in (0, 2) else varint(abs(v)) for i in range(4) for v in columns[i])
+    table = zlib.compress(table if rng.random() < 0.9 else bytes(_noise(bytearray(table), rng)))
+    name = rng.choice((b"aac", b"opus", b"flac", b"pcm_s16le", b"x", b"", rng.randbytes(3)))
+    numbers = [rng.choice((n, n, n, _number(rng))) for n in (48_000, 2, 1, 48_000)]
+    extradata = rng.randbytes(rng.choice((0, 2, 19, 34)))
+    out = varint(len(name)) + name + b"".join(map(varint, numbers)) + varint(len(extradata)) + extradata
+    out += varint(count) + varint(rng.choice((len(table), len(table), _number(rng)))) + table
+    out += rng.randbytes(rng.choice((sum(v >> 1 for v in columns[3]) % 10_000, rng.randrange(99))))
+    at = len(file.sections) - (file.sections[-1][0] == INDEX)
+    file.sections.insert(at, (SOUND, out if rng.random() < 0.8 else bytes(_noise(bytearray(out), rng))))
+
+
 Change = Callable[[File, bytes, random.Random], None]
 CHANGES: tuple[Change, ...] = (
     _header,
@@ -353,4 +386,5 @@ CHANGES: tuple[Change, ...] = (
     _segment,
     _index,
     _notes,
+    _sound,
 )

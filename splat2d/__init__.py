@@ -74,6 +74,7 @@ def encode(
     texture: float | Literal["off", "auto"] = "off",
     fps: Any = None,
     jobs: int = 1,
+    audio: bool = True,
     keep_metadata: bool = False,
 ) -> bytes:
     """Encode a picture or a clip as the bytes of a .splat file.
@@ -81,8 +82,8 @@ def encode(
     Args:
         image: a path, the bytes of a picture's file, an open file, a Pillow image or an array [H, W] or
             [H, W, C] (uint8, uint16, or floats in [0, 1]).
-            A clip: the path of one, or with `fps` an iterable of frames, arrays [H, W, 3] of uint8 or an
-            array [T, H, W, 3] of them, which need not all be in memory.
+            A clip: the path of one, or with `fps` an iterable of frames, arrays [H, W, C] of uint8 or an
+            array [T, H, W, C] of them, which need not all be in memory. Alpha is straight everywhere.
         quality: 1 to 100; 75 when no target is given.
         psnr: least PSNR of the decoded file, dB.
         bpp: most bits a pixel of the file.
@@ -102,6 +103,7 @@ def encode(
         fps: frames a second of a clip; those of the file when None. Of the arguments above, tune, masks,
             texture and the GPU are for pictures; psnr and bpp are those of each segment.
         jobs: segments of a clip that are fitted at the same time, by processes of their own.
+        audio: whether the file holds the sound of a clip's file: the packets of its first track, as they are.
         keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, but
             not where it was taken.
 
@@ -120,7 +122,7 @@ def encode(
             raise ConfigError("tune, masks, texture and the GPU are for pictures, and this is a clip")
         options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset}
         options |= {"seed": seed, "threads": threads, "jobs": jobs, "progress": progress}
-        return _encode_clip(image, fps, options)
+        return _encode_clip(image, fps, audio, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.objects.masks import load_masks
     from splat2d.media.pictures import load_picture
@@ -151,16 +153,17 @@ def _is_clip(image: Any) -> bool:
     return getattr(image, "ndim", 0) == 4
 
 
-def _encode_clip(source: Any, fps: Any, options: dict[str, Any]) -> bytes:
+def _encode_clip(source: Any, fps: Any, audio: bool, options: dict[str, Any]) -> bytes:
     """Encode the frames of a path, a reader, an array or any iterable."""
     import io
+    import tempfile
 
     from splat2d.fit.clip.encode import encode_frames
     from splat2d.media.frames import DEFAULT_FPS, ClipReader
     from splat2d.media.reader import open_clip, parse_fps
 
     if isinstance(source, str | os.PathLike):
-        source = open_clip(source, fps=fps)
+        source = open_clip(source, fps=fps, keeps_alpha=True)
     if isinstance(source, ClipReader):
         rate, frames = source.fps, ((frame.pixels, frame.time) for frame in source)
         total, options["end"], options["notes"] = source.count, lambda: source.end, source.notes
@@ -169,7 +172,9 @@ def _encode_clip(source: Any, fps: Any, options: dict[str, Any]) -> bytes:
         rate = DEFAULT_FPS if fps is None else parse_fps(fps)
         frames = ((_pixels(frame), None) for frame in source)
     file = io.BytesIO()
-    encode_frames(frames, rate, file, total=total, **options)
+    with tempfile.TemporaryFile() as packets:
+        sound = source.sound(packets) if audio and isinstance(source, ClipReader) else None
+        encode_frames(frames, rate, file, total=total, sound=sound, **options)
     return file.getvalue()
 
 
@@ -178,9 +183,13 @@ def _pixels(frame: Any) -> NDArray[np.uint8]:
     import numpy as np
 
     pixels = np.asarray(frame)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
-        raise ShapeError(f"a frame must be [H, W, 3] of uint8, found {list(pixels.shape)} of {pixels.dtype}")
-    return pixels
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
+        raise ShapeError(f"a frame must be [H, W, C] of uint8, found {list(pixels.shape)} of {pixels.dtype}")
+    if pixels.shape[2] in (1, 3):
+        return pixels
+    from splat2d.media.convert import premultiplied
+
+    return np.concatenate([premultiplied(pixels[..., :-1], pixels[..., -1:]), pixels[..., -1:]], 2)
 
 
 def decode(

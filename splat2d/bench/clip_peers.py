@@ -242,7 +242,7 @@ def decode_clip(codec: str, data: bytes, count: int, *, threads: int = 1) -> NDA
     if len(decoded) != count:
         raise RuntimeError(f"{peer.label} returned {len(decoded)} of {count} frames")
     convert = ToRgb(decoded[0], matrix=_MATRIX, full_range=False, chroma=_SITING)
-    return np.stack([convert(frame)[0] for frame in decoded])
+    return np.stack([convert(frame) for frame in decoded])
 
 
 def frame_psnrs(x: NDArray[np.uint8], x_hat: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from typing import TYPE_CHECKING
 
 from splat2d.cli._arguments import UsageError
-from splat2d.cli._terminal import clip_progress, print_json, say, warn
+from splat2d.cli._terminal import clip_progress, print_json, warn
 
 if TYPE_CHECKING:
     from splat2d.cli.encode import Encode
@@ -43,14 +44,15 @@ def encode_clip(command: Encode, size: int | None) -> None:
 
     checked_quality(command.quality)
     check_output(command.output, force=command.force)
-    reader = open_clip(command.input, fps=command.fps)
-    if reader.has_audio:
-        say("warning: the sound is dropped; a .splat file holds pictures only")
-    told = len(reader.warnings)
-    warn(reader.warnings)
+    reader = open_clip(command.input, fps=command.fps, keeps_alpha=True)
     start = time.perf_counter()
-    with open_part(f"{command.output}.part", resume=command.resume, force=command.force) as part:
-        warn(part.warnings)
+    with (
+        tempfile.TemporaryFile() as packets,
+        open_part(f"{command.output}.part", resume=command.resume, force=command.force) as part,
+    ):
+        sound = None if command.no_audio else reader.sound(packets)
+        told = len(reader.warnings)
+        warn([*reader.warnings, *part.warnings])
         with clip_progress("fitting") as progress:
             done = encode_frames(
                 ((frame.pixels, frame.time) for frame in reader),
@@ -69,13 +71,15 @@ def encode_clip(command: Encode, size: int | None) -> None:
                 total=_expected(reader),
                 part=part,
                 end=lambda: reader.end,
+                sound=sound,
             )
         with write_atomic(command.output, force=command.force) as file:
-            written = part.write(file, tuple(reader.notes))
+            written = part.write(file, tuple(reader.notes), sound)
     warn(reader.warnings[told:])
     seconds = time.perf_counter() - start
     frames = int(done.frames)
-    bpp = 8 * written / (reader.width * reader.height * frames)
+    heard = sound.size if sound else 0
+    bpp = 8 * (written - heard) / (reader.width * reader.height * frames)
     if command.as_json:
         figures = {
             "input": command.input,
@@ -84,20 +88,23 @@ def encode_clip(command: Encode, size: int | None) -> None:
             "bpp": bpp,
             "width": reader.width,
             "height": reader.height,
+            "channels": reader.channels,
             "frames": frames,
             "fps": float(reader.fps),
             "seconds": seconds,
             "quality": None if size or command.bpp or command.psnr else checked_quality(command.quality),
             "preset": command.preset,
             "seed": command.seed,
+            "sound": {**sound.figures(), "bytes": heard} if sound else None,
             "notes": reader.notes,
             "warnings": reader.warnings,
         }
         print_json(figures)
     else:
+        also = f"{heard:,} of them sound, " if heard else ""
         print(
-            f"{command.output}: {written:,} bytes, {bpp:.4f} bpp, {frames:,} frame{'s' * (frames != 1)}, "
-            f"{seconds:.2f} s, {seconds / frames:.2f} s a frame"
+            f"{command.output}: {written:,} bytes, {also}{bpp:.4f} bpp, "
+            f"{frames:,} frame{'s' * (frames != 1)}, {seconds:.2f} s, {seconds / frames:.2f} s a frame"
         )
 
 

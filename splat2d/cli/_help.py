@@ -13,7 +13,7 @@ GROUPS = {
     "size and window": ("scale", "width", "height", "crop", "tiers"),
     "objects": ("mask", "labels", "box", "polygon", "point", "color", "tolerance", "name"),
     "input": ("peak", "keep-metadata", "keep-gps"),
-    "clips": ("fps", "time", "resume", "skip-damaged"),
+    "clips": ("fps", "time", "no-audio", "resume", "skip-damaged"),
     "device": ("device",),
     "limits": ("max-pixels", "max-splats"),
     "output": ("out-dir", "to", "format", "plot", "force", "json"),

@@ -117,7 +117,8 @@ def _decode_clip(data: bytes, output: str, options: dict[str, Any]) -> dict[str,
     clip = Clip.from_bytes(data, threads=options.get("threads"))
     view = clip.view(**{key: value for key, value in options.items() if key != "threads"})
     last = clip.duration - clip.time_of(clip.count - 1)
-    with ClipWriter(output, view.width, view.height, clip.fps, last=last) as writer:
+    more = {"last": last, "sound": clip.sound, "alpha": clip.has_alpha}
+    with ClipWriter(output, view.width, view.height, clip.fps, **more) as writer:
         for moment, pixels in clip.frames(**options):
             writer.write(pixels, moment)
     return {"width": view.width, "height": view.height, "frames": clip.count}

@@ -23,7 +23,8 @@ class Decode:
         arg(
             metavar="OUTPUT",
             help="Picture in any format that Pillow writes, or .npy for float32. Of a clip: .mp4, .mkv, "
-            ".webm, .gif, .y4m, a folder, or a pattern such as out_%04d.png. - for standard output.",
+            ".webm, .mov, .gif, .apng, .webp, .y4m, a folder, or a pattern such as out_%04d.png. - for "
+            "standard output.",
         ),
     ]
     format: Annotated[
@@ -50,6 +51,7 @@ class Decode:
     fps: Annotated[
         Optional[str], arg(metavar="N", help="Render a clip at so many frames a second, as 60 or 24000/1001.")
     ] = None
+    no_audio: Annotated[bool, arg(help="Leave the sound of a clip out.")] = False
     skip_damaged: Annotated[
         bool, arg(help="Leave damaged segments of a clip out, and say which; its last good frame stays.")
     ] = False
@@ -117,6 +119,8 @@ class Decode:
             return decode_clip(drawable, self, size, start)
         if self.time is not None or self.fps is not None:
             raise UsageError("--time and --fps are for clips, and this is a picture")
+        if self.no_audio:
+            raise UsageError("--no-audio is for clips, and this is a picture")
         scene = drawable
         check_output(self.output, force=self.force)
         as_float = picture_format(self.output) == "NPY"

@@ -106,6 +106,7 @@ class Encode:
         Optional[str],
         arg(metavar="N", help="Frames a second of a clip, as 25 or 30000/1001, instead of the file's own."),
     ] = None
+    no_audio: Annotated[bool, arg(help="Leave the sound of a clip out.")] = False
     jobs: Annotated[
         int,
         arg(metavar="N", help="Segments of a clip at the same time, by processes that share the threads."),
@@ -177,6 +178,8 @@ class Encode:
             return encode_clip(self, size)
         if self.resume or self.jobs != 1 or self.scheduler is not None:
             raise UsageError("--resume, --jobs and --scheduler are for clips, and this is a picture")
+        if self.no_audio:
+            raise UsageError("--no-audio is for clips, and this is a picture")
         from splat2d.fit.objects.masks import load_masks
         from splat2d.media.files import check_output, write_atomic
         from splat2d.media.pictures import load_picture

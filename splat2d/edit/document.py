@@ -254,6 +254,8 @@ class Document:
             raise ConfigError(f"{name!r} is a still layer of a clip, and cannot be a clip alone")
         else:
             new = [NewSection(layer_section(layer)), *self._segments(state.source, 0)]
+            if sound := self.container.sound:
+                new.append(NewSection(self.source.read(sound.at, sound.size)))
             parts = [NewSection(clip_section(rate, own=False)), *new]
             index = index_section((p.data[0], len(p.data), p.span) for p in parts)
             data = header_bytes(

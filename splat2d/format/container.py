@@ -28,6 +28,7 @@ from splat2d.format.sections import (
     NOTE,
     OPTIONAL,
     SEGMENT,
+    SOUND,
     SPLATS,
     TEXTURE,
     Reader,
@@ -75,6 +76,7 @@ class Container:
         fault: what is missing at the end of a file, where that was asked for.
         metadata: what the picture's file said beside the picture.
         textures: of layers.
+        sound: where a clip's lies.
     """
 
     header: Header
@@ -88,6 +90,7 @@ class Container:
     fault: str = ""
     metadata: Metadata | None = None
     textures: tuple[CodedTexture, ...] = ()
+    sound: Section | None = None
 
     @property
     def stack(self) -> tuple[CodedLayer, ...]:
@@ -185,6 +188,7 @@ class _Parser:
         self.edits, self.rate, self.own = b"", None, False
         self.fault = ""
         self.metadata: Metadata | None = None
+        self.sound: Section | None = None
         self._textures: list[bytes] = []
         self._seen: set[int] = set()
         self._others = 0
@@ -216,6 +220,7 @@ class _Parser:
             tuple(self.places),
             self.fault,
             self.metadata,
+            sound=self.sound,
         )
         self._check(container)
         return replace(container, textures=read_textures(self._textures, container.stack))
@@ -265,6 +270,9 @@ class _Parser:
             self.places.append(Place(found, span or self._span(found)))
             if len(self.places) > MAX_SEGMENTS:
                 raise BitstreamError(f"more than {MAX_SEGMENTS} segments")
+            return
+        if kind == SOUND and self.rate is not None:
+            self.sound = self.sound or found  # whose checksum counts when it is heard
             return
         payload = self.source.payload(found)
         if kind == SPLATS and self.rate is None:
@@ -402,13 +410,17 @@ def assembled(
     yield Section(0, 0, 0, first)
     entries: list[tuple[int, int, Span | None]] = []
     left = iter(spans)
+    last = [part for part in found if part.kind == SOUND]  # behind all that frames need
     for part in found:
-        if part.kind not in (EDITS, INDEX):
+        if part.kind not in (EDITS, INDEX, SOUND):
             yield part
             entries.append((part.kind, part.size, next(left) if part.kind == SEGMENT else None))
     new = [*added, *([NewSection(section(EDITS, edits))] if edits else [])]
     for part in new:
         yield part.data
         entries.append((part.data[0], len(part.data), part.span))
+    for part in last:
+        yield part
+        entries.append((part.kind, part.size, None))
     if found[:1] and found[0].kind == CLIP:
         yield index_section(entries)

@@ -31,6 +31,7 @@ MAX_LENGTH = 1 << 31
 MAX_RATE = (1 << 31) - 1  # of a frame's number, a rate's parts and a duration in ticks
 _IN_CLIPS = (LAYER, EDITS, SEGMENT, NOTE, METADATA, SOUND, TEXTURE, INDEX, PROGRESS)
 _SEARCHED = 1 << 24  # bytes
+_PIECE = 1 << 20  # bytes that are read at once
 _HEAD = 6  # bytes that a section's type and length take at most
 
 
@@ -195,6 +196,16 @@ class Source:
                 f"the checksum of {what or f'section 0x{found.kind:02x}'} does not match: the file is damaged"
             )
         return data[found.payload - found.at : -4]
+
+    def is_whole(self, found: Section) -> bool:
+        """Whether a section's checksum is right, read a piece at a time."""
+        checksum, at = 0, found.at
+        while at < found.end - 4:
+            piece = self.read(at, min(found.end - 4 - at, _PIECE))
+            if not piece:
+                return False
+            checksum, at = zlib.crc32(piece, checksum), at + len(piece)
+        return checksum.to_bytes(4, "little") == self.read(found.end - 4, 4)
 
     def sections(self, at: int) -> Iterator[Section]:
         """All sections from an offset to the end of the file.

@@ -82,19 +82,27 @@ class ToRgb:
         output = eight if colour is None else deep
         self._graph = _graph((frame.width, frame.height), frame.format.name, output, options)
 
-    def __call__(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], bool]:
-        """Return the pixels [H, W, 3] on white, and whether any was transparent."""
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return the pixels [H, W, 3]; or [H, W, 4], premultiplied, where any is transparent."""
         self._graph.vpush(frame)
         pixels: Any = self._graph.vpull().to_ndarray()
         if self._to_srgb is not None:
             eight = self._to_srgb.eight_bits(pixels[..., :3])
             pixels = np.concatenate([eight, (pixels[..., 3:] >> 8).astype(np.uint8)], -1)
         if not self.has_alpha:
-            return pixels, False
-        alpha = pixels[..., 3:].astype(np.uint16)
+            return pixels
+        alpha = pixels[..., 3:]
         if alpha.min() == 255:
-            return np.ascontiguousarray(pixels[..., :3]), False
-        return ((pixels[..., :3] * alpha + (255 - alpha) * 255 + 127) // 255).astype(np.uint8), True
+            return np.ascontiguousarray(pixels[..., :3])
+        return np.concatenate([premultiplied(pixels[..., :3], alpha), alpha], -1)
+
+
+def premultiplied(
+    colour: NDArray[np.uint8],  # [..., C]
+    alpha: NDArray[np.uint8],  # [..., 1]
+) -> NDArray[np.uint8]:
+    """Return straight colours times their alpha."""
+    return ((colour * alpha.astype(np.uint16) + 127) // 255).astype(np.uint8)
 
 
 class FromRgb:
@@ -106,6 +114,7 @@ class FromRgb:
         format: ffmpeg's name, such as yuv420p; YCbCr has limited range.
         matrix: of YCbCr formats.
         chroma: siting of subsampled chroma.
+        alpha: whether pixels are RGBA.
     """
 
     def __init__(
@@ -115,20 +124,22 @@ class FromRgb:
         format: str,
         matrix: Matrix | None = None,
         chroma: Literal["left", "center"] | None = None,
+        alpha: bool = False,
     ) -> None:
+        self._pixels = "rgba" if alpha else "rgb24"
         options = {}
         if matrix:
             options |= {"out_color_matrix": matrix, "out_range": "limited"}
         if chroma:
             options["out_chroma_loc"] = chroma
-        self._graph = _graph((width, height), "rgb24", format, options)
+        self._graph = _graph((width, height), self._pixels, format, options)
 
     def __call__(
         self,
-        pixels: NDArray[np.uint8],  # [H, W, 3]
+        pixels: NDArray[np.uint8],  # [H, W, 3 or 4]
     ) -> VideoFrame:
         """Return the frame, without a time."""
-        frame = load_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = load_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._pixels)
         self._graph.vpush(frame)
         converted: Any = self._graph.vpull()
         return converted

@@ -6,12 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import InputClipError
 from splat2d.format.header import MAX_PIXELS
+from splat2d.format.sound import Sound
 
 DEFAULT_FPS = Fraction(25)
 """Frames a second of images that do not say, as in ffmpeg."""
@@ -22,11 +25,11 @@ class Frame:
     """One picture of a clip.
 
     Attributes:
-        pixels: [H, W, 3] uint8, sRGB.
+        pixels: [H, W, 3] uint8, sRGB; or [H, W, 4], premultiplied by its alpha.
         time: seconds from the clip's first frame.
     """
 
-    pixels: NDArray[np.uint8]  # [H, W, 3]
+    pixels: NDArray[np.uint8]  # [H, W, 3 or 4]
     time: Fraction
 
 
@@ -42,10 +45,13 @@ class ClipReader(ABC):
         duration: seconds according to the source, None when it does not say.
         end: when the last frame ends, s from the clip's beginning; None where the rate tells, and before the
             frames are read where only reading tells.
-        has_audio: whether there is sound, which is not read.
+        has_audio: whether there is sound.
+        keeps_alpha: whether frames have alpha where anything is transparent, rather than being put on white.
         warnings: what a user should be told on stderr; reading may add some, each once.
         notes: what is done on the way in, one short sentence each.
     """
+
+    keeps_alpha = False
 
     def __init__(
         self,
@@ -71,9 +77,8 @@ class ClipReader(ABC):
                 f"{name}: has frames of {self.width}x{self.height} px; the limit is {MAX_PIXELS} pixels"
             )
 
-    @abstractmethod
     def frames(self, start: int = 0) -> Iterator[Frame]:
-        """Yield the frames in order.
+        """Yield the frames in order, of `channels` channels.
 
         Args:
             start: index of the first to yield; those before are decoded where that is needed and not
@@ -82,6 +87,38 @@ class ClipReader(ABC):
         Raises:
             InputClipError: the source is damaged, truncated, or changes its size, when reading gets there.
         """
+        channels = self.channels
+        for frame in self._stored_frames(start):
+            pixels = frame.pixels
+            if pixels.shape[2] > channels:
+                self._warn("transparent pixels are put on white")
+                pixels = np.ascontiguousarray(pixels[..., :3] + (255 - pixels[..., 3:]))
+            elif pixels.shape[2] < channels:
+                pixels = np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], 2)
+            yield Frame(pixels, frame.time)
+
+    @abstractmethod
+    def _stored_frames(self, start: int) -> Iterator[Frame]:
+        """Yield the frames, [H, W, 4] where something in them is transparent and [H, W, 3] elsewhere."""
+
+    def _may_be_transparent(self) -> bool:
+        """Whether the source could have transparent pixels, as far as can be told without reading it."""
+        return True
+
+    @cached_property
+    def channels(self) -> int:
+        """Of the frames: 4 with alpha, which takes reading up to the first transparent pixel, or 3."""
+        if not self.keeps_alpha or not self._may_be_transparent():
+            return 3
+        return 4 if any(frame.pixels.shape[2] == 4 for frame in self._stored_frames(0)) else 3
+
+    def sound(self, file: BinaryIO) -> Sound | None:
+        """The first audio track, its packets as they are; None without one that can be kept.
+
+        Args:
+            file: empty, for writing and reading; gets the packets.
+        """
+        return None
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield all frames in order."""

@@ -36,18 +36,20 @@ def open_clip(
     *,
     fps: Fraction | float | str | None = None,
     matrix: Matrix | None = None,
+    keeps_alpha: bool = False,
 ) -> ClipReader:
     """Open a clip to read it frame by frame, as sRGB of 8 bits with square, upright pixels.
 
     Colour follows the file's tags: matrix and range, and the siting of subsampled chroma. Without them, a
     frame of at least 1280 px in width or more than 576 in height is BT.709, others BT.601, limited range.
-    Transparent pixels are put on white.
 
     Args:
         path: a video file (needs the extra `video`), an animated GIF, PNG, WebP or AVIF, a still picture, a
             folder of images, or a pattern such as `frame_%04d.png` or `frames/*.png`.
         fps: frames a second: of images, 25 when None; of a file with timestamps, to replace those.
         matrix: of a video file's YCbCr, instead of its tag.
+        keeps_alpha: whether frames have alpha where anything in the clip is transparent; else they are put on
+            white.
 
     Returns:
         The reader; what needs saying is in its `warnings`.
@@ -58,7 +60,12 @@ def open_clip(
         ConfigError: fps out of range.
         BackendUnavailableError: a video file and no PyAV.
     """
-    rate = None if fps is None else parse_fps(fps)
+    reader = _reader_of(path, None if fps is None else parse_fps(fps), matrix)
+    reader.keeps_alpha = keeps_alpha
+    return reader
+
+
+def _reader_of(path: str | os.PathLike[str], rate: Fraction | None, matrix: Matrix | None) -> ClipReader:
     name = os.fspath(path)
     if os.path.isdir(path):
         return SequenceReader(shown(path), folder_files(path), rate)

@@ -54,6 +54,11 @@ def picture_format(path: str | os.PathLike[str]) -> str:
     raise OutputError(f"{shown(path)}: {found if extension else 'has no extension'}; {usual}")
 
 
+def keeps_alpha(path: str | os.PathLike[str]) -> bool:
+    """Return whether the format of a picture's path has alpha; raises as `picture_format`."""
+    return picture_format(path) in _ALPHA_FORMATS
+
+
 def save_picture(
     pixels: np.ndarray,
     path: str | os.PathLike[str],

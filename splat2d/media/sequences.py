@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "FLI"}
 # What browsers and ffmpeg make of a GIF that asks for no delay.
 _LEAST_DELAY, _USUAL_DELAY = Fraction(20, 1000), Fraction(100, 1000)
-_ON_WHITE = "transparent pixels are put on white"
 
 
 class SequenceReader(ClipReader):
@@ -50,19 +49,20 @@ class SequenceReader(ClipReader):
         self.notes += first.notes
         self._say(first)
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def _stored_frames(self, start: int) -> Iterator[Frame]:
         """Yield the frames in order; those before start are not read."""
         for index in range(start, len(self._paths)):
             picture = load_picture(self._paths[index])
             self._check_size((picture.width, picture.height), index, (self.width, self.height))
             self._say(picture)
-            yield Frame(_on_white(picture), index / self.fps)
+            yield Frame(_frame_of(picture), index / self.fps)
+
+    def _may_be_transparent(self) -> bool:
+        return any(map(_has_alpha, self._paths))
 
     def _say(self, picture: Picture) -> None:
         for message in picture.warnings:
             self._warn(message)
-        if picture.channels in (2, 4):
-            self._warn(_ON_WHITE)
 
 
 class AnimationReader(ClipReader):
@@ -104,15 +104,13 @@ class AnimationReader(ClipReader):
         if animation is not None and not animation.whole:
             self._warn("this GIF has no end mark and may be truncated")
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def _stored_frames(self, start: int) -> Iterator[Frame]:
         """Yield the frames in order."""
         for index, picture in enumerate(self._pictures()):
             if index < start:
                 continue
             self._check_size((picture.width, picture.height), index, (self.width, self.height))
-            if picture.channels in (2, 4):
-                self._warn(_ON_WHITE)
-            yield Frame(_on_white(picture), self._times[index])
+            yield Frame(_frame_of(picture), self._times[index])
 
     def _parsed(self) -> Animation | None:
         """The frames of a GIF or PNG; of others, which Pillow composes right, None."""
@@ -146,7 +144,9 @@ class AnimationReader(ClipReader):
                 tags: Tags | None = None
                 for image in self._images(file):
                     tags = tags or tags_of(image, file)
-                    yield read_image(image, None, shown(self._path), tags=tags)
+                    frame = image.copy()  # a picture of its own, and not the first of several
+                    frame.format = image.format
+                    yield read_image(frame, None, shown(self._path), tags=tags)
                     index += 1
         except InputClipError:
             raise
@@ -195,10 +195,23 @@ def _delay(image: Image.Image) -> Fraction:
     return _USUAL_DELAY if delay < Fraction(1, 1000) else delay
 
 
-def _on_white(picture: Picture) -> NDArray[np.uint8]:
-    """Return a picture as 8-bit RGB [H, W, 3], on white where it is transparent."""
-    planes = picture.pixels
-    if picture.channels in (2, 4):
-        planes = planes[:-1] + (1 - planes[-1])  # its colour is premultiplied
-    levels = np.rint(planes * 255).clip(0, 255).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(levels, (3, *levels.shape[1:])).transpose(1, 2, 0))
+def _frame_of(picture: Picture) -> NDArray[np.uint8]:
+    """Return a picture's bytes [H, W, 3], or [H, W, 4] where it is transparent."""
+    levels = np.rint(picture.pixels * 255).clip(0, 255).astype(np.uint8)
+    colours = 1 if picture.channels < 3 else 3
+    planes = [np.broadcast_to(levels[:colours], (3, *levels.shape[1:]))]
+    alpha = levels[colours:]
+    if alpha.size and alpha.min() < 255:
+        planes.append(alpha)
+    return np.ascontiguousarray(np.concatenate(planes).transpose(1, 2, 0))
+
+
+def _has_alpha(path: str) -> bool:
+    """Whether a picture's file says that it can be transparent; a file that cannot be read says nothing."""
+    from PIL import Image
+
+    try:
+        with open_input(path) as file, Image.open(file) as image:
+            return image.has_transparency_data
+    except Exception:  # what reads it knows what to say
+        return True

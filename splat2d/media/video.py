@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
+
+    from splat2d.format.sound import Sound
 
 # Demuxers of files that hold a video. Others read playlists, which open more files, or take any text.
 _DEMUXERS = (
@@ -98,11 +100,16 @@ class ContainerReader(ClipReader):
                 count = sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
             seconds = container.duration
             has_audio = bool(container.streams.audio)
+            self._begins = Fraction(0)
+            if first.pts is not None and stream.time_base is not None:
+                self._begins = first.pts * stream.time_base
+            self._rate_differs = fps is not None and fps != own
             self._limited_grey = stream.codec.name in _LIMITED_GREY or container.format.name == "yuv4mpegpipe"
             track = stream.id
             told = {key.lower() for key in container.metadata}
             said = dict.fromkeys(name for key, name in _SAID.items() if key in told)
         self._stored = (first.width, first.height)
+        self._has_alpha = any(component.is_alpha for component in first.format.components)
         with open_input(path, error=InputClipError) as file:
             crop = track_crop(file, track, *self._stored) if file.seekable() else None
         self._size = (max(round(first.width * aspect), 1), first.height)
@@ -130,7 +137,10 @@ class ContainerReader(ClipReader):
         if said:
             self._drop(f"dropped: {', '.join(said)}")
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def _may_be_transparent(self) -> bool:
+        return self._has_alpha
+
+    def _stored_frames(self, start: int) -> Iterator[Frame]:
         """Yield the frames in order."""
         convert, kind = None, None
         index, last = -1, Fraction(0)
@@ -149,11 +159,9 @@ class ContainerReader(ClipReader):
                 if convert is None or found != kind:
                     convert, kind = self._converter(frame), found
                 try:
-                    pixels, transparent = convert(frame)
+                    pixels = convert(frame)
                 except load_av().FFmpegError as fault:
                     raise InputClipError(self._odd_format(frame, fault)) from None
-                if transparent:
-                    self._warn("transparent pixels are put on white")
                 if self._crop:
                     left, top, width, height = self._crop
                     pixels = pixels[top : top + height, left : left + width]
@@ -161,6 +169,21 @@ class ContainerReader(ClipReader):
         self.end = None if self._retimed else last
         if self.count and index + 1 < self.count:
             self._warn(f"only {index + 1} of {self.count} frames could be decoded")
+
+    def sound(self, file: BinaryIO) -> Sound | None:
+        """The first audio track; arguments as of `ClipReader.sound`."""
+        if not self.has_audio:
+            return None
+        if self._rate_differs:
+            self._drop("the sound is dropped: at another frame rate it would not fit the pictures")
+            return None
+        from splat2d.media.sound import gathered
+
+        with self._opened() as (container, _):
+            sound, warnings = gathered(container, self._begins, file)
+        for message in warnings:
+            (self._warn if sound else self._drop)(message)
+        return sound
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
@@ -360,7 +383,7 @@ def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def _upright(pixels: NDArray[np.uint8], turn: tuple[bool, bool, bool]) -> NDArray[np.uint8]:
-    """Return pixels [H, W, 3] as a player shows them."""
+    """Return pixels [H, W, C] as a player shows them."""
     swap, rows, columns = turn
     if swap:
         pixels = pixels.swapaxes(0, 1)

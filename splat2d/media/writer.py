@@ -7,24 +7,28 @@ import math
 import os
 import secrets
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.errors import ConfigError, OutputError, ShapeError
+from splat2d.errors import BitstreamError, ConfigError, OutputError, ShapeError
 from splat2d.media.convert import FromRgb, Matrix, guess_matrix, load_av
 from splat2d.media.files import check_output, reason, shown, write_atomic
+from splat2d.media.outputs import VideoFormat, video_format
 from splat2d.media.patterns import Pattern
-from splat2d.media.save import picture_format, save_picture
+from splat2d.media.save import keeps_alpha, on_white, picture_format, save_picture
+from splat2d.media.sound import SoundStream, unfit
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from av import Packet, VideoFrame
     from av.filter import Graph
+
+    from splat2d.format.sound import Sound
 
 DEFAULT_CRF = 12
 """Of H.264 and VP9: losses that nobody sees, at a tenth of a lossless file's size."""
@@ -35,49 +39,6 @@ FOLDER_NAME = "frame_"
 _LONGEST_DELAY = (1 << 16) - 1  # of a GIF's frame, 1/100 s
 
 _TICKS = 10_000  # least a second, so that times of a varying rate are kept
-
-
-@dataclass(frozen=True)
-class _Format:
-    """How a container is written.
-
-    Args:
-        muxer: ffmpeg's name.
-        codec: ffmpeg's name.
-        pixels: ffmpeg's name of the pixel format.
-        options: of the codec.
-        constant_rate: whether frames have no times of their own.
-        even: whether width and height must be even.
-    """
-
-    muxer: str
-    codec: str
-    pixels: str
-    options: dict[str, str] = field(default_factory=dict)
-    constant_rate: bool = False
-    even: bool = False
-
-
-_X264 = {"preset": "medium"}
-_VP9 = {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "3"}
-_FORMATS = {
-    ".mp4": _Format("mp4", "libx264", "yuv420p", _X264, even=True),
-    ".m4v": _Format("mp4", "libx264", "yuv420p", _X264, even=True),
-    ".mov": _Format("mov", "libx264", "yuv420p", _X264, even=True),
-    ".mkv": _Format("matroska", "libx264", "yuv420p", _X264, even=True),
-    # Its index has no times, nor can it say that frames are shown in another order than stored.
-    ".avi": _Format("avi", "libx264", "yuv420p", {**_X264, "bf": "0"}, constant_rate=True, even=True),
-    ".webm": _Format("webm", "libvpx-vp9", "yuv420p", _VP9),
-    ".gif": _Format("gif", "gif", "pal8"),
-    # Two bits more than RGB has, which makes the way there and back exact.
-    ".y4m": _Format("yuv4mpegpipe", "rawvideo", "yuv444p10le", {"strict": "-1"}, constant_rate=True),
-}
-_FFV1 = {"level": "3", "slicecrc": "1"}
-_LOSSLESS = {
-    ".mkv": _Format("matroska", "ffv1", "bgr0", _FFV1),
-    ".avi": _Format("avi", "ffv1", "bgr0", _FFV1, constant_rate=True),
-    ".y4m": _FORMATS[".y4m"],
-}
 
 
 def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -95,7 +56,7 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
     """
     pattern = _image_pattern(path)
     if pattern is None:
-        _format(path, lossless=False)
+        video_format(path)
         load_av()
         check_output(path, force=force)
         return
@@ -116,7 +77,8 @@ class ClipWriter:
 
     MP4, MOV, MKV and AVI are H.264, WebM is VP9, both 4:2:0 of BT.709 with limited range and tagged so; as
     H.264 has no odd sizes in 4:2:0, the last column or row is repeated. Y4M is 4:4:4 of 10 bits, from which
-    8-bit RGB comes back exactly, in the matrix that players assume for its size. Images are numbered from 1.
+    8-bit RGB comes back exactly, in the matrix that players assume for its size. APNG and WebP are lossless.
+    Images are numbered from 1.
 
     Args:
         path: as for `check_clip_output`.
@@ -129,6 +91,9 @@ class ClipWriter:
         file: open for writing, such as a pipe, where the clip goes as it comes; `path` then only tells the
             format, which needs no way back: not AVI.
         last: how long the last frame is shown, s; as the rate says when None.
+        sound: what is heard with it, packet by packet; left out with a warning where it does not fit.
+        alpha: whether frames may be transparent: MOV is then ProRes 4444, and what has no alpha gets them on
+            white.
 
     Attributes:
         warnings: what a user should be told on stderr.
@@ -151,6 +116,8 @@ class ClipWriter:
         force: bool = False,
         file: BinaryIO | None = None,
         last: Fraction | None = None,
+        sound: Sound | None = None,
+        alpha: bool = False,
     ) -> None:
         if fps <= 0:
             raise ConfigError(f"fps is {fps}, expected a rate above 0")
@@ -166,18 +133,35 @@ class ClipWriter:
         pattern = None if file else _image_pattern(path)
         if pattern is not None:
             self._sink: _Images | _Video = _Images(pattern, force)
+            self._keep(sound, "")
+            kept = alpha and keeps_alpha(pattern.path(1))
         else:
-            form = _format(path, lossless)
-            if file is not None and form.muxer == "avi":
-                raise OutputError("AVI needs a file, and cannot go into a pipe; use y4m or mkv")
-            self._sink = _Video(path, (width, height), self.fps, form, crf, force, last, file)
+            form = video_format(path, lossless=lossless, alpha=alpha)
+            if file is not None and form.seeks:
+                name = form.muxer.upper()
+                raise OutputError(f"{name} needs a file, and cannot go into a pipe; use y4m or mkv")
+            kept = alpha and form.has_alpha
+            sound = self._keep(sound, form.muxer)
+            self._sink = _Video(
+                path, (width, height), self.fps, form, crf, force, last, file, sound, alpha=kept
+            )
             if self._sink.size != (width, height):
                 size = "x".join(map(str, self._sink.size))
                 self.warnings.append(
                     f"H.264 needs even sizes: frames of {width}x{height} are padded to {size}"
                 )
+        if alpha and not kept:
+            self.warnings.append("this output has no alpha: frames are put on white; use .webm, .mov or .png")
+        self._channels = 4 if kept else 3
         if file is None:
             check_clip_output(path, force=force)
+
+    def _keep(self, sound: Sound | None, muxer: str) -> Sound | None:
+        """The sound, or None and a warning where it does not go into the output."""
+        why = unfit(sound, muxer) if sound else ""
+        if why:
+            self.warnings.append(f"the sound is left out: {why}")
+        return None if why else sound
 
     def __enter__(self) -> ClipWriter:
         """Open the temporary output."""
@@ -201,13 +185,13 @@ class ClipWriter:
 
     def write(
         self,
-        pixels: NDArray[np.uint8],  # [H, W, 3]
+        pixels: NDArray[np.uint8],  # [H, W, 1..4]
         time: Fraction | float | None = None,
     ) -> None:
         """Append a frame.
 
         Args:
-            pixels: uint8 sRGB.
+            pixels: uint8 sRGB: grey, grey and alpha, RGB or RGBA, alpha straight.
             time: seconds, above that of the frame before; the first frame's becomes 0. By the constant rate
                 when None.
 
@@ -216,10 +200,11 @@ class ClipWriter:
             ConfigError: a time that does not rise.
             OutputError: the output cannot be written.
         """
-        if pixels.shape != (self.height, self.width, 3) or pixels.dtype != np.uint8:
+        good = pixels.shape[:2] == (self.height, self.width) and pixels.shape[2:] in ((1,), (2,), (3,), (4,))
+        if not good or pixels.dtype != np.uint8:
             raise ShapeError(
-                f"expected uint8 pixels of shape {self.height}x{self.width}x3, found {pixels.dtype} of shape "
-                f"{'x'.join(map(str, pixels.shape))}"
+                f"expected uint8 pixels of shape {self.height}x{self.width}x1..4, found {pixels.dtype} of "
+                f"shape {'x'.join(map(str, pixels.shape))}"
             )
         if time is None:
             time = self._last + (1 / self.fps if self._count else 0)
@@ -234,8 +219,20 @@ class ClipWriter:
             message = f"this output keeps no times: its frames have a constant rate of {float(self.fps):g}/s"
             if message not in self.warnings:
                 self.warnings.append(message)
-        self._sink.write(pixels, self._count, time)
+        self._sink.write(_with_channels(pixels, self._channels), self._count, time)
         self._count += 1
+
+
+def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Return pixels [H, W, 1..4] as RGB on white, or as RGBA."""
+    if channels == 3:
+        pixels = on_white(pixels)
+    colour = pixels[..., : 1 if pixels.shape[2] < 3 else 3]
+    planes = [np.broadcast_to(colour, (*pixels.shape[:2], 3))]
+    if channels == 4:
+        has_alpha = pixels.shape[2] in (2, 4)
+        planes.append(pixels[..., -1:] if has_alpha else np.full_like(colour[..., :1], 255))
+    return np.concatenate(planes, 2) if channels == 4 else np.ascontiguousarray(planes[0])
 
 
 class _Images:
@@ -293,13 +290,18 @@ class _Video:
         path: str | os.PathLike[str],
         size: tuple[int, int],
         fps: Fraction,
-        format: _Format,
+        format: VideoFormat,
         crf: int,
         force: bool,
         last: Fraction | None,
         file: BinaryIO | None = None,
+        sound: Sound | None = None,
+        *,
+        alpha: bool = False,
     ) -> None:
-        self._av = load_av()
+        self._av, self._alpha = load_av(), alpha
+        self._sound, self._heard = sound, None
+        self._warnings: list[str] = []
         self._path, self._force, self._format, self._file = path, force, format, file
         self._fps = fps.limit_denominator(1001) if fps > 1 else fps.limit_denominator(100_000)
         self._options = dict(format.options)
@@ -328,10 +330,13 @@ class _Video:
         width, height = self.size
         # The muxer wants its consent to unofficial Y4M as much as the codec.
         options = {key: value for key, value in self._options.items() if key == "strict"}
+        options |= self._format.container
         if self._file is not None:
             if self._format.muxer in ("mp4", "mov"):
                 options["movflags"] = "frag_keyframe+empty_moov"
             file = _OneWay(self._file)
+        if self._format.muxer == "apng":
+            options["final_delay"] = str(self._length.limit_denominator(1000))
         if self._format.muxer == "gif":
             options["final_delay"] = str(min(max(round(self._length * 100), 1), _LONGEST_DELAY))
         self._container = self._av.open(file, "w", format=self._format.muxer, container_options=options)
@@ -341,7 +346,7 @@ class _Video:
         matrix: Matrix | None = None
         if self._format.pixels == "pal8":
             self._tick = Fraction(1, 100)
-            self._convert = _ToPalette(width, height)
+            self._convert = _ToPalette(width, height, self._alpha)
         else:
             # So many that each frame of a constant rate falls on one.
             steps = 1 if self.constant_rate else math.ceil(_TICKS / self._fps)
@@ -352,10 +357,11 @@ class _Video:
                 context.color_range = 1
                 if tagged:
                     context.colorspace = context.color_primaries = context.color_trc = 1
-            chroma = "left" if self._format.pixels == "yuv420p" else None
-            self._convert = FromRgb(width, height, self._format.pixels, matrix, chroma)
+            chroma = "left" if self._format.pixels in ("yuv420p", "yuva420p") else None
+            self._convert = FromRgb(width, height, self._format.pixels, matrix, chroma, alpha=self._alpha)
         context.time_base = self._tick
         self._stream = stream
+        self._heard = SoundStream(self._container, self._sound) if self._sound else None
 
     def write(self, pixels: NDArray[np.uint8], index: int, time: Fraction) -> None:
         if self.constant_rate:
@@ -369,7 +375,7 @@ class _Video:
             frame.pts = self._last = max(round(time / self._tick), self._last + 1)
             frame.time_base = self._tick
             # The newest packets wait, because the last of all is told how long it lasts.
-            self._container.mux(self._waiting)
+            self._mux(self._waiting)
             self._waiting = self._stream.encode(frame)
         except (self._av.FFmpegError, OSError) as fault:
             raise self._error(fault) from None
@@ -382,11 +388,28 @@ class _Video:
                 final = max(packets, key=lambda packet: packet.pts, default=None)
                 if final is not None and final.pts == self._last and not self.constant_rate:
                     final.duration = max(round(self._length / self._tick), 1)
-                self._container.mux(packets)
+                self._mux(packets)
+                self._mux_sound(None)
                 self._container.close()
             except self._av.FFmpegError as fault:
                 raise self._error(fault) from None
-        return []
+        return self._warnings
+
+    def _mux(self, packets: Sequence[Packet]) -> None:
+        """Write packets of pictures, each behind the sound that comes before it."""
+        for packet in packets:
+            if packet.dts is not None:
+                self._mux_sound(packet.dts * packet.time_base)
+            self._container.mux(packet)
+
+    def _mux_sound(self, until: Fraction | None) -> None:
+        if self._heard is None:
+            return
+        try:
+            self._heard.mux(until)
+        except (self._av.InvalidDataError, self._av.ArgumentError, BitstreamError) as fault:
+            self._heard = None
+            self._warnings.append(f"the sound is damaged and ends early ({reason(fault)})")
 
     def discard(self) -> None:
         # The muxer wants to write its index into the file that is about to vanish.
@@ -416,13 +439,17 @@ class _Discarded(Exception):
 
 
 class _ToPalette:
-    """Converts pixels to frames with the best palette of 256 colours each, dithered."""
+    """Converts pixels to frames with the best palette of 256 colours each, dithered.
 
-    def __init__(self, width: int, height: int) -> None:
+    Alpha becomes one bit: what covers less than half is not there.
+    """
+
+    def __init__(self, width: int, height: int, alpha: bool = False) -> None:
         graph: Graph = load_av().filter.Graph()
-        source = graph.add("buffer", video_size=f"{width}x{height}", pix_fmt="rgb24", time_base="1/100")
+        self._pixels = "rgba" if alpha else "rgb24"
+        source = graph.add("buffer", video_size=f"{width}x{height}", pix_fmt=self._pixels, time_base="1/100")
         split = graph.add("split")
-        palette = graph.add("palettegen", stats_mode="single", reserve_transparent="0")
+        palette = graph.add("palettegen", stats_mode="single", reserve_transparent=str(int(alpha)))
         mapped = graph.add("paletteuse", new="1")
         source.link_to(split)
         split.link_to(mapped, 0, 0)
@@ -434,27 +461,12 @@ class _ToPalette:
         self._count = 0
 
     def __call__(self, pixels: NDArray[np.uint8]) -> VideoFrame:
-        frame = load_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = load_av().VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=self._pixels)
         # The filter pairs pictures and palettes by time.
         frame.pts, frame.time_base = self._count, Fraction(1, 100)
         self._count += 1
         self._graph.vpush(frame)
         return self._graph.vpull()
-
-
-def _format(path: str | os.PathLike[str], lossless: bool) -> _Format:
-    """Return how to write a path's extension."""
-    extension = os.path.splitext(os.fspath(path))[1].lower()
-    if lossless and extension in _FORMATS and extension not in _LOSSLESS:
-        raise ConfigError(f"{shown(path)}: cannot be lossless; use {', '.join(_LOSSLESS)} or images")
-    formats = _LOSSLESS if lossless else _FORMATS
-    if extension not in formats:
-        found = f"the extension {shown(extension)} is no clip that can be written" if extension else ""
-        raise OutputError(
-            f"{shown(path)}: {found or 'has no extension'}; use {', '.join(_FORMATS)}, "
-            "a pattern such as out_%04d.png, or a folder with / at its end"
-        )
-    return formats[extension]
 
 
 def _image_pattern(path: str | os.PathLike[str]) -> Pattern | None:

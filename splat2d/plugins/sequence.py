@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from splat2d.errors import ConfigError
+from splat2d.media.convert import premultiplied
 from splat2d.media.frames import ClipReader, Frame
 
 
 class ImagesReader(ClipReader):
-    """All frames of some images, one after another; transparent pixels are put on white.
+    """All frames of some images, one after another.
 
     Args:
         images: of one size.
@@ -22,6 +23,8 @@ class ImagesReader(ClipReader):
     Raises:
         ConfigError: durations that are not above 0, or another number of them than frames.
     """
+
+    keeps_alpha = True
 
     def __init__(self, images: Sequence[Image.Image], durations: float | Sequence[float]) -> None:
         count = sum(getattr(image, "n_frames", 1) for image in images)
@@ -35,7 +38,7 @@ class ImagesReader(ClipReader):
         super().__init__("<images>", images[0].size, count / sum(self._seconds, Fraction(0)), count=count)
         self.duration = self.end = sum(self._seconds, Fraction(0))
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def _stored_frames(self, start: int) -> Iterator[Frame]:
         """Yield the frames in order."""
         index, time = 0, Fraction(0)
         for image in self._images:
@@ -48,8 +51,9 @@ class ImagesReader(ClipReader):
 
 
 def _pixels(image: Image.Image) -> np.ndarray:
-    """RGB [H, W, 3] of a frame, on white."""
+    """RGB [H, W, 3] of a frame; or [H, W, 4], premultiplied, where it is transparent."""
     if not image.has_transparency_data:
         return np.asarray(image.convert("RGB"))
-    white = Image.new("RGBA", image.size, "white")
-    return np.asarray(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
+    pixels = np.asarray(image.convert("RGBA"))
+    colour, alpha = pixels[..., :3], pixels[..., 3:]
+    return colour if alpha.min() == 255 else np.concatenate([premultiplied(colour, alpha), alpha], -1)

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.codec.layer import decode_layer
-from splat2d.draw.compose import Layers, Splats
+from splat2d.draw.compose import Layers, Splats, output_channels
 from splat2d.edit.document import Document
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.field import check_tiers
 from splat2d.format.header import DEFAULT_LIMITS, Limits
 from splat2d.format.sections import Source
+from splat2d.format.sound import Sound, read_sound
 from splat2d.media.files import open_input
 from splat2d.media.reader import parse_fps
 from splat2d.native import core, thread_count
@@ -158,6 +159,14 @@ class Clip(Drawable):
         """Of the frames: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
         return self._channels(self._shown(0))
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether some frame can be transparent: no visible layer that is in all of them covers them."""
+        document = self.document
+        coded = [(state, document.coded(state)) for state in document.stack.layers]
+        always = [(state, layer) for state, layer in coded if not (state.source and layer.moves)]
+        return output_channels(always) in (2, 4)
+
     def _lost(self, what: str) -> None:
         if not self._skip:
             raise BitstreamError(what)
@@ -191,6 +200,22 @@ class Clip(Drawable):
 
     def _segment(self, index: int) -> Any:
         return self.document.container.segment(self.document.source, index, self._limits)
+
+    @property
+    def sound(self) -> Sound | None:
+        """What is heard with it, None without; its packets stay in the file.
+
+        Raises:
+            BitstreamError: it is damaged, and that may not be left out.
+        """
+        found = self.document.container.sound
+        if found is None:
+            return None
+        try:
+            return read_sound(self.document.source, found)
+        except BitstreamError as error:
+            self._lost(f"the sound: {error}")
+            return None
 
     def time_of(self, frame: int) -> Fraction:
         """When a frame begins, s from the clip's beginning.
@@ -330,7 +355,7 @@ class Clip(Drawable):
             yield time, self.render(time=time, threads=threads, **size)
 
     def info(self, *, count_bits: bool = False) -> dict[str, Any]:
-        """Size, rate, frames and segments for JSON.
+        """Size, rate, frames, segments and sound for JSON; bits a pixel are those of the pictures.
 
         Args:
             count_bits: also decode all segments and tell the bits of each attribute.
@@ -340,10 +365,11 @@ class Clip(Drawable):
         """
         bits: dict[str, float] = {}
         splats = self._counted(bits if count_bits else None)
-        size = self.document.size
+        size, sound, place = self.document.size, self.sound, self.document.container.sound
+        own = place.size if place else 0
         return {
             "size": size,
-            "bpp": 8 * size / (self.width * self.height * self.count),
+            "bpp": 8 * (size - own) / (self.width * self.height * self.count),
             "width": self.width,
             "height": self.height,
             "channels": self.header.channels,
@@ -358,6 +384,7 @@ class Clip(Drawable):
             "quality": self.header.quality or None,
             "step": self.header.step,
             "chroma_step": self.header.chroma_step / 8,
+            **({"sound": {**sound.figures(), "bytes": own}} if sound else {}),
             "notes": list(self.notes),
             "damaged": self.damaged,
         }

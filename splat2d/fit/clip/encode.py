@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from splat2d import __version__
 from splat2d.arguments import whole
-from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
+from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError, TargetError
 from splat2d.fit.clip.part import Part, digest_of
 from splat2d.fit.clip.segment import COARSER, OnFraction, fit_segment
 from splat2d.fit.clip.shots import Shot, Shots, TimedFrame, overlap, segment_frames
@@ -24,6 +24,7 @@ from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, q
 from splat2d.fit.workers import WorkerDied, Workers, workers
 from splat2d.format.header import Header, header_bytes
 from splat2d.format.segments import CodedSegment, clip_section, code_segment, storable_rate
+from splat2d.format.sound import Sound
 from splat2d.media.frames import ClipProgress
 from splat2d.native import MAX_THREADS, thread_count
 
@@ -54,11 +55,13 @@ def encode_frames(
     notes: Sequence[str] = (),
     end: Callable[[], Fraction | None] | None = None,
     part: Part | None = None,
+    sound: Sound | None = None,
 ) -> ClipProgress:
     """Encode frames as they come, in bounded memory.
 
     Args:
-        frames: [H, W, C] uint8 each, all of one size, with their times in s, or None where the rate tells.
+        frames: [H, W, C] uint8 each, premultiplied by alpha where they have it, all of one size, with their
+            times in s, or None where the rate tells.
         fps: frames a second.
         file: gets the clip when all is encoded; None leaves it in `part`.
         quality: 1 to 100; 75 when None and there is no target.
@@ -77,6 +80,7 @@ def encode_frames(
         end: called behind the last frame, returns when it ends, s, or None where the rate tells.
         part: gets each segment as soon as it is encoded, and is gone on with where it has some; in memory
             when None.
+        sound: of the clip; its bytes count for `size`, not for `bpp`.
 
     Returns:
         Frames and bytes of the file.
@@ -104,6 +108,9 @@ def encode_frames(
     if size is not None:
         if not total:
             raise ConfigError("a size needs the number of frames, which this clip does not tell; give bpp")
+        if sound is not None and sound.size >= size:
+            raise TargetError(f"the sound alone has {sound.size} bytes, and the file may have {size}")
+        size -= sound.size if sound else 0
         bpp = 8 * size / (width * height * total)
     shared = overlap(most)
     if total and total > most:
@@ -155,7 +162,7 @@ def encode_frames(
             report()
     if file is None:
         return ClipProgress(done, done, part.size)
-    return ClipProgress(done, done, part.write(file, tuple(notes)))
+    return ClipProgress(done, done, part.write(file, tuple(notes), sound))
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from splat2d.format.sections import (
     NOTE,
     PROGRESS,
     SEGMENT,
+    SOUND,
     Reader,
     Section,
     Source,
@@ -35,6 +36,7 @@ from splat2d.format.sections import (
     section,
 )
 from splat2d.format.segments import CodedSegment, read_span, segment_section
+from splat2d.format.sound import Sound
 from splat2d.media.files import locked, open_own, reason, remove_own, shown
 
 _DIGEST = 16  # bytes
@@ -142,12 +144,13 @@ class Part:
         found = Source(self.file).section(at)
         self.segments.append(Finished(found, segment.span, digest))
 
-    def write(self, file: BinaryIO, notes: tuple[str, ...] = ()) -> int:
+    def write(self, file: BinaryIO, notes: tuple[str, ...] = (), sound: Sound | None = None) -> int:
         """Write the clip.
 
         Args:
             file: where it goes.
             notes: what was done to it on the way in.
+            sound: of the clip.
 
         Returns:
             Its bytes.
@@ -159,7 +162,12 @@ class Part:
         entries: list[tuple[int, int, Span | None]] = [(CLIP, self._times, None)]
         entries += [(SEGMENT, s.section.size, s.span) for s in self.segments]
         entries += [(NOTE, len(said), None)] if said else []
-        return size + file.write(said + index_section(entries))
+        size += file.write(said)
+        if sound is not None:
+            written = sound.write(file)
+            entries.append((SOUND, written, None))
+            size += written
+        return size + file.write(index_section(entries))
 
     def _write(self, data: bytes) -> None:
         try:
