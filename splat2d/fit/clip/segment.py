@@ -92,7 +92,7 @@ class SegmentFit:
         self._finish()
 
     def _fitter_of(self, pixels: NDArray[np.float32], scale: int, every: int = 1) -> ClipFitter:
-        """A native fitter for every so many frames, shrunk by `scale`; D^2 and lambda shrink by its square."""
+        """A native fitter for every so many frames, shrunk by `scale`; D^2 and lambda are, by its square."""
         shifts = (self.path / PATH_UNITS / scale).astype(np.float32)
         width, height = (int(v) for v in np.ceil(np.array(pixels.shape[:1:-1]) - shifts.min(0)))
         config = self.config

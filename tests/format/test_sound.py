@@ -16,8 +16,8 @@ from splat2d.format.sections import SOUND, Source, varint
 from splat2d.format.sound import Sound, Table, Track, read_sound
 from splat2d.media.reader import open_clip
 from splat2d.scene.clip import Clip
-from tests.command import run
-from tests.sounds import (
+from ..support.command import run
+from ..support.sounds import (
     RATE,
     payload_of,
     silent_clip,

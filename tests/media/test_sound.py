@@ -17,8 +17,8 @@ from splat2d.format.container import parse
 from splat2d.format.sections import INDEX, Source
 from splat2d.media.reader import open_clip
 from splat2d.scene.clip import Clip
-from tests.command import run
-from tests.sounds import (
+from ..support.command import run
+from ..support.sounds import (
     COUNT,
     FLASH,
     FPS,
