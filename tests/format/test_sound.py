@@ -16,6 +16,7 @@ from splat2d.format.sections import SOUND, Source, varint
 from splat2d.format.sound import Sound, Table, Track, read_sound
 from splat2d.media.reader import open_clip
 from splat2d.scene.clip import Clip
+
 from ..support.command import run
 from ..support.sounds import (
     RATE,
@@ -24,7 +25,6 @@ from ..support.sounds import (
     sound_of,
     with_section,
 )
-
 
 pytest.importorskip("av")
 

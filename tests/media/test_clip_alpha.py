@@ -9,6 +9,7 @@ from PIL import Image
 import splat2d
 from splat2d.media.reader import open_clip
 from splat2d.scene.clip import Clip
+
 from ..support.command import run
 
 COUNT = 6

@@ -17,6 +17,7 @@ from splat2d.format.container import parse
 from splat2d.format.sections import INDEX, Source
 from splat2d.media.reader import open_clip
 from splat2d.scene.clip import Clip
+
 from ..support.command import run
 from ..support.sounds import (
     COUNT,
