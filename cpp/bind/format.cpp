@@ -17,13 +17,23 @@ namespace {
 using Counts = std::array<int64_t, kTiers>;
 using Window = std::optional<std::array<int, 4>>;
 
-FieldLayout make_layout(int width, int height, int channels, int chroma_step, int step_code, int frames) {
+// Of a light field: views, and spread and farthest of their eyes; zeros without disparities.
+using EyesOf = std::array<int64_t, 3>;
+
+FieldLayout make_layout(int width, int height, int channels, int chroma_step, int step_code, int frames,
+                        const EyesOf& eyes) {
   require(channels >= 1 && channels <= kMaxChannels, "channels must be from 1 to 4");
   require(width <= 65535 && height <= 65535, "width and height must be at most 65535");
   require(chroma_step >= 4 && chroma_step <= 16, "chroma_step must be from 4 to 16");
   require(step_code >= 0 && step_code <= 2047, "step_code must be from 0 to 2047");
   require(frames >= 0 && frames != 1 && frames <= kMaxFrames, "frames must be 0, or from 2 to 64");
-  return {make_canvas(width, height), channels, chroma_step, step_code, frames};
+  const auto [views, spread, farthest] = eyes;
+  if (views) {
+    require(!frames && views >= 2 && views <= kMostViews, "views must be from 2 to 64, without frames");
+    require(spread >= 1 && spread <= farthest && farthest <= kFarthestEye, "eyes are out of range");
+  }
+  return {make_canvas(width, height), channels, chroma_step, step_code, frames,
+          {static_cast<int>(views), spread, farthest}};
 }
 
 const uint8_t* bytes_of(const nb::bytes& data) { return static_cast<const uint8_t*>(data.data()); }
@@ -158,9 +168,9 @@ class Recorder : public BitCounter {
 };
 
 nb::tuple encode(const Network& network, const Ints2& integers, int width, int height, int channels, int chroma_step,
-                 int step_code, int frames, int64_t most_in_part, int64_t least_for_directory, int threads, Tap* tap) {
-  const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames);
-  require(integers.shape(1) == static_cast<size_t>(layout.columns()), "integers must be [N, C + 5], + 4 with frames");
+                 int step_code, int frames, const EyesOf& eyes, int64_t most_in_part, int64_t least_for_directory, int threads, Tap* tap) {
+  const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames, eyes);
+  require(integers.shape(1) == static_cast<size_t>(layout.columns()), "integers must be [N, C + 5], + 4 with frames, + 1 with views");
   require(most_in_part > 0 && least_for_directory >= 0, "a size is out of range");
   const size_t n = integers.shape(0);
   std::vector<int32_t> splats(integers.data(), integers.data() + integers.size());
@@ -176,8 +186,8 @@ nb::tuple encode(const Network& network, const Ints2& integers, int width, int h
 }
 
 nb::tuple decode(const Network& network, const nb::bytes& data, int width, int height, int channels, int chroma_step,
-                 int step_code, int frames, int tiers, const Window& window, int threads, Tap* tap) {
-  const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames);
+                 int step_code, int frames, const EyesOf& eyes, int tiers, const Window& window, int threads, Tap* tap) {
+  const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames, eyes);
   require(tiers >= 0 && tiers <= kTiers, "tiers must be from 0 to 6");
   Box box{};
   if (window) box = {(*window)[0], (*window)[1], (*window)[2], (*window)[3]};
@@ -193,8 +203,24 @@ nb::tuple decode(const Network& network, const nb::bytes& data, int width, int h
   return nb::make_tuple(numpy(std::move(out.splats), {n, columns}), out.counts);
 }
 
-nb::dict index_of(const nb::bytes& data, int width, int height, int frames) {
-  const FieldLayout layout = make_layout(width, height, 1, 8, 0, frames);
+// Of rows of integers [N, C + 6], px a step of the eyes' grid, [N].
+nb::ndarray<nb::numpy, float> disparities(const Ints2& integers, int chroma_step, const EyesOf& eyes) {
+  const int C = static_cast<int>(integers.shape(1)) - kViewFields;
+  require(C >= 1 && C <= kMaxChannels, "integers must be [N, C + 6] with C from 1 to 4");
+  const FieldLayout layout = make_layout(1, 1, C, chroma_step, 0, 0, eyes);
+  const ColorSteps steps = color_steps(C, chroma_step);
+  const size_t n = integers.shape(0);
+  std::vector<float> out(n);
+  for (size_t i = 0; i < n; ++i) {
+    const int32_t* q = integers.data() + integers.shape(1) * i;
+    const int64_t step = disparity_step(energy_class(q, steps), q[C], q[C + 1], layout.eyes);
+    out[i] = static_cast<float>(static_cast<double>(q[C + kDisparity] * step) / (1 << kDisparityBits));
+  }
+  return numpy(std::move(out), {n});
+}
+
+nb::dict index_of(const nb::bytes& data, int width, int height, int frames, const EyesOf& eyes) {
+  const FieldLayout layout = make_layout(width, height, 1, 8, 0, frames, eyes);
   FieldIndex index;
   if (const char* fault = read_index(bytes_of(data), data.size(), layout, &index)) throw std::invalid_argument(fault);
   nb::dict out;
@@ -238,15 +264,16 @@ void bind_tables(nb::module_& m) {
       .def(nb::init<bool, bool, bool>(), "neighbours"_a = true, "own"_a = true, "earlier"_a = true)
       .def("arrays", &Recorder::arrays);
   m.attr("ATTRIBUTES") = nb::make_tuple("position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign",
-                                        "duration", "time", "velocity");
+                                        "duration", "time", "velocity", "disparity");
   m.def("encode_field", &encode, "network"_a, "integers"_a.noconvert(), "width"_a, "height"_a, "channels"_a,
-        "chroma_step"_a, "step_code"_a, "frames"_a = 0, "most_in_part"_a = FieldOptions().most_in_part,
+        "chroma_step"_a, "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "most_in_part"_a = FieldOptions().most_in_part,
         "least_for_directory"_a = static_cast<int64_t>(FieldOptions().least_for_directory), "threads"_a = 1,
         "tap"_a = nb::none());
   m.def("decode_field", &decode, "network"_a, "data"_a, "width"_a, "height"_a, "channels"_a, "chroma_step"_a,
-        "step_code"_a, "frames"_a = 0, "tiers"_a = kTiers, "window"_a = nb::none(), "threads"_a = 1,
+        "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "tiers"_a = kTiers, "window"_a = nb::none(), "threads"_a = 1,
         "tap"_a = nb::none());
-  m.def("field_index", &index_of, "data"_a, "width"_a, "height"_a, "frames"_a = 0);
+  m.def("field_index", &index_of, "data"_a, "width"_a, "height"_a, "frames"_a = 0, "eyes"_a = EyesOf{});
+  m.def("disparities", &disparities, "integers"_a.noconvert(), "chroma_step"_a, "eyes"_a);
 }
 
 }  // namespace splat2d

@@ -15,10 +15,11 @@ namespace splat2d {
 constexpr int kWeightBits = 16, kSpare = kPrecision - kWeightBits;
 
 // What bits are spent on.
-enum class Attribute { kPosition, kLuma, kChroma, kAlpha, kArea, kAspect, kAngle, kSign, kDuration, kTime, kVelocity };
-constexpr int kAttributes = 11;
+enum class Attribute { kPosition, kLuma, kChroma, kAlpha, kArea, kAspect, kAngle, kSign, kDuration, kTime, kVelocity,
+                       kDisparity };
+constexpr int kAttributes = 12;
 constexpr const char* kAttributeNames[kAttributes] = {"position", "luma", "chroma",   "alpha", "area",    "aspect",
-                                                      "angle",    "sign", "duration", "time",  "velocity"};
+                                                      "angle",    "sign", "duration", "time",  "velocity", "disparity"};
 
 // Looks at what is coded, and may change what the models see: for measuring and training, and for no file.
 class Tap {

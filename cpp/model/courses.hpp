@@ -10,7 +10,7 @@
 
 #include "format/course.hpp"
 #include "model/adaptive.hpp"
-#include "model/tokens.hpp"
+#include "model/integers.hpp"
 
 namespace splat2d {
 
@@ -47,7 +47,7 @@ class Courses {
         contexts_[i] = ((classes_[i] + 1) / 4 * kLives + life) * 3 + std::min(std::abs(still[i]), 2);
         values_[i] = splats[i][C + kSpeedY + axis];
       }
-      speeds(coder, axis);
+      speed_[axis].code(coder, contexts_, &escapes_, &values_);
       for (size_t i = 0; i < n; ++i) splats[i][C + kSpeedY + axis] = still[i] = values_[i];
     }
     return coder.damaged() ? "no symbol fits the range coder's state" : nullptr;
@@ -55,20 +55,8 @@ class Courses {
 
  private:
   static constexpr int kDurations = 64;  // symbols, the last for all shorter ones
-  static constexpr int kSpeeds = 16;     // of either sign that have a symbol
-  static constexpr int kEscape = 2 * kSpeeds + 1;
-  static constexpr int kLives = 4;  // groups of durations, see life_of
-
-  template <class F>
-  static std::vector<int32_t> prior(int symbols, F f) {
-    std::vector<int32_t> out(symbols);
-    for (int s = 0; s < symbols; ++s) out[s] = f(s);
-    return out;
-  }
-  static AdaptiveTable speed_table() {
-    return {Attribute::kVelocity, kClasses * kLives * 3,
-            prior(2 * kSpeeds + 2, [](int s) { return 1 + 96 / (1 + (s - kSpeeds) * (s - kSpeeds)); })};
-  }
+  static constexpr int kLives = 4;       // groups of durations, see life_of
+  static constexpr size_t kSpeedContexts = size_t{kClasses} * kLives * 3;
 
   // Integers from 0 on: a symbol each, the last followed by tokens.
   template <class Coder>
@@ -84,7 +72,7 @@ class Courses {
         far_.push_back(i);
         sizes_.push_back(values_[i] - kLast);
       }
-    tokens(coder);
+    escapes_.code(coder, &sizes_);
     for (size_t i = 0; i < values_.size(); ++i) values_[i] = symbols_[i];
     for (size_t k = 0; k < far_.size(); ++k) values_[far_[k]] = kLast + sizes_[k];
   }
@@ -113,50 +101,14 @@ class Courses {
     return nullptr;
   }
 
-  // Small velocities have a symbol each, others a sign and a token.
-  template <class Coder>
-  void speeds(Coder& coder, int axis) {
-    symbols_.resize(values_.size());
-    for (size_t i = 0; i < values_.size(); ++i)
-      symbols_[i] = std::abs(values_[i]) > kSpeeds ? kEscape : values_[i] + kSpeeds;
-    speed_[axis].code(coder, contexts_, &symbols_);
-    far_.clear();
-    for (size_t i = 0; i < values_.size(); ++i)
-      if (symbols_[i] == kEscape) far_.push_back(i);
-    sizes_.resize(far_.size());
-    std::vector<int32_t> signs(far_.size());
-    for (size_t k = 0; k < far_.size(); ++k) {
-      const int32_t value = values_[far_[k]];
-      signs[k] = coder.uniform(Attribute::kVelocity, 2, value < 0) ? -1 : 1;
-      sizes_[k] = std::abs(value) - kSpeeds - 1;
-    }
-    tokens(coder);
-    for (size_t i = 0; i < values_.size(); ++i) values_[i] = symbols_[i] - kSpeeds;
-    for (size_t k = 0; k < far_.size(); ++k) values_[far_[k]] = (sizes_[k] + kSpeeds + 1) * signs[k];
-  }
-
-  // Integers from 0 to 65535 in sizes_, which few splats need.
-  template <class Coder>
-  void tokens(Coder& coder) {
-    const std::vector<int32_t> none(sizes_.size(), 0);
-    std::vector<int32_t> token(sizes_.size(), 0);
-    if (!Coder::kDecodes)
-      for (size_t k = 0; k < sizes_.size(); ++k) token[k] = to_token(sizes_[k]).token;
-    rest_.code(coder, none, &token);
-    for (size_t k = 0; k < sizes_.size(); ++k) {
-      const int64_t raw = Coder::kDecodes ? 0 : to_token(sizes_[k]).raw;
-      const int64_t size = int64_t{1} << token_bits(token[k]);
-      sizes_[k] = static_cast<int32_t>(from_token(token[k], coder.uniform(Attribute::kVelocity, size, raw)));
-    }
-  }
-
   ColorSteps steps_;
   int frames_;
   AdaptiveTable duration_{Attribute::kDuration, kClasses, prior(kDurations, [](int s) { return 1 + 64 / (1 + s); })};
   AdaptiveTable time_{Attribute::kTime, kLives,
                       prior(kTimeBins, [](int s) { return std::abs(2 * s - kTimeBins + 1) < 9 ? 8 : 1; })};
-  std::array<AdaptiveTable, 2> speed_{speed_table(), speed_table()};
-  AdaptiveTable rest_{Attribute::kVelocity, 1, prior(kTokens, [](int) { return 1; })};
+  std::array<SignedTable, 2> speed_{SignedTable{Attribute::kVelocity, kSpeedContexts},
+                                    SignedTable{Attribute::kVelocity, kSpeedContexts}};
+  Escapes escapes_{Attribute::kVelocity};
   std::vector<int32_t> classes_, contexts_, values_, symbols_, sizes_;
   std::vector<size_t> far_;  // splats that need a token
 };

@@ -13,7 +13,7 @@ namespace splat2d {
 namespace {
 
 constexpr int kDirectoryFlag = 4;                  // above the two bits of the kind
-constexpr int kPlane = 0, kCourse = 1;             // kinds; 2 is kept for courses in (u, v)
+constexpr int kPlane = 0, kCourse = 1, kViews = 2;  // kinds
 constexpr int64_t kLeastPart = 1 << 16;            // px^2
 constexpr int64_t kAround = 128 << kPositionBits;  // what splats of a part know of those before
 constexpr int64_t kWhole = 4;                      // parts' worth of splats that stay in one stream
@@ -22,6 +22,8 @@ constexpr int64_t kMostSize = int64_t{1} << 31;
 constexpr float kReach = 12.25f;  // squared distance, in standard deviations, at which splats end
 
 const char* kCutShort = "a directory that is cut short or out of range";
+
+int kind_of(const FieldLayout& layout) { return layout.frames ? kCourse : layout.eyes.views ? kViews : kPlane; }
 
 int64_t sum(const std::array<int64_t, kTiers>& counts) {
   return std::accumulate(counts.begin(), counts.end(), int64_t{0});
@@ -127,6 +129,9 @@ const char* check_splat(const int32_t* q, const FieldLayout& layout, const Color
   if (!on_canvas(make_lattice(r, q[C], q[C + 1], q[C + 2]), layout.canvas, q[C + 3], q[C + 4]))
     return "a centre is beyond the margin";
   if (layout.frames && !moving_in_range(r, layout.canvas, q + C, layout.frames)) return "a course is out of range";
+  if (layout.eyes.views &&
+      !disparity_in_range(q[C + kDisparity], disparity_step(r, q[C], q[C + 1], layout.eyes)))
+    return "a disparity is out of range";
   return nullptr;
 }
 
@@ -144,6 +149,11 @@ void add_reach(const int32_t* q, const FieldLayout& layout, const ColorSteps& st
   if (layout.frames) {
     const MovingPose pose = make_pose(r, q + C, layout.frames);
     for (int axis = 0; axis < 2; ++axis) speed[axis] = std::abs(pose.velocity[axis]) * layout.frames;
+  }
+  if (layout.eyes.views) {
+    const int64_t step = disparity_step(r, q[C], q[C + 1], layout.eyes);
+    const double px = static_cast<double>(std::abs(q[C + kDisparity] * step)) / (1 << kDisparityBits);
+    speed[0] = speed[1] = px * static_cast<double>(layout.eyes.farthest) / (1 << kEyeBits);
   }
   const float origin[2] = {0, 0};
   const Ellipse e = make_ellipse(origin, shape.conic, kReach);
@@ -226,7 +236,7 @@ std::vector<std::vector<int32_t>> splats_near(const Context& context, const std:
 std::vector<uint8_t> assemble(const FieldLayout& layout, int common, const std::vector<Source>& sources,
                               const std::vector<bool>& halved, bool directory) {
   std::vector<uint8_t> out;
-  out.push_back(static_cast<uint8_t>((layout.frames ? kCourse : kPlane) | (directory ? kDirectoryFlag : 0)));
+  out.push_back(static_cast<uint8_t>(kind_of(layout) | (directory ? kDirectoryFlag : 0)));
   for (const int64_t n : layout.counts) put_varint(n, &out);
   if (!directory) {
     const auto& stream = sources[0].stream;
@@ -358,7 +368,7 @@ std::vector<Source> make_sources(const FieldLayout& layout, const ColorSteps& st
 const char* read_index(const uint8_t* data, size_t size, const FieldLayout& layout, FieldIndex* index) {
   ByteReader in(data, size);
   const int flags = in.byte();
-  if ((flags & 3) != (layout.frames ? kCourse : kPlane)) return "a field of another kind";
+  if ((flags & 3) != kind_of(layout)) return "a field of another kind";
   if (flags >> 3) return "unknown flags";
   for (int64_t& n : index->counts) n = in.varint(kMostCount);
   if (in.failed()) return "counts that are cut short or out of range";

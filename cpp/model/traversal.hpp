@@ -15,6 +15,7 @@
 #include "model/coders.hpp"
 #include "model/context.hpp"
 #include "model/courses.hpp"
+#include "model/disparities.hpp"
 #include "model/network.hpp"
 #include "model/split_tree.hpp"
 #include "model/tokens.hpp"
@@ -26,10 +27,11 @@ struct FieldLayout {
   Canvas canvas;  // of the world that a clip's segment shows
   int channels, chroma_step, step_code;
   int frames = 0;                        // of a segment; 0 where splats have no course
+  Eyes eyes{};                           // of a light field
   std::array<int64_t, kTiers> counts{};  // splats in each tier
 
-  // Of a splat: colours, area, aspect, angle, iy, ix, and duration, time, vy, vx of a course.
-  int columns() const { return channels + (frames ? kMovingFields : 5); }
+  // Of a splat: colours, area, aspect, angle, iy, ix, and duration, time, vy, vx of a course in time, or a disparity.
+  int columns() const { return channels + (frames ? kMovingFields : eyes.views ? kViewFields : 5); }
 };
 
 // A splat's centre.
@@ -53,6 +55,7 @@ class Traversal {
         context_(static_cast<int64_t>(layout.canvas.width) * layout.canvas.height, steps_, layout.step_code,
                  layout.counts) {
     if (layout.frames) courses_.emplace(steps_, layout.frames);
+    if (layout.eyes.views) disparities_.emplace(steps_, layout.eyes);
   }
 
   // The same for splats that know of some of those before, in their order.
@@ -60,6 +63,7 @@ class Traversal {
     Traversal out(network_, layout_, workers, tap_);
     out.context_ = context_.of(known);
     out.courses_ = courses_;
+    if (disparities_) out.disparities_ = disparities_->of(known);
     return out;
   }
 
@@ -180,6 +184,7 @@ class Traversal {
     if (!fault) fault = centers(coder, leaves, size);
     if (!fault) fault = signs(coder);
     if (!fault && courses_) fault = courses_->code(coder, splats_);
+    if (!fault && disparities_) fault = disparities_->code(coder, splats_);
     if (!fault && Coder::kDecodes) fault = check_batch();
     if (!fault)
       for (const int32_t* q : splats_) context_.add(q, tier);
@@ -421,6 +426,7 @@ class Traversal {
   Tap* tap_;
   Context context_;
   std::optional<Courses> courses_;
+  std::optional<Disparities> disparities_;
 
   // Of the batch: its splats, the leaves that hold them and which of those holds each.
   std::vector<int32_t*> splats_;

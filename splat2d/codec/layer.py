@@ -43,7 +43,7 @@ def decode_layer(
     """
     field = still(layer)
     integers, _ = field.decode(tiers=tiers, bits=bits, threads=thread_count(threads))
-    splats = splats_of(integers, layer.header, field.tier_counts)
+    splats = splats_of(integers, layer.header, field.tier_counts, field.layout.eyes)
     if layer.matte is not None:
         matte = decode_layer(layer.matte, tiers=tiers, bits=bits, threads=threads)
         splats = replace(splats, matte=matte)
@@ -57,14 +57,21 @@ def still(layer: CodedLayer) -> Field:
     return layer.field
 
 
-def splats_of(integers: NDArray[np.int32], header: Header, tier_counts: tuple[int, ...]) -> Splats:
-    """The splats that integers [N, C + 5] stand for."""
-    return Splats(
-        *core().dequantize(integers, header.step, header.chroma_step),
-        background_floats(header.background),
-        tier_counts,
-        (header.width, header.height),
-    )
+def splats_of(
+    integers: NDArray[np.int32],
+    header: Header,
+    tier_counts: tuple[int, ...],
+    eyes: tuple[int, int, int] = (0, 0, 0),
+) -> Splats:
+    """The splats that integers [N, C + 5] stand for, or [N, C + 6] of a light field of these `Layout.eyes`."""
+    base, size, disparities = background_floats(header.background), (header.width, header.height), None
+    if eyes[0]:
+        disparities = core().disparities(integers, header.chroma_step, eyes)
+        integers = np.ascontiguousarray(integers[:, :-1])
+    means, conics, colors = core().dequantize(integers, header.step, header.chroma_step)
+    if eyes[0]:
+        colors = colors / np.float32(math.sqrt(eyes[0]))  # amplitudes are of all views together
+    return Splats(means, conics, colors, base, tier_counts, size, disparities=disparities)
 
 
 def code_layer(

@@ -39,6 +39,8 @@ class Splats:
         matte: the coverage as splats of one channel; the colours are then straight.
         cutoffs: [N] largest q that is drawn of each, where they are slices of splats in time.
         texture: what is drawn over the colours, if there is any.
+        disparities: [N] px by which each moves for an eye one step farther to the right or down, in a light
+            field.
     """
 
     means: Floats
@@ -50,6 +52,7 @@ class Splats:
     matte: Splats | None = None
     cutoffs: Floats | None = None
     texture: Texture | None = None
+    disparities: Floats | None = None
 
     @property
     def channels(self) -> int:
@@ -89,7 +92,35 @@ class Splats:
             colors=self.colors[:n],
             matte=matte,
             texture=self.texture if n == len(self.means) else None,
+            disparities=None if self.disparities is None else self.disparities[:n],
         )
+
+    def seen_from(self, u: float, v: float) -> Splats:
+        """What an eye sees of a light field, u steps of the eyes' grid to the right of the middle, v down."""
+        if self.disparities is None:
+            return self
+        moved = self.means + self.disparities[:, None] * np.array([u, v], np.float32)
+        return replace(self, means=moved, disparities=None)
+
+    def refocused(self, disparity: float, spread: NDArray[np.float64]) -> Splats:
+        """The mean of what all eyes of an aperture see, when what has one disparity stands still.
+
+        Gaussians of other disparities are blurred, exactly.
+
+        Args:
+            disparity: that is in focus, px a step of the eyes' grid.
+            spread: [2, 2] covariance of the eyes in the aperture.
+        """
+        if self.disparities is None:
+            return self
+        away = (self.disparities.astype(np.float64) - disparity) ** 2
+        a, b, c = self.conics.astype(np.float64).T
+        det = a * c - b * b
+        xx, xy, yy = c / det + away * spread[0, 0], away * spread[0, 1] - b / det, a / det + away * spread[1, 1]
+        wide = xx * yy - xy * xy
+        conics = np.stack([yy / wide, -xy / wide, xx / wide], 1).astype(np.float32)
+        lower = (1 / np.sqrt(wide * det)).astype(np.float32)
+        return replace(self, conics=conics, colors=self.colors * lower[:, None], disparities=None)
 
     def textured(self, strength: float) -> Splats:
         """The same with a texture whose amplitudes are multiplied by a factor; without one for 0."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from splat2d.errors import BitstreamError
+from splat2d.format.eyes import Eyes, eyes_section, read_eyes
 from splat2d.format.field import MAX_SPLATS, Field
 from splat2d.format.header import DEFAULT_LIMITS, Header, Limits, header_bytes, read_header
 from splat2d.format.layers import MAX_LAYERS, PICTURE, CodedLayer, layer_sections, read_layer
@@ -19,6 +20,7 @@ from splat2d.format.metadata import Metadata, metadata_section, read_metadata
 from splat2d.format.sections import (
     CLIP,
     EDITS,
+    EYES,
     INDEX,
     LAYER,
     MAX_RATE,
@@ -77,6 +79,7 @@ class Container:
         metadata: what the picture's file said beside the picture.
         textures: of layers.
         sound: where a clip's lies.
+        eyes: of a light field, whose views `field` shows.
     """
 
     header: Header
@@ -91,6 +94,7 @@ class Container:
     metadata: Metadata | None = None
     textures: tuple[CodedTexture, ...] = ()
     sound: Section | None = None
+    eyes: Eyes | None = None
 
     @property
     def stack(self) -> tuple[CodedLayer, ...]:
@@ -125,6 +129,8 @@ class Container:
 def write(container: Container) -> bytes:
     """The bytes of a file, which is no clip."""
     out = header_bytes(container.header)
+    if container.eyes is not None:
+        out += eyes_section(container.eyes)
     if container.field is not None:
         out += section(SPLATS, container.field.data)
     out += layer_sections(container.layers)
@@ -189,6 +195,7 @@ class _Parser:
         self.fault = ""
         self.metadata: Metadata | None = None
         self.sound: Section | None = None
+        self.eyes: Eyes | None = None
         self._textures: list[bytes] = []
         self._seen: set[int] = set()
         self._others = 0
@@ -221,6 +228,7 @@ class _Parser:
             self.fault,
             self.metadata,
             sound=self.sound,
+            eyes=self.eyes,
         )
         self._check(container)
         return replace(container, textures=read_textures(self._textures, container.stack))
@@ -262,8 +270,8 @@ class _Parser:
         self._others += kind not in (LAYER, SEGMENT)
         if self._others > MAX_SECTIONS:
             raise BitstreamError(f"more than {MAX_SECTIONS} sections")
-        if kind in self._seen and kind in (SPLATS, EDITS, CLIP):
-            names = {SPLATS: "splats", EDITS: "edits", CLIP: "a clip's times"}
+        if kind in self._seen and kind in (SPLATS, EDITS, CLIP, EYES):
+            names = {SPLATS: "splats", EDITS: "edits", CLIP: "a clip's times", EYES: "eyes"}
             raise BitstreamError(f"two sections of {names[kind]}, expected one")
         self._seen.add(kind)
         if kind == SEGMENT and self.rate is not None:
@@ -275,15 +283,20 @@ class _Parser:
             self.sound = self.sound or found  # whose checksum counts when it is heard
             return
         payload = self.source.payload(found)
-        if kind == SPLATS and self.rate is None:
-            self.field = Field.parse(payload, self.header.layout)
+        if kind == EYES and self.rate is None and self.field is None:
+            self.eyes = read_eyes(payload)
+        elif kind == SPLATS and self.rate is None:
+            layout = self.header.layout
+            if self.eyes is not None:
+                layout = replace(layout, eyes=self.eyes.arguments)
+            self.field = Field.parse(payload, layout)
         elif kind == LAYER:
             self.layers.append(read_layer(payload, clip=self.rate is not None, limits=self.limits))
         elif kind == EDITS:
             if not payload:
                 raise BitstreamError("the section of edits is empty")
             self.edits = payload
-        elif kind in (SPLATS, SEGMENT, CLIP):
+        elif kind in (SPLATS, SEGMENT, CLIP, EYES):
             raise BitstreamError(f"section 0x{kind:02x} in a {'picture' if self.rate is None else 'clip'}")
         elif kind == NOTE:
             self.notes = read_notes(payload)
@@ -312,6 +325,8 @@ class _Parser:
             raise BitstreamError("truncated: no section of splats")
         if len(stack) > MAX_LAYERS:
             raise BitstreamError(f"more than {MAX_LAYERS} layers")
+        if container.eyes is not None and (container.field is None or container.layers):
+            raise BitstreamError("a light field is one layer, of the header's")
         if container.rate is not None and not stack[0].moves:
             raise BitstreamError("the backmost layer of the clip has no segments")
         for index, place in enumerate(container.places):

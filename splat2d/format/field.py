@@ -42,6 +42,8 @@ class Layout:
         chroma_step: chroma step over the colour step, in eighths.
         step_code: of the colour step.
         frames: of a segment, whose splats have courses; 0 of a plane.
+        eyes: of a light field, whose splats have disparities: views, and spread and farthest of their eyes in
+            1/256 steps of their grid; zeros of a plane.
     """
 
     width: int
@@ -50,16 +52,20 @@ class Layout:
     chroma_step: int
     step_code: int
     frames: int = 0
+    eyes: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def columns(self) -> int:
-        """Integers of a splat: colours, area, aspect, angle, iy, ix; duration, time, vy, vx of a course."""
-        return self.channels + (9 if self.frames else 5)
+        """Integers of a splat: colours, area, aspect, angle, iy, ix, and those of its course.
+
+        In time these are duration, time, vy, vx; over views the disparity.
+        """
+        return self.channels + (9 if self.frames else 6 if self.eyes[0] else 5)
 
     @property
-    def arguments(self) -> tuple[int, ...]:
+    def arguments(self) -> tuple[Any, ...]:
         """What the native core takes of it."""
-        return self.width, self.height, self.channels, self.chroma_step, self.step_code, self.frames
+        return self.width, self.height, self.channels, self.chroma_step, self.step_code, self.frames, self.eyes
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class Field:
             BitstreamError: it is damaged, or claims more splats than its bytes can hold.
         """
         try:
-            index = core().field_index(data, layout.width, layout.height, layout.frames)
+            index = core().field_index(data, layout.width, layout.height, layout.frames, layout.eyes)
         except ValueError as error:
             raise BitstreamError(f"the coded splats are damaged: {error}") from None
         return cls(layout, data, tuple(index["counts"]), tuple(index["ends"]), index["parts"])

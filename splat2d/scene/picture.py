@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d.arguments import finite
 from splat2d.codec.layer import decode_layer
 from splat2d.codec.texture import decode_textures
 from splat2d.draw.compose import Layers, Splats
@@ -142,6 +143,38 @@ class Scene(Drawable):
     def background(self) -> NDArray[np.float32]:
         """[C] the colour under all splats of the first layer."""
         return self._decoded[0].background
+
+    @property
+    def eyes(self) -> tuple[tuple[float, float], ...]:
+        """From where a light field was encoded: u, v of each view, in steps of their grid; empty of a picture."""
+        eyes = self.document.container.eyes
+        return eyes.steps if eyes is not None else ()
+
+    def seen_from(self, u: float, v: float) -> Scene:
+        """A light field as an eye sees it, between the encoded views too; a picture looks alike from everywhere.
+
+        Args:
+            u: of the eye, to the right of the middle, in steps of the eyes' grid.
+            v: downwards.
+
+        Raises:
+            ConfigError: a place that is not finite.
+        """
+        finite("u", u), finite("v", v)
+        return Scene(self.document, [splats.seen_from(u, v) for splats in self._decoded], self._bits)
+
+    def refocused(self, disparity: float) -> Scene:
+        """A light field through an aperture as wide as its eyes lie apart, focused on a disparity.
+
+        Args:
+            disparity: of what is sharp, px a step of the eyes' grid.
+
+        Raises:
+            ConfigError: a disparity that is not finite.
+        """
+        finite("disparity", disparity)
+        spread = np.cov(np.array(self.eyes).T, bias=True) if self.eyes else np.zeros((2, 2))
+        return Scene(self.document, [s.refocused(disparity, spread) for s in self._decoded], self._bits)
 
     def extract(self, name: str) -> Scene:
         """A scene of one layer alone, on the same canvas, transparent around.

@@ -101,7 +101,7 @@ void write_bytes(const Sums& s, const float* noise, uint8_t* to) {
 }
 
 FieldLayout layout_of(int width, int height, int channels, int chroma_step, int step_code, int frames) {
-  return {{width, height}, channels, chroma_step, step_code, frames, {}};
+  return {{width, height}, channels, chroma_step, step_code, frames, {}, {}};
 }
 
 // A part of the field that is open.
