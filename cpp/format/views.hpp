@@ -17,6 +17,8 @@ constexpr int kMostViews = 64;      // of a light field
 constexpr int64_t kFarthestEye = (int64_t{1} << 15) << kEyeBits;
 constexpr int kDisparityBits = 16;  // disparities are Q16 px a step of the grid
 constexpr int64_t kMaxDisparity = int64_t{256} << kDisparityBits;
+// So that any two disparities differ by fewer steps than an escape can hold.
+constexpr int64_t kFinestDisparity = 1 << (kDisparityBits - 7);
 
 // From where a scene is seen.
 struct Eyes {
@@ -30,7 +32,7 @@ SPLAT2D_HD int64_t disparity_step(int energy_class, int area, int aspect, const 
   const int64_t step = shape_step(energy_class);
   const int64_t deviation = exp2_q16(((area - aspect) * step) >> 1);  // Q16 px
   const int64_t quantum = (position_step(energy_class) * deviation) >> 16;
-  return clamp<int64_t>((quantum << kEyeBits) / eyes.spread, 16, 32 << kDisparityBits);
+  return clamp<int64_t>((quantum << kEyeBits) / eyes.spread, kFinestDisparity, 32 << kDisparityBits);
 }
 
 SPLAT2D_HD bool disparity_in_range(int64_t index, int64_t step) {

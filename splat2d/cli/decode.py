@@ -52,6 +52,18 @@ class Decode:
         Optional[str], arg(metavar="N", help="Render a clip at so many frames a second, as 60 or 24000/1001.")
     ] = None
     no_audio: Annotated[bool, arg(help="Leave the sound of a clip out.")] = False
+    view: Annotated[
+        Optional[str],
+        arg(metavar="U,V", help="What an eye sees of a light field, in steps of its grid from the middle."),
+    ] = None
+    refocus: Annotated[
+        Optional[float],
+        arg(metavar="D", help="A light field through a wide lens, sharp where the disparity is D px."),
+    ] = None
+    depth: Annotated[
+        Optional[str],
+        arg(metavar="FILE", help="Also write a light field's disparities, as grey or, in .npy, in px."),
+    ] = None
     skip_damaged: Annotated[
         bool, arg(help="Leave damaged segments of a clip out, and say which; its last good frame stays.")
     ] = False
@@ -122,6 +134,12 @@ class Decode:
         if self.no_audio:
             raise UsageError("--no-audio is for clips, and this is a picture")
         scene = drawable
+        if scene.eyes:
+            from splat2d.cli._decode_views import decode_views
+
+            return decode_views(scene, self, size | {"device": self.device, "texture": texture}, start)
+        if self.view is not None or self.refocus is not None or self.depth is not None:
+            raise UsageError("--view, --refocus and --depth are for light fields, and this is none")
         check_output(self.output, force=self.force)
         as_float = picture_format(self.output) == "NPY"
         size |= {"device": self.device, "texture": texture}

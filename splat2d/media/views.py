@@ -152,9 +152,14 @@ def _by_name(paths: Sequence[str]) -> list[tuple[int, int]] | None:
     if len(chosen) != 2:
         return None
     first, second = chosen
-    turned = _letter(parts[0][2 * first]) in _COLUMN or _letter(parts[0][2 * second]) in _ROW
+    turned = column_first(parts[0][2 * first], parts[0][2 * second])
     column, row = (first, second) if turned else (second, first)
     return [(n[column], n[row]) for n in numbers]
+
+
+def column_first(before: str, between: str) -> bool:
+    """Whether of two numbers in a name the first is the column, by what stands before each."""
+    return _letter(before) in _COLUMN or _letter(between) in _ROW
 
 
 def _letter(before: str) -> str:

@@ -14,7 +14,7 @@ from splat2d.arguments import finite
 from splat2d.codec.layer import decode_layer
 from splat2d.codec.texture import decode_textures
 from splat2d.draw.compose import Layers, Splats
-from splat2d.draw.render import View, transform
+from splat2d.draw.render import View, render, transform
 from splat2d.edit.document import Document
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.field import check_tiers
@@ -175,6 +175,28 @@ class Scene(Drawable):
         finite("disparity", disparity)
         spread = np.cov(np.array(self.eyes).T, bias=True) if self.eyes else np.zeros((2, 2))
         return Scene(self.document, [s.refocused(disparity, spread) for s in self._decoded], self._bits)
+
+    def disparity(self, **size: Any) -> NDArray[np.float32]:
+        """How far what is seen of a light field moves from eye to eye; arguments as of `render`.
+
+        Returns:
+            [H, W] px a step of the eyes' grid, as the middle eye sees it: the mean of the splats' disparities by
+            what each contributes.
+
+        Raises:
+            ConfigError: not a light field, or settings out of range.
+        """
+        splats = self._decoded[0]
+        if splats.disparities is None:
+            raise ConfigError("disparities are of light fields, and this is none")
+        threads = size.pop("threads", None)
+        share = np.linalg.norm(splats.colors, axis=1)
+        weights = np.stack([share * splats.disparities, share], 1).astype(np.float32)
+        planes = render(
+            *(splats.means, splats.conics, weights), self.view(**size), background=(0.0, 0.0), threads=threads
+        )
+        middle = float(np.average(splats.disparities, weights=share)) if share.any() else 0.0
+        return (planes[0] + 1e-6 * middle) / (planes[1] + 1e-6)
 
     def extract(self, name: str) -> Scene:
         """A scene of one layer alone, on the same canvas, transparent around.
