@@ -76,17 +76,20 @@ void bind_fit(nb::module_& m) {
       .def(
           "seed",
           [](Fit& self, double threshold, double energy, double smallest, double largest, double ratio,
-             double amplitude, double separation, bool random, std::vector<double> durations) {
+             double amplitude, double separation, bool random, std::vector<double> durations,
+             std::vector<double> disparities) {
             Fit::SeedResult r;
             {
               nb::gil_scoped_release release;
               r = self.seed(
-                  {threshold, energy, smallest, largest, ratio, amplitude, separation, random, std::move(durations)});
+                  {threshold, energy, smallest, largest, ratio, amplitude, separation, random, std::move(durations),
+                   std::move(disparities)});
             }
             return nb::make_tuple(r.candidates, r.added);
           },
           "threshold"_a, "energy"_a, "smallest"_a = 0.45, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
-          "separation"_a = 1.2, "random"_a = false, "durations"_a = std::vector<double>())
+          "separation"_a = 1.2, "random"_a = false, "durations"_a = std::vector<double>(),
+          "disparities"_a = std::vector<double>())
       .def(
           "refresh", [](Fit& self) { self.refresh(); }, nb::call_guard<nb::gil_scoped_release>())
       .def(
@@ -102,8 +105,8 @@ void bind_fit(nb::module_& m) {
       .def(
           "insert",
           [](Fit& self, const Floats2& means, const Floats2& frames, const Floats2& k) {
-            const size_t n = means.shape(0), d = self.dimensions();
-            require(means.shape(1) == d && frames.shape(1) == d * d, "means must be [N, d] and frames [N, d * d]");
+            const size_t n = means.shape(0), m = self.rows().mean, f = self.rows().factor;
+            require(means.shape(1) == m && frames.shape(1) == f, "means or frames have another number of columns");
             require(frames.shape(0) == n && k.shape(0) == n, "means, frames and k must have the same number of rows");
             require(k.shape(1) == static_cast<size_t>(self.channels()), "k must be [N, C]");
             const auto values = [](const Floats2& a) { return std::vector<float>(a.data(), a.data() + a.size()); };
@@ -113,14 +116,14 @@ void bind_fit(nb::module_& m) {
       .def("state",
            [](const Fit& self) {
              const FitState s = self.state();
-             const size_t n = self.count(), c = self.channels(), d = self.dimensions();
-             return nb::make_tuple(numpy(s.means.host(), {n, d}), numpy(s.frames.host(), {n, d * d}),
+             const size_t n = self.count(), c = self.channels(), m = self.rows().mean, f = self.rows().factor;
+             return nb::make_tuple(numpy(s.means.host(), {n, m}), numpy(s.frames.host(), {n, f}),
                                    numpy(s.k.host(), {n, c}));
            })
       .def("splats",
            [](const Fit& self) {
-             const size_t n = self.count(), c = self.channels(), d = self.dimensions();
-             return nb::make_tuple(numpy(self.state().means.host(), {n, d}), numpy(self.conics().host(), {n, 3}),
+             const size_t n = self.count(), c = self.channels(), m = self.rows().mean;
+             return nb::make_tuple(numpy(self.state().means.host(), {n, m}), numpy(self.conics().host(), {n, 3}),
                                    numpy(self.colors().host(), {n, c}));
            })
       .def("quantize",

@@ -151,5 +151,6 @@ NB_MODULE(_core, m) {
   bind_coding(m);
   bind_tables(m);
   bind_clip(m);
+  bind_views(m);
   bind_texture(m);
 }

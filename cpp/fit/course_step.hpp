@@ -269,7 +269,8 @@ SPLAT2D_HD void move_moving(const MovingModel& model, const Units& units, const 
 
 // What a fit knows of the splats of a clip: `Plane` with time.
 struct InTime : MovingModel {
-  static constexpr int kDimensions = 3;
+  static constexpr int kMean = 3, kFactor = 9;
+  static constexpr int kScaled[2] = {2, 6};
   static constexpr int kParameters = 9, kFields = kMovingFields;  // u1, u2, u3, e11, e22, e33, e12, e13, e23
   static constexpr double kConstantBits = 18, kLeastPruneBits = 10;
   using Shape = MovingShape;

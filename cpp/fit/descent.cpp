@@ -12,8 +12,8 @@ constexpr double kDescent = 1e-4;  // of the slope's promise that a step must ke
 
 }  // namespace
 
-Descent::Descent(const Device& device, int dimensions, int channels, int memory)
-    : dimensions_(dimensions),
+Descent::Descent(const Device& device, Rows rows, int channels, int memory)
+    : rows_(rows),
       channels_(channels),
       device_(device),
       memory_(device_, memory),
@@ -87,8 +87,8 @@ int Descent::keep(const std::vector<uint8_t>& flags) {
   const int removed = n - static_cast<int>(kept.size());
   if (removed) {
     const Array<int> rows(std::move(kept));
-    state_ = {gathered(device_, state_.means, rows, dimensions_),
-              gathered(device_, state_.frames, rows, dimensions_ * dimensions_),
+    state_ = {gathered(device_, state_.means, rows, rows_.mean),
+              gathered(device_, state_.frames, rows, rows_.factor),
               gathered(device_, state_.k, rows, channels_)};
     memory_.gather(rows, parameters());
   }

@@ -22,20 +22,25 @@ struct FitOptions {
 
 // A splat's numbers, one row a splat.
 struct FitState {
-  Array<float> means;   // [N, d] centres, d = 2 in a picture and 3 in a clip
-  Array<float> frames;  // [N, d * d] row-major L, the covariance being L L^T
+  Array<float> means;   // [N, M] centres, with the time in a clip and the disparity in a light field
+  Array<float> frames;  // [N, F] row-major L, the covariance being L L^T
   Array<float> k;       // [N, C] amplitudes in the colour basis, times the L2 norm of the Gaussian
+};
+
+// How many numbers a splat has besides its amplitudes.
+struct Rows {
+  int mean, factor;
+  int parameters;  // that a step changes
 };
 
 class Descent {
  public:
-  // dimensions: d of the space that the Gaussians live in.
-  Descent(const Device& device, int dimensions, int channels, int memory);
+  Descent(const Device& device, Rows rows, int channels, int memory);
   virtual ~Descent() = default;
 
-  int count() const { return static_cast<int>(state_.means.size()) / dimensions_; }
+  int count() const { return static_cast<int>(state_.means.size()) / rows_.mean; }
   int channels() const { return channels_; }
-  int dimensions() const { return dimensions_; }
+  const Rows& rows() const { return rows_; }
   const Device& device() const { return device_; }
 
   // Evaluates at the present state, keeping the optimiser's memory. Call after what changes the state or the rate.
@@ -45,8 +50,7 @@ class Descent {
   bool step();
 
  protected:
-  int shape_parameters() const { return dimensions_ * (dimensions_ + 3) / 2; }  // of the centre and the factor
-  int parameters() const { return channels_ + shape_parameters(); }
+  int parameters() const { return channels_ + rows_.parameters; }
 
   // What J of the present state is made of, into numbers_ from kEvaluated on.
   virtual void evaluate() = 0;
@@ -66,7 +70,8 @@ class Descent {
   // In numbers_; the products of the next pair of the memory come last.
   enum { kEvaluated = 0, kSlope = 3, kProducts = 4 };
 
-  const int dimensions_, channels_;
+  const Rows rows_;
+  const int channels_;
   const Device device_;
   FitState state_;
   Lbfgs memory_;

@@ -20,7 +20,11 @@ struct Footage {
   int frames = 1;  // of the clip
   int every = 1;   // one of so many is looked at, and stands for those up to the next
 
-  static Footage still(Canvas canvas) { return {canvas, canvas, {{0, 0}}, {1.0f}}; }
+  static Footage still(Canvas canvas) { return views(canvas, 1); }
+  // Of a light field: they have no times.
+  static Footage views(Canvas canvas, int count) {
+    return {canvas, canvas, std::vector<Shift>(count), std::vector<float>(count, 1.0f)};
+  }
   int seen() const { return static_cast<int>(shifts.size()); }
 };
 

@@ -13,9 +13,9 @@ constexpr double kPlainAmplitude = 16.0;
 
 }  // namespace
 
-Fit::Fit(const float* frames, int dimensions, int channels, Footage footage, const float* background,
+Fit::Fit(const float* frames, Rows rows, int channels, Footage footage, const float* background,
          FitOptions options, Film::Distortions distortions)
-    : Descent(Device(options.threads), dimensions, channels, options.memory),
+    : Descent(Device(options.threads), rows, channels, options.memory),
       film_(frames, channels, std::move(footage), background, std::move(distortions)),
       options_(options),
       residual_(film_.size() * film_.seen()),
@@ -45,8 +45,8 @@ void Fit::resample_from(const Fit& other, double factor) {
       if (i % row < lengths) v[i] *= by;
     });
   };
-  scale(&state_.means, dimensions_, 2);
-  scale(&state_.frames, dimensions_ * dimensions_, 2 * dimensions_);
+  scale(&state_.means, rows_.mean, scaled()[0]);
+  scale(&state_.frames, rows_.factor, scaled()[1]);
   scale(&state_.k, 1, 1);
   memory_.clear();
   refresh();
@@ -97,14 +97,14 @@ void Fit::sum_up() {
 template <class Course>
 FitOf<Course>::FitOf(const float* frames, int channels, Footage footage, const float* background, FitOptions options,
                      Film::Distortions distortions)
-    : Fit(frames, Course::kDimensions, channels, std::move(footage), background, options, std::move(distortions)) {
+    : Fit(frames, {Course::kMean, Course::kFactor, Course::kParameters}, channels, std::move(footage), background, options, std::move(distortions)) {
   course_.channels = channels;
   course_.canvas = film_.footage().world;
   std::copy_n(color_basis(channels), channels * channels, course_.basis);
   course_.least_energy = static_cast<float>(options.amplitude_floor * options.amplitude_floor);
   course_.natural_units = options.natural_units;
   course_.densities = film_.densities();
-  if constexpr (Course::kDimensions == 3) {
+  if constexpr (requires { course_.reel; }) {
     course_.frames = film_.footage().frames;
     course_.reel = film_.reel(options.cutoff);
   }
@@ -113,7 +113,7 @@ FitOf<Course>::FitOf(const float* frames, int channels, Footage footage, const f
 
 template <class Course>
 void FitOf<Course>::evaluate() {
-  constexpr int d = Course::kDimensions;
+  constexpr int M = Course::kMean, F = Course::kFactor;
   const size_t n = count();
   shapes_.resize(n);
   conics_.resize(3 * n);
@@ -124,7 +124,7 @@ void FitOf<Course>::evaluate() {
   float *conics = conics_.data(), *colors = colors_.data();
   auto* shapes = shapes_.data();
   const auto shape_and_bits = [=] SPLAT2D_LOOP(int64_t i) {
-    const float *mean = means + d * i, *l = frames + d * d * i;
+    const float *mean = means + M * i, *l = frames + F * i;
     shapes[i] = course.see(mean, l, k + C * i, conics + 3 * i, colors + C * i);
     return static_cast<double>(course.bits(shapes[i], mean, l, k + C * i));
   };
@@ -135,28 +135,28 @@ void FitOf<Course>::evaluate() {
 
 template <class Course>
 void FitOf<Course>::move(const Array<float>& direction, float t, const FitState& from) {
-  constexpr int d = Course::kDimensions;
+  constexpr int M = Course::kMean, F = Course::kFactor;
   const int C = channels_, P = parameters();
   const Course course = course_;
   const float *z = direction.data(), *from_means = from.means.data(), *from_frames = from.frames.data(),
               *from_k = from.k.data();
   float *means = state_.means.data(), *frames = state_.frames.data(), *k = state_.k.data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
-    const float *mean = from_means + d * i, *l = from_frames + d * d * i, *amplitudes = from_k + C * i;
-    course.move(course.units(mean, l, amplitudes), z + P * i, t, mean, l, amplitudes, means + d * i, frames + d * d * i,
+    const float *mean = from_means + M * i, *l = from_frames + F * i, *amplitudes = from_k + C * i;
+    course.move(course.units(mean, l, amplitudes), z + P * i, t, mean, l, amplitudes, means + M * i, frames + F * i,
                 k + C * i);
   });
 }
 
 template <class Course>
 void FitOf<Course>::limit(const FitState& at, Array<float>* direction) const {
-  constexpr int d = Course::kDimensions;
+  constexpr int M = Course::kMean, F = Course::kFactor;
   const int C = channels_, P = parameters();
   const Course course = course_;
   const float *means = at.means.data(), *frames = at.frames.data(), *k = at.k.data();
   float* z = direction->data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
-    const float *mean = means + d * i, *l = frames + d * d * i;
+    const float *mean = means + M * i, *l = frames + F * i;
     const float limit = fit::trust(course.units(mean, l, k + C * i));
     for (int j = C; j < P; ++j) z[P * i + j] = clamp(z[P * i + j], -limit, limit);
     course.hold(mean, l, 1.0f, z + P * i);
@@ -165,7 +165,7 @@ void FitOf<Course>::limit(const FitState& at, Array<float>* direction) const {
 
 template <class Course>
 int FitOf<Course>::prune(double factor) {
-  constexpr int d = Course::kDimensions;
+  constexpr int M = Course::kMean, F = Course::kFactor;
   const int n = count(), C = channels_;
   const Course course = course_;
   const double price = factor * options_.lambda;
@@ -180,7 +180,7 @@ int FitOf<Course>::prune(double factor) {
       energy += k[j] * k[j];
       cross += colors[j] * v_colors[j];
     }
-    const float *mean = means + d * i, *l = frames + d * d * i;
+    const float *mean = means + M * i, *l = frames + F * i;
     const double bits = Course::kConstantBits + course.bits(shapes[i], mean, l, k + C * i);
     // Distortion without the splat minus distortion with it
     const double saved = course.density(mean, l) * energy - 2 * cross;
@@ -191,7 +191,7 @@ int FitOf<Course>::prune(double factor) {
 
 template <class Course>
 std::vector<int32_t> FitOf<Course>::quantize() const {
-  constexpr int d = Course::kDimensions;
+  constexpr int M = Course::kMean, F = Course::kFactor;
   const int n = count(), C = channels_, width = C + Course::kFields;
   const std::vector<float> means = state_.means.host(), frames = state_.frames.host(), k = state_.k.host();
   const ColorSteps steps = color_steps(C, static_cast<int>(std::lround(8 * options_.chroma_step)));
@@ -199,13 +199,14 @@ std::vector<int32_t> FitOf<Course>::quantize() const {
   for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
     int32_t* q = &out[width * i];
     if (quantize_colors(&k[C * i], course_.steps, C, q))
-      course_.quantize(energy_class(q, steps), &means[d * i], &frames[d * d * i], q + C);
+      course_.quantize(energy_class(q, steps), &means[M * i], &frames[F * i], q + C);
   }
   return out;
 }
 
 template class FitOf<Plane>;
 template class FitOf<InTime>;
+template class FitOf<OverViews>;
 
 Fitter::Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options,
                std::shared_ptr<const Distortion> distortion)

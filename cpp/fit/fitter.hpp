@@ -10,13 +10,14 @@
 #include "fit/film.hpp"
 #include "fit/peaks.hpp"
 #include "fit/splat_step.hpp"
+#include "fit/views_step.hpp"
 
 namespace splat2d {
 
 // A fit of either kind.
 class Fit : public Descent {
  public:
-  Fit(const float* frames, int dimensions, int channels, Footage footage, const float* background, FitOptions options,
+  Fit(const float* frames, Rows rows, int channels, Footage footage, const float* background, FitOptions options,
       Film::Distortions distortions);
 
   const Film& film() const { return film_; }
@@ -62,6 +63,8 @@ class Fit : public Descent {
 
  protected:
   virtual FitModel& model() = 0;
+  // Lengths among the numbers of a mean and of a factor, which come first in their rows.
+  virtual const int* scaled() const = 0;
   virtual double constant_bits() const = 0;
   // Of frame t: half of the distortion's gradient, [C, H, W]; the residual itself for SSE.
   const Array<float>& error() const { return film_.densities() ? error_ : residual_; }
@@ -79,7 +82,7 @@ class Fit : public Descent {
   enum { kSse = kEvaluated, kBits, kWeighed };
 };
 
-// What fits have whose splats a course describes: `Plane` or `InTime`.
+// What fits have whose splats a course describes: `Plane`, `InTime` or `OverViews`.
 template <class Course>
 class FitOf : public Fit {
  public:
@@ -98,6 +101,7 @@ class FitOf : public Fit {
   // The residuals of all frames, their squares and distortions.
   virtual void draw() = 0;
   FitModel& model() override { return course_; }
+  const int* scaled() const override { return Course::kScaled; }
   double constant_bits() const override { return Course::kConstantBits; }
 
   Course course_;
@@ -106,6 +110,7 @@ class FitOf : public Fit {
 
 extern template class FitOf<Plane>;
 extern template class FitOf<InTime>;
+extern template class FitOf<OverViews>;
 
 class Fitter : public FitOf<Plane> {
  public:

@@ -14,6 +14,7 @@ struct Candidate {
   float saved, x, y, scale, hxx, hyy, hxy;
   float density;  // distortion over squares
   float blurred[kMaxChannels];
+  int plane = 0;  // of a light field: that it was found in
 };
 
 struct SeedOptions {
@@ -27,6 +28,8 @@ struct SeedOptions {
   bool random = false;      // of pictures: round seeds at places drawn by the squared residual, as many and as wide
   // Of clips: standard deviations of the windows in time that seeds are looked for in, frames, besides all of it.
   std::vector<double> durations = {};
+  // Of light fields: at which they are looked for, evenly, px a step of the eyes' grid.
+  std::vector<double> disparities = {};
 };
 
 // Planes [C, H, W] of the device.

@@ -239,7 +239,8 @@ SPLAT2D_HD void move(const FitModel& model, const Units& units, const float* z, 
 
 // What a fit knows of the splats of a picture; cpp/fit/course_step.hpp has the same with time.
 struct Plane : FitModel {
-  static constexpr int kDimensions = 2;
+  static constexpr int kMean = 2, kFactor = 4;
+  static constexpr int kScaled[2] = {2, 4};  // lengths among them, which come first
   // In z behind C colour amplitudes: u1, u2, t, d, s. And in a row of integers: area, aspect, angle, y, x.
   static constexpr int kParameters = 5, kFields = 5;
   static constexpr double kConstantBits = 16;

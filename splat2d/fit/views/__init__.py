@@ -1,0 +1,1 @@
+"""Fitting light fields."""
