@@ -114,9 +114,9 @@ Foreseen foresee(const Sightings& s, const CourseChange& change) {
   const float *a = change.from, *b = change.to, *m = change.apart;
   v16 drift = zero(), shared = zero(), self = zero();
   for (int i = 0; i < s.count; i += kLanes) {
-    const v16 center = load(s.center + i), before = center - splat(a[2]), after = center - splat(b[2]);
-    const v16 dx = after * b[3] - before * a[3] + splat(b[0] - a[0]);
-    const v16 dy = after * b[4] - before * a[4] + splat(b[1] - a[1]);
+    const v16 x = load(s.center[0] + i), y = load(s.center[1] + i), after = x - splat(b[2]);
+    const v16 dx = after * b[3] - (x - splat(a[2])) * a[3] + splat(b[0] - a[0]);
+    const v16 dy = (y - splat(b[2])) * b[4] - (y - splat(a[2])) * a[4] + splat(b[1] - a[1]);
     const v16 old = load(s.fade + i);
     const v16 fade = load(s.gain + i) * exp_negative(clamp(after * after * (-0.5f * change.precision), -79.0f, 0.0f));
     drift += load(s.slope[0] + i) * dx + load(s.slope[1] + i) * dy + load(s.along + i) * (fade - old) +

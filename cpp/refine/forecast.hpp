@@ -25,6 +25,13 @@ class Forecast {
   // For a splat that frames [first, first + count) show as `frames` say.
   Forecast(const MovingPose& pose, int channels, const float* color, const float* gains, const Frame* frames, int first,
            int count)
+      : Forecast(pose, channels, color, gains, frames, first, count,
+                 [](int t, int) { return static_cast<float>(t) + 0.5f; }) {}
+
+  // center: frame, axis -> where on it a splat of time 0 and velocity 1 is.
+  template <class Center>
+  Forecast(const MovingPose& pose, int channels, const float* color, const float* gains, const Frame* frames, int first,
+           int count, Center center)
       : pose_(pose), channels_(channels) {
     std::copy_n(color, channels, color_);
     for (int c = 0; c < channels; ++c) squares_ += color[c] * color[c];
@@ -33,7 +40,7 @@ class Forecast {
     float energy = 0;
     for (int i = 0; i < (count + kLanes - 1) / kLanes * kLanes; ++i) {
       const Frame f = i < count ? frames[i] : Frame{};
-      seen_.center[i] = static_cast<float>(first + i) + 0.5f;
+      for (int axis = 0; axis < 2; ++axis) seen_.center[axis][i] = i < count ? center(first + i, axis) : 0.0f;
       seen_.gain[i] = i < count ? gains[first + i] : 0.0f;
       seen_.fade[i] = f.fade;
       float along = 0;
