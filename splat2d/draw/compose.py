@@ -116,7 +116,11 @@ class Splats:
         away = (self.disparities.astype(np.float64) - disparity) ** 2
         a, b, c = self.conics.astype(np.float64).T
         det = a * c - b * b
-        xx, xy, yy = c / det + away * spread[0, 0], away * spread[0, 1] - b / det, a / det + away * spread[1, 1]
+        xx, xy, yy = (
+            c / det + away * spread[0, 0],
+            away * spread[0, 1] - b / det,
+            a / det + away * spread[1, 1],
+        )
         wide = xx * yy - xy * xy
         conics = np.stack([yy / wide, -xy / wide, xx / wide], 1).astype(np.float32)
         lower = (1 / np.sqrt(wide * det)).astype(np.float32)

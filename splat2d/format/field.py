@@ -65,7 +65,15 @@ class Layout:
     @property
     def arguments(self) -> tuple[Any, ...]:
         """What the native core takes of it."""
-        return self.width, self.height, self.channels, self.chroma_step, self.step_code, self.frames, self.eyes
+        return (
+            self.width,
+            self.height,
+            self.channels,
+            self.chroma_step,
+            self.step_code,
+            self.frames,
+            self.eyes,
+        )
 
 
 @dataclass(frozen=True)

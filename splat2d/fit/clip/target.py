@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,40 +117,92 @@ def fit_to_target(
     """
     fit = fit_segment(frames, config, target.first_step, threads=threads, seed=seed, on_progress=on_progress)
     pixels = frames[..., 0].size
-    tried: list[tuple[float, CodedSegment]] = []
-    for attempt in range(CORRECTIONS + 1):
-        code = step_code(fit.step)
+
+    def code() -> Try[CodedSegment]:
+        integers = fit.refined()
         coded = code_segment(
-            header, first, fit.path, ticks, code, fit.background, fit.refined(), threads=threads
+            header, first, fit.path, ticks, step_code(fit.step), fit.background, integers, threads=threads
         )
         bpp = 8 * (len(segment_section(coded)) + RESERVED) / pixels
         psnr = 0.0 if target.psnr is None else psnr_of_segment(header, coded, frames, threads)
-        excess = target.excess(bpp, psnr)
-        tried.append((excess, coded))
-        if -target.window <= excess <= 0 or attempt == CORRECTIONS:
+        return Try(coded, coded.step, bpp, psnr)
+
+    return reach(target, fit, code, f"frames {first} to {first + len(frames) - 1}").coded
+
+
+_Coded = TypeVar("_Coded")
+
+
+@dataclass(frozen=True)
+class Try(Generic[_Coded]):
+    """What a fit is coded as at some D.
+
+    Args:
+        coded: the code.
+        step: D.
+        bpp: bits a pixel.
+        psnr: dB, where it is the target.
+    """
+
+    coded: _Coded
+    step: float
+    bpp: float
+    psnr: float
+
+
+class Adjustable(Protocol):
+    """A fit that can go on with another D."""
+
+    @property
+    def step(self) -> float:
+        """D."""
+        ...
+
+    def continue_at(self, step: float) -> None:
+        """Go on from the present state with another D."""
+        ...
+
+
+def reach(target: ClipTarget, fit: Adjustable, code: Callable[[], Try[_Coded]], what: str) -> Try[_Coded]:
+    """Correct a fit's D until what it is coded as lies in the window.
+
+    Args:
+        target: to reach.
+        fit: to be corrected.
+        code: codes its present state.
+        what: how messages call what is fitted.
+
+    Raises:
+        TargetError: it cannot be brought there.
+    """
+    tried: list[tuple[float, Try[_Coded]]] = []
+    for attempt in range(CORRECTIONS + 1):
+        tried.append((target.excess((last := code()).bpp, last.psnr), last))
+        if -target.window <= tried[-1][0] <= 0 or attempt == CORRECTIONS:
             break
         octaves = min(max(_octaves(target, tried), -2.0), 2.0)
-        wanted = step_code(fit.step * 2**octaves)
-        if wanted == code:
+        present = step_code(last.step)
+        wanted = step_code(last.step * 2**octaves)
+        if wanted == present:
             wanted += 1 if octaves > 0 else -1
         if not STEP_CODES[0] <= wanted <= STEP_CODES[1]:
             break
         fit.continue_at(step_of(wanted))
-    met = [(excess, coded) for excess, coded in tried if excess <= 0]
+    met = [(excess, one) for excess, one in tried if excess <= 0]
     if not met:
         wish = f"{target.psnr:g} dB" if target.psnr is not None else f"{target.bpp:g} bits a pixel"
-        raise TargetError(f"{wish} cannot be reached in frames {first} to {first + len(frames) - 1}")
+        raise TargetError(f"{wish} cannot be reached in {what}")
     return max(met, key=lambda pair: pair[0])[1]
 
 
-def _octaves(target: ClipTarget, tried: list[tuple[float, CodedSegment]]) -> float:
+def _octaves(target: ClipTarget, tried: list[tuple[float, Try[_Coded]]]) -> float:
     """The next change of D, by the slope between the last two tries where there are two."""
-    excess, coded = tried[-1]
+    excess, last = tried[-1]
     usual = target.octaves(excess)
     if len(tried) < 2:
         return usual
-    before, last = tried[-2]
-    apart = math.log2(coded.step / last.step)
+    before, earlier = tried[-2]
+    apart = math.log2(last.step / earlier.step)
     aim = excess + 0.5 * target.window
     if abs(apart) < 1e-3 or (excess - before) / apart * usual * aim >= 0:
         return usual
