@@ -76,8 +76,9 @@ def encode(
     jobs: int = 1,
     audio: bool = True,
     keep_metadata: bool = False,
+    positions: Any = None,
 ) -> bytes:
-    """Encode a picture or a clip as the bytes of a .splat file.
+    """Encode a picture, a clip or a light field as the bytes of a .splat file.
 
     Args:
         image: a path, the bytes of a picture's file, an open file, a Pillow image or an array [H, W] or
@@ -106,6 +107,9 @@ def encode(
         audio: whether the file holds the sound of a clip's file: the packets of its first track, as they are.
         keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, but
             not where it was taken.
+        positions: of the views of a light field: [K, 2] u, v of each of an array [K, H, W, 3], in steps of
+            their grid from its middle; or the grid's columns and rows, for an array row by row, a folder or a
+            pattern.
 
     Returns:
         The file's bytes.
@@ -117,6 +121,13 @@ def encode(
         TargetError: a target that the picture cannot reach.
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
+    if positions is not None:
+        if tune not in (None, "psnr") or masks is not None or device == "cuda" or texture not in ("off", 0):
+            raise ConfigError("tune, masks, texture and the GPU are not for light fields")
+        targets = {"quality": quality, "psnr": psnr, "bpp": bpp, "size": size}
+        return _encode_views(
+            image, positions, preset=preset, seed=seed, threads=threads, progress=progress, **targets
+        )
     if fps is not None or _is_clip(image):
         if tune is not None or masks is not None or device == "cuda" or texture not in ("off", 0):
             raise ConfigError("tune, masks, texture and the GPU are for pictures, and this is a clip")
@@ -143,6 +154,28 @@ def encode(
         masks=None if masks is None else load_masks(masks, picture.pixels.shape[1:]),
         texture=texture,
     ).data
+
+
+def _encode_views(source: Any, positions: Any, **options: Any) -> bytes:
+    """Encode views of a path or an array."""
+    import numpy as np
+
+    from splat2d.fit.views.encode import encode_views
+    from splat2d.format.eyes import Eyes
+    from splat2d.media.views import load_views
+
+    places = np.asarray(positions)
+    grid = tuple(map(int, places)) if places.shape == (2,) else None
+    if isinstance(source, str | os.PathLike):
+        if grid is None:
+            raise ConfigError("positions of files are the grid's columns and rows")
+        views = load_views(source, grid)
+        return encode_views(views.pixels, views.eyes, **options).data
+    if grid is not None:
+        places = np.array(Eyes.grid(*grid).steps)
+    if places.ndim != 2 or places.shape[1] != 2:
+        raise ShapeError(f"positions are {list(places.shape)}, expected [K, 2] or columns and rows")
+    return encode_views(np.asarray(source), places, **options).data
 
 
 def _is_clip(image: Any) -> bool:

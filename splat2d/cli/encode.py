@@ -88,6 +88,20 @@ class Encode:
             help='A picture of integers: each but 0 is an object, called "object 1" and so on.',
         ),
     ] = None
+    views: Annotated[
+        Optional[str],
+        arg(
+            metavar="CxR",
+            help="INPUT is a light field: a folder, a pattern such as v%02d_u%02d.png or a JSON list of "
+            "pictures from so many columns and rows of places; names tell which is where.",
+        ),
+    ] = None
+    lenslet: Annotated[
+        Optional[str],
+        arg(
+            metavar="WxH", help="INPUT is the picture of a light field with so many pixels behind each lens."
+        ),
+    ] = None
     peak: Annotated[
         Optional[float],
         arg(
@@ -167,7 +181,15 @@ class Encode:
         if self.keep_gps and not self.keep_metadata:
             raise UsageError("--keep-gps is for --keep-metadata, which is not given")
         size = None if self.size is None else parse_bytes(self.size)
+        from splat2d.media.views import is_light_field
 
+        at_most_one(views=self.views, lenslet=self.lenslet)
+        if self.views or self.lenslet or is_light_field(self.input):
+            from splat2d.cli._encode_views import encode_views
+
+            if texture:
+                raise UsageError("--texture is for pictures, and this is a light field")
+            return encode_views(self, size)
         from splat2d.media.reader import is_clip
 
         if self.fps is not None or is_clip(self.input):

@@ -63,7 +63,7 @@ def splats_of(
     tier_counts: tuple[int, ...],
     eyes: tuple[int, int, int] = (0, 0, 0),
 ) -> Splats:
-    """The splats that integers [N, C + 5] stand for, or [N, C + 6] of a light field of these `Layout.eyes`."""
+    """The splats of integers [N, C + 5], or of [N, C + 6] of a light field with these `Layout.eyes`."""
     base, size, disparities = background_floats(header.background), (header.width, header.height), None
     if eyes[0]:
         disparities = core().disparities(integers, header.chroma_step, eyes)

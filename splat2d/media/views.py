@@ -1,4 +1,4 @@
-"""Light fields in: pictures of one scene from a grid of places, by their names, a list, or one lenslet picture."""
+"""Light fields in: pictures of one scene from a grid of places, by names, a list, or one lenslet picture."""
 
 from __future__ import annotations
 
@@ -74,6 +74,11 @@ def load_views(source: str | os.PathLike[str] | Sequence[str], grid: tuple[int, 
     return _read(placed, name)
 
 
+def is_light_field(path: str) -> bool:
+    """Whether a path can only be meant as views: a pattern with two numbers, or a JSON list."""
+    return len(_NUMBERED.findall(os.path.basename(path))) == 2 or path.lower().endswith(".json")
+
+
 def cut_views(source: Any, size: tuple[int, int]) -> Views:
     """Take the views out of a lenslet picture, in which W x H pixels lie behind each lens.
 
@@ -117,7 +122,7 @@ def places_of(
     found = _by_name(paths)
     if found is None and grid is None:
         raise ConfigError(
-            f"{name}: the names do not tell a row and a column; give --views COLUMNSxROWS for views row by row"
+            f"{name}: the names tell no row and column; give --views COLUMNSxROWS for views row by row"
         )
     if found is None:
         columns, rows = grid or (1, 1)

@@ -144,14 +144,25 @@ class Scene(Drawable):
         """[C] the colour under all splats of the first layer."""
         return self._decoded[0].background
 
+    def render(self, view: View | tuple[float, float] | None = None, **options: Any) -> NDArray[np.uint8]:
+        """Render to bytes; arguments and errors as of `Drawable.render`.
+
+        Args:
+            view: also u, v of the eye that sees a light field.
+            **options: of `Drawable.render`.
+        """
+        if isinstance(view, tuple):
+            return self.seen_from(*view).render(**options)
+        return super().render(view, **options)
+
     @property
     def eyes(self) -> tuple[tuple[float, float], ...]:
-        """From where a light field was encoded: u, v of each view, in steps of their grid; empty of a picture."""
+        """Places of a light field's views: u, v of each, in steps of their grid; none of a picture."""
         eyes = self.document.container.eyes
         return eyes.steps if eyes is not None else ()
 
     def seen_from(self, u: float, v: float) -> Scene:
-        """A light field as an eye sees it, between the encoded views too; a picture looks alike from everywhere.
+        """A light field as an eye sees it, between the encoded views too; a picture is always the same.
 
         Args:
             u: of the eye, to the right of the middle, in steps of the eyes' grid.
@@ -180,8 +191,8 @@ class Scene(Drawable):
         """How far what is seen of a light field moves from eye to eye; arguments as of `render`.
 
         Returns:
-            [H, W] px a step of the eyes' grid, as the middle eye sees it: the mean of the splats' disparities by
-            what each contributes.
+            [H, W] px a step of the eyes' grid, for the middle eye: the mean of the disparities by what each
+            each contributes.
 
         Raises:
             ConfigError: not a light field, or settings out of range.

@@ -88,7 +88,7 @@ class ViewsFit:
         return self.config.lagrangian * self.step**2
 
     def _fitter_of(self, pixels: NDArray[np.float32], scale: int) -> ViewsFitter:
-        """A native fitter for views that are shrunk by `scale`; D and disparities shrink by it, lambda by its square."""
+        """A native fitter for views shrunk by `scale`, as D and disparities are; lambda, by its square."""
         return core().ViewsFitter(
             pixels,
             self._places,

@@ -5,14 +5,42 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FARTHEST = 64.0
+FARTHEST = 32.0
 """Largest disparity that is looked for, px a step of the eyes' grid."""
 
 _SIDE = 192  # px of the longer side of the views that are looked at
 _BLOCK = 8  # px of theirs
 _TEXTURED = 0.5  # part of the blocks, the most telling, that count
 _RARE = 0.01  # part of these at either end that does not
-_MOST = 24  # planes
+_MOST = 24  # planes of seeds
+_SWEPT = 128  # planes, at most
+_DOUBTFUL = 0.7  # part of what the places leave unexplained that others may
+
+
+def doubt(views: NDArray[np.uint8], eyes: NDArray[np.float64]) -> str:
+    """What speaks against the places of views; empty where nothing does.
+
+    Views in another order explain each other better: columns for rows, or one of both turned round.
+
+    Args:
+        views: [K, H, W, C].
+        eyes: [K, 2] u, v of each, in steps of the grid.
+    """
+    pixels = views.transpose(0, 3, 1, 2).mean(1, dtype=np.float32, keepdims=True) / np.float32(255)
+    others = {
+        "their columns and rows may be swapped": eyes[:, ::-1],
+        "their columns or their rows may run the other way": eyes * [-1, 1],
+        "their rows may run the other way and be swapped with the columns": eyes[:, ::-1] * [-1, 1],
+    }
+    present = _unexplained(pixels, eyes)
+    costs = {why: _unexplained(pixels, places) for why, places in others.items()}
+    best = min(costs, key=lambda why: costs[why])
+    return f"the views fit together better otherwise: {best}" if costs[best] < _DOUBTFUL * present else ""
+
+
+def _unexplained(pixels: NDArray[np.float32], eyes: NDArray[np.float64]) -> float:
+    """The variance of the views that no disparity explains."""
+    return float(_costs(pixels, eyes)[1].min(0).mean())
 
 
 def sweep(pixels: NDArray[np.float32], eyes: NDArray[np.float64]) -> list[float]:
@@ -23,18 +51,10 @@ def sweep(pixels: NDArray[np.float32], eyes: NDArray[np.float64]) -> list[float]
         eyes: [K, 2] u, v of each, in steps of the grid.
 
     Returns:
-        Two at least, px a step of the grid, so close that the farthest eyes see splats of a few px well between
-        them.
+        Two at least, px a step of the grid, so close that splats of a few px are found between them.
     """
-    factor = max(1, -(-max(pixels.shape[2:]) // _SIDE))
-    small = _shrunk(pixels.mean(1), factor)
     reach = float(np.abs(eyes).max())
-    # Between planes a point of the small views moves by 0.5 px there in the farthest of them.
-    step, low, high = 0.5 * factor / reach, -FARTHEST, FARTHEST
-    if (high - low) / step > 256:
-        step = (high - low) / 256
-    planes = np.arange(low, high + step / 2, step)
-    costs = np.stack([_blocks(_variance(small, eyes * (plane / factor))) for plane in planes])
+    planes, costs = _costs(pixels, eyes)
     found = planes[costs.argmin(0)].ravel()
     telling = (costs.max(0) - costs.min(0)).ravel()
     chosen = np.sort(found[telling >= np.quantile(telling, 1 - _TEXTURED)])
@@ -42,6 +62,18 @@ def sweep(pixels: NDArray[np.float32], eyes: NDArray[np.float64]) -> list[float]
     fine = 2.0 / reach
     count = int(np.clip(np.ceil((high - low) / fine) + 1, 2, _MOST))
     return np.linspace(low - fine / 2, high + fine / 2, count).tolist()
+
+
+def _costs(
+    pixels: NDArray[np.float32], eyes: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Planes [P], and the variance of the views brought together at each, by blocks [P, h, w]."""
+    factor = max(1, -(-max(pixels.shape[2:]) // _SIDE))
+    small = _shrunk(pixels.mean(1), factor)
+    # Between planes a point of the small views moves by 0.7 px there in the farthest of them.
+    step = max(0.7 * factor / float(np.abs(eyes).max()), 2 * FARTHEST / _SWEPT)
+    planes = np.arange(-FARTHEST, FARTHEST + step / 2, step)
+    return planes, np.stack([_blocks(_variance(small, eyes * (plane / factor))) for plane in planes])
 
 
 def _shrunk(planes: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
