@@ -192,7 +192,7 @@ class Scene(Drawable):
 
         Returns:
             [H, W] px a step of the eyes' grid, for the middle eye: the mean of the disparities by what each
-            each contributes.
+            contributes.
 
         Raises:
             ConfigError: not a light field, or settings out of range.
