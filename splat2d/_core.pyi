@@ -108,13 +108,14 @@ class Recorder(BitCounter):
 
 def encode_field(
     network: Network,
-    integers: _I32,  # [N, C + 5], or [N, C + 9] with frames
+    integers: _I32,  # [N, C + 5], [N, C + 9] with frames or [N, C + 6] with eyes
     width: int,
     height: int,
     channels: int,
     chroma_step: int,
     step_code: int,
     frames: int = 0,
+    eyes: tuple[int, int, int] = ...,  # views, spread and farthest of their eyes, Q8
     most_in_part: int = ...,  # splats; a field of more than four times as many is split into parts
     least_for_directory: int = ...,  # bytes
     threads: int = 1,
@@ -129,12 +130,20 @@ def decode_field(
     chroma_step: int,
     step_code: int,
     frames: int = 0,
+    eyes: tuple[int, int, int] = ...,
     tiers: int = ...,
     window: tuple[int, int, int, int] | None = None,  # left, top, right, bottom, px
     threads: int = 1,
     tap: Tap | None = None,
 ) -> tuple[_I32, tuple[int, ...]]: ...  # integers, and how many of each tier
-def field_index(data: bytes, width: int, height: int, frames: int = 0) -> dict[str, Any]: ...
+def field_index(
+    data: bytes, width: int, height: int, frames: int = 0, eyes: tuple[int, int, int] = ...
+) -> dict[str, Any]: ...
+def disparities(
+    integers: _I32,  # [N, C + 6]
+    chroma_step: int,
+    eyes: tuple[int, int, int],
+) -> _F32: ...  # [N] px a step of the eyes' grid
 
 # Textures: levels [bands, rows, columns, directions], 0 to 15.
 
@@ -171,7 +180,7 @@ class Distortion:
     def __init__(self, weights: list[_F32]) -> None: ...  # [H, W] by level, each half of the one before
     def evaluate(self, error: _F32, threads: int = 1) -> tuple[float, _F32]: ...  # [C, H, W] -> D, dD / 2
 
-class Fit:  # of a picture, d = 2 and P = 5, or of a clip, d = 3 and P = 9
+class Fit:  # of a picture, M = 2, F = 4 and P = 5; a clip, 3, 9 and 9; a light field, 3, 4 and 6
     @property
     def count(self) -> int: ...
     @property
@@ -191,6 +200,7 @@ class Fit:  # of a picture, d = 2 and P = 5, or of a clip, d = 3 and P = 9
         separation: float = 1.2,
         random: bool = False,  # of pictures
         durations: list[float] = ...,  # of clips, frames
+        disparities: list[float] = ...,  # of light fields, px a step of the eyes' grid
     ) -> tuple[int, int]: ...  # candidates found, splats added
     def refresh(self) -> None: ...
     def step(self) -> bool: ...  # False when no step was found
@@ -270,6 +280,45 @@ def slice(
     shift_y: float,
     cutoff: float = 12.25,
 ) -> tuple[_I32, _F32, _F32, _F32, _F32]: ...  # indices [M], means [M, 2], conics, colors, cutoffs [M]
+
+class ViewsFitter(Fit):
+    def __init__(
+        self,
+        views: _F32,  # [K, C, H, W] in [0, 1]
+        places: _F32,  # [K, 2] u, v of their eyes
+        eyes: tuple[int, int, int],  # of all views of the file
+        background: _F32,  # [C]
+        step: float,
+        lmbda: float,
+        chroma_step: float = 1.25,
+        cutoff: float = 9.5,
+        memory: int = 12,
+        threads: int = 1,
+        distortions: list[Distortion] = ...,  # of the views; none for SSE
+    ) -> None: ...
+
+class ViewsRefiner:
+    def __init__(
+        self,
+        integers: _I32,  # [N, C + 6]
+        fitter: ViewsFitter,
+        step: float,
+        chroma_step: int = 10,
+        cutoff: float = 12.25,
+    ) -> None: ...
+    def sweep(
+        self,
+        lmbda: float,
+        color: _F32,  # [C, 3, 256] bits
+        area: _F32,  # [36, 512] bits
+        aspect: _F32,  # [36, 96] bits
+        position: float,
+        seed: int,
+        patience: float = -1.0,
+    ) -> tuple[int, int]: ...  # splats changed, removed
+    def integers(self) -> _I32: ...  # [N, C + 6]
+    def classes(self) -> _I32: ...  # [N]
+    def render(self) -> float: ...  # SSE over all views
 
 class ClipFitter(Fit):
     def __init__(

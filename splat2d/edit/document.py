@@ -242,6 +242,7 @@ class Document:
             ConfigError: no such layer.
         """
         state = self.stack.find(name)
+        self.refuse_eyes("taken apart")
         h, rate = self.container.header, self.container.rate
         kept = state.source == 0 and (self.container.field is not None or self.container.own)
         notes, metadata = (self.container.notes, self.container.metadata) if kept else ((), None)
@@ -263,6 +264,15 @@ class Document:
             )
             file = Document.from_bytes(data + b"".join(p.data for p in parts) + index)
         return file._with(self._steps_of({state.number: 0}))
+
+    def refuse_eyes(self, what: str) -> None:
+        """Refuse to do to a light field what only pictures and clips can bear.
+
+        Raises:
+            ConfigError: it is one.
+        """
+        if self.container.eyes is not None:
+            raise ConfigError(f"a light field cannot be {what}; decode one of its views and encode that")
 
     def _segments(self, source: int, layer: int) -> list[NewSection]:
         """The segments of a moving layer as those of another number."""
@@ -288,6 +298,8 @@ class Document:
             ConfigError: too many layers or edits, or moving layers in a picture or a clip of another rate.
         """
         added = other.stack.layers
+        for document in (self, other):
+            document.refuse_eyes("merged")
         if other.is_clip and self.container.rate != other.container.rate:
             raise ConfigError("layers that move can only be merged into a clip of the same rate")
         here, total = len(self.container.stack), len(self.container.stack) + len(added)

@@ -282,6 +282,7 @@ class Scene(Drawable):
             "chroma_step": h.chroma_step / 8,
             "background": list(h.background),
             "notes": list(self.notes),
+            **({"views": len(self.eyes), "eyes": [list(eye) for eye in self.eyes]} if self.eyes else {}),
             **self._metadata(),
         }
 

@@ -96,6 +96,7 @@ def bake(
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
     document = scene.document
+    document.refuse_eyes("baked")
     before = Scene.of(document, threads=threads)  # the given one may be of its first tiers only
     shown = [(state, layer.splats) for state, layer in zip(document.stack.layers, before.layers, strict=True)]
     shown = [(state, splats.textured(0)) for state, splats in shown if state.visible]

@@ -64,6 +64,7 @@ def group(
         InputImageError: a file that is none.
         BackendUnavailableError: a box without OpenCV, or device is "cuda", and there is no GPU to use.
     """
+    scene.document.refuse_eyes("cut into objects")
     names = [layer.name for layer in scene.layers]
     if len(names) != 1:
         raise ConfigError(
