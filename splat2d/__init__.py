@@ -165,7 +165,7 @@ def _encode_views(source: Any, positions: Any, **options: Any) -> bytes:
     from splat2d.media.views import load_views
 
     places = np.asarray(positions)
-    grid = tuple(map(int, places)) if places.shape == (2,) else None
+    grid = (int(places[0]), int(places[1])) if places.shape == (2,) else None
     if isinstance(source, str | os.PathLike):
         if grid is None:
             raise ConfigError("positions of files are the grid's columns and rows")

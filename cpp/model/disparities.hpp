@@ -1,5 +1,5 @@
 // How splats of a light field go from view to view: the disparity, coded behind the rest of each batch, relative to
-// that of the known splats nearby. docs/FORMAT.md, section 10, is this in words.
+// that of the known splats nearby. docs/FORMAT.md, section 13, is this in words.
 #pragma once
 
 #include <algorithm>

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union
 from tyro.conf import OmitSubcommandPrefixes, Positional, arg, subcommand
 
 from splat2d.cli._arguments import UsageError, at_most_one, in_range
+from splat2d.cli._bench_lightfields import LightFields
 from splat2d.cli._terminal import print_json, say
 
 if TYPE_CHECKING:
@@ -383,13 +384,14 @@ class Compare:
 
 @dataclass(frozen=True)
 class Bench:
-    """Benchmark codecs on pictures and clips, and compare two benchmarks."""
+    """Benchmark codecs on pictures, clips and light fields, and compare two benchmarks."""
 
     command: OmitSubcommandPrefixes[
         Union[
             Annotated[Images, subcommand("images")],
             Annotated[Ablation, subcommand("ablation")],
             Annotated[Clips, subcommand("clips")],
+            Annotated[LightFields, subcommand("lightfields")],
             Annotated[Compare, subcommand("compare")],
         ]
     ]

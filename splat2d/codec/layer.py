@@ -70,7 +70,7 @@ def splats_of(
         integers = np.ascontiguousarray(integers[:, :-1])
     means, conics, colors = core().dequantize(integers, header.step, header.chroma_step)
     if eyes[0]:
-        colors = colors / np.float32(math.sqrt(eyes[0]))  # amplitudes are of all views together
+        colors = colors * np.float32(1 / math.sqrt(eyes[0]))  # amplitudes are of all views together
     return Splats(means, conics, colors, base, tier_counts, size, disparities=disparities)
 
 

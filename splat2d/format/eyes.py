@@ -1,4 +1,4 @@
-"""From where a light field is seen: section 0x07. docs/FORMAT.md, section 10, is this file in words."""
+"""From where a light field is seen: section 0x07. docs/FORMAT.md, section 13, is this file in words."""
 
 from __future__ import annotations
 

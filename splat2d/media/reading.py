@@ -71,7 +71,7 @@ def read_image(
     grey = image.mode in GREY_MODES or rawmode == _GREY_ALPHA_16
     profile = image.info.get("icc_profile")
     to_srgb = None if tags.before_profile else profile_transform(image, notes, grey=grey)
-    simple = None if to_srgb is None else simple_profile(profile, grey=grey)
+    simple = simple_profile(profile, grey=grey) if profile and to_srgb is not None else None
     if image.mode in SINGLE_MODES:
         samples = single_samples(image, name, peak)
         if simple is not None:

@@ -130,7 +130,7 @@ def places_of(
             raise ConfigError(f"{name}: has {len(paths)} pictures, expected {columns}x{rows} views")
         order = sorted(paths, key=natural_key)
         cells = [(u, v) for v in range(rows) for u in range(columns)]
-        return [(path, *map(float, eye)) for path, eye in zip(order, _centred(cells), strict=True)]
+        return [(path, float(u), float(v)) for path, (u, v) in zip(order, _centred(cells), strict=True)]
     if len(set(found)) < len(found):
         raise ConfigError(f"{name}: two views have one place")
     columns, rows = (len(set(axis)) for axis in zip(*found, strict=True))
@@ -203,7 +203,7 @@ def _listed(path: str) -> list[tuple[str, float, float]]:
     for row in rows:
         if not isinstance(row, dict) or not isinstance(row.get("file"), str):
             raise wrong
-        eye = [row.get(axis) for axis in "uv"]
+        eye: list[Any] = [row.get(axis) for axis in "uv"]
         if not all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < FAR for v in eye):
             raise ConfigError(f"{shown(path)}: the place of {row['file']} is {eye}, expected two numbers")
         placed.append((os.path.join(os.path.dirname(path), row["file"]), float(eye[0]), float(eye[1])))

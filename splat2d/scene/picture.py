@@ -171,8 +171,8 @@ class Scene(Drawable):
         Raises:
             ConfigError: a place that is not finite.
         """
-        finite("u", u), finite("v", v)
-        return Scene(self.document, [splats.seen_from(u, v) for splats in self._decoded], self._bits)
+        eye = finite("u", u), finite("v", v)
+        return Scene(self.document, [splats.seen_from(*eye) for splats in self._decoded], self._bits)
 
     def refocused(self, disparity: float) -> Scene:
         """A light field through an aperture as wide as its eyes lie apart, focused on a disparity.

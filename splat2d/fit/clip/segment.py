@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,8 @@ COARSER = 1.2
 
 FEW = 20  # frames; segments of fewer get up to twice the steps
 STILL_ROUNDS = 3  # of a picture's fit that goes on with another D
-SEEDS = {"smallest": 0.7, "largest": 40.0, "separation": 1.6}  # px, px, and in units of their scale
+# px, px, and in units of their scale
+SEEDS: dict[str, Any] = {"smallest": 0.7, "largest": 40.0, "separation": 1.6}
 LEAST_SEEN = 16  # frames that rounds at half size look at
 
 
