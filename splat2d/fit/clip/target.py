@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import View, render_bytes
 from splat2d.errors import ConfigError, TargetError
-from splat2d.fit.clip.segment import OnFraction, fit_segment
+from splat2d.fit.clip.segment import fit_segment
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode import PSNR_SLOPE, STEP_CODES, step_code
-from splat2d.fit.fitter import psnr_of
+from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.format.header import Header, step_of
 from splat2d.format.segments import CodedSegment, code_segment, segment_section
 from splat2d.scene.track import Segment
@@ -95,7 +95,8 @@ def fit_to_target(
     *,
     threads: int = 1,
     seed: int = 0,
-    on_progress: OnFraction | None = None,
+    on_progress: OnProgress | None = None,
+    cuda: bool = False,
 ) -> CodedSegment:
     """Fit and code a segment at a target.
 
@@ -108,18 +109,20 @@ def fit_to_target(
         config: effort.
         threads: of the native core.
         seed: of the refinement's order.
-        on_progress: called with the part of the work that is done.
+        on_progress: called a few times a second.
+        cuda: fit on the GPU.
 
     Raises:
         TargetError: these frames cannot be brought there.
     """
-    fit = fit_segment(frames, config, target.first_step, threads=threads, seed=seed, on_progress=on_progress)
+    options = {"threads": threads, "seed": seed, "on_progress": on_progress, "cuda": cuda}
+    fit = fit_segment(frames, config, target.first_step, **options)
     pixels = frames[..., 0].size
     tried: list[tuple[float, CodedSegment]] = []
     for attempt in range(CORRECTIONS + 1):
         code = step_code(fit.step)
         coded = code_segment(
-            header, first, fit.path, ticks, code, fit.background, fit.refined(), threads=threads
+            header, first, fit.path, ticks, code, fit.background, fit.refined().integers(), threads=threads
         )
         bpp = 8 * (len(segment_section(coded)) + RESERVED) / pixels
         psnr = 0.0 if target.psnr is None else psnr_of_segment(header, coded, frames, threads)
