@@ -5,7 +5,8 @@
 
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
-#include "refine/views_refiner.hpp"
+#include "fit/views_fitter.hpp"
+#include "refine/refiner.hpp"
 
 namespace splat2d {
 namespace {
@@ -49,45 +50,18 @@ void bind_views(nb::module_& m) {
           "chroma_step"_a = 1.25, "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1,
           "distortions"_a = Film::Distortions());
 
-  nb::class_<ViewsRefiner>(m, "ViewsRefiner")
+  nb::class_<ViewsRefiner, Refinement>(m, "ViewsRefiner")
       .def(
           "__init__",
-          [](ViewsRefiner* self, const Ints2& integers, const ViewsFitter& fitter, double step, int chroma_step,
+          [](ViewsRefiner* self, const Ints2& integers, const ViewsFitter& fit, double step, int chroma_step,
              double cutoff) {
-            require(integers.shape(1) == static_cast<size_t>(fitter.channels() + kViewFields),
+            require(integers.shape(1) == static_cast<size_t>(fit.channels() + kViewFields),
                     "integers must be [N, C + 6]");
-            new (self) ViewsRefiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter,
-                                    step, chroma_step, cutoff);
+            new (self) ViewsRefiner({integers.data(), integers.data() + integers.size()}, fit.film(), fit.eyes(),
+                                    fit.device(), step, chroma_step, cutoff);
           },
           "integers"_a.noconvert(), "fitter"_a, "step"_a, "chroma_step"_a = 10, "cutoff"_a = 12.25,
-          nb::keep_alive<1, 3>())
-      .def(
-          "sweep",
-          [](ViewsRefiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
-             double position, uint64_t seed, double patience) {
-            const RateTables rates = make_rates(color, area, aspect, position);
-            RefineResult r;
-            {
-              nb::gil_scoped_release release;
-              r = self.sweep({lambda, seed, patience, false}, rates);
-            }
-            return nb::make_tuple(r.changed, r.removed);
-          },
-          "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(), "position"_a, "seed"_a,
-          "patience"_a = -1.0)
-      .def("integers",
-           [](const ViewsRefiner& self) {
-             std::vector<int32_t> q = self.integers();
-             const size_t n = self.count(), width = self.width();
-             return numpy(std::move(q), {n, width});
-           })
-      .def("classes",
-           [](const ViewsRefiner& self) {
-             std::vector<int32_t> c = self.classes();
-             const size_t n = c.size();
-             return numpy(std::move(c), {n});
-           })
-      .def("render", [](ViewsRefiner& self) { return self.render(); }, nb::call_guard<nb::gil_scoped_release>());
+          nb::keep_alive<1, 3>());
 }
 
 }  // namespace splat2d

@@ -17,6 +17,11 @@ struct Shift {
   float x, y;
 };
 
+// From where a view of a light field is seen, in steps of the eyes' grid.
+struct Eye {
+  float u, v;
+};
+
 struct MovingSplats {
   int count;
   int channels;
@@ -39,6 +44,11 @@ struct Moment {
   float gain;        // that all heights are multiplied by
   float cutoff;      // q of all three dimensions
   Place place = {};  // of what is drawn
+  // In a light field: splats move by it times their velocity instead of in time.
+  const Eye* eye = nullptr;
+
+  // How far on an axis a splat of this time and velocity 1 has gone.
+  SPLAT2D_HD float along(int axis, float apart) const { return !eye ? apart : axis ? eye->v : eye->u; }
 };
 
 // The frames of a clip, or those that are looked at; pointers are the device's.
@@ -48,9 +58,11 @@ struct Reel {
   int frames;
   int every;  // of the clip's frames is one of these
   float cutoff;
+  const Eye* eyes = nullptr;  // of a light field's views
 
   // The middle of a frame.
   SPLAT2D_HD Moment moment(int frame, Place place = {}) const {
+    if (eyes) return {0.0f, shifts[frame], gains[frame], cutoff, place, eyes + frame};
     return {static_cast<float>(frame * every) + 0.5f, shifts[frame], gains[frame], cutoff, place};
   }
 };
@@ -105,7 +117,7 @@ SPLAT2D_HD Slice slice_at(const Moment& m, const float* mean, const float* veloc
   const float q = s.apart * s.apart * precision;
   s.fade = m.gain * expf(-0.5f * q);
   s.cutoff = m.cutoff - q;
-  carry(mean, velocity, s.apart, s.mean);
+  for (int a = 0; a < 2; ++a) s.mean[a] = mean[a] + velocity[a] * m.along(a, s.apart);
   s.mean[0] += m.shift.x;
   s.mean[1] += m.shift.y;
   for (int a = 0; a < 3; ++a) s.conic[a] = conic[a];
@@ -127,7 +139,7 @@ SPLAT2D_HD void add_slice_gradient(const Moment& m, const Slice& s, const float*
   for (int a = 0; a < 2; ++a) {
     const float v = v_mean[a] * by_mean;
     g->mean[a] += v;
-    g->velocity[a] += s.apart * v;
+    g->velocity[a] += m.along(a, s.apart) * v;
     g->time -= velocity[a] * v;
   }
   for (int a = 0; a < 3; ++a) g->conic[a] += v_conic[a] * by_conic;

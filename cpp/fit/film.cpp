@@ -29,6 +29,7 @@ Film::Film(const float* frames, int channels, Footage footage, const float* back
     : channels_(channels),
       footage_(std::move(footage)),
       shifts_(footage_.shifts),
+      eyes_(footage_.eyes),
       gains_(footage_.gains),
       negative_(negative_of(frames, background, channels, footage_.canvas.area(), footage_.gains)),
       saturation_(frames, size() * footage_.seen()),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "device/slice.hpp"
@@ -19,11 +20,13 @@ struct Footage {
   std::vector<float> gains;
   int frames = 1;  // of the clip
   int every = 1;   // one of so many is looked at, and stands for those up to the next
+  std::vector<Eye> eyes = {};  // of a light field's views
 
-  static Footage still(Canvas canvas) { return views(canvas, 1); }
-  // Of a light field: they have no times.
-  static Footage views(Canvas canvas, int count) {
-    return {canvas, canvas, std::vector<Shift>(count), std::vector<float>(count, 1.0f)};
+  static Footage still(Canvas canvas) { return {canvas, canvas, {{0, 0}}, {1.0f}}; }
+  static Footage views(Canvas canvas, std::vector<Eye> eyes) {
+    const size_t count = eyes.size();
+    return {canvas, canvas, std::vector<Shift>(count), std::vector<float>(count, 1.0f), static_cast<int>(count), 1,
+            std::move(eyes)};
   }
   int seen() const { return static_cast<int>(shifts.size()); }
 };
@@ -42,7 +45,8 @@ class Film {
   int seen() const { return footage_.seen(); }
   size_t size() const { return footage_.canvas.area() * channels_; }  // of a frame
   Reel reel(double cutoff) const {
-    return {shifts_.data(), gains_.data(), seen(), footage_.every, static_cast<float>(cutoff)};
+    const Eye* eyes = footage_.eyes.empty() ? nullptr : eyes_.data();
+    return {shifts_.data(), gains_.data(), seen(), footage_.every, static_cast<float>(cutoff), eyes};
   }
   // Of frame t, what drawings are added to for the residual: background - frame, [C, H, W].
   const float* base(int t) const { return negative_.data() + t * size(); }
@@ -57,6 +61,7 @@ class Film {
   int channels_;
   Footage footage_;
   Array<Shift> shifts_;
+  Array<Eye> eyes_;
   Array<float> gains_, negative_;
   Saturation saturation_;
   Distortions distortions_;

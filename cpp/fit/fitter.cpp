@@ -105,7 +105,7 @@ FitOf<Course>::FitOf(const float* frames, int channels, Footage footage, const f
   course_.natural_units = options.natural_units;
   course_.densities = film_.densities();
   if constexpr (requires { course_.reel; }) {
-    course_.frames = film_.footage().frames;
+    if constexpr (requires { course_.frames; }) course_.frames = film_.footage().frames;
     course_.reel = film_.reel(options.cutoff);
   }
   set_rate(options.step, options.lambda);

@@ -13,9 +13,7 @@ constexpr int kParts = 8;  // of the views, so that sums have one order whatever
 
 ViewsFitter::ViewsFitter(const float* views, int channels, Canvas canvas, std::vector<Eye> places, Eyes eyes,
                          const float* background, FitOptions options, Film::Distortions distortions)
-    : FitOf(views, channels, Footage::views(canvas, static_cast<int>(places.size())), background, options,
-            std::move(distortions)),
-      places_(std::move(places)) {
+    : FitOf(views, channels, Footage::views(canvas, std::move(places)), background, options, std::move(distortions)) {
   course_.views = film_.seen();
   course_.eyes = eyes;
   course_.spread = static_cast<float>(eyes.spread) / (1 << kEyeBits);
@@ -26,7 +24,7 @@ Splats ViewsFitter::seen(const Device& device, int t, Workspace* workspace) cons
   workspace->means.resize(2 * static_cast<size_t>(count()));
   const float* from = state_.means.data();
   float* means = workspace->means.data();
-  const Eye* eyes = places_.data();
+  const Eye* eyes = course_.reel.eyes;
   device.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
     means[2 * i] = from[3 * i] + from[3 * i + 2] * eyes[t].u;
     means[2 * i + 1] = from[3 * i + 1] + from[3 * i + 2] * eyes[t].v;
@@ -54,7 +52,7 @@ void ViewsFitter::add_gradients(const Device& device, int t, int part, Workspace
                   workspace->v_means.data(), workspace->v_conics.data(), workspace->v_colors.data());
   const float *v_means = workspace->v_means.data(), *v_conics = workspace->v_conics.data(),
               *v_colors = workspace->v_colors.data();
-  const Eye* eyes = places_.data();
+  const Eye* eyes = course_.reel.eyes;
   float* sums = sums_.data() + n * width * part;
   device.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
     float* to = sums + width * i;

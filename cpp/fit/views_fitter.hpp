@@ -14,8 +14,7 @@ class ViewsFitter : public FitOf<OverViews> {
   ViewsFitter(const float* views, int channels, Canvas canvas, std::vector<Eye> places, Eyes eyes,
               const float* background, FitOptions options, Film::Distortions distortions = {});
 
-  const Array<Eye>& places() const { return places_; }
-  const OverViews& course() const { return course_; }
+  const Eyes& eyes() const { return course_.eyes; }
 
   SeedResult seed(const SeedOptions& options) override;
   void gradient(Array<float>* out) override;
@@ -40,7 +39,6 @@ class ViewsFitter : public FitOf<OverViews> {
  private:
   int row() const { return 6 + channels_; }
 
-  Array<Eye> places_;
   Array<float> sums_;  // [parts, N, row]
 };
 

@@ -89,7 +89,7 @@ Planes ViewsFitter::gathered_at(float disparity) const {
   Planes out{canvas, Array<float>(canvas.area() * C)};
   const float scale = -1 / std::sqrt(static_cast<float>(views));
   const float* from = error().data();
-  const Eye* eyes = places_.data();
+  const Eye* eyes = course_.reel.eyes;
   float* to = out.data.data();
   device_.for_rows(C * canvas.height, canvas.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const int c = row / canvas.height, y = row % canvas.height;
@@ -115,7 +115,7 @@ void ViewsFitter::settle(std::vector<Seed>* seeds, float reach) const {
     s.conic[1] = c * n * (p1 - p2);
     s.conic[2] = n * n * p1 + c * c * p2;
   }
-  const Sweep sweep{places_.data(), film_.seen(), channels_, film_.footage().canvas, error().data()};
+  const Sweep sweep{course_.reel.eyes, film_.seen(), channels_, film_.footage().canvas, error().data()};
   const float spread = course_.spread;
   Array<Seed> there(*seeds);
   Seed* seed = there.data();

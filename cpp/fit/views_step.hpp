@@ -2,15 +2,11 @@
 // unit times u.
 #pragma once
 
+#include "device/slice.hpp"
 #include "fit/splat_step.hpp"
 #include "format/views.hpp"
 
 namespace splat2d {
-
-// Where an eye is, in steps of the grid.
-struct Eye {
-  float u, v;
-};
 
 namespace fit {
 
@@ -37,6 +33,7 @@ struct OverViews : FitModel {
   int views;
   float spread;  // of the eyes, steps of the grid
   Eyes eyes;
+  Reel reel;
 
   SPLAT2D_HD Shape see(const float*, const float* l, const float* k, float* conic, float* color) const {
     float norm;

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from splat2d.cli._arguments import UsageError
-from splat2d.cli._terminal import fraction_progress, print_json, warn
+from splat2d.cli._terminal import print_json, progress_bar, warn
 
 if TYPE_CHECKING:
     from splat2d.cli.encode import Encode
@@ -40,8 +40,6 @@ def encode_views(command: Encode, size: int | None) -> None:
     for option in ("labels", "peak", "fps", "scheduler"):
         if getattr(command, option) is not None:
             raise UsageError(f"--{option} is not for light fields")
-    if command.tune not in (None, "psnr"):
-        raise UsageError("light fields are tuned for psnr; leave --tune out")
     if command.mask or command.keep_metadata or command.resume or command.jobs != 1:
         raise UsageError("--mask, --keep-metadata, --resume and --jobs are not for light fields")
     if command.device == "cuda":
@@ -60,7 +58,7 @@ def encode_views(command: Encode, size: int | None) -> None:
     warn(views.warnings)
     if doubtful := doubt(views.pixels, views.eyes):
         warn([doubtful])
-    with fraction_progress("fitting") as progress:
+    with progress_bar("fitting") as progress:
         encoded = encode_views(
             views.pixels,
             views.eyes,
@@ -69,6 +67,7 @@ def encode_views(command: Encode, size: int | None) -> None:
             bpp=command.bpp,
             size=size,
             preset=command.preset,
+            tune=command.tune,
             seed=command.seed,
             threads=command.threads,
             progress=progress,
@@ -93,6 +92,7 @@ def encode_views(command: Encode, size: int | None) -> None:
                 "seconds": encoded.seconds,
                 "quality": encoded.quality,
                 "preset": command.preset,
+                "tune": command.tune,
                 "seed": command.seed,
                 "warnings": [*views.warnings, *filter(None, [doubtful])],
             }

@@ -95,34 +95,6 @@ def progress_bar(label: str) -> Iterator[Callable[[Progress], None] | None]:
 
 
 @contextlib.contextmanager
-def fraction_progress(label: str) -> Iterator[Callable[[float], None] | None]:
-    """Give a callable that draws the part of a fit that is done on stderr, or None when that is no terminal.
-
-    Args:
-        label: What is being worked on.
-
-    Yields:
-        A callable that takes 0 to 1, or None.
-    """
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn(label),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda done: bar.update(task, completed=done)
-
-
-@contextlib.contextmanager
 def clip_progress(label: str) -> Iterator[Callable[[ClipProgress], None] | None]:
     """Give a callable that draws frames done and time left on stderr, or None when stderr is no terminal.
 

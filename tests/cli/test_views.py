@@ -112,7 +112,6 @@ def test_views_of_pictures_are_refused(capsys, tmp_path, folder):
         ["--views", "5"],
         ["--views", "0x3"],
         ["--views", "3x2", "--lenslet", "2x2"],
-        ["--views", "3x2", "--tune", "ms-ssim"],
         ["--views", "3x2", "--jobs", "2"],
         ["--views", "3x2", "--texture", "auto"],
         ["--views", "2x2"],

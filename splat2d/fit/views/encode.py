@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from splat2d.fit.clip.segment import COARSER
 from splat2d.fit.clip.target import ClipTarget, Try, reach
 from splat2d.fit.config import load_clip_config
 from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step, step_code
-from splat2d.fit.fitter import psnr_of
+from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.views.fit import ViewsFit
 from splat2d.format.container import Container, write
 from splat2d.format.eyes import Eyes
@@ -52,9 +52,10 @@ def encode_views(
     bpp: float | None = None,
     size: int | None = None,
     preset: str = "default",
+    tune: str | None = None,
     seed: int = 0,
     threads: int | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: OnProgress | None = None,
     notes: tuple[str, ...] = (),
 ) -> EncodedViews:
     """Encode a light field.
@@ -67,9 +68,10 @@ def encode_views(
         bpp: most bits a pixel of all views.
         size: most bytes of the file.
         preset: fast, default or best, or the path of a YAML file.
+        tune: visual, psnr or ms-ssim, instead of what the preset says; psnr where one is asked for.
         seed: of the refinement's order.
         threads: None uses all cores; the file does not depend on it.
-        progress: called with the part of the work that is done, 0 to 1.
+        progress: called with a `Progress` now and then.
         notes: what was done to the views on the way in.
 
     Raises:
@@ -89,12 +91,17 @@ def encode_views(
     if len(eyes.places) != count:
         raise ShapeError(f"there are {len(eyes.places)} places for {count} views")
     seed, config, cores = checked_seed(seed), load_clip_config(preset), thread_count(threads)
+    if tune is None and psnr is not None:
+        tune = "psnr"
+    config = config if tune is None else config.tuned(tune)
     psnr, bpp, size = checked_targets(psnr, bpp, size)
     if size is not None:
         bpp = 8 * size / (width * height * count)
     target = ClipTarget(bpp, psnr) if bpp is not None or psnr is not None else None
     quality = checked_quality(quality) if target is None else None
-    step = target.first_step if target else step_of(step_code(COARSER * quality_step(quality or 0)))
+    step = (
+        target.first_step if target else step_of(step_code(COARSER * quality_step(quality or 0, config.tune)))
+    )
     fit = ViewsFit(views, eyes, config, step, threads=cores, seed=seed, on_progress=progress)
 
     def code() -> Try[bytes]:
@@ -107,7 +114,7 @@ def encode_views(
             quality or 0,
             fit.background,
         )
-        data = _written(header, eyes, fit.refined(), notes, cores)
+        data = _written(header, eyes, fit.refined().integers(), notes, cores)
         return Try(data, fit.step, 8 * len(data) / (width * height * count), _psnr(data, views, cores))
 
     done = code() if target is None else reach(target, fit, code, "these views")
