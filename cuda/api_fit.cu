@@ -1,11 +1,12 @@
-// The library's C interface for fitting: cpp/fit/fitter.hpp's class, as the CPU's bindings have it.
+// The library's C interface for fitting: the classes of cpp/fit/fitter.hpp and clip_fitter.hpp, as the CPU's bindings
+// have them.
 #define SPLAT2D_GPU
 #include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "api.hpp"
-#include "fit/fitter.hpp"
+#include "fit/clip_fitter.hpp"
 
 namespace {
 
@@ -19,10 +20,31 @@ void copy_out(const Array<float>& from, float* to) {
   std::copy(values.begin(), values.end(), to);
 }
 
+// Planes of all levels of a weighed distortion, each half of the one before and rounded up, one after another, from
+// where they begin; moves behind them.
+std::shared_ptr<const Distortion> distortion_at(const float** weights, Canvas canvas, int levels) {
+  std::vector<std::vector<float>> planes;
+  for (Canvas size = canvas; levels > 0; --levels, size = {(size.width + 1) / 2, (size.height + 1) / 2}) {
+    planes.emplace_back(*weights, *weights + size.area());
+    *weights += size.area();
+  }
+  return std::make_shared<const Distortion>(canvas, std::move(planes));
+}
+
+FitOptions options_of(double step, double lambda, double chroma_step, double cutoff, int memory) {
+  FitOptions o;
+  o.step = step;
+  o.lambda = lambda;
+  o.chroma_step = chroma_step;
+  o.cutoff = cutoff;
+  o.memory = memory;
+  return o;
+}
+
 }  // namespace
 
-// image [C, H, W] and background [C]; weights: `levels` planes of a weighed distortion, each half of the one before
-// and rounded up, one after another. All of this machine's memory, and copied.
+// image [C, H, W] and background [C]; weights: of a distortion of so many levels, none for SSE. All of this machine's
+// memory, and copied.
 SPLAT2D_EXPORT int splat2d_cuda_fitter_open(const float* image, int channels, int width, int height,
                                             const float* background, double step, double lambda, double chroma_step,
                                             double cutoff, int memory, int natural_units, int rate_term,
@@ -30,25 +52,29 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_open(const float* image, int channels, in
   return guarded([&] {
     const Canvas canvas{width, height};
     std::shared_ptr<const Distortion> distortion;
-    if (levels) {
-      std::vector<std::vector<float>> planes;
-      Canvas size = canvas;
-      for (int l = 0; l < levels; ++l) {
-        planes.emplace_back(weights, weights + size.area());
-        weights += size.area();
-        size = {(size.width + 1) / 2, (size.height + 1) / 2};
-      }
-      distortion = std::make_shared<const Distortion>(canvas, std::move(planes));
-    }
-    FitOptions o;
-    o.step = step;
-    o.lambda = lambda;
-    o.chroma_step = chroma_step;
-    o.cutoff = cutoff;
-    o.memory = memory;
+    if (levels) distortion = distortion_at(&weights, canvas, levels);
+    FitOptions o = options_of(step, lambda, chroma_step, cutoff, memory);
     o.natural_units = natural_units != 0;
     o.rate_term = rate_term != 0;
     *fitter = static_cast<Fit*>(new Fitter(image, channels, canvas, background, o, std::move(distortion)));
+  });
+}
+
+// frames [T, C, H, W], shifts [T, 2], gains [T] and background [C], where T is the number of those looked at; weights:
+// of the frames' distortions, one after another.
+SPLAT2D_EXPORT int splat2d_cuda_clip_fitter_open(const float* frames, int seen, int channels, int width, int height,
+                                                 const float* shifts, const float* gains, int world_width,
+                                                 int world_height, const float* background, double step, double lambda,
+                                                 double chroma_step, double cutoff, int memory, const float* weights,
+                                                 int levels, int every, int count, void** fitter) {
+  return guarded([&] {
+    Footage footage{{width, height}, {world_width, world_height}, {}, {gains, gains + seen}, count, every};
+    for (int t = 0; t < seen; ++t) footage.shifts.push_back({shifts[2 * t], shifts[2 * t + 1]});
+    Film::Distortions distortions;
+    for (int t = 0; levels && t < seen; ++t) distortions.push_back(distortion_at(&weights, footage.canvas, levels));
+    *fitter = static_cast<Fit*>(new ClipFitter(frames, channels, std::move(footage), background,
+                                               options_of(step, lambda, chroma_step, cutoff, memory),
+                                               std::move(distortions)));
   });
 }
 
@@ -71,10 +97,18 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_prune(void* fitter, double factor, int* r
 
 SPLAT2D_EXPORT int splat2d_cuda_fitter_seed(void* fitter, double threshold, double energy, double smallest,
                                             double largest, double ratio, double amplitude, double separation,
-                                            int random, int* candidates, int* added) {
+                                            int random, const double* durations, int lasting, int* candidates,
+                                            int* added) {
   return guarded([&] {
-    const auto result =
-        fitter_of(fitter).seed({threshold, energy, smallest, largest, ratio, amplitude, separation, random != 0});
+    const auto result = fitter_of(fitter).seed({threshold,
+                                                energy,
+                                                smallest,
+                                                largest,
+                                                ratio,
+                                                amplitude,
+                                                separation,
+                                                random != 0,
+                                                {durations, durations + lasting}});
     *candidates = result.candidates;
     *added = result.added;
   });
@@ -92,7 +126,7 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_resample_from(void* fitter, void* other, 
   return guarded([&] { fitter_of(fitter).resample_from(fitter_of(other), factor); });
 }
 
-// Means [N, 2], conics [N, 3], colours [N, C] to this machine's memory.
+// Means [N, d], conics [N, 3], colours [N, C] to this machine's memory.
 SPLAT2D_EXPORT int splat2d_cuda_fitter_splats(void* fitter, float* means, float* conics, float* colors) {
   return guarded([&] {
     const Fit& self = fitter_of(fitter);
@@ -102,7 +136,17 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_splats(void* fitter, float* means, float*
   });
 }
 
-// Integers [N, C + 5] to this machine's memory.
+// Adds splats: means [n, d], factors [n, d * d] and amplitudes [n, C].
+SPLAT2D_EXPORT int splat2d_cuda_fitter_insert(void* fitter, const float* means, const float* factors, const float* k,
+                                              int count) {
+  return guarded([&] {
+    Fit& self = fitter_of(fitter);
+    const int d = self.dimensions();
+    self.insert({means, means + d * count}, {factors, factors + d * d * count}, {k, k + self.channels() * count});
+  });
+}
+
+// Integers [N, C + 5], or + 9 in a clip, to this machine's memory.
 SPLAT2D_EXPORT int splat2d_cuda_fitter_quantize(void* fitter, int32_t* integers) {
   return guarded([&] {
     const std::vector<int32_t> values = fitter_of(fitter).quantize();

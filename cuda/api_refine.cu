@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "api.hpp"
-#include "fit/fitter.hpp"
+#include "fit/clip_fitter.hpp"
 #include "refine/refiner.hpp"
 
 namespace {
@@ -13,7 +13,7 @@ namespace {
 using namespace splat2d;
 using splat2d::gpu::guarded;
 
-Refiner& refiner_of(void* handle) { return *static_cast<Refiner*>(handle); }
+Refinement& refiner_of(void* handle) { return *static_cast<Refinement*>(handle); }
 
 template <class T>
 void copy_out(const std::vector<T>& values, T* out) {
@@ -22,32 +22,39 @@ void copy_out(const std::vector<T>& values, T* out) {
 
 }  // namespace
 
-// integers [count, C + 5] of this machine's memory are copied; the fitter, whose picture this refers to, must outlive
-// it.
+// integers [count, C + 5], or + 9 where the fitter is a clip's, of this machine's memory are copied; the fitter, to
+// whose film this refers, must outlive it.
 SPLAT2D_EXPORT int splat2d_cuda_refiner_open(void* fitter, const int32_t* integers, int count, double step,
                                              int chroma_step, double cutoff, void** refiner) {
   return guarded([&] {
     const Fit& f = *static_cast<const Fit*>(fitter);
     const size_t size = static_cast<size_t>(count) * (f.channels() + f.fields());
-    *refiner = new Refiner(std::vector(integers, integers + size), f.film(), f.device(), step, chroma_step, cutoff);
+    const auto make = [&]<class R>(std::vector<int32_t> rows) -> Refinement* {
+      return new R(std::move(rows), f.film(), f.device(), step, chroma_step, cutoff);
+    };
+    std::vector rows(integers, integers + size);
+    *refiner = f.fields() == kMovingFields ? make.template operator()<ClipRefiner>(std::move(rows))
+                                           : make.template operator()<Refiner>(std::move(rows));
   });
 }
 
-SPLAT2D_EXPORT void splat2d_cuda_refiner_close(void* refiner) { delete static_cast<Refiner*>(refiner); }
+SPLAT2D_EXPORT void splat2d_cuda_refiner_close(void* refiner) { delete static_cast<Refinement*>(refiner); }
 
-// Tables of this machine's memory: color [C, 3, 256], area [36, 512], aspect [36, 96].
+// Tables of this machine's memory: color [C, 3, 256], area [36, 512], aspect [36, 96]; and of clips, else null,
+// duration [36, 64], time [4, 24], speed [2, 36, 129].
 SPLAT2D_EXPORT int splat2d_cuda_refiner_sweep(void* refiner, double lambda, const float* color, const float* area,
-                                              const float* aspect, double position, uint64_t seed, double patience,
+                                              const float* aspect, double position, const float* duration,
+                                              const float* time, const float* speed, uint64_t seed, double patience,
                                               int pairs, int* changed, int* removed) {
   return guarded([&] {
-    const RefineResult r =
-        refiner_of(refiner).sweep({lambda, seed, patience, pairs != 0}, {color, area, aspect, position});
+    const RefineResult r = refiner_of(refiner).sweep({lambda, seed, patience, pairs != 0},
+                                                     {color, area, aspect, position, duration, time, speed});
     *changed = r.changed;
     *removed = r.removed;
   });
 }
 
-// [count, C + 5]
+// As they were opened with.
 SPLAT2D_EXPORT int splat2d_cuda_refiner_integers(void* refiner, int32_t* integers) {
   return guarded([&] { copy_out(refiner_of(refiner).integers(), integers); });
 }
@@ -64,7 +71,7 @@ SPLAT2D_EXPORT int splat2d_cuda_refiner_savings(void* refiner, float* savings) {
 
 SPLAT2D_EXPORT int splat2d_cuda_refiner_remove(void* refiner, const int32_t* indices, int count) {
   return guarded([&] {
-    Refiner& self = refiner_of(refiner);
+    Refinement& self = refiner_of(refiner);
     const std::vector chosen(indices, indices + count);
     if (std::any_of(chosen.begin(), chosen.end(), [&](int32_t i) { return i < 0 || i >= self.count(); }))
       throw std::invalid_argument("indices must be those of splats");

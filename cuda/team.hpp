@@ -25,9 +25,62 @@ class Lanes {
   // Inner products of a Gaussian with a picture and with itself, weighed by a plane where there is one.
   __device__ Projection project(const Ellipse& e, const Box& box, Canvas canvas, int channels, const float* picture,
                                 const float* weights) const {
-    struct Pixel {
-      float v[kMaxChannels], weight;
-    };
+    return look(e, box, canvas, channels, picture, weights, [](float, float, const Pixel&) {}, [](float) {});
+  }
+  // The same, and the gradients of the product with the colour by the Gaussian's centre and conic.
+  __device__ Projection observe(const Ellipse& e, const Box& box, Canvas canvas, int channels, const float* color,
+                                const float* picture, const float* weights, float* v_mean, float* v_conic) const {
+    float w_sum = 0, wy_sum = 0;  // of a column
+    Moments m = {};
+    const Projection out = look(
+        e, box, canvas, channels, picture, weights,
+        [&](float weighed, float dy, const Pixel& pixel) {
+          float dot = 0;
+          SPLAT2D_UNROLL
+          for (int c = 0; c < kMaxChannels; ++c) dot += c < channels ? pixel.v[c] * color[c] : 0.0f;
+          const float w = weighed * dot, wy = w * dy;
+          w_sum += w;
+          wy_sum += wy;
+          m.yy += wy * dy;
+        },
+        [&](float dx) {
+          const float wx = w_sum * dx;
+          m.x += wx;
+          m.y += wy_sum;
+          m.xx += wx * dx;
+          m.xy += wy_sum * dx;
+          w_sum = wy_sum = 0;
+        });
+    m = {gpu::warp_sum(m.x), gpu::warp_sum(m.y), gpu::warp_sum(m.xx), gpu::warp_sum(m.xy), gpu::warp_sum(m.yy)};
+    shape_gradients(e, m, v_mean, v_conic);
+    return out;
+  }
+  // What frames show of a splat that moves to another course.
+  __device__ Foreseen foresee(const Sightings& s, const CourseChange& change) const {
+    const float *a = change.from, *b = change.to, *m = change.apart;
+    Foreseen out = {0, 0, 0};
+    for (int i = lane(); i < s.count; i += kCount) {
+      const float x = s.center[0][i], y = s.center[1][i], after = x - b[2];
+      const float dx = after * b[3] - (x - a[2]) * a[3] + b[0] - a[0];
+      const float dy = (y - b[2]) * b[4] - (y - a[2]) * a[4] + b[1] - a[1];
+      const float fade = s.gain[i] * __expf(-0.5f * after * after * change.precision);
+      out.drift += s.slope[0][i] * dx + s.slope[1][i] * dy + s.along[i] * (fade - s.fade[i]) +
+                   0.5f * (s.bend[0][i] * dx * dx + s.bend[2][i] * dy * dy) + s.bend[1][i] * dx * dy;
+      out.shared += s.fade[i] * fade * __expf(-0.5f * (dx * dx * m[0] + 2 * dx * dy * m[1] + dy * dy * m[2]));
+      out.self += fade * fade;
+    }
+    return {gpu::warp_sum(out.drift), gpu::warp_sum(out.shared), gpu::warp_sum(out.self)};
+  }
+
+ private:
+  struct Pixel {
+    float v[kMaxChannels], weight;
+  };
+
+  // use(g times the weight, dy, pixel) and column(dx) as `each_pixel` has them, besides the inner products.
+  template <class Use, class Column>
+  __device__ Projection look(const Ellipse& e, const Box& box, Canvas canvas, int channels, const float* picture,
+                             const float* weights, Use use, Column column) const {
     Projection out = {};
     gpu::each_pixel(
         e, box, lane(), kCount,
@@ -39,13 +92,14 @@ class Lanes {
           pixel.weight = weights ? weights[at] : 1.0f;
           return pixel;
         },
-        [&](float g, float, const Pixel& pixel) {
+        [&](float g, float dy, const Pixel& pixel) {
           const float weighed = g * pixel.weight;
           SPLAT2D_UNROLL
           for (int c = 0; c < kMaxChannels; ++c) out.with[c] += weighed * pixel.v[c];
           out.self += weighed * g;
+          use(weighed, dy, pixel);
         },
-        [](float) {});
+        column);
     for (int c = 0; c < kMaxChannels; ++c)
       if (c < channels) out.with[c] = gpu::warp_sum(out.with[c]);
     out.self = gpu::warp_sum(out.self);
@@ -106,6 +160,11 @@ class Team {
         if (lane == 0) reinterpret_cast<float*>(sums + i)[k] = sum;
       }
     __syncthreads();
+  }
+  // f(i), which adds to the i-th picture, for i from 0 to count - 1, one after another.
+  template <class F>
+  __device__ void add_each(int count, size_t, F f) const {
+    for (int i = 0; i < count; ++i) f(i);
   }
   // picture += color g
   __device__ void add(const Ellipse& e, const Box& box, Canvas canvas, int channels, const float* color,

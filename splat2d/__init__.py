@@ -101,8 +101,8 @@ def encode(
             (paths, or arrays [H, W] in [0, 1]), or the path of a picture of labels.
         texture: "auto" for noise like the fine structure that the file would lack, which the decoder draws
             for 0.01 bits a pixel; or its strength, 0 to 4, 1 being that of "auto".
-        fps: frames a second of a clip; those of the file when None. Of the arguments above, tune, masks,
-            texture and the GPU are for pictures; psnr and bpp are those of each segment.
+        fps: frames a second of a clip; those of the file when None. Of the arguments above, masks and
+            texture are for pictures; psnr and bpp are those of each segment.
         jobs: segments of a clip that are fitted at the same time, by processes of their own.
         audio: whether the file holds the sound of a clip's file: the packets of its first track, as they are.
         keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, but
@@ -129,10 +129,10 @@ def encode(
             image, positions, preset=preset, seed=seed, threads=threads, progress=progress, **targets
         )
     if fps is not None or _is_clip(image):
-        if tune is not None or masks is not None or device == "cuda" or texture not in ("off", 0):
-            raise ConfigError("tune, masks, texture and the GPU are for pictures, and this is a clip")
-        options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset}
-        options |= {"seed": seed, "threads": threads, "jobs": jobs, "progress": progress}
+        if masks is not None or texture not in ("off", 0):
+            raise ConfigError("masks and texture are for pictures, and this is a clip")
+        options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset, "tune": tune}
+        options |= {"seed": seed, "threads": threads, "device": device, "jobs": jobs, "progress": progress}
         return _encode_clip(image, fps, audio, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.objects.masks import load_masks

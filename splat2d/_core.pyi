@@ -1,7 +1,7 @@
 # The native module (cpp/bind*.cpp). Arrays must be C-contiguous and of exactly these dtypes; nothing is
 # converted. A wrong dtype is a TypeError, a wrong shape a ValueError.
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,15 +228,8 @@ class Fitter(Fit):
         rate_term: bool = True,
     ) -> None: ...
 
-class Refiner:
-    def __init__(
-        self,
-        integers: _I32,  # [N, C + 5]
-        fitter: Fitter,
-        step: float,
-        chroma_step: int = 10,
-        cutoff: float = 12.25,
-    ) -> None: ...
+class Refinement:  # of a picture, P = 5, or of a clip, P = 9
+    @overload
     def sweep(
         self,
         lmbda: float,
@@ -248,11 +241,36 @@ class Refiner:
         patience: float = -1.0,  # D^2 a cell; splats around which less changed are passed over
         pairs: bool = True,
     ) -> tuple[int, int]: ...  # splats changed, removed
-    def integers(self) -> _I32: ...  # [N, C + 5]
+    @overload
+    def sweep(  # of a clip
+        self,
+        lmbda: float,
+        color: _F32,
+        area: _F32,
+        aspect: _F32,
+        position: float,
+        duration: _F32,  # [36, 64] bits
+        time: _F32,  # [4, 24] bits
+        speed: _F32,  # [2, 36, 129] bits
+        seed: int,
+        patience: float = -1.0,
+        pairs: bool = False,  # ignored
+    ) -> tuple[int, int]: ...
+    def integers(self) -> _I32: ...  # [N, C + P]
     def classes(self) -> _I32: ...  # [N]
     def savings(self) -> _F32: ...  # [N]
     def remove(self, indices: _I32) -> None: ...
-    def render(self) -> float: ...  # SSE of the whole picture, rendered afresh
+    def render(self) -> float: ...  # SSE of all frames, rendered afresh
+
+class Refiner(Refinement):
+    def __init__(
+        self,
+        integers: _I32,  # [N, C + 5]
+        fitter: Fitter,
+        step: float,
+        chroma_step: int = 10,
+        cutoff: float = 12.25,
+    ) -> None: ...
 
 # Splats of clips: integers [N, C + 9] are those of a picture's splat, then duration, time, vy, vx.
 
@@ -315,6 +333,7 @@ class ViewsRefiner:
         position: float,
         seed: int,
         patience: float = -1.0,
+        pairs: bool = False,  # ignored
     ) -> tuple[int, int]: ...  # splats changed, removed
     def integers(self) -> _I32: ...  # [N, C + 6]
     def classes(self) -> _I32: ...  # [N]
@@ -340,7 +359,7 @@ class ClipFitter(Fit):
         count: int = 0,  # frames of the clip; 0 for T
     ) -> None: ...
 
-class ClipRefiner:
+class ClipRefiner(Refinement):
     def __init__(
         self,
         integers: _I32,  # [N, C + 9]
@@ -349,19 +368,3 @@ class ClipRefiner:
         chroma_step: int = 10,
         cutoff: float = 12.25,
     ) -> None: ...
-    def sweep(
-        self,
-        lmbda: float,
-        color: _F32,  # [C, 3, 256] bits
-        area: _F32,  # [36, 512] bits
-        aspect: _F32,  # [36, 96] bits
-        position: float,
-        duration: _F32,  # [36, 64] bits
-        time: _F32,  # [4, 24] bits
-        speed: _F32,  # [2, 36, 129] bits
-        seed: int,
-        patience: float = -1.0,  # D^2 a cell; splats around which less changed are passed over
-    ) -> tuple[int, int]: ...  # splats changed, removed
-    def integers(self) -> _I32: ...  # [N, C + 9]
-    def classes(self) -> _I32: ...  # [N]
-    def render(self) -> float: ...  # SSE of all frames, rendered afresh

@@ -1,33 +1,12 @@
-#include <nanobind/stl/shared_ptr.h>
-
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
-#include "device/slices.hpp"
-#include "refine/clip_refiner.hpp"
+#include "device/slice.hpp"
+#include "format/course.hpp"
 
 namespace splat2d {
 namespace {
 
 using Floats1 = In<float, nb::ndim<1>>;
-using Floats4 = In<float, nb::ndim<4>>;
-
-Footage make_footage(const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width, int height,
-                     int every, int count) {
-  require(frames.shape(1) >= 1 && frames.shape(1) <= kMaxChannels, "frames must be [T, C, H, W] with C from 1 to 4");
-  require(frames.shape(0) >= 1, "frames must have at least one frame");
-  require(shifts.shape(0) == frames.shape(0) && shifts.shape(1) == 2, "shifts must be [T, 2]");
-  Footage f;
-  f.canvas = make_canvas(static_cast<int>(frames.shape(3)), static_cast<int>(frames.shape(2)));
-  f.world = make_canvas(width, height);
-  require(gains.shape(0) == frames.shape(0), "gains must have one value a frame");
-  f.gains.assign(gains.data(), gains.data() + gains.size());
-  require(every >= 1, "every 1 frame or more");
-  f.every = every;
-  f.frames = count ? count : static_cast<int>(frames.shape(0));
-  require((f.frames + every - 1) / every == static_cast<int>(frames.shape(0)), "frames must be every so many of count");
-  for (size_t t = 0; t < frames.shape(0); ++t) f.shifts.push_back({shifts.data()[2 * t], shifts.data()[2 * t + 1]});
-  return f;
-}
 
 // One number for each class and duration.
 template <class T, class F>
@@ -155,78 +134,6 @@ void bind_clip(nb::module_& m) {
       },
       "means"_a.noconvert(), "velocities"_a.noconvert(), "conics"_a.noconvert(), "precisions"_a.noconvert(),
       "colors"_a.noconvert(), "time"_a, "shift_x"_a, "shift_y"_a, "cutoff"_a = 12.25f);
-  nb::class_<ClipFitter, Fit>(m, "ClipFitter")
-      .def(
-          "__init__",
-          [](ClipFitter* self, const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width,
-             int height, const Floats1& background, double step, double lambda, double chroma_step, double cutoff,
-             int memory, int threads, Film::Distortions distortions, int every, int count) {
-            require(background.shape(0) == frames.shape(1), "background must have one value a channel");
-            Footage footage = make_footage(frames, shifts, gains, width, height, every, count);
-            require(distortions.empty() || distortions.size() == frames.shape(0), "a distortion a frame, or none");
-            for (const auto& d : distortions)
-              require(d && d->canvas(0).width == footage.canvas.width && d->canvas(0).height == footage.canvas.height,
-                      "distortions must have the frames' size");
-            FitOptions o;
-            o.step = step;
-            o.lambda = lambda;
-            o.chroma_step = chroma_step;
-            o.cutoff = cutoff;
-            o.memory = memory;
-            o.threads = granted_threads(threads);
-            nb::gil_scoped_release release;
-            new (self) ClipFitter(frames.data(), static_cast<int>(frames.shape(1)), std::move(footage),
-                                  background.data(), o, std::move(distortions));
-          },
-          "frames"_a.noconvert(), "shifts"_a.noconvert(), "gains"_a.noconvert(), "width"_a, "height"_a,
-          "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25, "cutoff"_a = 9.5, "memory"_a = 12,
-          "threads"_a = 1, "distortions"_a = Film::Distortions(), "every"_a = 1, "count"_a = 0);
-
-  nb::class_<ClipRefiner>(m, "ClipRefiner")
-      .def(
-          "__init__",
-          [](ClipRefiner* self, const Ints2& integers, const ClipFitter& fitter, double step, int chroma_step,
-             double cutoff) {
-            require(integers.shape(1) == static_cast<size_t>(fitter.channels() + kMovingFields),
-                    "integers must be [N, C + 9]");
-            new (self) ClipRefiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter,
-                                   step, chroma_step, cutoff);
-          },
-          "integers"_a.noconvert(), "fitter"_a, "step"_a, "chroma_step"_a = 10, "cutoff"_a = 12.25,
-          nb::keep_alive<1, 3>())
-      .def(
-          "sweep",
-          [](ClipRefiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
-             double position, const Floats2& duration, const Floats2& time, const Floats3& speed, uint64_t seed,
-             double patience) {
-            const RateTables rates = make_rates(color, area, aspect, position);
-            require(duration.shape(0) == kClasses && duration.shape(1) == MovingRates::kDurations,
-                    "duration table must be [36, 64]");
-            require(time.shape(0) == MovingRates::kLives && time.shape(1) == kTimeBins, "time table must be [4, 24]");
-            require(speed.shape(0) == 2 && speed.shape(1) == kClasses && speed.shape(2) == MovingRates::kSpeeds,
-                    "speed table must be [2, 36, 129]");
-            RefineResult r;
-            {
-              nb::gil_scoped_release release;
-              r = self.sweep({lambda, seed, patience, false}, rates, {duration.data(), time.data(), speed.data()});
-            }
-            return nb::make_tuple(r.changed, r.removed);
-          },
-          "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(), "position"_a,
-          "duration"_a.noconvert(), "time"_a.noconvert(), "speed"_a.noconvert(), "seed"_a, "patience"_a = -1.0)
-      .def("integers",
-           [](const ClipRefiner& self) {
-             std::vector<int32_t> q = self.integers();
-             const size_t n = self.count(), width = self.width();
-             return numpy(std::move(q), {n, width});
-           })
-      .def("classes",
-           [](const ClipRefiner& self) {
-             std::vector<int32_t> c = self.classes();
-             const size_t n = c.size();
-             return numpy(std::move(c), {n});
-           })
-      .def("render", [](ClipRefiner& self) { return self.render(); }, nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace splat2d

@@ -2,33 +2,61 @@
 
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
-#include "fit/fitter.hpp"
+#include "fit/clip_fitter.hpp"
 #include "refine/refiner.hpp"
 
 namespace splat2d {
 namespace {
+
+using Floats1 = In<float, nb::ndim<1>>;
+using Floats4 = In<float, nb::ndim<4>>;
 
 Canvas canvas_of(const Floats3& image) {
   require(image.shape(0) >= 1 && image.shape(0) <= kMaxChannels, "image must be [C, H, W] with C from 1 to 4");
   return make_canvas(static_cast<int>(image.shape(2)), static_cast<int>(image.shape(1)));
 }
 
-// The refiner refers to the fitter's picture; the binding keeps the fitter alive.
-Refiner make_refiner(const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
-  require(integers.shape(1) == static_cast<size_t>(fitter.channels() + 5), "integers must be [N, C + 5]");
-  return Refiner(std::vector<int32_t>(integers.data(), integers.data() + integers.size()), fitter.film(),
-                 fitter.device(), step, chroma_step, cutoff);
+Footage make_footage(const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width, int height,
+                     int every, int count) {
+  require(frames.shape(1) >= 1 && frames.shape(1) <= kMaxChannels, "frames must be [T, C, H, W] with C from 1 to 4");
+  require(frames.shape(0) >= 1, "frames must have at least one frame");
+  require(shifts.shape(0) == frames.shape(0) && shifts.shape(1) == 2, "shifts must be [T, 2]");
+  Footage f;
+  f.canvas = make_canvas(static_cast<int>(frames.shape(3)), static_cast<int>(frames.shape(2)));
+  f.world = make_canvas(width, height);
+  require(gains.shape(0) == frames.shape(0), "gains must have one value a frame");
+  f.gains.assign(gains.data(), gains.data() + gains.size());
+  require(every >= 1, "every 1 frame or more");
+  f.every = every;
+  f.frames = count ? count : static_cast<int>(frames.shape(0));
+  require((f.frames + every - 1) / every == static_cast<int>(frames.shape(0)), "frames must be every so many of count");
+  for (size_t t = 0; t < frames.shape(0); ++t) f.shifts.push_back({shifts.data()[2 * t], shifts.data()[2 * t + 1]});
+  return f;
 }
 
-nb::tuple sweep(Refiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
-                double position, uint64_t seed, double patience, bool pairs) {
-  const RateTables rates = make_rates(color, area, aspect, position);
+std::vector<int32_t> checked_integers(const Ints2& integers, const Fit& fit) {
+  require(integers.shape(1) == static_cast<size_t>(fit.channels() + fit.fields()), "integers must be [N, C + fields]");
+  return {integers.data(), integers.data() + integers.size()};
+}
+
+nb::tuple sweep(Refinement& self, const SweepPlan& plan, const RateTables& rates) {
   RefineResult r;
   {
     nb::gil_scoped_release release;
-    r = self.sweep({lambda, seed, patience, pairs}, rates);
+    r = self.sweep(plan, rates);
   }
   return nb::make_tuple(r.changed, r.removed);
+}
+
+// It refers to the fit's film; the binding keeps the fit alive.
+template <class R, class F>
+void bind_refiner(nb::module_& m, const char* name) {
+  nb::class_<R, Refinement>(m, name).def(
+      "__init__",
+      [](R* self, const Ints2& integers, const F& fit, double step, int chroma_step, double cutoff) {
+        new (self) R(checked_integers(integers, fit), fit.film(), fit.device(), step, chroma_step, cutoff);
+      },
+      "integers"_a.noconvert(), "fitter"_a, "step"_a, "chroma_step"_a = 10, "cutoff"_a = 12.25, nb::keep_alive<1, 3>());
 }
 
 }  // namespace
@@ -166,41 +194,89 @@ void bind_fit(nb::module_& m) {
           "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1, "distortion"_a = nb::none(), "natural_units"_a = true,
           "rate_term"_a = true);
 
-  nb::class_<Refiner>(m, "Refiner")
+  nb::class_<ClipFitter, Fit>(m, "ClipFitter")
       .def(
           "__init__",
-          [](Refiner* self, const Ints2& integers, const Fitter& fitter, double step, int chroma_step, double cutoff) {
-            new (self) Refiner(make_refiner(integers, fitter, step, chroma_step, cutoff));
+          [](ClipFitter* self, const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width,
+             int height, const Floats1& background, double step, double lambda, double chroma_step, double cutoff,
+             int memory, int threads, Film::Distortions distortions, int every, int count) {
+            require(background.shape(0) == frames.shape(1), "background must have one value a channel");
+            Footage footage = make_footage(frames, shifts, gains, width, height, every, count);
+            require(distortions.empty() || distortions.size() == frames.shape(0), "a distortion a frame, or none");
+            for (const auto& d : distortions)
+              require(d && d->canvas(0).width == footage.canvas.width && d->canvas(0).height == footage.canvas.height,
+                      "distortions must have the frames' size");
+            FitOptions o;
+            o.step = step;
+            o.lambda = lambda;
+            o.chroma_step = chroma_step;
+            o.cutoff = cutoff;
+            o.memory = memory;
+            o.threads = granted_threads(threads);
+            nb::gil_scoped_release release;
+            new (self) ClipFitter(frames.data(), static_cast<int>(frames.shape(1)), std::move(footage),
+                                  background.data(), o, std::move(distortions));
           },
-          "integers"_a.noconvert(), "fitter"_a, "step"_a, "chroma_step"_a = 10, "cutoff"_a = 12.25,
-          nb::keep_alive<1, 3>())
-      .def("sweep", &sweep, "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(),
-           "position"_a, "seed"_a, "patience"_a = -1.0, "pairs"_a = true)
+          "frames"_a.noconvert(), "shifts"_a.noconvert(), "gains"_a.noconvert(), "width"_a, "height"_a,
+          "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25, "cutoff"_a = 9.5, "memory"_a = 12,
+          "threads"_a = 1, "distortions"_a = Film::Distortions(), "every"_a = 1, "count"_a = 0);
+
+  nb::class_<Refinement>(m, "Refinement")
+      .def(
+          "sweep",
+          [](Refinement& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
+             double position, uint64_t seed, double patience, bool pairs) {
+            require(self.width() != self.channels() + kMovingFields, "splats of clips need tables of time, too");
+            return sweep(self, {lambda, seed, patience, pairs}, make_rates(color, area, aspect, position));
+          },
+          "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(), "position"_a, "seed"_a,
+          "patience"_a = -1.0, "pairs"_a = true)
+      .def(
+          "sweep",
+          [](Refinement& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
+             double position, const Floats2& duration, const Floats2& time, const Floats3& speed, uint64_t seed,
+             double patience, bool) {
+            RateTables rates = make_rates(color, area, aspect, position);
+            require(duration.shape(0) == kClasses && duration.shape(1) == RateTables::kDurations,
+                    "duration table must be [36, 64]");
+            require(time.shape(0) == RateTables::kLives && time.shape(1) == kTimeBins, "time table must be [4, 24]");
+            require(speed.shape(0) == 2 && speed.shape(1) == kClasses && speed.shape(2) == RateTables::kSpeeds,
+                    "speed table must be [2, 36, 129]");
+            rates.duration = duration.data();
+            rates.time = time.data();
+            rates.speed = speed.data();
+            return sweep(self, {lambda, seed, patience, false}, rates);
+          },
+          "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(), "position"_a,
+          "duration"_a.noconvert(), "time"_a.noconvert(), "speed"_a.noconvert(), "seed"_a, "patience"_a = -1.0,
+          "pairs"_a = false)
       .def("integers",
-           [](const Refiner& self) {
+           [](const Refinement& self) {
              std::vector<int32_t> q = self.integers();
              const size_t n = self.count(), width = self.width();
              return numpy(std::move(q), {n, width});
            })
       .def("classes",
-           [](const Refiner& self) {
+           [](const Refinement& self) {
              std::vector<int32_t> c = self.classes();
              const size_t n = c.size();
              return numpy(std::move(c), {n});
            })
       .def("savings",
-           [](Refiner& self) {
+           [](Refinement& self) {
              std::vector<float> s = self.savings();
              const size_t n = s.size();
              return numpy(std::move(s), {n});
            })
       .def(
           "remove",
-          [](Refiner& self, const Ints1& indices) {
+          [](Refinement& self, const Ints1& indices) {
             self.remove(std::vector<int32_t>(indices.data(), indices.data() + indices.size()));
           },
           "indices"_a.noconvert())
-      .def("render", [](Refiner& self) { return self.render(); }, nb::call_guard<nb::gil_scoped_release>());
+      .def("render", [](Refinement& self) { return self.render(); }, nb::call_guard<nb::gil_scoped_release>());
+  bind_refiner<Refiner, Fitter>(m, "Refiner");
+  bind_refiner<ClipRefiner, ClipFitter>(m, "ClipRefiner");
 }
 
 }  // namespace splat2d

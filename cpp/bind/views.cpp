@@ -26,9 +26,9 @@ void bind_views(nb::module_& m) {
             require(channels >= 1 && channels <= kMaxChannels, "views must be [K, C, H, W] with C from 1 to 4");
             require(count >= 1 && places.shape(0) == count && places.shape(1) == 2, "places must be [K, 2]");
             require(background.shape(0) == channels, "background must have one value a channel");
-            require(eyes[0] >= 2 && eyes[0] <= kMostViews && eyes[1] >= 1 && eyes[2] >= eyes[1] &&
-                        eyes[2] <= kFarthestEye,
-                    "eyes are out of range");
+            require(
+                eyes[0] >= 2 && eyes[0] <= kMostViews && eyes[1] >= 1 && eyes[2] >= eyes[1] && eyes[2] <= kFarthestEye,
+                "eyes are out of range");
             require(distortions.empty() || distortions.size() == count, "a distortion a view, or none");
             const Canvas canvas = make_canvas(static_cast<int>(views.shape(3)), static_cast<int>(views.shape(2)));
             std::vector<Eye> at;
@@ -64,7 +64,7 @@ void bind_views(nb::module_& m) {
       .def(
           "sweep",
           [](ViewsRefiner& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
-             double position, uint64_t seed, double patience) {
+             double position, uint64_t seed, double patience, bool) {
             const RateTables rates = make_rates(color, area, aspect, position);
             RefineResult r;
             {
@@ -74,7 +74,7 @@ void bind_views(nb::module_& m) {
             return nb::make_tuple(r.changed, r.removed);
           },
           "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(), "position"_a, "seed"_a,
-          "patience"_a = -1.0)
+          "patience"_a = -1.0, "pairs"_a = false)
       .def("integers",
            [](const ViewsRefiner& self) {
              std::vector<int32_t> q = self.integers();

@@ -70,6 +70,17 @@ class Lanes {
       kernels().project[channels - 1](e, box, canvas, picture, &out);
     return out;
   }
+  // The same, and the gradients of the product with the colour by the Gaussian's centre and conic.
+  Projection observe(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, const float* picture,
+                     const float* weights, float* v_mean, float* v_conic) const {
+    Projection out;
+    kernels().observe[channels - 1](e, box, canvas, color, picture, weights, v_mean, v_conic, &out);
+    return out;
+  }
+  // What frames show of a splat that moves to another course.
+  Foreseen foresee(const Sightings& sightings, const CourseChange& change) const {
+    return kernels().foresee(sightings, change);
+  }
 };
 
 // Who works on one thing together: some threads of the CPU.
@@ -107,6 +118,11 @@ class Team {
   // picture += color g
   void add(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, float* picture) const {
     kernels().add[channels - 1](e, box, canvas, color, picture);
+  }
+  // f(i), which adds to the i-th picture, for i from 0 to count - 1, in any order; about so many pixels each.
+  template <class F>
+  void add_each(int count, size_t pixels, F f) const {
+    each(count, pixels, [&](const Lanes&, int i) { f(i); });
   }
 
  private:

@@ -54,9 +54,9 @@ void accumulate(const Ellipse& e, Box box, Box tile, const float* color, float* 
 }
 
 // Gradients of a splat's colour, centre and conic (where asked for), and its own energy where there is a place for it.
-template <int C, bool kSelf>
+template <int C, bool kSelf, bool kWeighted>
 SPLAT2D_INLINE void gradients(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
-                              float* v_mean, float* v_conic, float* v_color, float* self) {
+                              const float* weights, float* v_mean, float* v_conic, float* v_color, float* self) {
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   v16 shade[C], color_sum[C], energy = zero();
   for (int c = 0; c < C; ++c) {
@@ -70,14 +70,18 @@ SPLAT2D_INLINE void gradients(const Ellipse& e, Box box, Canvas canvas, const fl
       [&](int x, int y, const v16& g, const v16& dx) SPLAT2D_LAMBDA_INLINE {
         const float* p = picture + static_cast<size_t>(y) * canvas.width + x;
         const int room = canvas.width - x;
-        v16 dot = zero();
+        v16 dot = zero(), weighed = g;
+        if constexpr (kWeighted) {
+          const float* weight = weights + static_cast<size_t>(y) * canvas.width + x;
+          weighed = g * (room >= kLanes ? load(weight) : load_partial(weight, room));
+        }
         for (int c = 0; c < C; ++c) {
           const v16 v = room >= kLanes ? load(p + c * plane) : load_partial(p + c * plane, room);
           dot += v * shade[c];
-          color_sum[c] += g * v;
+          color_sum[c] += weighed * v;
         }
-        if constexpr (kSelf) energy += g * g;
-        const v16 w = g * dot;
+        if constexpr (kSelf) energy += weighed * g;
+        const v16 w = weighed * dot;
         const v16 wx = w * dx;
         row_w += w;
         row_wx += wx;
@@ -101,13 +105,16 @@ SPLAT2D_INLINE void gradients(const Ellipse& e, Box box, Canvas canvas, const fl
 template <int C>
 void backward(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture, float* v_mean,
               float* v_conic, float* v_color) {
-  gradients<C, false>(e, box, canvas, color, picture, v_mean, v_conic, v_color, nullptr);
+  gradients<C, false, false>(e, box, canvas, color, picture, nullptr, v_mean, v_conic, v_color, nullptr);
 }
 
 template <int C>
-void observe(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture, float* v_mean,
-             float* v_conic, Projection* out) {
-  gradients<C, true>(e, box, canvas, color, picture, v_mean, v_conic, out->with, &out->self);
+void observe(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture, const float* weights,
+             float* v_mean, float* v_conic, Projection* out) {
+  if (weights)
+    gradients<C, true, true>(e, box, canvas, color, picture, weights, v_mean, v_conic, out->with, &out->self);
+  else
+    gradients<C, true, false>(e, box, canvas, color, picture, weights, v_mean, v_conic, out->with, &out->self);
 }
 
 Foreseen foresee(const Sightings& s, const CourseChange& change) {

@@ -82,9 +82,9 @@ struct Kernels {
   // Gradients of one splat for the cotangent picture [C, H, W].
   void (*backward[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
                                  float* v_mean, float* v_conic, float* v_color);
-  // A projection and the gradients by centre and conic at once.
+  // A projection and the gradients by centre and conic at once, weighed by a plane unless that is null.
   void (*observe[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
-                                float* v_mean, float* v_conic, Projection* out);
+                                const float* weights, float* v_mean, float* v_conic, Projection* out);
   Foreseen (*foresee)(const Sightings& s, const CourseChange& change);
   // Inner products of one Gaussian with a picture and with itself.
   void (*project[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* picture, Projection* out);

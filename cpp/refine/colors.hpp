@@ -17,6 +17,12 @@ struct RateTables {
   const float* area;    // [36, 512] of area index + 96, by energy class + 1
   const float* aspect;  // [36, 96]
   double position;      // of a splat of unit lattice area; log2 of the lattice area is subtracted
+
+  // What a clip's splats have beyond a picture's, as cpp/model/courses.hpp codes it; null for pictures.
+  static constexpr int kDurations = 64, kLives = 4, kSpeeds = 129, kSpeedOffset = 64;
+  const float* duration = nullptr;  // [36, 64] by energy class + 1 and how much shorter than the longest
+  const float* time = nullptr;      // [4, 24] of a bin of times by the splat's life
+  const float* speed = nullptr;     // [2, 36, 129] y, x by energy class + 1
 };
 
 // What a splat's colours are made of.

@@ -54,7 +54,6 @@ ViewsRefiner::ViewsRefiner(std::vector<int32_t> integers, const ViewsFitter& fit
     : fitter_(&fitter),
       canvas_(fitter.film().footage().canvas),
       places_(fitter.places().host()),
-      gains_(places_.size(), 1.0f),
       eyes_(fitter.course().eyes),
       colors_(color_model(fitter.channels(), step, chroma_step)),
       cutoff_(static_cast<float>(cutoff)),
@@ -108,9 +107,9 @@ Box ViewsRefiner::reach_of(const Splat& s, float cutoff) const {
     const float mean[2] = {s.pose.mean[0] + s.pose.velocity[0] * eye.u, s.pose.mean[1] + s.pose.velocity[1] * eye.v};
     const Box b = free_box(mean, s.pose.shape.conic, cutoff);
     if (b.empty()) continue;
-    out = out.empty() ? b
-                      : Box{std::min(out.x0, b.x0), std::min(out.y0, b.y0), std::max(out.x1, b.x1),
-                            std::max(out.y1, b.y1)};
+    out = out.empty()
+              ? b
+              : Box{std::min(out.x0, b.x0), std::min(out.y0, b.y0), std::max(out.x1, b.x1), std::max(out.y1, b.y1)};
   }
   return out;
 }
@@ -150,13 +149,18 @@ Forecast ViewsRefiner::observe(const Team& team, const Splat& s, const float* co
   Forecast::Frame frames[kMostViews];
   each_view(team, s, [&](int t, const float* mean, const Box& box) {
     Forecast::Frame& to = frames[t] = {};
-    to.fade = 1;
     if (box.empty()) return;
     kernels().observe[C - 1](make_ellipse(mean, s.pose.shape.conic, cutoff_), box, canvas_, color,
-                             residual_.data() + t * canvas_.area() * C, to.v_mean, to.v_conic, &to.sums);
+                             residual_.data() + t * canvas_.area() * C, nullptr, to.v_mean, to.v_conic, &to.sums);
+    to.positive = to.sums.self;
+    float along = 0;
+    for (int c = 0; c < C; ++c) along += color[c] * to.sums.with[c];
+    for (int k = 0; k < 3; ++k) to.flat[k] = along * s.pose.shape.conic[k];
   });
-  const auto eye = [&](int t, int axis) { return axis ? places_[t].v : places_[t].u; };
-  return Forecast(s.pose, C, color, gains_.data(), frames, 0, static_cast<int>(places_.size()), eye);
+  Forecast out;
+  out.look(s.pose, C, color, frames, static_cast<int>(places_.size()),
+           [&](int t) { return Forecast::View{1, 1, {places_[t].u, places_[t].v}}; });
+  return out;
 }
 
 void ViewsRefiner::add(const Team& team, const Splat& s, const float* color) {
@@ -241,7 +245,8 @@ bool ViewsRefiner::change_class(const Splat& start, const int32_t* from, int ene
 }
 
 float ViewsRefiner::price(const Terms& v, const Candidate& c) const {
-  return static_cast<float>(v.plan.lambda) * refine::shape_bits(v.rates, c.s.g, c.q + colors_.channels);
+  return static_cast<float>(v.plan.lambda) *
+         refine::shape_bits(v.rates, c.s.g.energy_class, c.s.g.rate_area, c.q + colors_.channels);
 }
 
 // J over that of the splat's absence, with the best colours, which go to the candidate.
@@ -276,7 +281,7 @@ int ViewsRefiner::find_moves(const Terms& v, const Candidate& start, const Forec
       Candidate& trial = candidates[count];
       if (!propose(from->s, from->q, move, trial.q, &trial.s) || !within(reach_of(trial.s, cutoff_), v.region))
         continue;
-      const float promised = promise(v, forecast.without(trial.s.pose), trial);
+      const float promised = promise(v, forecast.without(Lanes(), trial.s.pose), trial);
       if (promised >= limit) continue;
       ++count;
       if (promised >= reached) continue;
@@ -313,7 +318,9 @@ refine::Outcome ViewsRefiner::visit(const Terms& v, double* seen) {
       within(reach_of(other.s, cutoff_), v.region))
     ++count;
 
-  const auto core = [&](const Splat& s) { return bounding_box(s.pose.mean, s.pose.shape.conic, refine::kCore, canvas_); };
+  const auto core = [&](const Splat& s) {
+    return bounding_box(s.pose.mean, s.pose.shape.conic, refine::kCore, canvas_);
+  };
   const Box before = core(start.s);
   if (count == 0 && least < 0 && std::equal(best.q, best.q + width(), v.q)) {
     *seen = changes_.mean(before);

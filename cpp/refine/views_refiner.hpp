@@ -51,7 +51,6 @@ class ViewsRefiner {
   const ViewsFitter* fitter_;
   Canvas canvas_;
   std::vector<Eye> places_;
-  std::vector<float> gains_;
   Eyes eyes_;
   ColorModel colors_;
   float cutoff_;

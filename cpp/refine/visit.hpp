@@ -49,7 +49,7 @@ struct ChangeMap {
 };
 
 // What all visits share; pointers are to the device's memory.
-struct RefineModel : ColorModel {
+struct VisitModel : ColorModel {
   struct Level {
     float* residual;       // [C, H, W]
     const float* weights;  // [H, W] of the distortion; null for SSE
@@ -57,8 +57,12 @@ struct RefineModel : ColorModel {
   };
   float cutoff;
   int levels;  // one for SSE
-  Level level[Distortion::kMaxLevels];
   ChangeMap changes;
+};
+
+// Of a picture.
+struct RefineModel : VisitModel {
+  Level level[Distortion::kMaxLevels];
 
   SPLAT2D_HD int width() const { return channels + 5; }  // of a row of integers
 };
@@ -136,6 +140,11 @@ SPLAT2D_LOOP inline LevelSplat seen_at(const Geometry& g, int level) {
   return {{g.mean[0], g.mean[1]}, {g.shape.conic[0], g.shape.conic[1], g.shape.conic[2]}, 1.0f};
 }
 
+// Where a splat is, for the schedule.
+SPLAT2D_LOOP inline void place(const RefineModel&, const Geometry& g, float* mean) {
+  for (int j = 0; j < 2; ++j) mean[j] = g.mean[j];
+}
+
 // The pixels that matter most to a splat.
 SPLAT2D_LOOP inline Box core(const RefineModel& m, const Geometry& g) {
   return bounding_box(g.mean, g.shape.conic, m.cutoff < kCore ? m.cutoff : kCore, m.level[0].canvas);
@@ -189,6 +198,10 @@ SPLAT2D_LOOP inline Box rough_reach_of(const RefineModel& m, const Geometry& g) 
   return bounding_box(g.mean, g.shape.conic, 2.0f * m.cutoff, {1 << 20, 1 << 20});
 }
 
+SPLAT2D_LOOP inline Box due_reach(const RefineModel& m, const Geometry& g, bool pairs) {
+  return Device::kManyTeams ? reach_of(m, g, pairs) : rough_reach_of(m, g);
+}
+
 // residual += color g, at every level.
 SPLAT2D_LOOP inline void add(const Team& team, const RefineModel& m, const Geometry& g, const float* color) {
   for (int l = 0; l < m.levels; ++l) {
@@ -216,6 +229,12 @@ SPLAT2D_LOOP inline void project(const Lanes& lanes, const RefineModel& m, const
   }
 }
 
+// Levels see a splat as a Gaussian, which is not exact; a sum of squares stays positive.
+SPLAT2D_LOOP inline float positive_self(float self, float positive) {
+  const float least = kLeastSelf * positive;
+  return self < least ? least : self;
+}
+
 // Inner products with the residual, weighed by the distortion.
 SPLAT2D_LOOP inline Projection weighed(const RefineModel& m, const Geometry& g, const Sums& sums) {
   if (!m.level[0].weights) return sums.level[0];
@@ -229,9 +248,7 @@ SPLAT2D_LOOP inline Projection weighed(const RefineModel& m, const Geometry& g, 
     out.self += self;
     positive += self > 0 ? self : 0.0f;
   }
-  // Levels see a splat as a Gaussian, which is not exact; a sum of squares stays positive.
-  const float least = kLeastSelf * positive;
-  out.self = out.self < least ? least : out.self;
+  out.self = positive_self(out.self, positive);
   return out;
 }
 
@@ -248,13 +265,14 @@ SPLAT2D_LOOP inline float saving(const Lanes& lanes, const RefineModel& m, const
   return saved;
 }
 
-SPLAT2D_LOOP inline float shape_bits(const RateTables& rates, const Geometry& g, const int32_t* fields) {
-  const int row = g.energy_class + 1;
+SPLAT2D_LOOP inline float shape_bits(const RateTables& rates, int energy_class, float rate_area,
+                                     const int32_t* fields) {
+  const int row = energy_class + 1;
   const int area = clamp(fields[kArea] + RateTables::kAreaOffset, 0, RateTables::kAreas - 1);
   const int aspect = clamp(fields[kAspect], 0, RateTables::kAspects - 1);
   return rates.area[row * RateTables::kAreas + area] + rates.aspect[row * RateTables::kAspects + aspect] +
-         log2f(static_cast<float>(angle_count(g.energy_class, fields[kAspect]))) + static_cast<float>(rates.position) -
-         log2f(g.rate_area);
+         log2f(static_cast<float>(angle_count(energy_class, fields[kAspect]))) + static_cast<float>(rates.position) -
+         log2f(rate_area);
 }
 
 // Weighs a move against the splat's absence, with the best colours.
@@ -267,7 +285,8 @@ SPLAT2D_LOOP inline void weigh(const Lanes& lanes, const RefineModel& m, const S
   const float lmbda = static_cast<float>(plan.lambda);
   const float cost =
       best_colors(lanes, m, rates, lmbda, weighed(m, move->g, sums), move->g.shape.norm,
-                  lmbda * shape_bits(rates, move->g, move->q + m.channels), move->g.energy_class, q, move->q, free);
+                  lmbda * shape_bits(rates, move->g.energy_class, move->g.rate_area, move->q + m.channels),
+                  move->g.energy_class, q, move->q, free);
   if (lanes.first()) move->cost = cost;
 }
 

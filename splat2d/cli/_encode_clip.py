@@ -26,15 +26,13 @@ def encode_clip(command: Encode, size: int | None) -> None:
         UsageError: an option that only pictures have.
         Splat2dError: what the input, the settings or the files are at fault for.
     """
-    for option in ("tune", "labels", "peak"):
+    for option in ("labels", "peak"):
         if getattr(command, option) is not None:
             raise UsageError(f"--{option} is for pictures")
     if command.mask:
         raise UsageError("--mask is for pictures")
     if command.keep_metadata:
         raise UsageError("--keep-metadata is for pictures")
-    if command.device == "cuda":
-        raise UsageError("--device cuda is for pictures; clips are fitted on the CPU")
 
     from splat2d.fit.clip.encode import encode_frames
     from splat2d.fit.clip.part import open_part
@@ -63,8 +61,10 @@ def encode_clip(command: Encode, size: int | None) -> None:
                 psnr=command.psnr,
                 size=size,
                 preset=command.preset,
+                tune=command.tune,
                 seed=command.seed,
                 threads=command.threads,
+                device=command.device,
                 jobs=command.jobs,
                 scheduler=command.scheduler,
                 progress=progress,
@@ -94,6 +94,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
             "seconds": seconds,
             "quality": None if size or command.bpp or command.psnr else checked_quality(command.quality),
             "preset": command.preset,
+            "tune": command.tune,
             "seed": command.seed,
             "sound": {**sound.figures(), "bytes": heard} if sound else None,
             "notes": reader.notes,

@@ -52,10 +52,9 @@ def encode_job(name: str, data: bytes, options: dict[str, Any]) -> Made:
         if is_clip(path):
             import splat2d
 
-            # Targets are those of segments; how a picture is tuned is none of a clip's settings.
-            given = {key: value for key, value in options.items() if key != "tune"}
+            # Targets are those of segments.
             lost = ("a clip's metadata is not kept",) if kept else ()
-            made = Made(splat2d.encode(path, **given), {"kind": "clip"}, lost)
+            made = Made(splat2d.encode(path, **options), {"kind": "clip"}, lost)
         else:
             from splat2d.fit.encode import encode_picture
             from splat2d.media.pictures import load_picture

@@ -70,8 +70,7 @@ class FitConfig:
 
     def tuned(self, tune: str) -> FitConfig:
         """The same effort for another tune, with that tune's chroma step."""
-        chroma_step = CHROMA_STEPS.get(tune, self.chroma_step)
-        return dataclasses.replace(self, tune=tune, chroma_step=chroma_step)
+        return _tuned(self, tune)
 
 
 _LIMITS: dict[str, tuple[float, float]] = {
@@ -150,9 +149,10 @@ class ClipConfig:
         prune_factor: a splat goes when it saves less SSE than this many times its bits' worth.
         patience: a splat is refined again once this much has changed around it, D^2 a cell of 16 x 16 px.
         lagrangian: SSE for one bit, in units of the squared step D^2.
-        chroma_step: chroma step over D; a multiple of 1/8.
+        chroma_step: chroma step over D; a multiple of 1/8. Presets that name none have that of their tune.
         fit_cutoff: q at which Gaussians are cut while fitting (12.25 in the file).
         memory: pairs that the L-BFGS keeps.
+        tune: what the distortion of each frame follows, as of pictures.
         still: how a segment of one frame is fitted, as a picture; None for the default preset.
     """
 
@@ -174,11 +174,16 @@ class ClipConfig:
     chroma_step: float = 1.25
     fit_cutoff: float = 9.5
     memory: int = 6
+    tune: str = "psnr"
     still: FitConfig | None = None
 
     def __post_init__(self) -> None:
         """Check types and ranges; a ConfigError names the key."""
         _check(self)
+
+    def tuned(self, tune: str) -> ClipConfig:
+        """The same effort for another tune, with that tune's chroma step."""
+        return _tuned(self, tune)
 
 
 def load_config(preset: str | Path) -> FitConfig:
@@ -202,14 +207,19 @@ def load_clip_config(preset: str | Path) -> ClipConfig:
     if isinstance(section.get("durations"), list):
         section["durations"] = tuple(section["durations"])
     config = _made(ClipConfig, section, path)
+    config = config if "chroma_step" in section else config.tuned(config.tune)
     values.pop("clip", None)
     if not values:
         return config
-    still = dataclasses.replace(_made(FitConfig, values, path), tune="psnr", chroma_step=config.chroma_step)
-    return dataclasses.replace(config, still=still)
+    return dataclasses.replace(config, still=_made(FitConfig, values, path))
 
 
 Config = TypeVar("Config", FitConfig, ClipConfig)
+
+
+def _tuned(config: Config, tune: str) -> Config:
+    chroma_step = CHROMA_STEPS.get(tune, config.chroma_step)
+    return dataclasses.replace(config, tune=tune, chroma_step=chroma_step)
 
 
 def _made(kind: type[Config], values: dict[str, Any], path: Path) -> Config:

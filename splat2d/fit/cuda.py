@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from splat2d.native.gpu import _Library, library
 
-__all__ = ["Distortion", "Fitter", "Refiner"]
+__all__ = ["ClipFitter", "ClipRefiner", "Distortion", "Fit", "Fitter", "Refinement", "Refiner"]
 
 
 def _address(array: NDArray[Any]) -> int:
@@ -30,46 +30,19 @@ class Distortion:
         self.planes = np.concatenate([np.ascontiguousarray(plane, np.float32).ravel() for plane in weights])
 
 
-class Fitter:
-    """Gaussians being fitted to a picture in the GPU's memory; see cpp/fit/fitter.hpp.
-
-    `threads` are the core's.
+class Fit:
+    """Gaussians being fitted in the GPU's memory; see cpp/fit/fitter.hpp.
 
     Raises:
         BackendUnavailableError: by any method, when the GPU fails or its memory does not suffice.
     """
 
-    def __init__(
-        self,
-        image: NDArray[np.float32],  # [C, H, W]
-        background: NDArray[np.float32],  # [C]
-        step: float,
-        lmbda: float,
-        chroma_step: float = 1.25,
-        cutoff: float = 9.5,
-        memory: int = 12,
-        threads: int = 1,
-        distortion: Distortion | None = None,
-        natural_units: bool = True,
-        rate_term: bool = True,
-        *,
-        kernels: _Library | None = None,
-    ) -> None:
+    dimensions, fields = 2, 5  # of a splat's centre, and of its integers behind the colours
+
+    def __init__(self, channels: int, kernels: _Library | None) -> None:
         self._library = library() if kernels is None else kernels
         self._handle = ctypes.c_void_p()
-        self._channels, height, width = image.shape
-        image, background = (np.ascontiguousarray(a, np.float32) for a in (image, background))
-        self._library.call(
-            "fitter_open",
-            _address(image),
-            *(self._channels, width, height),
-            _address(background),
-            *(step, lmbda, chroma_step, cutoff),
-            *(memory, natural_units, rate_term),
-            None if distortion is None else _address(distortion.planes),
-            0 if distortion is None else distortion.levels,
-            ctypes.byref(self._handle),
-        )
+        self._channels = channels
 
     def __del__(self) -> None:
         """Free the memory."""
@@ -119,11 +92,14 @@ class Fitter:
         amplitude: float = 0.8,
         separation: float = 1.2,
         random: bool = False,
+        durations: Sequence[float] = (),
     ) -> tuple[int, int]:
         """Add splats at the residual's peaks; returns candidates found and added."""
         candidates, added = ctypes.c_int(), ctypes.c_int()
         options = threshold, energy, smallest, largest, ratio, amplitude, separation, random
-        self._call("seed", *options, ctypes.byref(candidates), ctypes.byref(added))
+        windows = np.array(durations, np.float64)
+        counts = ctypes.byref(candidates), ctypes.byref(added)
+        self._call("seed", *options, _address(windows), len(windows), *counts)
         return candidates.value, added.value
 
     def refresh(self) -> None:
@@ -136,25 +112,111 @@ class Fitter:
         self._call("step", ctypes.byref(stepped))
         return bool(stepped.value)
 
-    def resample_from(self, other: Fitter, factor: float) -> None:
+    def resample_from(self, other: Fit, factor: float) -> None:
         """Take another fitter's splats, all lengths times `factor`."""
         self._call("resample_from", other._handle, factor)
 
+    def insert(
+        self,
+        means: NDArray[np.float32],  # [N, d]
+        frames: NDArray[np.float32],  # [N, d * d]
+        k: NDArray[np.float32],  # [N, C]
+    ) -> None:
+        """Add splats: centres, factors and amplitudes."""
+        arrays = [np.ascontiguousarray(a, np.float32) for a in (means, frames, k)]
+        self._call("insert", *map(_address, arrays), len(means))
+
     def splats(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Means [N, 2], conics [N, 3] and colours [N, C] of the present state."""
+        """Means [N, d], conics [N, 3] and colours [N, C] of the present state."""
         count = self.count
-        means, conics, colors = (np.empty((count, n), np.float32) for n in (2, 3, self._channels))
+        widths = self.dimensions, 3, self._channels
+        means, conics, colors = (np.empty((count, n), np.float32) for n in widths)
         self._call("splats", _address(means), _address(conics), _address(colors))
         return means, conics, colors
 
     def quantize(self) -> NDArray[np.int32]:
-        """Integers [N, C + 5] nearest to the present state."""
-        integers = np.empty((self.count, self._channels + 5), np.int32)
+        """Integers [N, C + 5], in a clip [N, C + 9], nearest to the present state."""
+        integers = np.empty((self.count, self._channels + self.fields), np.int32)
         self._call("quantize", _address(integers))
         return integers
 
 
-class Refiner:
+class Fitter(Fit):
+    """A picture's; `threads` are the core's."""
+
+    def __init__(
+        self,
+        image: NDArray[np.float32],  # [C, H, W]
+        background: NDArray[np.float32],  # [C]
+        step: float,
+        lmbda: float,
+        chroma_step: float = 1.25,
+        cutoff: float = 9.5,
+        memory: int = 12,
+        threads: int = 1,
+        distortion: Distortion | None = None,
+        natural_units: bool = True,
+        rate_term: bool = True,
+        *,
+        kernels: _Library | None = None,
+    ) -> None:
+        channels, height, width = image.shape
+        super().__init__(channels, kernels)
+        image, background = (np.ascontiguousarray(a, np.float32) for a in (image, background))
+        self._library.call(
+            "fitter_open",
+            _address(image),
+            *(channels, width, height),
+            _address(background),
+            *(step, lmbda, chroma_step, cutoff),
+            *(memory, natural_units, rate_term),
+            None if distortion is None else _address(distortion.planes),
+            0 if distortion is None else distortion.levels,
+            ctypes.byref(self._handle),
+        )
+
+
+class ClipFitter(Fit):
+    """A clip's; `threads` are the core's."""
+
+    dimensions, fields = 3, 9
+
+    def __init__(
+        self,
+        frames: NDArray[np.float32],  # [T, C, H, W], those that are looked at
+        shifts: NDArray[np.float32],  # [T, 2]
+        gains: NDArray[np.float32],  # [T]
+        width: int,
+        height: int,
+        background: NDArray[np.float32],  # [C]
+        step: float,
+        lmbda: float,
+        chroma_step: float = 1.25,
+        cutoff: float = 9.5,
+        memory: int = 12,
+        threads: int = 1,
+        distortions: Sequence[Distortion] = (),
+        every: int = 1,
+        count: int = 0,
+        *,
+        kernels: _Library | None = None,
+    ) -> None:
+        seen, channels, rows, columns = frames.shape
+        super().__init__(channels, kernels)
+        arrays = [np.ascontiguousarray(a, np.float32) for a in (frames, shifts, gains, background)]
+        pixels, path, heights, base = map(_address, arrays)
+        weights = np.concatenate([d.planes for d in distortions]) if distortions else None
+        self._library.call(
+            "clip_fitter_open",
+            *(pixels, seen, channels, columns, rows, path, heights, width, height, base),
+            *(step, lmbda, chroma_step, cutoff, memory),
+            None if weights is None else _address(weights),
+            *(distortions[0].levels if distortions else 0, every, count or seen),
+            ctypes.byref(self._handle),
+        )
+
+
+class Refinement:
     """Integers under exact refinement in the GPU's memory; see cpp/refine/refiner.hpp.
 
     Raises:
@@ -164,14 +226,14 @@ class Refiner:
 
     def __init__(
         self,
-        integers: NDArray[np.int32],  # [N, C + 5]
-        fitter: Fitter,
+        integers: NDArray[np.int32],  # [N, C + 5], of a clip [N, C + 9]
+        fitter: Fit,
         step: float,
         chroma_step: int = 10,
         cutoff: float = 12.25,
     ) -> None:
         self._library = fitter._library
-        self._fitter = fitter  # its picture is the refiner's
+        self._fitter = fitter  # its film is the refinement's
         self._handle = ctypes.c_void_p()
         self._shape = integers.shape
         integers = np.ascontiguousarray(integers, np.int32)
@@ -188,28 +250,32 @@ class Refiner:
     def _call(self, name: str, *arguments: Any) -> None:
         self._library.call(f"refiner_{name}", self._handle, *arguments)
 
-    def sweep(
-        self,
-        lmbda: float,
-        color: NDArray[np.float32],  # [C, 3, 256]
-        area: NDArray[np.float32],  # [36, 512]
-        aspect: NDArray[np.float32],  # [36, 96]
-        position: float,
-        seed: int,
-        patience: float = -1.0,
-        pairs: bool = True,
-    ) -> tuple[int, int]:
-        """One sweep over all splats; returns how many changed and how many went."""
+    def sweep(self, lmbda: float, *arguments: Any, **options: Any) -> tuple[int, int]:
+        """One sweep over all splats; returns how many changed and how many went.
+
+        Args:
+            lmbda: SSE that one bit is worth.
+            arguments: color [C, 3, 256], area [36, 512] and aspect [36, 96] code lengths, position; of a clip
+                also duration [36, 64], time [4, 24] and speed [2, 36, 129]; then what `options` name.
+            options: seed, patience (-1) and pairs (true).
+        """
+        of_time = 3 if self._fitter.fields == 9 else 0
+        tables = [np.ascontiguousarray(a, np.float32) for a in (*arguments[:3], *arguments[4 : 4 + of_time])]
+        names = ("seed", "patience", "pairs")
+        given = dict(zip(names, arguments[4 + of_time :], strict=False))
+        options = {"patience": -1.0, "pairs": True} | given | options
+        addresses = [*map(_address, tables), *[None] * (3 - of_time)]
         changed, removed = ctypes.c_int(), ctypes.c_int()
-        tables = [np.ascontiguousarray(a, np.float32) for a in (color, area, aspect)]
-        options = position, seed, patience, pairs
         self._call(
-            "sweep", lmbda, *map(_address, tables), *options, ctypes.byref(changed), ctypes.byref(removed)
+            "sweep",
+            *(lmbda, *addresses[:3], arguments[3], *addresses[3:]),
+            *(options[name] for name in names),
+            *(ctypes.byref(changed), ctypes.byref(removed)),
         )
         return changed.value, removed.value
 
     def integers(self) -> NDArray[np.int32]:
-        """[N, C + 5]; the colours of removed splats are zero."""
+        """As given; the colours of removed splats are zero."""
         integers = np.empty(self._shape, np.int32)
         self._call("integers", _address(integers))
         return integers
@@ -236,3 +302,11 @@ class Refiner:
         sse = ctypes.c_double()
         self._call("render", ctypes.byref(sse))
         return sse.value
+
+
+class Refiner(Refinement):
+    """A picture's."""
+
+
+class ClipRefiner(Refinement):
+    """A clip's."""

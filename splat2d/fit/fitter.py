@@ -1,6 +1,7 @@
-"""From a picture to integers: rounds of pruning, seeding and optimising, then exact integer refinement.
+"""From pictures and clips to integers: rounds of pruning, seeding and optimising, then exact refinement.
 
-The loops are native (cpp/fit/fitter.hpp, cpp/refine/refiner.hpp).
+`Fit` is what both have in common, `PictureFit` the rest for pictures; splat2d/fit/clip/segment.py has that
+for segments of clips. The loops are native (cpp/fit/fitter.hpp, cpp/refine/refiner.hpp).
 """
 
 from __future__ import annotations
@@ -8,23 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, background_floats
-from splat2d.fit.config import FitConfig
+from splat2d.fit.config import ClipConfig, FitConfig
 from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights, weighed
 from splat2d.fit.rates import rate_tables
 from splat2d.native import core
 
 if TYPE_CHECKING:
-    from splat2d._core import Fitter, Refiner
+    from splat2d import _core
 
 SEED_BITS = 34  # what a splat costs, about
 SMALLEST_SEED = {"psnr": 0.45, "ms-ssim": 0.7, "visual": 0.7}  # px, standard deviation
 HALF_MIN = 64  # px; smaller pictures are not fitted at half resolution
+SEEDING, SWEEP = 4, 6  # steps that take about as long
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,180 @@ def _native(cuda: bool) -> Any:
     return module
 
 
-class PictureFit:
+@dataclass(frozen=True)
+class Plan:
+    """How many steps a fit takes; see the configs."""
+
+    half_rounds: int
+    half_steps: int
+    rounds: int
+    steps: int
+    final_steps: int
+
+    @property
+    def work(self) -> float:
+        """In steps at full resolution."""
+        coarse = self.half_rounds * (self.half_steps + SEEDING) / 4
+        return coarse + self.rounds * (self.steps + SEEDING) + self.final_steps
+
+
+class Fit:
+    """Something being fitted at one step D; may be continued at another.
+
+    Subclasses make the native fits and say how they are seeded and what their integers cost.
+
+    Args:
+        config: effort.
+        step: D.
+        background: base colour in bytes, one a channel.
+        samples: numbers that the decoder's output consists of.
+        threads: of the native core; the result does not depend on it.
+        seed: of the refinement's order.
+        on_progress: called a few times a second.
+        share_of_work: part of the whole progress that this fit is, as (from, to).
+        control: called with D, SSE and bits before each round of the second half; returns the next D.
+        cuda: fit on the GPU.
+
+    Attributes:
+        native: the module of the native classes.
+        path: [T, 2] the camera's path over the frames, 1/64 px.
+
+    Raises:
+        BackendUnavailableError: the GPU fails, or its memory does not suffice.
+    """
+
+    refreshes_pruned: ClassVar[bool] = True
+    """Seeds are looked for in the residual without the splats that were pruned just before."""
+
+    def __init__(
+        self,
+        config: FitConfig | ClipConfig,
+        step: float,
+        background: tuple[int, ...],
+        samples: int,
+        *,
+        threads: int,
+        seed: int,
+        on_progress: OnProgress | None,
+        share_of_work: tuple[float, float] = (0.0, 1.0),
+        control: Control | None = None,
+        cuda: bool = False,
+    ) -> None:
+        self.native = _native(cuda)
+        self.config = config
+        self.step = step
+        self.background = background
+        self.samples = samples
+        self.threads = threads
+        self.seed = seed
+        self.path = np.zeros((1, 2), np.int32)
+        self._on_progress = on_progress
+        self._share = share_of_work
+        self._control = control
+        self._done = 0.0
+
+    @property
+    def lmbda(self) -> float:
+        """SSE that one bit is worth."""
+        return self.config.lagrangian * self.step**2
+
+    def _native_fit(self, scale: int) -> _core.Fit:
+        """A native fit at 1 / scale of the size; areas, D^2 and lambda shrink by its square."""
+        raise NotImplementedError
+
+    def _seeds(self, scale: int) -> dict[str, Any]:
+        """Options of the native `seed`, at 1 / scale of the size."""
+        raise NotImplementedError
+
+    def _refiner(self) -> Any:
+        """A native refinement of the present state."""
+        raise NotImplementedError
+
+    def tables(self, integers: NDArray[np.int32], classes: NDArray[np.int32]) -> tuple[Any, ...]:
+        """Code lengths of integers, as the native `sweep` takes them."""
+        raise NotImplementedError
+
+    def _optimise(self, plan: Plan) -> None:
+        self._plan = plan
+        self._all = plan.work + SWEEP * self.config.sweeps
+        half = None
+        if plan.half_rounds:
+            half = self._native_fit(2)
+            self._rounds(half, plan.half_rounds, plan.half_steps, 2)
+        self._fitter = self._native_fit(1)
+        if half is not None:
+            self._fitter.resample_from(half, 2.0)
+            del half
+        self._rounds(self._fitter, plan.rounds, plan.steps, 1)
+        self._finish(plan.final_steps, 3)
+
+    def _rounds(self, fitter: _core.Fit, rounds: int, steps: int, scale: int) -> None:
+        config = self.config
+        for number in range(rounds):
+            if number or scale == 1:
+                fitter.prune(config.prune_factor)
+                if self.refreshes_pruned:
+                    fitter.refresh()
+            if self._control is not None and scale == 1 and 2 * number >= rounds:
+                self.set_step(self._control(self.step, fitter.sse, fitter.bits))
+            threshold = config.seed_threshold * SEED_BITS * self.lmbda / scale**2
+            fitter.seed(threshold, config.seed_energy, **self._seeds(scale))
+            fitter.refresh()
+            self._report(fitter, SEEDING, scale)
+            self._steps(fitter, steps, scale)
+
+    def _finish(self, steps: int, parts: int) -> None:
+        for part in range(parts):
+            self._fitter.prune(self.config.prune_factor)
+            self._fitter.refresh()
+            self._steps(self._fitter, (steps + part) // parts, 1)
+
+    def _steps(self, fitter: _core.Fit, count: int, scale: int) -> None:
+        for _ in range(count):
+            fitter.step()
+            self._report(fitter, 1, scale)
+
+    def _report(self, fitter: _core.Fit, steps: int, scale: int) -> None:
+        self._done += steps / scale**2
+        if self._on_progress is None:
+            return
+        low, high = self._share
+        done = low + (high - low) * min(self._done / self._all, 1.0)
+        psnr = psnr_of(fitter.sse, round(self.samples / scale**2))
+        self._on_progress(Progress(done, psnr, int(fitter.bits / 8), fitter.count))
+
+    def refined(self) -> Refined:
+        """The integers of the present state after exact refinement."""
+        refined = Refined(self._refiner(), self)
+        for sweep in range(self.config.sweeps):
+            refined.sweep(self.lmbda, sweep)
+            self._report(self._fitter, SWEEP, 1)
+        return refined
+
+    def set_step(self, step: float) -> None:
+        """Change D; what has been fitted stays."""
+        if step == self.step:
+            return
+        self.step = step
+        self._fitter.set_rate(step, self.lmbda)
+        self._fitter.refresh()
+
+    def continue_at(
+        self, step: float, rounds: int = 3, share_of_work: tuple[float, float] = (0.9, 1.0)
+    ) -> None:
+        """Go on from the present state with another D, fixed from now on."""
+        steps = self.config.steps
+        self._again(step, Plan(0, 0, rounds, steps, steps), share_of_work)
+
+    def _again(self, step: float, plan: Plan, share_of_work: tuple[float, float], parts: int = 1) -> None:
+        self._control = None
+        self.set_step(step)
+        self._share, self._done, self._all = share_of_work, 0.0, plan.work + SWEEP * self.config.sweeps
+        self._rounds(self._fitter, plan.rounds, plan.steps, 1)
+        self._finish(plan.final_steps, parts)
+
+
+class PictureFit(Fit):
     """A picture being fitted at one step D; may be continued at another.
 
     Args:
@@ -83,16 +258,10 @@ class PictureFit:
         step: D.
         weights: [H, W] of squared errors; None for one everywhere.
         background: base colour in bytes, one a channel; None for the mean colour.
-        threads: of the native core; the result does not depend on it.
-        seed: of the refinement's order.
-        on_progress: called a few times a second.
-        share_of_work: part of the whole progress that this fit is, as (from, to).
-        control: called with D, SSE and bits before each round of the second half; returns the next D.
-        cuda: fit on the GPU.
-
-    Raises:
-        BackendUnavailableError: the GPU fails, or its memory does not suffice.
+        options: as of `Fit`.
     """
+
+    config: FitConfig
 
     def __init__(
         self,
@@ -105,29 +274,15 @@ class PictureFit:
         threads: int = 1,
         seed: int = 0,
         on_progress: OnProgress | None = None,
-        share_of_work: tuple[float, float] = (0.0, 1.0),
-        control: Control | None = None,
-        cuda: bool = False,
+        **options: Any,
     ) -> None:
-        self.native = _native(cuda)
+        background = background_of(pixels) if background is None else background
+        common = {"threads": threads, "seed": seed, "on_progress": on_progress}
+        super().__init__(config, step, background, pixels.size, **common, **options)
         self.pixels = pixels
-        self.config = config
-        self.step = step
-        self.threads = threads
-        self.seed = seed
-        self.background = background_of(pixels) if background is None else background
         self._weights = self._weights_of(pixels, weights)
-        self._on_progress = on_progress
-        self._work = share_of_work
-        self._control = control
-        self._steps_done = 0
-        self._steps_all = 1
-        self._fitter = self._optimise()
-
-    @property
-    def lmbda(self) -> float:
-        """SSE that one bit is worth."""
-        return self.config.lagrangian * self.step**2
+        half_rounds = config.half_rounds if min(pixels.shape[1:]) >= HALF_MIN else 0
+        self._optimise(Plan(half_rounds, config.half_steps, config.rounds, config.steps, config.final_steps))
 
     def _weights_of(
         self, pixels: NDArray[np.float32], plane: NDArray[np.float32] | None
@@ -139,13 +294,12 @@ class PictureFit:
             return weights
         return [plane] if weights is None else weighed(weights, plane)
 
-    def _fitter_of(self, pixels: NDArray[np.float32], scale: float) -> Fitter:
-        """A native fitter for the picture shrunk by `scale`; areas, D^2 and lambda shrink by its square."""
+    def _native_fit(self, scale: int) -> _core.Fitter:
         weights = self._weights
         if weights is not None and scale == 2:
             weights = half_weights(weights)
         return self.native.Fitter(
-            pixels,
+            half(self.pixels) if scale == 2 else self.pixels,
             background_floats(self.background),
             self.step / scale,
             self.lmbda / scale**2,
@@ -158,76 +312,18 @@ class PictureFit:
             self.config.rate_term,
         )
 
-    def _optimise(self) -> Fitter:
+    def _seeds(self, scale: int) -> dict[str, Any]:
         config = self.config
-        smallest = min(self.pixels.shape[1:])
-        half_rounds = config.half_rounds if smallest >= HALF_MIN else 0
-        self._steps_all = half_rounds * config.half_steps + config.rounds * config.steps + config.final_steps
-        self._steps_all += 4 * config.sweeps
-        fitter = None
-        if half_rounds:
-            fitter = self._fitter_of(half(self.pixels), 2)
-            self._rounds(fitter, half_rounds, config.half_steps, 2)
-        full = self._fitter_of(self.pixels, 1)
-        if fitter is not None:
-            full.resample_from(fitter, 2.0)
-        self._rounds(full, config.rounds, config.steps, 1)
-        self._finish(full)
-        return full
+        return {"smallest": SMALLEST_SEED[config.tune], "random": config.seeding == "random"}
 
-    def _rounds(self, fitter: Fitter, rounds: int, steps: int, scale: float) -> None:
-        config = self.config
-        lmbda = self.lmbda / scale**2
-        for number in range(rounds):
-            if number or scale == 1:
-                fitter.prune(config.prune_factor)
-                fitter.refresh()
-            if self._control is not None and scale == 1 and 2 * number >= rounds:
-                self.set_step(self._control(self.step, fitter.sse, fitter.bits), fitter)
-                lmbda = self.lmbda
-            fitter.seed(
-                config.seed_threshold * SEED_BITS * lmbda,
-                config.seed_energy,
-                smallest=SMALLEST_SEED[config.tune],
-                random=config.seeding == "random",
-            )
-            fitter.refresh()
-            self._steps(fitter, steps, scale)
+    def _refiner(self) -> _core.Refiner:
+        chroma = round(8 * self.config.chroma_step)
+        return self.native.Refiner(self._fitter.quantize(), self._fitter, self.step, chroma, CUTOFF)
 
-    def _finish(self, fitter: Fitter) -> None:
-        parts = 3
-        for part in range(parts):
-            fitter.prune(self.config.prune_factor)
-            fitter.refresh()
-            self._steps(fitter, (self.config.final_steps + part) // parts, 1)
-
-    def _steps(self, fitter: Fitter, count: int, scale: float) -> None:
-        for _ in range(count):
-            fitter.step()
-            self._steps_done += 1
-            self._report(fitter.sse, fitter.bits, fitter.count, scale)
-
-    def _report(self, sse: float, bits: float, splats: int, scale: float) -> None:
-        if self._on_progress is None:
-            return
-        low, high = self._work
-        done = min(self._steps_done / self._steps_all, 1.0)
-        samples = self.pixels.size / scale**2
-        self._on_progress(
-            Progress(low + (high - low) * done, psnr_of(sse, int(samples)), int(bits / 8), splats)
-        )
-
-    def refined(self) -> Refined:
-        """The integers of the present state after exact refinement."""
-        native = self.native.Refiner(
-            self._fitter.quantize(), self._fitter, self.step, round(8 * self.config.chroma_step), CUTOFF
-        )
-        refined = Refined(native, self)
-        for sweep in range(self.config.sweeps):
-            refined.sweep(self.lmbda, sweep)
-            self._steps_done += 4
-            self._report(refined.sse, self._fitter.bits, self._fitter.count, 1)
-        return refined
+    def tables(self, integers: NDArray[np.int32], classes: NDArray[np.int32]) -> tuple[Any, ...]:
+        """Code lengths of integers, as the native `sweep` takes them."""
+        channels, height, width = self.pixels.shape
+        return rate_tables(integers, classes, channels, height * width)
 
     def state(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
         """The present state before refinement.
@@ -239,41 +335,22 @@ class PictureFit:
         means, conics, _ = self._fitter.splats()
         return self._fitter.quantize(), means, conics
 
-    def set_step(self, step: float, fitter: Fitter | None = None) -> None:
-        """Change D; what has been fitted stays."""
-        if step == self.step:
-            return
-        fitter = fitter or self._fitter
-        self.step = step
-        fitter.set_rate(step, self.lmbda)
-        fitter.refresh()
-
     def retarget(self, pixels: NDArray[np.float32], weights: NDArray[np.float32] | None) -> None:
         """Go on towards another picture of the same size, with the same base colour."""
         self.pixels = pixels
         self._weights = self._weights_of(pixels, weights)
-        fitter = self._fitter_of(pixels, 1)
+        fitter = self._native_fit(1)
         fitter.resample_from(self._fitter, 1.0)
         self._fitter = fitter
-
-    def continue_at(self, step: float, rounds: int, share_of_work: tuple[float, float]) -> None:
-        """Go on from the present state with another D, fixed from now on."""
-        self._control = None
-        self.set_step(step)
-        self._work = share_of_work
-        self._steps_done, self._steps_all = 0, rounds * self.config.steps + 4 * self.config.sweeps
-        self._rounds(self._fitter, rounds, self.config.steps, 1)
-        self._fitter.prune(self.config.prune_factor)
-        self._fitter.refresh()
-        self._steps(self._fitter, self.config.steps, 1)
 
 
 class Refined:
     """Integers under refinement."""
 
-    def __init__(self, native: Refiner, fit: PictureFit) -> None:
+    def __init__(self, native: Any, fit: Fit) -> None:
         self._native = native
         self._fit = fit
+        self._channels = len(fit.background)
         self.sse = 0.0
 
     def sweep(self, lmbda: float, number: int, patience: float | None = None) -> int:
@@ -284,27 +361,28 @@ class Refined:
             number: of the sweep; draws its order.
             patience: instead of the config's; when negative every splat is visited.
         """
-        c, h, w = self._fit.pixels.shape
-        tables = rate_tables(self._native.integers(), self._native.classes(), c, h * w)
-        config = self._fit.config
+        fit, config = self._fit, self._fit.config
+        tables = fit.tables(self._native.integers(), self._native.classes())
         patience = config.patience if patience is None else patience
-        order = self._fit.seed * 1000 + number
-        changed, removed = self._native.sweep(lmbda, *tables, order, patience, config.move_steps > 1)
+        pairs = isinstance(config, FitConfig) and config.move_steps > 1
+        changed, removed = self._native.sweep(lmbda, *tables, fit.seed * 1000 + number, patience, pairs)
         self.sse = self._native.render()
         return changed + removed
 
+    def _live(self) -> NDArray[np.bool_]:
+        return self._native.integers()[:, : self._channels].any(1)
+
     def savings(self) -> NDArray[np.float32]:
         """Distortion that each splat saves, those that save least first."""
-        live = self._native.integers()[:, : len(self._fit.pixels)].any(1)
-        return np.sort(self._native.savings()[live])
+        return np.sort(self._native.savings()[self._live()])
 
     def drop(self, count: int) -> None:
         """Remove the `count` splats that save least."""
-        live = np.flatnonzero(self._native.integers()[:, : len(self._fit.pixels)].any(1))
+        live = np.flatnonzero(self._live())
         savings = self._native.savings()[live]
         self._native.remove(live[np.argsort(savings, kind="stable")[:count]].astype(np.int32))
 
     def integers(self) -> NDArray[np.int32]:
-        """[N, C + 5] of the splats that are left."""
+        """[N, C + 5] of the splats that are left, [N, C + 9] in a clip."""
         q = self._native.integers()
-        return np.ascontiguousarray(q[q[:, : len(self._fit.pixels)].any(1)])
+        return np.ascontiguousarray(q[q[:, : self._channels].any(1)])

@@ -121,7 +121,6 @@ def test_verbs_of_pictures_are_those_of_clips(folder, clip):
         (("edit", "clip.splat", "e.splat", "--group", "bike", "--blur", "1"), 1, "no group is called 'bike'"),
         (("extract", "clip.splat", "e.splat", "--group", "bike"), 1, "no group is called 'bike'"),
         (("group", "clip.splat", "e.splat", "--name", "a", "--box", "0,0,9,9"), 2, "this is a clip"),
-        (("encode", "in_%03d.png", "x.splat", "--tune", "psnr"), 2, "--tune is for pictures"),
         (("encode", "in_%03d.png", "x.splat", "--bpp", "1", "--psnr", "3"), 1, "contradict each other"),
         (("encode", "none_%03d.png", "x.splat"), 1, "matches no file"),
         (("encode", "in_000.png", "x.splat", "--jobs", "2"), 2, "this is a picture"),

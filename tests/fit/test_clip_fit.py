@@ -141,20 +141,27 @@ def test_seeds_move_with_what_they_show():
 def test_some_frames_stand_for_all():
     frames = np.repeat(moving_scene(1), 12, axis=0)
     fit = SegmentFit(frames, QUICK, 0.5)
-    state = fit._fitter.state()
-    some = fit._fitter_of(np.ascontiguousarray(planar(frames)[::3]), 1, 3)
-    some.insert(*state)
-    assert some.sse == pytest.approx(fit._fitter.sse, rel=0.05)
-    gradient, less = fit._fitter.natural_gradient(), some.natural_gradient()
+
+    def fitter(every, count=12):
+        pixels = np.ascontiguousarray(planar(frames)[::every])
+        shifts, gains = np.zeros((len(pixels), 2), np.float32), np.ascontiguousarray(fit._gains[::every])
+        background = np.array(fit.background, np.float32) / 255
+        settings = background, 0.5, fit.lmbda
+        return core().ClipFitter(pixels, shifts, gains, 96, 64, *settings, every=every, count=count)
+
+    every, some = fitter(1), fitter(3)
+    for one in (every, some):
+        one.insert(*fit._fitter.state())
+    assert some.sse == pytest.approx(every.sse, rel=0.05)
+    gradient, less = every.natural_gradient(), some.natural_gradient()
     assert (less * gradient).sum() > 0.7 * np.linalg.norm(less) * np.linalg.norm(gradient)
-    two = planar(frames[:2]), np.zeros((2, 2), np.float32), np.ones(2, np.float32)
     with pytest.raises(ValueError, match="every so many"):
-        core().ClipFitter(*two, 96, 64, np.zeros(3, np.float32), 0.5, 0.1, every=2, count=5)
+        fitter(3, count=5)
 
 
 def test_still_picture_costs_hardly_more_than_one_frame():
     frames = np.repeat(moving_scene(1), 12, axis=0)
-    one, many = (SegmentFit(part, QUICK, 0.5).refined() for part in (frames[:1], frames))
+    one, many = (SegmentFit(part, QUICK, 0.5).refined().integers() for part in (frames[:1], frames))
     assert not many[:, -2:].any()  # nothing moves
     assert len(many) < 5 * len(one)
 
@@ -171,16 +178,16 @@ def test_pan_is_the_camera_s():
 
 def test_fit_does_not_depend_on_threads():
     frames = moving_scene(6, pan=(1.0, 0.0))
-    one, two = (SegmentFit(frames, QUICK, 0.5, threads=n).refined() for n in (1, 2))
+    one, two = (SegmentFit(frames, QUICK, 0.5, threads=n).refined().integers() for n in (1, 2))
     np.testing.assert_array_equal(one, two)
 
 
 def test_refinement_lowers_the_objective():
     frames = moving_scene(6)
     fit = SegmentFit(frames, ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=0), 0.5)
-    rough = fit.refined()
+    rough = fit.refined().integers()
     fit.config = QUICK
-    fine = fit.refined()
+    fine = fit.refined().integers()
 
     def sse(integers):
         return core().ClipRefiner(integers, fit._fitter, fit.step).render()

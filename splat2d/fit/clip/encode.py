@@ -16,22 +16,24 @@ from splat2d import __version__
 from splat2d.arguments import whole
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError, TargetError
 from splat2d.fit.clip.part import Part, digest_of
-from splat2d.fit.clip.segment import COARSER, OnFraction, fit_segment
+from splat2d.fit.clip.segment import COARSER, fit_segment
 from splat2d.fit.clip.shots import Shot, Shots, TimedFrame, overlap, segment_frames
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step, step_code
+from splat2d.fit.fitter import OnProgress
 from splat2d.fit.workers import WorkerDied, Workers, workers
 from splat2d.format.header import Header, header_bytes
 from splat2d.format.segments import CodedSegment, clip_section, code_segment, storable_rate
 from splat2d.format.sound import Sound
 from splat2d.media.frames import ClipProgress
 from splat2d.native import MAX_THREADS, thread_count
+from splat2d.native.gpu import choose
 
 
 def header_of(width: int, height: int, channels: int, quality: int, config: ClipConfig) -> Header:
     """The header of a clip."""
-    code = step_code(COARSER * quality_step(quality))
+    code = step_code(COARSER * quality_step(quality, config.tune))
     return Header(width, height, channels, code, round(8 * config.chroma_step), quality, (0,) * channels)
 
 
@@ -46,8 +48,10 @@ def encode_frames(
     size: int | None = None,
     preset: str = "default",
     config: ClipConfig | None = None,
+    tune: str | None = None,
     seed: int = 0,
     threads: int | None = None,
+    device: str = "cpu",
     jobs: int = 1,
     scheduler: str | None = None,
     progress: Callable[[ClipProgress], None] | None = None,
@@ -70,8 +74,10 @@ def encode_frames(
         size: most bytes of the file, shared out by frames; needs `total`.
         preset: fast, default or best, or the path of a YAML file.
         config: effort, instead of a preset.
+        tune: visual, psnr or ms-ssim, instead of what the preset or config says; psnr where one is asked for.
         seed: of the encoder's random order.
         threads: None uses all cores; the file does not depend on it.
+        device: "cpu"; "cuda" to fit on the GPU; "auto" for the GPU where there is one.
         jobs: segments that are fitted at the same time, by processes that share the threads.
         scheduler: address of a Dask scheduler, whose workers fit the segments.
         progress: called now and then.
@@ -86,6 +92,7 @@ def encode_frames(
         Frames and bytes of the file.
 
     Raises:
+        BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
         ShapeError: no frames, frames of changing size, or such as no file can hold.
         ConfigError: settings out of range, or a part of other settings or frames.
         TargetError: a target that a segment cannot reach.
@@ -97,6 +104,10 @@ def encode_frames(
     quality, fps = checked_quality(quality), storable_rate(fps)
     psnr, bpp, size = checked_targets(psnr, bpp, size)
     config = load_clip_config(preset) if config is None else config
+    if tune is None and psnr is not None:
+        tune = "psnr"
+    config = config if tune is None else config.tuned(tune)
+    choose(device)
     part = Part() if part is None else part
     iterator = iter(frames)
     start = next(iterator, None)
@@ -154,7 +165,7 @@ def encode_frames(
     alone = jobs == 1 and scheduler is None
     # Threads of a cluster's workers are its own matter.
     share = max(cores // jobs, 1) if scheduler is None else (threads or 1)
-    work = _Work(header, config, seed, share, target)
+    work = _Work(header, config, seed, share, target, device)
     with workers(jobs, scheduler) as crew:
         for coded in work.each(todo(), report) if alone else work.together(todo(), crew):
             part.add(coded, digests.popleft())
@@ -174,9 +185,19 @@ class _Work:
     seed: int
     threads: int
     target: ClipTarget | None = None
+    device: str = "cpu"
 
-    def fit(self, shot: Shot, on_progress: OnFraction | None = None) -> CodedSegment:
+    def fit(self, shot: Shot, on_progress: OnProgress | None = None) -> CodedSegment:
         """Fit and code one."""
+        cuda = choose(self.device)
+        try:
+            return self._fit(shot, on_progress, cuda)
+        except BackendUnavailableError:
+            if not cuda or self.device == "cuda":
+                raise
+        return self._fit(shot, on_progress, False)
+
+    def _fit(self, shot: Shot, on_progress: OnProgress | None, cuda: bool) -> CodedSegment:
         if self.target is not None:
             return fit_to_target(
                 self.target,
@@ -188,6 +209,7 @@ class _Work:
                 threads=self.threads,
                 seed=self.seed,
                 on_progress=on_progress,
+                cuda=cuda,
             )
         fit = fit_segment(
             shot.frames,
@@ -196,8 +218,8 @@ class _Work:
             threads=self.threads,
             seed=self.seed,
             on_progress=on_progress,
+            cuda=cuda,
         )
-        integers = fit.refined()
         return code_segment(
             self.header,
             shot.first,
@@ -205,7 +227,7 @@ class _Work:
             shot.ticks,
             step_code(fit.step),
             fit.background,
-            integers,
+            fit.refined().integers(),
             threads=self.threads,
         )
 
@@ -213,7 +235,7 @@ class _Work:
         """One after another."""
         for shot in todo:
             count = len(shot.frames)
-            yield self.fit(shot, lambda part, count=count: report(part, count))
+            yield self.fit(shot, lambda at, count=count: report(at.fraction, count))
 
     def together(self, todo: Iterable[Shot], crew: Workers) -> Iterator[CodedSegment]:
         """Several at a time, each by a worker; in order."""

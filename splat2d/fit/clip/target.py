@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import View, render_bytes
 from splat2d.errors import ConfigError, TargetError
-from splat2d.fit.clip.segment import OnFraction, fit_segment
+from splat2d.fit.clip.segment import fit_segment
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode import PSNR_SLOPE, STEP_CODES, step_code
-from splat2d.fit.fitter import psnr_of
+from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.format.header import Header, step_of
 from splat2d.format.segments import CodedSegment, code_segment, segment_section
 from splat2d.scene.track import Segment
@@ -97,7 +97,8 @@ def fit_to_target(
     *,
     threads: int = 1,
     seed: int = 0,
-    on_progress: OnFraction | None = None,
+    on_progress: OnProgress | None = None,
+    cuda: bool = False,
 ) -> CodedSegment:
     """Fit and code a segment at a target.
 
@@ -110,16 +111,18 @@ def fit_to_target(
         config: effort.
         threads: of the native core.
         seed: of the refinement's order.
-        on_progress: called with the part of the work that is done.
+        on_progress: called a few times a second.
+        cuda: fit on the GPU.
 
     Raises:
         TargetError: these frames cannot be brought there.
     """
-    fit = fit_segment(frames, config, target.first_step, threads=threads, seed=seed, on_progress=on_progress)
+    options = {"threads": threads, "seed": seed, "on_progress": on_progress, "cuda": cuda}
+    fit = fit_segment(frames, config, target.first_step, **options)
     pixels = frames[..., 0].size
 
     def code() -> Try[CodedSegment]:
-        integers = fit.refined()
+        integers = fit.refined().integers()
         coded = code_segment(
             header, first, fit.path, ticks, step_code(fit.step), fit.background, integers, threads=threads
         )

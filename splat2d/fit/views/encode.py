@@ -95,7 +95,8 @@ def encode_views(
     target = ClipTarget(bpp, psnr) if bpp is not None or psnr is not None else None
     quality = checked_quality(quality) if target is None else None
     step = target.first_step if target else step_of(step_code(COARSER * quality_step(quality or 0)))
-    fit = ViewsFit(views, eyes, config, step, threads=cores, seed=seed, on_progress=progress)
+    report = None if progress is None else (lambda at: progress(at.fraction))
+    fit = ViewsFit(views, eyes, config, step, threads=cores, seed=seed, on_progress=report)
 
     def code() -> Try[bytes]:
         header = Header(
@@ -107,7 +108,7 @@ def encode_views(
             quality or 0,
             fit.background,
         )
-        data = _written(header, eyes, fit.refined(), notes, cores)
+        data = _written(header, eyes, fit.refined().integers(), notes, cores)
         return Try(data, fit.step, 8 * len(data) / (width * height * count), _psnr(data, views, cores))
 
     done = code() if target is None else reach(target, fit, code, "these views")
