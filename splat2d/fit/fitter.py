@@ -157,8 +157,8 @@ class Fit:
         """A native fit at 1 / scale of the size; areas, D^2 and lambda shrink by its square."""
         raise NotImplementedError
 
-    def _seeds(self) -> dict[str, Any]:
-        """Options of the native `seed`."""
+    def _seeds(self, scale: int) -> dict[str, Any]:
+        """Options of the native `seed`, at 1 / scale of the size."""
         raise NotImplementedError
 
     def _refiner(self) -> _core.Refinement:
@@ -193,7 +193,7 @@ class Fit:
             if self._control is not None and scale == 1 and 2 * number >= rounds:
                 self.set_step(self._control(self.step, fitter.sse, fitter.bits))
             threshold = config.seed_threshold * SEED_BITS * self.lmbda / scale**2
-            fitter.seed(threshold, config.seed_energy, **self._seeds())
+            fitter.seed(threshold, config.seed_energy, **self._seeds(scale))
             fitter.refresh()
             self._report(fitter, SEEDING, scale)
             self._steps(fitter, steps, scale)
@@ -312,7 +312,7 @@ class PictureFit(Fit):
             self.config.rate_term,
         )
 
-    def _seeds(self) -> dict[str, Any]:
+    def _seeds(self, scale: int) -> dict[str, Any]:
         config = self.config
         return {"smallest": SMALLEST_SEED[config.tune], "random": config.seeding == "random"}
 

@@ -104,7 +104,7 @@ class SegmentFit(Fit):
             len(shifts),
         )
 
-    def _seeds(self) -> dict[str, Any]:
+    def _seeds(self, scale: int) -> dict[str, Any]:
         return {**SEEDS, "durations": list(self.config.durations)}
 
     def _refiner(self) -> _core.ClipRefiner:

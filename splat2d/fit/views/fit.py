@@ -66,7 +66,7 @@ class ViewsFit(Fit):
 
     def _native_fit(self, scale: int) -> _core.ViewsFitter:
         assert self._pixels is not None
-        weights, self._scale = self._weights, scale
+        weights = self._weights
         if scale == 2:
             pixels = np.stack([half(view) for view in self._pixels])
             weights = weights and [half_weights(levels) for levels in weights]
@@ -86,8 +86,8 @@ class ViewsFit(Fit):
             [self.native.Distortion(levels) for levels in weights or ()],
         )
 
-    def _seeds(self) -> dict[str, Any]:
-        return {**SEEDS, "disparities": [plane / self._scale for plane in self._planes]}
+    def _seeds(self, scale: int) -> dict[str, Any]:
+        return {**SEEDS, "disparities": [plane / scale for plane in self._planes]}
 
     def _refiner(self) -> _core.ViewsRefiner:
         chroma = round(8 * self.config.chroma_step)
