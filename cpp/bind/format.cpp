@@ -1,11 +1,13 @@
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <array>
 #include <cmath>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
@@ -219,6 +221,67 @@ nb::ndarray<nb::numpy, float> disparities(const Ints2& integers, int chroma_step
   return numpy(std::move(out), {n});
 }
 
+// A field that is decoded part by part, each as rows [n, columns] by tier and how many of each.
+class PartReader {
+ public:
+  PartReader(const Network& network, const nb::bytes& data, int width, int height, int channels, int chroma_step,
+             int step_code, int tiers, int threads)
+      : data_(data),
+        layout_(make_layout(width, height, channels, chroma_step, step_code, 0, {})),
+        tiers_(tiers),
+        threads_(threads),
+        reader_(network, threads_) {
+    require(tiers >= 0 && tiers <= kTiers, "tiers must be from 0 to 6");
+    if (const char* fault = reader_.open(layout_, bytes_of(data_), data_.size(), tiers, nullptr))
+      throw std::invalid_argument(fault);
+    whole_ = decode(0);
+  }
+
+  std::vector<std::array<int, 4>> reach() const {
+    std::vector<std::array<int, 4>> out;
+    for (const Part& part : reader_.index().parts)
+      out.push_back({part.reach.x0, part.reach.y0, part.reach.x1, part.reach.y1});
+    return out;
+  }
+
+  nb::tuple part(size_t number) {
+    require(number < reader_.index().parts.size(), "there is no such part");
+    DecodedField field = number ? decode(number) : whole_;
+    const size_t columns = layout_.columns(), n = field.splats.size() / columns;
+    return nb::make_tuple(numpy(std::move(field.splats), {n, columns}), field.counts);
+  }
+
+ private:
+  DecodedField decode(size_t number) {
+    DecodedField out;
+    const char* fault = reader_.check({number});
+    const Part& part = reader_.index().parts[number];
+    size_t total = 0;
+    std::array<size_t, kTiers> first{};
+    for (int t = 0; t < tiers_; ++t) {
+      first[t] = total;
+      out.counts[t] = part.pieces[t].count;
+      total += static_cast<size_t>(out.counts[t]) * layout_.columns();
+    }
+    if (!fault) {
+      nb::gil_scoped_release free;
+      out.splats.assign(total, 0);
+      std::array<int32_t*, kTiers> to{};
+      for (int t = 0; t < tiers_; ++t) to[t] = out.splats.data() + first[t];
+      fault = number ? reader_.part(number, to) : reader_.whole(to);
+    }
+    if (fault) throw std::invalid_argument(fault);
+    return out;
+  }
+
+  nb::bytes data_;
+  FieldLayout layout_;
+  int tiers_;
+  Threads threads_;
+  FieldReader reader_;
+  DecodedField whole_;
+};
+
 nb::dict index_of(const nb::bytes& data, int width, int height, int frames, const EyesOf& eyes) {
   const FieldLayout layout = make_layout(width, height, 1, 8, 0, frames, eyes);
   FieldIndex index;
@@ -272,6 +335,12 @@ void bind_tables(nb::module_& m) {
   m.def("decode_field", &decode, "network"_a, "data"_a, "width"_a, "height"_a, "channels"_a, "chroma_step"_a,
         "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "tiers"_a = kTiers, "window"_a = nb::none(), "threads"_a = 1,
         "tap"_a = nb::none());
+  nb::class_<PartReader>(m, "PartReader")
+      .def(nb::init<const Network&, const nb::bytes&, int, int, int, int, int, int, int>(), nb::keep_alive<1, 2>(),
+           "network"_a, "data"_a, "width"_a, "height"_a, "channels"_a, "chroma_step"_a, "step_code"_a, "tiers"_a,
+           "threads"_a)
+      .def("reach", &PartReader::reach)
+      .def("part", &PartReader::part, "number"_a);
   m.def("field_index", &index_of, "data"_a, "width"_a, "height"_a, "frames"_a = 0, "eyes"_a = EyesOf{});
   m.def("disparities", &disparities, "integers"_a.noconvert(), "chroma_step"_a, "eyes"_a);
 }
