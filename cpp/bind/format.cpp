@@ -34,7 +34,11 @@ FieldLayout make_layout(int width, int height, int channels, int chroma_step, in
     require(!frames && views >= 2 && views <= kMostViews, "views must be from 2 to 64, without frames");
     require(spread >= 1 && spread <= farthest && farthest <= kFarthestEye, "eyes are out of range");
   }
-  return {make_canvas(width, height), channels, chroma_step, step_code, frames,
+  return {make_canvas(width, height),
+          channels,
+          chroma_step,
+          step_code,
+          frames,
           {static_cast<int>(views), spread, farthest}};
 }
 
@@ -170,9 +174,11 @@ class Recorder : public BitCounter {
 };
 
 nb::tuple encode(const Network& network, const Ints2& integers, int width, int height, int channels, int chroma_step,
-                 int step_code, int frames, const EyesOf& eyes, int64_t most_in_part, int64_t least_for_directory, int threads, Tap* tap) {
+                 int step_code, int frames, const EyesOf& eyes, int64_t most_in_part, int64_t least_for_directory,
+                 int threads, Tap* tap) {
   const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames, eyes);
-  require(integers.shape(1) == static_cast<size_t>(layout.columns()), "integers must be [N, C + 5], + 4 with frames, + 1 with views");
+  require(integers.shape(1) == static_cast<size_t>(layout.columns()),
+          "integers must be [N, C + 5], + 4 with frames, + 1 with views");
   require(most_in_part > 0 && least_for_directory >= 0, "a size is out of range");
   const size_t n = integers.shape(0);
   std::vector<int32_t> splats(integers.data(), integers.data() + integers.size());
@@ -188,7 +194,8 @@ nb::tuple encode(const Network& network, const Ints2& integers, int width, int h
 }
 
 nb::tuple decode(const Network& network, const nb::bytes& data, int width, int height, int channels, int chroma_step,
-                 int step_code, int frames, const EyesOf& eyes, int tiers, const Window& window, int threads, Tap* tap) {
+                 int step_code, int frames, const EyesOf& eyes, int tiers, const Window& window, int threads,
+                 Tap* tap) {
   const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames, eyes);
   require(tiers >= 0 && tiers <= kTiers, "tiers must be from 0 to 6");
   Box box{};
@@ -329,12 +336,13 @@ void bind_tables(nb::module_& m) {
   m.attr("ATTRIBUTES") = nb::make_tuple("position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign",
                                         "duration", "time", "velocity", "disparity");
   m.def("encode_field", &encode, "network"_a, "integers"_a.noconvert(), "width"_a, "height"_a, "channels"_a,
-        "chroma_step"_a, "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "most_in_part"_a = FieldOptions().most_in_part,
+        "chroma_step"_a, "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{},
+        "most_in_part"_a = FieldOptions().most_in_part,
         "least_for_directory"_a = static_cast<int64_t>(FieldOptions().least_for_directory), "threads"_a = 1,
         "tap"_a = nb::none());
   m.def("decode_field", &decode, "network"_a, "data"_a, "width"_a, "height"_a, "channels"_a, "chroma_step"_a,
-        "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "tiers"_a = kTiers, "window"_a = nb::none(), "threads"_a = 1,
-        "tap"_a = nb::none());
+        "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "tiers"_a = kTiers, "window"_a = nb::none(),
+        "threads"_a = 1, "tap"_a = nb::none());
   nb::class_<PartReader>(m, "PartReader")
       .def(nb::init<const Network&, const nb::bytes&, int, int, int, int, int, int, int>(), nb::keep_alive<1, 2>(),
            "network"_a, "data"_a, "width"_a, "height"_a, "channels"_a, "chroma_step"_a, "step_code"_a, "tiers"_a,

@@ -136,7 +136,8 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     player.open(doc);
     status(`${name}: ${bytes.length.toLocaleString("en")} bytes`);
     const own = doc;
-    own.filled = decoder.fill(file, { window: () => camera.window, arrived: () => doc === own && painter.arrived() });
+    // The first picture comes first.
+    own.filled = painted().then(() => decoder.fill(file, { window: () => camera.window, arrived: () => doc === own && painter.arrived() }));
     own.filled.then(async (whole) => {
       if (!whole || doc?.bytes !== bytes) return;
       changed();
@@ -213,6 +214,10 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     // The first picture of a file that is still decoded is there sooner when it is coarser.
     painter.request(pending());
   }
+  const painted = () => new Promise((done) => {
+    requestAnimationFrame(() => setTimeout(done));
+    setTimeout(done, 500); // of a page that nobody sees no frame is drawn
+  });
   const pending = () => Boolean(doc?.file.layers.some((layer) => [layer, layer.matte].some((field) => field?.parts?.some(({ splats }) => !splats))));
   const guarded = (work) => {
     try {
