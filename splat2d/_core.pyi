@@ -136,6 +136,25 @@ def decode_field(
     threads: int = 1,
     tap: Tap | None = None,
 ) -> tuple[_I32, tuple[int, ...]]: ...  # integers, and how many of each tier
+
+class PartReader:
+    """A field that is decoded part by part; raises ValueError where it is damaged."""
+
+    def __init__(
+        self,
+        network: Network,
+        data: bytes,
+        width: int,
+        height: int,
+        channels: int,
+        chroma_step: int,
+        step_code: int,
+        tiers: int,
+        threads: int,
+    ) -> None: ...
+    def reach(self) -> list[tuple[int, int, int, int]]: ...  # boxes, the first of the whole canvas
+    def part(self, number: int) -> tuple[_I32, tuple[int, ...]]: ...  # by several threads at once
+
 def field_index(
     data: bytes, width: int, height: int, frames: int = 0, eyes: tuple[int, int, int] = ...
 ) -> dict[str, Any]: ...

@@ -1,11 +1,13 @@
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <array>
 #include <cmath>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
@@ -32,7 +34,11 @@ FieldLayout make_layout(int width, int height, int channels, int chroma_step, in
     require(!frames && views >= 2 && views <= kMostViews, "views must be from 2 to 64, without frames");
     require(spread >= 1 && spread <= farthest && farthest <= kFarthestEye, "eyes are out of range");
   }
-  return {make_canvas(width, height), channels, chroma_step, step_code, frames,
+  return {make_canvas(width, height),
+          channels,
+          chroma_step,
+          step_code,
+          frames,
           {static_cast<int>(views), spread, farthest}};
 }
 
@@ -168,9 +174,11 @@ class Recorder : public BitCounter {
 };
 
 nb::tuple encode(const Network& network, const Ints2& integers, int width, int height, int channels, int chroma_step,
-                 int step_code, int frames, const EyesOf& eyes, int64_t most_in_part, int64_t least_for_directory, int threads, Tap* tap) {
+                 int step_code, int frames, const EyesOf& eyes, int64_t most_in_part, int64_t least_for_directory,
+                 int threads, Tap* tap) {
   const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames, eyes);
-  require(integers.shape(1) == static_cast<size_t>(layout.columns()), "integers must be [N, C + 5], + 4 with frames, + 1 with views");
+  require(integers.shape(1) == static_cast<size_t>(layout.columns()),
+          "integers must be [N, C + 5], + 4 with frames, + 1 with views");
   require(most_in_part > 0 && least_for_directory >= 0, "a size is out of range");
   const size_t n = integers.shape(0);
   std::vector<int32_t> splats(integers.data(), integers.data() + integers.size());
@@ -186,7 +194,8 @@ nb::tuple encode(const Network& network, const Ints2& integers, int width, int h
 }
 
 nb::tuple decode(const Network& network, const nb::bytes& data, int width, int height, int channels, int chroma_step,
-                 int step_code, int frames, const EyesOf& eyes, int tiers, const Window& window, int threads, Tap* tap) {
+                 int step_code, int frames, const EyesOf& eyes, int tiers, const Window& window, int threads,
+                 Tap* tap) {
   const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, frames, eyes);
   require(tiers >= 0 && tiers <= kTiers, "tiers must be from 0 to 6");
   Box box{};
@@ -218,6 +227,67 @@ nb::ndarray<nb::numpy, float> disparities(const Ints2& integers, int chroma_step
   }
   return numpy(std::move(out), {n});
 }
+
+// A field that is decoded part by part, each as rows [n, columns] by tier and how many of each.
+class PartReader {
+ public:
+  PartReader(const Network& network, const nb::bytes& data, int width, int height, int channels, int chroma_step,
+             int step_code, int tiers, int threads)
+      : data_(data),
+        layout_(make_layout(width, height, channels, chroma_step, step_code, 0, {})),
+        tiers_(tiers),
+        threads_(threads),
+        reader_(network, threads_) {
+    require(tiers >= 0 && tiers <= kTiers, "tiers must be from 0 to 6");
+    if (const char* fault = reader_.open(layout_, bytes_of(data_), data_.size(), tiers, nullptr))
+      throw std::invalid_argument(fault);
+    whole_ = decode(0);
+  }
+
+  std::vector<std::array<int, 4>> reach() const {
+    std::vector<std::array<int, 4>> out;
+    for (const Part& part : reader_.index().parts)
+      out.push_back({part.reach.x0, part.reach.y0, part.reach.x1, part.reach.y1});
+    return out;
+  }
+
+  nb::tuple part(size_t number) {
+    require(number < reader_.index().parts.size(), "there is no such part");
+    DecodedField field = number ? decode(number) : whole_;
+    const size_t columns = layout_.columns(), n = field.splats.size() / columns;
+    return nb::make_tuple(numpy(std::move(field.splats), {n, columns}), field.counts);
+  }
+
+ private:
+  DecodedField decode(size_t number) {
+    DecodedField out;
+    const char* fault = reader_.check({number});
+    const Part& part = reader_.index().parts[number];
+    size_t total = 0;
+    std::array<size_t, kTiers> first{};
+    for (int t = 0; t < tiers_; ++t) {
+      first[t] = total;
+      out.counts[t] = part.pieces[t].count;
+      total += static_cast<size_t>(out.counts[t]) * layout_.columns();
+    }
+    if (!fault) {
+      nb::gil_scoped_release free;
+      out.splats.assign(total, 0);
+      std::array<int32_t*, kTiers> to{};
+      for (int t = 0; t < tiers_; ++t) to[t] = out.splats.data() + first[t];
+      fault = number ? reader_.part(number, to) : reader_.whole(to);
+    }
+    if (fault) throw std::invalid_argument(fault);
+    return out;
+  }
+
+  nb::bytes data_;
+  FieldLayout layout_;
+  int tiers_;
+  Threads threads_;
+  FieldReader reader_;
+  DecodedField whole_;
+};
 
 nb::dict index_of(const nb::bytes& data, int width, int height, int frames, const EyesOf& eyes) {
   const FieldLayout layout = make_layout(width, height, 1, 8, 0, frames, eyes);
@@ -266,12 +336,19 @@ void bind_tables(nb::module_& m) {
   m.attr("ATTRIBUTES") = nb::make_tuple("position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign",
                                         "duration", "time", "velocity", "disparity");
   m.def("encode_field", &encode, "network"_a, "integers"_a.noconvert(), "width"_a, "height"_a, "channels"_a,
-        "chroma_step"_a, "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "most_in_part"_a = FieldOptions().most_in_part,
+        "chroma_step"_a, "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{},
+        "most_in_part"_a = FieldOptions().most_in_part,
         "least_for_directory"_a = static_cast<int64_t>(FieldOptions().least_for_directory), "threads"_a = 1,
         "tap"_a = nb::none());
   m.def("decode_field", &decode, "network"_a, "data"_a, "width"_a, "height"_a, "channels"_a, "chroma_step"_a,
-        "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "tiers"_a = kTiers, "window"_a = nb::none(), "threads"_a = 1,
-        "tap"_a = nb::none());
+        "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "tiers"_a = kTiers, "window"_a = nb::none(),
+        "threads"_a = 1, "tap"_a = nb::none());
+  nb::class_<PartReader>(m, "PartReader")
+      .def(nb::init<const Network&, const nb::bytes&, int, int, int, int, int, int, int>(), nb::keep_alive<1, 2>(),
+           "network"_a, "data"_a, "width"_a, "height"_a, "channels"_a, "chroma_step"_a, "step_code"_a, "tiers"_a,
+           "threads"_a)
+      .def("reach", &PartReader::reach)
+      .def("part", &PartReader::part, "number"_a);
   m.def("field_index", &index_of, "data"_a, "width"_a, "height"_a, "frames"_a = 0, "eyes"_a = EyesOf{});
   m.def("disparities", &disparities, "integers"_a.noconvert(), "chroma_step"_a, "eyes"_a);
 }

@@ -56,6 +56,10 @@ struct DecodedField {
   std::array<int64_t, kTiers> counts{};
 };
 
+// For each cell the splats that lie a little beyond it at most, in their order: what the splats of a part know of those
+// of the whole canvas. The time does not depend on the number of cells, for a file names many in few bytes.
+std::vector<std::vector<int32_t>> splats_near(const Context& context, const std::vector<Cell>& cells, Canvas canvas);
+
 // Decodes a field part by part: first the whole canvas's, then of the others those that are wanted, in any order and by
 // several threads. The network, the workers, the data and the tap must outlive it. All that can be wrong is told by why
 // the field is damaged, else null; rows of integers go where the caller says, to a place for each tier.

@@ -5,6 +5,7 @@ The code is native (cpp/model); docs/FORMAT.md, sections 4 and 5, is it in words
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,6 +179,50 @@ class Field:
             raise BitstreamError(f"the coded splats are damaged: {error}") from None
         _add(bits, tap)
         return integers, tuple(counts)
+
+
+class PartReader:
+    """A field of several parts that is decoded part by part, each when it is wanted.
+
+    Args:
+        field: of a picture.
+        tiers: so many, coarse first.
+        threads: that decode what all parts build on.
+
+    Attributes:
+        reach: boxes out of which parts cannot be seen: left, top, right and bottom, px. The first part is the
+            coarse splats that all the canvas has in common.
+
+    Raises:
+        BitstreamError: damaged data.
+    """
+
+    def __init__(self, field: Field, *, tiers: int, threads: int = 1) -> None:
+        self._read = _damaged(core().PartReader)(
+            network(), field.data, *field.layout.arguments[:5], tiers, threads
+        )
+        self.reach: list[Window] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in self._read.reach()]
+
+    def part(self, number: int) -> tuple[NDArray[np.int32], tuple[int, ...]]:
+        """Integers [N, columns] of a part by tier, and the number of each tier; by several threads at once.
+
+        Raises:
+            BitstreamError: damaged data.
+        """
+        integers, counts = _damaged(self._read.part)(number)
+        return integers, tuple(counts)
+
+
+def _damaged(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, whose complaints are those of a damaged file."""
+
+    def called(*arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except ValueError as error:
+            raise BitstreamError(f"the coded splats are damaged: {error}") from None
+
+    return called
 
 
 def _counter(bits: dict[str, float] | None) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,9 +19,9 @@ from numpy.typing import NDArray
 import splat2d
 from splat2d.codec.layer import splats_of
 from splat2d.draw.compose import Splats
-from splat2d.draw.render import render_bytes
+from splat2d.draw.render import background_floats, render_bytes
 from splat2d.errors import BitstreamError, InputImageError
-from splat2d.format.field import Field, Window
+from splat2d.format.field import Field, PartReader, Window
 from splat2d.format.header import Header
 from splat2d.media.files import open_input
 from splat2d.native import thread_count
@@ -29,9 +31,6 @@ from splat2d.web.iiif import FORMATS, Request
 
 SUFFIX = ".splat"
 
-_BLOCK = (
-    2048  # px of the canvas to whose multiples windows are widened, so that neighbours share what is decoded
-)
 _WHOLE = 100_000  # splats of a picture that is decoded at once
 _SPLAT = 64  # bytes of a decoded splat, about
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -121,7 +120,8 @@ class Store:
         if not self.root.is_dir():
             raise InputImageError(f"{os.fspath(root)}: is no folder; give one with .splat files")
         self._open: Cache[Drawable | _Parts] = Cache(most_decoded)
-        self._windows: Cache[Splats] = Cache(most_decoded)
+        self._readers: Cache[PartReader] = Cache(most_decoded)
+        self._parts: Cache[Splats] = Cache(most_decoded)
         self._drawn: Cache[bytes] = Cache(most_drawn)
 
     def names(self) -> list[str]:
@@ -171,16 +171,40 @@ class Store:
         held, view = self._held(entry), request.view
         if isinstance(held, Drawable):
             return held.render(view)
-        tiers = held.tiers(request.scale)
-        window = held.widened(request.region)
-        splats = self._windows.get((entry, window, tiers), lambda: held.decoded(window, tiers))
+        means, conics, colors = self._seen(entry, held, request)
         return render_bytes(
-            *(splats.means, splats.conics, splats.colors),
+            means,
+            conics,
+            colors,
             view,
-            background=splats.background,
-            unpremultiply=splats.has_alpha,
+            background=background_floats(held.header.background),
+            unpremultiply=held.header.channels in (2, 4),
             threads=None,
         )
+
+    def _seen(self, entry: Entry, held: _Parts, request: Request) -> list[NDArray[np.float32]]:
+        """Means, conics and colours of all parts that can be seen in a request's region."""
+        tiers, threads = held.tiers(request.scale), thread_count(None)
+        reader = self._readers.get((entry, tiers), lambda: held.reader(tiers, threads))
+        x, y, w, h = request.region
+        # What is shrunk is blurred, by less than that.
+        around = 2 + math.ceil(1 / request.scale)
+        window = x - around, y - around, x + w + around, y + h + around
+        seen = [number for number, box in enumerate(reader.reach) if number == 0 or _meet(box, window)]
+
+        def part(number: int) -> Splats:
+            return self._parts.get((entry, tiers, number), lambda: held.decoded(reader, number))
+
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(part, seen))
+        return [
+            np.concatenate(arrays)
+            for arrays in zip(*((part.means, part.conics, part.colors) for part in parts), strict=True)
+        ]
+
+
+def _meet(a: Window, b: Window) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 class _Parts:
@@ -189,12 +213,6 @@ class _Parts:
     def __init__(self, header: Header, field: Field) -> None:
         self.header, self.field = header, field
         self.width, self.height = self.header.width, self.header.height
-
-    def widened(self, region: tuple[int, int, int, int]) -> Window:
-        """The window of whole blocks around a region."""
-        x, y, w, h = region
-        right, bottom = (-(-v // _BLOCK) * _BLOCK for v in (x + w, y + h))
-        return x // _BLOCK * _BLOCK, y // _BLOCK * _BLOCK, min(right, self.width), min(bottom, self.height)
 
     def tiers(self, scale: float) -> int:
         """How many are drawn at a scale: not those of splats of less than about half a target px.
@@ -206,8 +224,12 @@ class _Parts:
             tiers -= 1
         return tiers
 
-    def decoded(self, window: Window, tiers: int) -> tuple[Splats, int]:
-        integers, counts = self.field.decode(tiers=tiers, window=window, threads=thread_count(None))
+    def reader(self, tiers: int, threads: int) -> tuple[PartReader, int]:
+        reader = PartReader(self.field, tiers=tiers, threads=threads)
+        return reader, 2 * _SPLAT * len(reader.part(0)[0])
+
+    def decoded(self, reader: PartReader, number: int) -> tuple[Splats, int]:
+        integers, counts = reader.part(number)
         return splats_of(integers, self.header, counts), _SPLAT * len(integers)
 
 

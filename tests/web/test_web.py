@@ -140,8 +140,10 @@ def test_a_person_uses_the_page(tmp_path):
     assert found["phone"] == ["cpu", True]
     assert found["clip"] == ["0.00 s, frame 1 of 9", "0.04 s, frame 2 of 9", "0.44 s, frame 9 of 9"]
     assert found["played"] == ["Pause", True]
+    assert found["rated"] == [True, True]
     assert found["chosen"] == "many.splat"
     assert found["compared"] == "compared with 367 bytes"
+    assert found["beside"] == [0, 0, True, True]
     tiers, *rest = found["lost"]
     assert 1 <= tiers < 6
     assert rest == [None, False, True]
@@ -294,3 +296,28 @@ def test_the_local_page_encodes_a_picture_and_one_file_opens_alone(server, tmp_p
     assert (found["cut"], found["uncut"]) == (["picture", "thing"], ["picture"])
     assert found["inside"] == ["thing", "thing", "picture", "picture"]
     assert found["single"][:2] == ["alone.splat", OBJECTS.stat().st_size]
+
+
+@needs_browser
+def test_files_are_dropped_and_pasted_and_fingers_zoom(server, tmp_path):
+    for name, source in {"a": "pictures/rgba", "b": "pictures/rgb", "many": "pictures/many"}.items():
+        (tmp_path / f"{name}.splat").write_bytes((GOLDEN / f"{source}.splat").read_bytes())
+    rng = np.random.default_rng(7)
+    picture = Image.fromarray(rng.integers(0, 255, (4, 6, 3), np.uint8))
+    picture.resize((48, 32), Image.Resampling.BICUBIC).save(tmp_path / "p.png")
+    found = json.loads(run("actions.mjs", server.url, tmp_path))
+    assert found["errors"] == []
+    assert found["marked"]
+    assert found["dropped"] == [(tmp_path / "b.splat").stat().st_size, False]
+    assert found["encoded"] == [48, 32, True, True]
+    assert found["left"] == ["p.splat", True]
+    assert found["pasted"] == "image.splat"
+    assert found["nothing"] == "neither a file nor the address of one was given"
+    zoom, shift = found["pinched"]
+    assert zoom == pytest.approx(2, abs=1e-6)
+    assert shift < 0.1
+    assert found["panned"] == [True, 0]
+    anew, worst, bright = found["slid"]
+    assert anew == 0  # nothing was drawn whole
+    assert worst <= 1
+    assert bright

@@ -5,6 +5,7 @@ import { compile } from "./core.js";
 const ownWorker = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 
 const MOST_HANDS = 4; // workers
+const SOON = 150; // ms
 
 // A worker, which answers calls one after another.
 class Hand {
@@ -126,20 +127,28 @@ export class Decoder {
    */
   async read(stream, shown = () => {}, { received = () => {}, ...options } = {}) {
     const parts = [], reader = stream.getReader();
-    let size = 0, since = 0, tried = 0, rest = 0, busy = false, ended = false;
+    let size = 0, since = 0, tried = 0, busy = false, ended = false;
+    // A file that is there soon is decoded once.
+    let rest = performance.now() + SOON;
     const attempt = async () => {
+      if (busy || ended || size < 1.3 * tried + 2048 || performance.now() < rest) return;
       busy = true;
       const hand = await this.#hand(0);
       if (ended) return;
       tried = size;
       const begin = performance.now(), file = await hand.call({ call: "partial", bytes: joined(parts), options, since });
       // Pictures on the way take at most a third of the time.
-      rest = performance.now() + 2 * (performance.now() - begin);
+      const pause = 2 * (performance.now() - begin);
+      rest = performance.now() + pause;
       busy = false;
+      setTimeout(again, pause + 1);
       if (!file || ended) return;
       since = file.tiers;
       shown(file);
     };
+    // What fails stays busy, and is told of by the whole file.
+    const again = () => attempt().catch(() => {});
+    setTimeout(again, SOON + 1);
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
@@ -149,8 +158,7 @@ export class Decoder {
         await reader.cancel();
         throw new SplatError(`the file is over the limit of ${options.limits.maxBytes} bytes`);
       }
-      // What fails stays busy, and is told of by the whole file.
-      if (!busy && size >= 1.3 * tried + 2048 && performance.now() >= rest) attempt().catch(() => {});
+      again();
     }
     ended = true;
     const bytes = joined(parts), file = this.open(bytes, options);

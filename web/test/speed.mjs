@@ -32,7 +32,7 @@ try {
       worker: await median(() => decoder.decode(bytes)),
       gl: await median(() => (gl.draw(drawn), wait(gl))),
       glHalf: await median(() => (half.draw(drawn), wait(half))),
-      sums: await median(() => core.sums(drawn.view.width, drawn.view.height, [0, 0, 0, 0], [])),
+      sums: await median(() => core.sums(drawn.view.width, drawn.view.height, 3, [0, 0, 0, 0], [])),
       cpu: await median(() => cpu.draw(drawn)),
       bytesToPixelsGl: await median(async () => (gl.draw(plan(await decodeWith(core, bytes), drawn.view)), wait(gl))),
       bytesToPixelsCpu: await median(async () => cpu.draw(plan(await decodeWith(core, bytes), drawn.view))),

@@ -127,6 +127,17 @@ try {
   await page.waitForTimeout(400);
   found.played = await page.evaluate(() => [document.getElementById("play").getAttribute("aria-label"), splat2d.painter.time > 0]);
   await page.click("#play");
+  // At a rate of one's own only moments of that rate are shown.
+  await page.selectOption("#rate", "12");
+  found.rated = await page.evaluate(async () => {
+    const times = [], { painter } = splat2d, request = painter.request.bind(painter);
+    painter.request = (...values) => (times.push(painter.time), request(...values));
+    document.getElementById("play").click();
+    await new Promise((done) => setTimeout(done, 700));
+    document.getElementById("play").click();
+    painter.request = request;
+    return [times.every((t) => Math.abs(t * 12 - Math.round(t * 12)) < 1e-6), new Set(times).size > 2];
+  });
   await page.locator("#scrub").fill("1000");
   await page.waitForTimeout(150);
   found.clip.push(await moment());
@@ -145,6 +156,14 @@ try {
   await page.waitForFunction(() => !document.getElementById("divider").hidden);
   await shot(page, "compare");
   found.compared = await say(page);
+  await page.click("#beside");
+  await page.waitForTimeout(200);
+  await shot(page, "beside");
+  found.beside = await page.evaluate(() => {
+    const box = (id) => document.getElementById(id).getBoundingClientRect(), [one, other, stage] = ["picture", "reference", "stage"].map(box);
+    return [Math.round(other.left - one.left - stage.width / 2), Math.round(other.width - one.width), one.right <= stage.left + stage.width / 2, document.getElementById("divider").hidden];
+  });
+  await page.click("#beside");
   await page.click("#link");
   await page.fill("#ask input", `${url}/nothing.splat`);
   await page.click("#ask button.main");

@@ -4,10 +4,11 @@ const MOST = 1e5, LEAST = 1e-3;
 export class Camera {
   /** @param {HTMLElement} stage @param {() => void} changed */
   constructor(stage, changed) {
-    Object.assign(this, { stage, changed, x: 0, y: 0, zoom: 1, fitted: true });
+    // The share of the stage's width, from the left, that the picture has.
+    Object.assign(this, { stage, changed, x: 0, y: 0, zoom: 1, share: 1, fitted: true });
   }
   get size() {
-    return [this.stage.clientWidth, this.stage.clientHeight];
+    return [this.stage.clientWidth * this.share, this.stage.clientHeight];
   }
   /** What is seen: left, top, right, bottom, px of the canvas. */
   get window() {
@@ -53,8 +54,8 @@ export class Camera {
     const { stage } = this, pointers = new Map();
     let drag = null, moved = false, from = null;
     const at = ({ clientX, clientY }) => {
-      const { left, top } = stage.getBoundingClientRect();
-      return [clientX - left, clientY - top];
+      const { left, top } = stage.getBoundingClientRect(), [width] = this.size, x = clientX - left;
+      return [this.share < 1 && x > width ? x - width : x, clientY - top];
     };
     stage.addEventListener("wheel", (event) => {
       event.preventDefault();

@@ -1,4 +1,4 @@
-// A second picture over the first, behind a line that is moved: a file, a picture, or that as JPEG or WebP of as many
+// A second picture over the first, behind a line that is moved, or beside it: a file, a picture, or that as JPEG or WebP of as many
 // bytes as the file that is open.
 import { plan } from "../src/draw.js";
 import { RasterRenderer } from "../src/raster.js";
@@ -6,7 +6,7 @@ import { windowOf } from "./painter.js";
 
 export class Compare {
   constructor({ layer, canvas, divider, stage, camera, core, say }) {
-    Object.assign(this, { layer, canvas, divider, stage, camera, core, say, share: 0.5, source: null, file: null });
+    Object.assign(this, { layer, canvas, divider, stage, camera, core, say, share: 0.5, beside: false, source: null, file: null });
     const set = (share) => {
       this.share = Math.min(Math.max(share, 0), 1);
       this.place();
@@ -43,7 +43,7 @@ export class Compare {
       this.source = await createImageBitmap(found.blob);
       this.say(found.type ? `compared with ${found.type} of ${found.blob.size.toLocaleString("en")} bytes (the picture has ${blob.size.toLocaleString("en")})` : `compared with the picture itself: no JPEG or WebP is as small as ${bytes.toLocaleString("en")} bytes`);
     }
-    this.layer.hidden = this.divider.hidden = false;
+    this.layer.hidden = false;
     this.place();
   }
   close() {
@@ -51,15 +51,18 @@ export class Compare {
     this.layer.hidden = this.divider.hidden = true;
   }
   place() {
-    const x = this.share * 100;
+    const x = this.share * 100, { beside } = this;
+    this.layer.classList.toggle("beside", beside);
+    this.divider.hidden = beside || !this.active;
     this.divider.style.left = `${x}%`;
     this.divider.setAttribute("aria-valuenow", Math.round(x));
-    this.layer.style.clipPath = `inset(0 0 0 ${x}%)`;
+    this.layer.style.clipPath = beside ? "" : `inset(0 0 0 ${x}%)`;
   }
 
   /** Draw as the first picture is seen, whose canvas is `doc`'s. */
   draw(doc, ratio = devicePixelRatio) {
     if (!this.active || !doc) return;
+    this.place();
     const { left, top, view } = windowOf(doc.file, this.camera, ratio), { canvas } = this;
     canvas.hidden = !view.width || !view.height;
     if (canvas.hidden) return;

@@ -55,15 +55,15 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     return failed(fault);
   }
   const core = new Core(module);
-  let doc = null, selected = 0, bits = null, opening = 0;
+  let doc = null, selected = 0, picked = false, bits = null, opening = 0;
 
   const camera = new Camera(stage, () => painter?.request(true, true));
   const handles = new Handles($("handles"), camera);
   const compare = new Compare({ layer: $("other"), canvas: $("reference"), divider: $("divider"), stage, camera, core, say: status });
   const state = () => doc?.stack.find(({ number }) => number === selected);
-  // What lies behind all and covers all is not moved by accident.
+  // What nobody picked, or lies behind all and covers all, is not moved by accident.
   const placeable = () => {
-    const s = state();
+    const s = picked && state();
     return s && (s.number !== doc.stack[0].number || hasAlpha(doc.layerOf(s))) ? s : null;
   };
   const painter = new Painter($("picture"), camera, core, {
@@ -99,10 +99,10 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     doc = painter.document = next;
     if (first) {
       selected = doc.stack.at(-1)?.number ?? 0;
+      picked = false;
       painter.time = 0;
-      compare.close();
+      closeComparison();
       selection.clear();
-      $("compare").setAttribute("aria-pressed", "false");
       camera.fit(doc.file);
     }
     $("empty").hidden = true;
@@ -110,6 +110,13 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     const { width, height } = doc.file;
     $("picture").setAttribute("aria-label", `${doc.name}, ${width} by ${height} pixels, ${doc.clip ? "a clip" : "a picture"}`);
     changed();
+  }
+
+  function closeComparison() {
+    if (compare.beside) actions.beside();
+    compare.close();
+    $("compare").setAttribute("aria-pressed", "false");
+    $("beside").hidden = true;
   }
 
   async function openBytes(name, bytes) {
@@ -129,7 +136,8 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     player.open(doc);
     status(`${name}: ${bytes.length.toLocaleString("en")} bytes`);
     const own = doc;
-    own.filled = decoder.fill(file, { window: () => camera.window, arrived: () => doc === own && painter.arrived() });
+    // The first picture comes first.
+    own.filled = painted().then(() => decoder.fill(file, { window: () => camera.window, arrived: () => doc === own && painter.arrived() }));
     own.filled.then(async (whole) => {
       if (!whole || doc?.bytes !== bytes) return;
       changed();
@@ -206,6 +214,10 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     // The first picture of a file that is still decoded is there sooner when it is coarser.
     painter.request(pending());
   }
+  const painted = () => new Promise((done) => {
+    requestAnimationFrame(() => setTimeout(done));
+    setTimeout(done, 500); // of a page that nobody sees no frame is drawn
+  });
   const pending = () => Boolean(doc?.file.layers.some((layer) => [layer, layer.matte].some((field) => field?.parts?.some(({ splats }) => !splats))));
   const guarded = (work) => {
     try {
@@ -225,6 +237,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   const adjust = new Adjust($("adjust"), { number: () => selected, attempt, keep: act });
   function select(number) {
     selected = number;
+    picked = true;
     changed();
   }
   const layerActions = {
@@ -298,6 +311,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     const { file, url } = await offered(transfer);
     if (file) await openFile(file);
     else if (url) await openUrl(url);
+    else throw new SplatError("neither a file nor the address of one was given");
   };
   stage.addEventListener("drop", (event) => {
     event.preventDefault();
@@ -361,7 +375,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     fit: () => doc && camera.fit(doc.file),
     one: () => camera.zoomTo(1 / devicePixelRatio),
     compare: async () => {
-      if (compare.active) compare.close();
+      if (compare.active) closeComparison();
       else {
         const file = reference ?? (await choose(".splat,image/*"));
         if (!file) return;
@@ -369,8 +383,16 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
         else await compare.open({ file: await decoder.decode(new Uint8Array(await file.arrayBuffer())) });
       }
       $("compare").setAttribute("aria-pressed", String(compare.active));
+      $("beside").hidden = !compare.active;
       painter.request();
     },
+    beside: () => {
+      compare.beside = !compare.beside;
+      $("beside").setAttribute("aria-pressed", String(compare.beside));
+      camera.share = compare.beside ? 0.5 : 1;
+      if (doc) camera.fit(doc.file);
+    },
+    help: () => $("keys").showModal(),
     panels: () => {
       $("side").hidden = !$("side").hidden;
       $("panels").setAttribute("aria-expanded", String(!$("side").hidden));
@@ -393,7 +415,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     painter.outlines = $("ellipses").checked ? 1 : 0;
     painter.request();
   };
-  const keys = { o: "open", s: "save", e: "export", "+": "in", "=": "in", "-": "out", 0: "fit", 1: "one", c: "compare", p: "panels" };
+  const keys = { o: "open", s: "save", e: "export", "+": "in", "=": "in", "-": "out", 0: "fit", 1: "one", c: "compare", p: "panels", "?": "help" };
   addEventListener("keydown", (event) => {
     const typing = event.target.closest("input:not([type=range], [type=checkbox]), select, dialog");
     if (typing) return;
@@ -407,7 +429,11 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     else if (command || event.altKey) return;
     else if (pan && event.target === stage) camera.pan(...pan);
     else if (key === "delete" || key === "backspace") layerAction("delete");
-    else if (key === "d") layerAction("duplicate");
+    else if (key === "escape") {
+      picked = false;
+      selection.choose(null);
+      painter.request();
+    } else if (key === "d") layerAction("duplicate");
     else if (key === "f2") layerAction("rename");
     else if (key === "[") layerAction("lower");
     else if (key === "]") layerAction("raise");

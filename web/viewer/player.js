@@ -3,7 +3,7 @@ export class Player {
   constructor(root, decoder, { show, fault }) {
     Object.assign(this, { root, decoder, show, fault, time: 0, playing: false, doc: null, asked: new Map() });
     const find = (id) => root.querySelector(`#${id}`);
-    Object.assign(this, { button: find("play"), scrub: find("scrub"), moment: find("moment"), speed: find("speed"), loop: find("loop") });
+    Object.assign(this, { button: find("play"), scrub: find("scrub"), moment: find("moment"), speed: find("speed"), loop: find("loop"), rate: find("rate") });
     this.button.onclick = () => this.toggle();
     find("back").onclick = () => this.step(-1);
     find("forth").onclick = () => this.step(1);
@@ -31,11 +31,13 @@ export class Player {
     this.button.textContent = "⏸";
     this.button.setAttribute("aria-label", "Pause");
     if (this.time >= this.doc.timeline.duration - 1e-6) this.time = 0;
-    let before = performance.now();
+    let before = performance.now(), at = this.time, shown = null;
     const tick = async (now) => {
       if (!this.playing) return;
-      const { duration } = this.doc.timeline;
-      let next = this.time + ((now - before) / 1000) * this.speed.value;
+      const { duration, rate } = this.doc.timeline;
+      // Who moves the slider meanwhile goes on from there.
+      if (shown !== null && this.time !== shown) at = this.time;
+      let next = at + ((now - before) / 1000) * this.speed.value;
       before = now;
       if (next >= duration) {
         if (!this.loop.checked) {
@@ -43,7 +45,11 @@ export class Player {
           next = duration;
         } else next %= duration;
       }
-      await this.seek(next);
+      at = next;
+      const chosen = this.rate.value === "own" ? rate : Number(this.rate.value);
+      const seeking = this.seek(chosen && this.playing ? Math.floor(at * chosen + 1e-6) / chosen : at);
+      shown = this.time;
+      await seeking;
       if (this.playing) requestAnimationFrame(tick);
     };
     requestAnimationFrame(tick);

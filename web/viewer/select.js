@@ -10,10 +10,12 @@ export class Selection {
     this.tools = [...tools.querySelectorAll("[data-select]")];
     this.reach = tools.querySelector("#reach");
     for (const button of this.tools)
-      button.onclick = () => {
-        this.tool = this.tool === button.dataset.select ? null : button.dataset.select;
-        for (const other of this.tools) other.setAttribute("aria-pressed", String(other.dataset.select === this.tool));
-      };
+      button.onclick = () => this.choose(this.tool === button.dataset.select ? null : button.dataset.select);
+  }
+  /** Take up a tool, or none. */
+  choose(tool) {
+    this.tool = tool;
+    for (const button of this.tools) button.setAttribute("aria-pressed", String(button.dataset.select === tool));
   }
   get active() {
     return Boolean(this.mask);

@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 SOURCES = (
     *(HERE / name for name in ("core.cpp", "runtime.cpp")),
-    *(ROOT / "cpp/model" / name for name in ("context.cpp", "field_codec.cpp", "kernels.cpp", "network.cpp")),
+    *(
+        ROOT / "cpp/model" / name
+        for name in ("context.cpp", "field_codec.cpp", "field_reader.cpp", "kernels.cpp", "network.cpp")
+    ),
     ROOT / "cpp/model/split_tree.cpp",
     ROOT / "cpp/format/quantizer.cpp",
     *(ROOT / "cpp/texture" / name for name in ("levels.cpp", "texture.cpp")),
