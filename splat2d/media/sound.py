@@ -204,33 +204,46 @@ class SoundStream:
             self._next = next(self._packets, None)
 
 
-def unfit(sound: Sound, muxer: str) -> str:
-    """Return why a format does not take a sound as it is; nothing where it does.
+def fitting(sound: Sound, muxer: str, file: BinaryIO) -> tuple[Sound | None, str]:
+    """Return a sound as a format takes it, encoded anew where it must be; None where there is no way.
 
     Args:
         sound: of which the first packet is tried.
         muxer: ffmpeg's name of the format; empty for images.
+        file: empty, for writing and reading; gets packets that are made anew.
+
+    Returns:
+        The sound, and what a user should be told, which is nothing where packets stay as they are.
     """
     codec = sound.track.codec
     if not muxer or muxer in _SILENT:
-        return "this output has no sound"
+        return None, "the sound is left out: this output has none"
+    if codec not in _CODECS:
+        return None, f"the sound is left out: its codec, {codec}, is not known here"
+    if _goes_into(sound, muxer):
+        return sound, ""
+    from splat2d.media.recode import USUAL, recoded
+
+    usual = USUAL[muxer]
+    made = recoded(sound, usual, file)
+    if made is None or not _goes_into(made, muxer):
+        return None, f"the sound is left out: its {codec} does not go into this output, nor does it decode"
+    return made, f"the sound is encoded anew: {codec} does not go into this output, and becomes {usual}"
+
+
+def _goes_into(sound: Sound, muxer: str) -> bool:
+    """Whether a format takes a sound, as far as its first packet tells."""
     av = load_av()
     tried = io.BytesIO()
     try:
         with av.open(tried, "w", format=muxer) as container:
             stream = _stream_of(container, sound)
             container.mux(_av_packet(next(sound.packets()), sound.track.time_base, stream))
-    except BitstreamError as fault:
-        return str(fault)
-    except (av.FFmpegError, ValueError, OverflowError):
-        return f"{codec} does not go into this output; use .mkv, which takes all"
-    try:
         # A muxer writes extradata that its demuxer refuses, and all pictures with it.
         with av.open(io.BytesIO(tried.getvalue())) as container:
-            known = container.streams.audio[0].codec_context is not None
-    except (av.FFmpegError, IndexError, ValueError):
-        known = False
-    return "" if known else f"its track of {codec} is damaged"
+            return container.streams.audio[0].codec_context is not None
+    except (av.FFmpegError, BitstreamError, IndexError, ValueError, OverflowError):
+        return False
 
 
 def _av_packet(packet: Packet, unit: Fraction, stream: Any) -> Any:
@@ -245,12 +258,22 @@ def _stream_of(container: OutputContainer, sound: Sound) -> Any:
 
     PyAV makes streams without an encoder from those of another file only, so there is one, in memory.
     """
-    codec = _CODECS.get(sound.track.codec)
-    if codec is None:
-        raise ValueError("an unknown codec")
-    head = _matroska(sound.track, codec, max(-sound.start, Fraction(0)))
+    head = _matroska(sound.track, _CODECS[sound.track.codec], _delay(sound))
     with load_av().open(io.BytesIO(head), format="matroska") as template:
         return container.add_stream_from_template(template.streams.audio[0])
+
+
+def _delay(sound: Sound) -> Fraction:
+    """Return how much decoders drop at a sound's beginning, s: what comes before the clip's.
+
+    Opus knows it by itself, to the sample, where times are rounded to milliseconds.
+    """
+    delay, extradata = max(-sound.start, Fraction(0)), sound.track.extradata
+    if sound.track.codec == "opus" and extradata[:8] == b"OpusHead" and len(extradata) >= 12:
+        own = Fraction(int.from_bytes(extradata[10:12], "little"), 48_000)
+        if delay and abs(delay - own) <= Fraction(1, 1000):
+            return own
+    return delay
 
 
 def _matroska(track: Track, codec: str, delay: Fraction) -> bytes:
