@@ -119,7 +119,7 @@ def test_hostile_sections_are_one_line_and_the_pictures_are_seen(change, tmp_pat
     assert err.count("\n") == 1
     status, out, err = run(capsys, "info", tmp_path / "bad.splat", "--json")
     assert (status, err) == (0, "")
-    assert json.loads(out)["damaged"][0].startswith("the sound: ")
+    assert json.loads(out)["damaged"][0].startswith("the sound is left out: ")
 
 
 def test_the_good_one_of_these_is_read():
@@ -138,6 +138,19 @@ def test_damage_is_found_by_the_checksum(tmp_path, capsys):
     assert status == 0
     assert "the checksum of the sound does not match" in err
     assert err.count("\n") == 1
+
+
+def test_batch_tells_of_it_too():
+    """Damage, and what is encoded anew, are warnings of the file."""
+    from splat2d.cli._jobs import decode_job
+
+    bad = with_section(silent_clip(), _damaged(rate=varint(0)))
+    made = decode_job("a.splat", bad, ".mkv", {})
+    assert made.warnings[0].startswith("the sound is left out: the sound has 1 channels at 0 Hz")
+    assert decode_job("a.splat", silent_clip(), ".mkv", {}).warnings == ()
+    odd = with_section(silent_clip(), payload_of(sound_of([bytes(2048)], codec="pcm_s16le", extradata=b"")))
+    (warning,) = decode_job("a.splat", odd, ".webm", {}).warnings
+    assert warning == "the sound is encoded anew: pcm_s16le does not go into this output, and becomes opus"
 
 
 @pytest.mark.parametrize(
