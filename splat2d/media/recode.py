@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -50,11 +51,11 @@ def _recoded(sound: Sound, codec: str, file: BinaryIO) -> Sound | None:
     layout = _LAYOUTS.get(len(first.layout.channels), "stereo")
     rate = first.sample_rate if first.sample_rate in _RATES[codec] else 48_000
     encoder = _encoder(codec, rate, layout)
-    unit, rows = Fraction(1, rate), []
-    for packet in _encoded(encoder, _even(first, frames, encoder)):
-        if packet.pts is None or packet.time_base != unit or len(rows) == MAX_PACKETS:
+    unit, rows = Fraction(1, rate), array("q")
+    for count, packet in enumerate(_encoded(encoder, _even(first, frames, encoder))):
+        if packet.pts is None or packet.time_base != unit or count == MAX_PACKETS:
             return None
-        rows.append((packet.pts, packet.pts, packet.duration or 0, packet.size, True))
+        rows.extend((packet.pts, packet.pts, packet.duration or 0, packet.size, True))
         file.write(packet)
     if not rows:
         return None

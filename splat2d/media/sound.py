@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -47,6 +48,7 @@ _SILENT = (
 _PREROLL = Fraction(1, 10)
 """What is kept of the sound before the clip's first frame, s: decoders begin with up to 80 ms."""
 
+_ROW = 5  # numbers of a packet
 _ALAC_HEAD = 12  # bytes of ffmpeg's extradata that Matroska leaves out
 
 
@@ -79,7 +81,7 @@ def gathered(container: InputContainer, origin: Fraction, file: BinaryIO) -> tup
     try:
         for packet in _framed(container, stream, codec, extradata):
             extradata = extradata or _new_extradata(packet)
-            if packet.size > MAX_PACKET or len(gathering.rows) == MAX_PACKETS:
+            if packet.size > MAX_PACKET or gathering.count == MAX_PACKETS:
                 return None, ["the sound is dropped: it has too many packets, or too large ones"]
             if gathering.add(packet):
                 _keep(packet, file)
@@ -129,42 +131,44 @@ class _Gathering:
         usual: how long a packet lasts where it does not say, s; 0 where that is not known.
 
     Attributes:
-        rows: pts, dts, duration, size and whether it is a key, of each.
+        rows: pts, dts, duration, size and whether it is a key of each, one behind another.
+        count: of packets.
         untimed: whether there is a packet of which nothing tells the time.
     """
 
     def __init__(self, unit: Fraction, origin: int, usual: Fraction) -> None:
         self._unit, self._origin, self._usual = unit, origin, round(usual / unit)
-        self.rows: list[tuple[int, int, int, int, bool]] = []
+        self.rows, self.count = array("q"), 0
         self.untimed = self._guessed = self._repaired = False
         self._corrupt = 0
 
     @property
     def end(self) -> Fraction:
         """Of the packets so far, s."""
-        return (self.rows[-1][0] + self.rows[-1][2]) * self._unit if self.rows else Fraction(0)
+        return (self.rows[-_ROW] + self.rows[2 - _ROW]) * self._unit if self.rows else Fraction(0)
 
     def add(self, packet: Any) -> bool:
         """Take a packet's times; returns whether it belongs to the clip."""
-        last = self.rows[-1] if self.rows else None
+        before, lasts = self.rows[1 - _ROW : 3 - _ROW] if self.rows else (None, 0)
         dts, pts = packet.dts, packet.pts
         duration = packet.duration or self._usual
         pts, dts = dts if pts is None else pts, pts if dts is None else dts
         if pts is None or dts is None:
             self._guessed = True
             self.untimed = self.untimed or not duration
-            pts = dts = last[1] + last[2] if last else 0
+            pts = dts = (before or 0) + lasts
         else:
             pts, dts = pts - self._origin, dts - self._origin
         if pts + duration <= -(_PREROLL // self._unit):
             return False
-        if last and not last[2]:  # it lasted until this one
-            self.rows[-1] = last = (*last[:2], max(dts - last[1], 0), *last[3:])
-        if last and dts <= last[1]:
+        if before is not None and not lasts:  # it lasted until this one
+            self.rows[2 - _ROW] = max(dts - before, 0)
+        if before is not None and dts <= before:
             self._repaired = True
-            dts = last[1] + 1
+            dts = before + 1
         self._corrupt += packet.is_corrupt
-        self.rows.append((max(pts, dts), dts, duration, packet.size, packet.is_keyframe))
+        self.rows.extend((max(pts, dts), dts, duration, packet.size, packet.is_keyframe))
+        self.count += 1
         return True
 
     @property

@@ -238,6 +238,26 @@ def test_memory_of_a_long_sound_is_bounded(tmp_path):
     tracemalloc.stop()
 
 
+def test_memory_of_a_hostile_table_is_bounded():
+    """Of the largest that there can be, which takes 10 kB of a file: right in its columns, and wrong."""
+    import tracemalloc
+
+    count = 2**21
+    columns = bytes(count) + b"\1" * count + bytes(count) + b"\2" * count
+    for payload in (
+        _damaged(count=varint(count), columns=columns, packets=b""),
+        _damaged(count=varint(count), columns=bytes(2**24), packets=b""),
+        _damaged(count=varint(count), packets=b""),
+    ):
+        data = with_section(silent_clip(), payload)
+        assert len(data) < 20_000
+        tracemalloc.start()
+        with pytest.raises(BitstreamError):
+            _ = Clip.from_bytes(data).sound
+        assert tracemalloc.get_traced_memory()[1] < 200 << 20
+        tracemalloc.stop()
+
+
 def test_kinds_that_the_container_names():
     """The module's constants are those of docs/FORMAT.md."""
     from splat2d.format import sound

@@ -403,7 +403,7 @@ def test_times_that_are_missing_or_do_not_rise(times, expected, untimed, warned)
     assert gathering.untimed == untimed
     assert bool(gathering.warnings) == warned
     if expected:
-        assert [row[:3] for row in gathering.rows] == expected
+        assert [tuple(row[:3]) for row in np.reshape(gathering.rows, (-1, 5)).tolist()] == expected
 
 
 def test_a_source_whose_sound_is_cut_off_is_kept_as_far_as_it_goes(encode, tmp_path):
