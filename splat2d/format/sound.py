@@ -174,7 +174,7 @@ class Table:
         dts = np.cumsum(steps)
         most = int(MAX_SECONDS / track.time_base)
         late = max(abs(column).max() for column in (dts, delays, durations))
-        if late > most or (steps[1:] <= 0).any() or (delays < 0).any():
+        if late >= most or (steps[1:] <= 0).any() or (delays < 0).any():
             raise BitstreamError("the times of the sound make no sense: the file is damaged")
         if not ((sizes > 0).all() and (sizes <= MAX_PACKET).all()):
             raise BitstreamError(f"a packet of the sound is empty or over the limit of {MAX_PACKET} bytes")

@@ -24,7 +24,7 @@ USUAL = {"webm": "opus", "mp4": "aac", "mov": "aac", "matroska": "opus"}
 _ENCODERS = {"opus": "libopus", "aac": "aac"}
 _RATES = {"opus": (48_000,), "aac": (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000)}
 _BITS = 80_000  # a second of a channel
-_MOST_SILENCE = 3600  # s of gaps, which are filled
+_MOST_SILENCE = 600  # s of gaps, which are filled
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # of others two channels are made
 
 

@@ -7,6 +7,7 @@ import struct
 from array import array
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from splat2d.errors import BitstreamError, OutputError
@@ -212,7 +213,7 @@ def fitting(sound: Sound, muxer: str, file: BinaryIO) -> tuple[Sound | None, str
     """Return a sound as a format takes it, encoded anew where it must be; None where there is no way.
 
     Args:
-        sound: of which the first packet is tried.
+        sound: of any codec.
         muxer: ffmpeg's name of the format; empty for images.
         file: empty, for writing and reading; gets packets that are made anew.
 
@@ -236,18 +237,39 @@ def fitting(sound: Sound, muxer: str, file: BinaryIO) -> tuple[Sound | None, str
 
 
 def _goes_into(sound: Sound, muxer: str) -> bool:
-    """Whether a format takes a sound, as far as its first packet tells."""
+    """Whether a format takes a sound: all of it by itself, and so that its beginning is read again."""
     av = load_av()
-    tried = io.BytesIO()
+    begin = io.BytesIO()
     try:
-        with av.open(tried, "w", format=muxer) as container:
-            stream = _stream_of(container, sound)
-            container.mux(_av_packet(next(sound.packets()), sound.track.time_base, stream))
+        for file, packets in ((_Nowhere(), sound.packets()), (begin, islice(sound.packets(), 1))):
+            with av.open(file, "w", format=muxer) as container:
+                stream = _stream_of(container, sound)
+                for packet in packets:
+                    container.mux(_av_packet(packet, sound.track.time_base, stream))
         # A muxer writes extradata that its demuxer refuses, and all pictures with it.
-        with av.open(io.BytesIO(tried.getvalue())) as container:
+        with av.open(io.BytesIO(begin.getvalue())) as container:
             return container.streams.audio[0].codec_context is not None
     except (av.FFmpegError, BitstreamError, IndexError, ValueError, OverflowError):
         return False
+
+
+class _Nowhere:
+    """A file that is not kept."""
+
+    def __init__(self) -> None:
+        self._at = self._end = 0
+
+    def write(self, data: bytes) -> int:
+        self._at += len(data)
+        self._end = max(self._at, self._end)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._end)[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
 
 
 def _av_packet(packet: Packet, unit: Fraction, stream: Any) -> Any:

@@ -197,6 +197,17 @@ def test_times_at_the_far_end_of_the_format(tmp_path, capsys):
         assert (tmp_path / f"out.{output}").stat().st_size < 100_000
 
 
+@pytest.mark.parametrize("output", ["mp4", "mov", "mkv"])
+def test_a_packet_that_does_not_go_in_leaves_the_pictures_alone(output, tmp_path, capsys):
+    """A length that MP4 cannot say, of the second; its muxer finds out when it ends the file."""
+    rows = [(0, 0, 1, 3, True), (1, 1, 2**31 - 1, 3, True)]
+    sound = Sound(Track("mp3", RATE, 1, Fraction(1)), Table.of(rows), io.BytesIO(b"onetwo"))
+    (tmp_path / "odd.splat").write_bytes(with_section(silent_clip(), payload_of(sound)))
+    status, _, err = run(capsys, "decode", tmp_path / "odd.splat", tmp_path / f"out.{output}")
+    assert status == 0, err
+    assert len(list(open_clip(tmp_path / f"out.{output}"))) == 1
+
+
 def test_two_sounds_are_one():
     """The first counts; and in a picture the section is another's."""
     data = with_section(silent_clip(), payload_of(sound_of((b"second",))))
