@@ -16,7 +16,6 @@ from splat2d.media.files import check_output, shown
 
 if TYPE_CHECKING:
     from splat2d.cli.decode import Decode
-    from splat2d.format.sound import Sound
     from splat2d.scene.clip import Clip
 
 
@@ -106,7 +105,8 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
     total = clip.count if fps is None else max(int(clip.duration * fps), 1)
     rate = fps or Fraction(clip.fps)
     last = None if fps else clip.duration - clip.time_of(clip.count - 1)
-    sound, done = None if command.no_audio else _sound(clip), 0
+    sound, warnings = (None, []) if command.no_audio else clip.heard()
+    done = 0
     with (
         clip_progress("decoding") as progress,
         ClipWriter(
@@ -130,17 +130,8 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
             if following is None:
                 break
             moment, pixels = following
-    warn(writer.warnings)
+    warn([*warnings, *writer.warnings])
     return done, (width, height)
-
-
-def _sound(clip: Clip) -> Sound | None:
-    """The clip's sound; damage is no reason not to see the pictures."""
-    try:
-        return clip.sound
-    except BitstreamError as fault:
-        warn([f"the sound is left out: {fault}"])
-        return None
 
 
 def _named(command: Decode, work: Any) -> Any:

@@ -89,9 +89,10 @@ def decode_job(name: str, data: bytes, suffix: str, options: dict[str, Any]) -> 
     with _Folder(name) as folder:
         from splat2d.format.container import is_clip
 
-        output = os.path.join(folder.path, f"output{suffix}")
+        output, warnings = os.path.join(folder.path, f"output{suffix}"), []
         if is_clip(data[:64]):
-            figures = {"kind": "clip", **_decode_clip(data, output, options)}
+            more, warnings = _decode_clip(data, output, options)
+            figures = {"kind": "clip", **more}
         else:
             from splat2d.media.save import save_picture
             from splat2d.scene.picture import Scene
@@ -103,12 +104,13 @@ def decode_job(name: str, data: bytes, suffix: str, options: dict[str, Any]) -> 
             figures = {"kind": "picture", "width": pixels.shape[1], "height": pixels.shape[0]}
             figures["splats"] = scene.count
         with open(output, "rb") as file:
-            made = Made(file.read(), figures)
+            made = Made(file.read(), figures, tuple(warnings))
     made.figures["seconds"] = time.perf_counter() - start
     return made
 
 
-def _decode_clip(data: bytes, output: str, options: dict[str, Any]) -> dict[str, Any]:
+def _decode_clip(data: bytes, output: str, options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Write all frames; returns figures and warnings."""
     from splat2d.media.writer import ClipWriter, check_clip_output
     from splat2d.scene.clip import Clip
 
@@ -116,11 +118,12 @@ def _decode_clip(data: bytes, output: str, options: dict[str, Any]) -> dict[str,
     clip = Clip.from_bytes(data, threads=options.get("threads"))
     view = clip.view(**{key: value for key, value in options.items() if key != "threads"})
     last = clip.duration - clip.time_of(clip.count - 1)
-    more = {"last": last, "sound": clip.sound, "alpha": clip.has_alpha}
+    sound, warnings = clip.heard()
+    more = {"last": last, "sound": sound, "alpha": clip.has_alpha}
     with ClipWriter(output, view.width, view.height, clip.fps, **more) as writer:
         for moment, pixels in clip.frames(**options):
             writer.write(pixels, moment)
-    return {"width": view.width, "height": view.height, "frames": clip.count}
+    return {"width": view.width, "height": view.height, "frames": clip.count}, [*warnings, *writer.warnings]
 
 
 class _Folder:

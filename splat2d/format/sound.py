@@ -6,6 +6,7 @@ docs/FORMAT.md, section 9.5, is this file in words.
 from __future__ import annotations
 
 import zlib
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,6 +36,8 @@ MAX_NAME = 32  # bytes of a codec's name
 MAX_SECONDS = 1 << 31  # of a time, either way
 _HEAD = MAX_EXTRADATA + 128  # bytes that stand before the table, at most
 _PIECE = 1 << 20  # bytes that are copied at once
+_WIDEST = 5  # bytes of a varint
+_AT_ONCE = 1 << 16  # varints that are read at once, which bounds memory
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,8 @@ class Table:
         return len(self.sizes)
 
     @classmethod
-    def of(cls, packets: Sequence[tuple[int, int, int, int, bool]]) -> Table:
-        """A table of (pts, dts, duration, size, is_key) each."""
+    def of(cls, packets: Sequence[tuple[int, int, int, int, bool]] | array[int]) -> Table:
+        """A table of (pts, dts, duration, size, is_key) each, or of these numbers one behind another."""
         rows = np.array(packets, np.int64).reshape(-1, 5)
         pts, dts, durations, sizes, keys = rows.T
         return cls(dts, pts, durations, sizes, keys.astype(bool))
@@ -171,7 +174,7 @@ class Table:
         dts = np.cumsum(steps)
         most = int(MAX_SECONDS / track.time_base)
         late = max(abs(column).max() for column in (dts, delays, durations))
-        if late > most or (steps[1:] <= 0).any() or (delays < 0).any():
+        if late >= most or (steps[1:] <= 0).any() or (delays < 0).any():
             raise BitstreamError("the times of the sound make no sense: the file is damaged")
         if not ((sizes > 0).all() and (sizes <= MAX_PACKET).all()):
             raise BitstreamError(f"a packet of the sound is empty or over the limit of {MAX_PACKET} bytes")
@@ -189,13 +192,23 @@ def _varints(data: bytes, count: int) -> NDArray[np.int64]:
     Raises:
         BitstreamError: there are others.
     """
-    octets = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(octets < 128)
-    begins = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
-    if len(ends) != count or ends[-1] + 1 != len(octets) or (ends - begins).max() > 4:
+    octets, begin, done = np.frombuffer(data, np.uint8), 0, 0
+    if len(octets) < count:
         raise BitstreamError("the table of the sound's packets is damaged")
-    shifts = 7 * (np.arange(len(octets)) - np.repeat(begins, ends - begins + 1))
-    return np.add.reduceat((octets & 127).astype(np.int64) << shifts, begins)
+    out = np.empty(count, np.int64)
+    while done < count:
+        piece = octets[begin : begin + _WIDEST * _AT_ONCE]
+        ends = np.flatnonzero(piece < 128)[: min(_AT_ONCE, count - done)]
+        begins = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
+        if not len(ends) or (ends - begins).max() >= _WIDEST:
+            raise BitstreamError("the table of the sound's packets is damaged")
+        piece = piece[: ends[-1] + 1].astype(np.int64)
+        shifts = 7 * (np.arange(len(piece)) - np.repeat(begins, ends - begins + 1))
+        out[done : done + len(ends)] = np.add.reduceat((piece & 127) << shifts, begins)
+        begin, done = begin + len(piece), done + len(ends)
+    if begin != len(octets):
+        raise BitstreamError("the table of the sound's packets is damaged")
+    return out
 
 
 @dataclass(frozen=True)

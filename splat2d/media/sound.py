@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from splat2d.errors import BitstreamError, OutputError
@@ -47,6 +49,7 @@ _SILENT = (
 _PREROLL = Fraction(1, 10)
 """What is kept of the sound before the clip's first frame, s: decoders begin with up to 80 ms."""
 
+_ROW = 5  # numbers of a packet
 _ALAC_HEAD = 12  # bytes of ffmpeg's extradata that Matroska leaves out
 
 
@@ -79,7 +82,7 @@ def gathered(container: InputContainer, origin: Fraction, file: BinaryIO) -> tup
     try:
         for packet in _framed(container, stream, codec, extradata):
             extradata = extradata or _new_extradata(packet)
-            if packet.size > MAX_PACKET or len(gathering.rows) == MAX_PACKETS:
+            if packet.size > MAX_PACKET or gathering.count == MAX_PACKETS:
                 return None, ["the sound is dropped: it has too many packets, or too large ones"]
             if gathering.add(packet):
                 _keep(packet, file)
@@ -129,42 +132,44 @@ class _Gathering:
         usual: how long a packet lasts where it does not say, s; 0 where that is not known.
 
     Attributes:
-        rows: pts, dts, duration, size and whether it is a key, of each.
+        rows: pts, dts, duration, size and whether it is a key of each, one behind another.
+        count: of packets.
         untimed: whether there is a packet of which nothing tells the time.
     """
 
     def __init__(self, unit: Fraction, origin: int, usual: Fraction) -> None:
         self._unit, self._origin, self._usual = unit, origin, round(usual / unit)
-        self.rows: list[tuple[int, int, int, int, bool]] = []
+        self.rows, self.count = array("q"), 0
         self.untimed = self._guessed = self._repaired = False
         self._corrupt = 0
 
     @property
     def end(self) -> Fraction:
         """Of the packets so far, s."""
-        return (self.rows[-1][0] + self.rows[-1][2]) * self._unit if self.rows else Fraction(0)
+        return (self.rows[-_ROW] + self.rows[2 - _ROW]) * self._unit if self.rows else Fraction(0)
 
     def add(self, packet: Any) -> bool:
         """Take a packet's times; returns whether it belongs to the clip."""
-        last = self.rows[-1] if self.rows else None
+        before, lasts = self.rows[1 - _ROW : 3 - _ROW] if self.rows else (None, 0)
         dts, pts = packet.dts, packet.pts
         duration = packet.duration or self._usual
         pts, dts = dts if pts is None else pts, pts if dts is None else dts
         if pts is None or dts is None:
             self._guessed = True
             self.untimed = self.untimed or not duration
-            pts = dts = last[1] + last[2] if last else 0
+            pts = dts = (before or 0) + lasts
         else:
             pts, dts = pts - self._origin, dts - self._origin
         if pts + duration <= -(_PREROLL // self._unit):
             return False
-        if last and not last[2]:  # it lasted until this one
-            self.rows[-1] = last = (*last[:2], max(dts - last[1], 0), *last[3:])
-        if last and dts <= last[1]:
+        if before is not None and not lasts:  # it lasted until this one
+            self.rows[2 - _ROW] = max(dts - before, 0)
+        if before is not None and dts <= before:
             self._repaired = True
-            dts = last[1] + 1
+            dts = before + 1
         self._corrupt += packet.is_corrupt
-        self.rows.append((max(pts, dts), dts, duration, packet.size, packet.is_keyframe))
+        self.rows.extend((max(pts, dts), dts, duration, packet.size, packet.is_keyframe))
+        self.count += 1
         return True
 
     @property
@@ -204,33 +209,67 @@ class SoundStream:
             self._next = next(self._packets, None)
 
 
-def unfit(sound: Sound, muxer: str) -> str:
-    """Return why a format does not take a sound as it is; nothing where it does.
+def fitting(sound: Sound, muxer: str, file: BinaryIO) -> tuple[Sound | None, str]:
+    """Return a sound as a format takes it, encoded anew where it must be; None where there is no way.
 
     Args:
-        sound: of which the first packet is tried.
+        sound: of any codec.
         muxer: ffmpeg's name of the format; empty for images.
+        file: empty, for writing and reading; gets packets that are made anew.
+
+    Returns:
+        The sound, and what a user should be told, which is nothing where packets stay as they are.
     """
     codec = sound.track.codec
     if not muxer or muxer in _SILENT:
-        return "this output has no sound"
+        return None, "the sound is left out: this output has none"
+    if codec not in _CODECS:
+        return None, f"the sound is left out: its codec, {codec}, is not known here"
+    if _goes_into(sound, muxer):
+        return sound, ""
+    from splat2d.media.recode import USUAL, recoded
+
+    usual = USUAL[muxer]
+    made = recoded(sound, usual, file)
+    if made is None or not _goes_into(made, muxer):
+        return None, f"the sound is left out: its {codec} does not go into this output, nor does it decode"
+    return made, f"the sound is encoded anew: {codec} does not go into this output, and becomes {usual}"
+
+
+def _goes_into(sound: Sound, muxer: str) -> bool:
+    """Whether a format takes a sound: all of it by itself, and so that its beginning is read again."""
     av = load_av()
-    tried = io.BytesIO()
+    begin = io.BytesIO()
     try:
-        with av.open(tried, "w", format=muxer) as container:
-            stream = _stream_of(container, sound)
-            container.mux(_av_packet(next(sound.packets()), sound.track.time_base, stream))
-    except BitstreamError as fault:
-        return str(fault)
-    except (av.FFmpegError, ValueError, OverflowError):
-        return f"{codec} does not go into this output; use .mkv, which takes all"
-    try:
+        for file, packets in ((_Nowhere(), sound.packets()), (begin, islice(sound.packets(), 1))):
+            with av.open(file, "w", format=muxer) as container:
+                stream = _stream_of(container, sound)
+                for packet in packets:
+                    container.mux(_av_packet(packet, sound.track.time_base, stream))
         # A muxer writes extradata that its demuxer refuses, and all pictures with it.
-        with av.open(io.BytesIO(tried.getvalue())) as container:
-            known = container.streams.audio[0].codec_context is not None
-    except (av.FFmpegError, IndexError, ValueError):
-        known = False
-    return "" if known else f"its track of {codec} is damaged"
+        with av.open(io.BytesIO(begin.getvalue())) as container:
+            return container.streams.audio[0].codec_context is not None
+    except (av.FFmpegError, BitstreamError, IndexError, ValueError, OverflowError):
+        return False
+
+
+class _Nowhere:
+    """A file that is not kept."""
+
+    def __init__(self) -> None:
+        self._at = self._end = 0
+
+    def write(self, data: bytes) -> int:
+        self._at += len(data)
+        self._end = max(self._at, self._end)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._end)[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
 
 
 def _av_packet(packet: Packet, unit: Fraction, stream: Any) -> Any:
@@ -245,12 +284,22 @@ def _stream_of(container: OutputContainer, sound: Sound) -> Any:
 
     PyAV makes streams without an encoder from those of another file only, so there is one, in memory.
     """
-    codec = _CODECS.get(sound.track.codec)
-    if codec is None:
-        raise ValueError("an unknown codec")
-    head = _matroska(sound.track, codec, max(-sound.start, Fraction(0)))
+    head = _matroska(sound.track, _CODECS[sound.track.codec], _delay(sound))
     with load_av().open(io.BytesIO(head), format="matroska") as template:
         return container.add_stream_from_template(template.streams.audio[0])
+
+
+def _delay(sound: Sound) -> Fraction:
+    """Return how much decoders drop at a sound's beginning, s: what comes before the clip's.
+
+    Opus knows it by itself, to the sample, where times are rounded to milliseconds.
+    """
+    delay, extradata = max(-sound.start, Fraction(0)), sound.track.extradata
+    if sound.track.codec == "opus" and extradata[:8] == b"OpusHead" and len(extradata) >= 12:
+        own = Fraction(int.from_bytes(extradata[10:12], "little"), 48_000)
+        if delay and abs(delay - own) <= Fraction(1, 1000):
+            return own
+    return delay
 
 
 def _matroska(track: Track, codec: str, delay: Fraction) -> bytes:

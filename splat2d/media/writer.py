@@ -7,6 +7,7 @@ import math
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,7 +21,7 @@ from splat2d.media.files import check_output, reason, shown, write_atomic
 from splat2d.media.outputs import VideoFormat, video_format
 from splat2d.media.patterns import Pattern
 from splat2d.media.save import keeps_alpha, on_white, picture_format, save_picture
-from splat2d.media.sound import SoundStream, unfit
+from splat2d.media.sound import SoundStream, fitting
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -91,7 +92,8 @@ class ClipWriter:
         file: open for writing, such as a pipe, where the clip goes as it comes; `path` then only tells the
             format, which needs no way back: not AVI.
         last: how long the last frame is shown, s; as the rate says when None.
-        sound: what is heard with it, packet by packet; left out with a warning where it does not fit.
+        sound: what is heard with it, packet by packet; encoded anew where its codec does not fit, and left
+            out of what has no sound, with a warning.
         alpha: whether frames may be transparent: MOV is then ProRes 4444, and what has no alpha gets them on
             white.
 
@@ -133,7 +135,8 @@ class ClipWriter:
         pattern = None if file else _image_pattern(path)
         if pattern is not None:
             self._sink: _Images | _Video = _Images(pattern, force)
-            self._keep(sound, "")
+            if sound is not None:
+                self.warnings.append("the sound is left out: this output has none")
             kept = alpha and keeps_alpha(pattern.path(1))
         else:
             form = video_format(path, lossless=lossless, alpha=alpha)
@@ -141,7 +144,6 @@ class ClipWriter:
                 name = form.muxer.upper()
                 raise OutputError(f"{name} needs a file, and cannot go into a pipe; use y4m or mkv")
             kept = alpha and form.has_alpha
-            sound = self._keep(sound, form.muxer)
             self._sink = _Video(
                 path, (width, height), self.fps, form, crf, force, last, file, sound, alpha=kept
             )
@@ -155,13 +157,6 @@ class ClipWriter:
         self._channels = 4 if kept else 3
         if file is None:
             check_clip_output(path, force=force)
-
-    def _keep(self, sound: Sound | None, muxer: str) -> Sound | None:
-        """The sound, or None and a warning where it does not go into the output."""
-        why = unfit(sound, muxer) if sound else ""
-        if why:
-            self.warnings.append(f"the sound is left out: {why}")
-        return None if why else sound
 
     def __enter__(self) -> ClipWriter:
         """Open the temporary output."""
@@ -361,7 +356,11 @@ class _Video:
             self._convert = FromRgb(width, height, self._format.pixels, matrix, chroma, alpha=self._alpha)
         context.time_base = self._tick
         self._stream = stream
-        self._heard = SoundStream(self._container, self._sound) if self._sound else None
+        if self._sound is not None:
+            packets = self._stack.enter_context(tempfile.TemporaryFile())
+            sound, said = fitting(self._sound, self._format.muxer, packets)
+            self._warnings += [said] if said else []
+            self._heard = SoundStream(self._container, sound) if sound else None
 
     def write(self, pixels: NDArray[np.uint8], index: int, time: Fraction) -> None:
         if self.constant_rate:

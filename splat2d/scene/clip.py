@@ -214,8 +214,15 @@ class Clip(Drawable):
         try:
             return read_sound(self.document.source, found)
         except BitstreamError as error:
-            self._lost(f"the sound: {error}")
+            self._lost(f"the sound is left out: {error}")
             return None
+
+    def heard(self) -> tuple[Sound | None, list[str]]:
+        """The sound, and what a user should be told: damage is no reason not to see the pictures."""
+        try:
+            return self.sound, []
+        except BitstreamError as error:
+            return None, [str(error)]
 
     def time_of(self, frame: int) -> Fraction:
         """When a frame begins, s from the clip's beginning.

@@ -119,7 +119,7 @@ def test_hostile_sections_are_one_line_and_the_pictures_are_seen(change, tmp_pat
     assert err.count("\n") == 1
     status, out, err = run(capsys, "info", tmp_path / "bad.splat", "--json")
     assert (status, err) == (0, "")
-    assert json.loads(out)["damaged"][0].startswith("the sound: ")
+    assert json.loads(out)["damaged"][0].startswith("the sound is left out: ")
 
 
 def test_the_good_one_of_these_is_read():
@@ -138,6 +138,19 @@ def test_damage_is_found_by_the_checksum(tmp_path, capsys):
     assert status == 0
     assert "the checksum of the sound does not match" in err
     assert err.count("\n") == 1
+
+
+def test_batch_tells_of_it_too():
+    """Damage, and what is encoded anew, are warnings of the file."""
+    from splat2d.cli._jobs import decode_job
+
+    bad = with_section(silent_clip(), _damaged(rate=varint(0)))
+    made = decode_job("a.splat", bad, ".mkv", {})
+    assert made.warnings[0].startswith("the sound is left out: the sound has 1 channels at 0 Hz")
+    assert decode_job("a.splat", silent_clip(), ".mkv", {}).warnings == ()
+    odd = with_section(silent_clip(), payload_of(sound_of([bytes(2048)], codec="pcm_s16le", extradata=b"")))
+    (warning,) = decode_job("a.splat", odd, ".webm", {}).warnings
+    assert warning == "the sound is encoded anew: pcm_s16le does not go into this output, and becomes opus"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +197,17 @@ def test_times_at_the_far_end_of_the_format(tmp_path, capsys):
         assert (tmp_path / f"out.{output}").stat().st_size < 100_000
 
 
+@pytest.mark.parametrize("output", ["mp4", "mov", "mkv"])
+def test_a_packet_that_does_not_go_in_leaves_the_pictures_alone(output, tmp_path, capsys):
+    """A length that MP4 cannot say, of the second; its muxer finds out when it ends the file."""
+    rows = [(0, 0, 1, 3, True), (1, 1, 2**31 - 1, 3, True)]
+    sound = Sound(Track("mp3", RATE, 1, Fraction(1)), Table.of(rows), io.BytesIO(b"onetwo"))
+    (tmp_path / "odd.splat").write_bytes(with_section(silent_clip(), payload_of(sound)))
+    status, _, err = run(capsys, "decode", tmp_path / "odd.splat", tmp_path / f"out.{output}")
+    assert status == 0, err
+    assert len(list(open_clip(tmp_path / f"out.{output}"))) == 1
+
+
 def test_two_sounds_are_one():
     """The first counts; and in a picture the section is another's."""
     data = with_section(silent_clip(), payload_of(sound_of((b"second",))))
@@ -223,6 +247,26 @@ def test_memory_of_a_long_sound_is_bounded(tmp_path):
         assert sum(len(packet.data) for packet in clip.sound.packets()) == 64 << 20
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
+
+
+def test_memory_of_a_hostile_table_is_bounded():
+    """Of the largest that there can be, which takes 10 kB of a file: right in its columns, and wrong."""
+    import tracemalloc
+
+    count = 2**21
+    columns = bytes(count) + b"\1" * count + bytes(count) + b"\2" * count
+    for payload in (
+        _damaged(count=varint(count), columns=columns, packets=b""),
+        _damaged(count=varint(count), columns=bytes(2**24), packets=b""),
+        _damaged(count=varint(count), packets=b""),
+    ):
+        data = with_section(silent_clip(), payload)
+        assert len(data) < 20_000
+        tracemalloc.start()
+        with pytest.raises(BitstreamError):
+            _ = Clip.from_bytes(data).sound
+        assert tracemalloc.get_traced_memory()[1] < 200 << 20
+        tracemalloc.stop()
 
 
 def test_kinds_that_the_container_names():

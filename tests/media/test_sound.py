@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from splat2d.fit.clip.encode import encode_frames
 from splat2d.fit.config import ClipConfig
 from splat2d.format.container import parse
 from splat2d.format.sections import INDEX, Source
+from splat2d.format.sound import Sound, Table
 from splat2d.media.reader import open_clip
 from splat2d.scene.clip import Clip
 
@@ -26,8 +28,10 @@ from ..support.sounds import (
     RATE,
     gap_of,
     packets_of,
+    payload_of,
     silent_clip,
     sound_of,
+    with_section,
     write_sounding,
 )
 
@@ -85,6 +89,22 @@ def test_packets_come_back_as_they_were_and_in_time(name, audio, video, outputs,
         assert (status, err) == (0, "")
         assert packets_of(target) == packets
         assert abs(gap_of(target) - gap) < 0.002
+
+
+def test_samples_are_those_of_the_source(encode, tmp_path, capsys):
+    """Of what a decoder drops at the beginning, as much as before, to the sample."""
+    import av
+
+    source = write_sounding(tmp_path / "a.mkv", "libopus")
+    splat, _, _ = encode(source)
+    assert run(capsys, "decode", splat, tmp_path / "out.webm")[0] == 0
+    heard = []
+    for path in (source, tmp_path / "out.webm"):
+        with av.open(str(path)) as container:
+            heard.append(np.concatenate([f.to_ndarray() for f in container.decode(audio=0)], 1))
+    length = min(samples.shape[1] for samples in heard)
+    assert length > 38_000
+    assert (heard[0][:, :length] == heard[1][:, :length]).all()
 
 
 @pytest.mark.parametrize("late", [Fraction(3, 25), Fraction(-1, 5)])
@@ -145,20 +165,57 @@ def test_sound_stays_in_time_at_another_rate_and_longer_or_shorter_than_the_pict
         assert len(list(open_clip(tmp_path / f"out_{name}"))) == 2 * COUNT
 
 
-def test_what_does_not_fit_is_said_in_a_line(encode, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("audio", "output", "codec"),
+    [("aac", "webm", "opus"), ("flac", "webm", "opus"), ("libopus", "mov", "aac")],
+)
+def test_what_does_not_fit_is_encoded_anew(audio, output, codec, encode, tmp_path, capsys):
+    """As ffmpeg does, but with a word."""
+    import av
+
+    source = write_sounding(tmp_path / "a.mkv", audio)
+    splat, _, _ = encode(source)
+    status, _, err = run(capsys, "decode", splat, tmp_path / f"out.{output}")
+    name = audio.removeprefix("lib")
+    said = f"the sound is encoded anew: {name} does not go into this output, and becomes {codec}"
+    assert (status, err) == (0, f"splat2d: warning: {said}\n")
+    assert abs(gap_of(tmp_path / f"out.{output}")) < 0.01
+    with av.open(str(tmp_path / f"out.{output}")) as container:
+        (track,) = container.streams.audio
+        assert track.codec.canonical_name == codec
+        length = sum(frame.samples for frame in container.decode(track)) / track.rate
+    assert length == pytest.approx(0.8, abs=0.03)
+    assert run(capsys, "decode", splat, tmp_path / f"out.{output}", "--force", "--no-audio")[2] == ""
+
+
+def test_gaps_are_filled_where_sound_is_encoded_anew_unless_they_are_endless(encode, tmp_path, capsys):
+    """A section can say that the second half comes after years."""
+    source = write_sounding(tmp_path / "a.mp4")
+    splat, _, _ = encode(source)
+    sound = Clip.open(splat).sound
+    pts, packets = sound.table.pts.tolist(), [p.data for p in sound.packets()]
+    for gap, ends in ((RATE, 1.8), (RATE * 10**4, None)):
+        moved = [t if t < RATE // 2 else t + gap for t in pts]
+        rows = [(t, t, 1024, len(data), True) for t, data in zip(moved, packets, strict=True)]
+        changed = Sound(sound.track, Table.of(rows), io.BytesIO(b"".join(packets)))
+        (tmp_path / "gap.splat").write_bytes(with_section(silent_clip(), payload_of(changed)))
+        _, _, err = run(capsys, "decode", tmp_path / "gap.splat", tmp_path / "out.webm", "--force")
+        if ends is None:
+            assert "the sound is left out: its aac does not go into this output" in err
+        else:
+            assert "is encoded anew" in err
+            reader = open_clip(tmp_path / "out.webm")
+            with tempfile.TemporaryFile() as file:
+                assert float(reader.sound(file).duration) == pytest.approx(ends, abs=0.05)
+
+
+def test_what_has_no_sound_is_said_in_a_line(encode, tmp_path, capsys):
     """The pictures are written all the same."""
     splat, _, _ = encode(write_sounding(tmp_path / "a.mp4"))
-    for output, why in (
-        ("out.webm", "aac does not go into this output; use .mkv"),
-        ("out.gif", "this output has no sound"),
-        ("out.y4m", "this output has no sound"),
-        ("out.avi", "this output has no sound"),
-        ("frames/", "this output has no sound"),
-    ):
+    for output in ("out.gif", "out.apng", "out.y4m", "out.avi", "frames/"):
         status, _, err = run(capsys, "decode", splat, f"{tmp_path}/{output}")
-        assert status == 0
-        assert err.startswith(f"splat2d: warning: the sound is left out: {why}")
-        assert err.count("\n") == 1
+        said = "splat2d: warning: the sound is left out: this output has none\n"
+        assert (status, err) == (0, said)
         assert run(capsys, "decode", splat, f"{tmp_path}/{output}", "--force", "--no-audio")[2] == ""
     assert run(capsys, "decode", splat, tmp_path / "one.png", "--time", "0.1")[2] == ""
 
@@ -346,7 +403,7 @@ def test_times_that_are_missing_or_do_not_rise(times, expected, untimed, warned)
     assert gathering.untimed == untimed
     assert bool(gathering.warnings) == warned
     if expected:
-        assert [row[:3] for row in gathering.rows] == expected
+        assert [tuple(row[:3]) for row in np.reshape(gathering.rows, (-1, 5)).tolist()] == expected
 
 
 def test_a_source_whose_sound_is_cut_off_is_kept_as_far_as_it_goes(encode, tmp_path):
