@@ -14,6 +14,7 @@ GROUPS = {
     "objects": ("mask", "labels", "box", "polygon", "point", "color", "tolerance", "name"),
     "input": ("peak", "keep-metadata", "keep-gps"),
     "clips": ("fps", "time", "no-audio", "resume", "skip-damaged"),
+    "light fields": ("views", "lenslet", "view", "refocus", "depth"),
     "device": ("device",),
     "limits": ("max-pixels", "max-splats"),
     "output": ("out-dir", "to", "format", "plot", "force", "json"),
@@ -33,6 +34,7 @@ EXAMPLES = {
         "splat2d encode photo.jpg photo.splat --quality 60",
         "splat2d encode *.jpg --out-dir splats --size 20k",
         "ffmpeg -i clip.mp4 -f yuv4mpegpipe - | splat2d encode - clip.splat",
+        "splat2d encode views/ scene.splat --views 5x5",
     ),
     "decode": (
         "splat2d decode photo.splat photo.png --scale 2",
