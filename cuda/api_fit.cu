@@ -141,8 +141,9 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_insert(void* fitter, const float* means, 
                                               int count) {
   return guarded([&] {
     Fit& self = fitter_of(fitter);
-    const int d = self.dimensions();
-    self.insert({means, means + d * count}, {factors, factors + d * d * count}, {k, k + self.channels() * count});
+    const Rows& rows = self.rows();
+    self.insert({means, means + rows.mean * count}, {factors, factors + rows.factor * count},
+                {k, k + self.channels() * count});
   });
 }
 

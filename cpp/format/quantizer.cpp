@@ -7,9 +7,9 @@ namespace splat2d {
 namespace {
 
 // The rows of a lattice in a box, one after another: which columns of each lie inside.
-class Rows {
+class CellRows {
  public:
-  Rows(const Lattice& l, const CellBox& box)
+  CellRows(const Lattice& l, const CellBox& box)
       : hx_(l.hx), hy_(l.hy), slope_(l.shear * l.hy), bottom_(box.y1), iy(-floor_div(-box.y0, l.hy)) {
     product_ = slope_ * iy;
     const int64_t offset = product_ >> kPositionBits;
@@ -76,19 +76,19 @@ void area_range(int energy_class, int tier, int* low, int* high) {
 
 int64_t lattice_points(const Lattice& l, const CellBox& box) {
   int64_t total = 0;
-  for (Rows rows(l, box); rows.more(); rows.next()) total += rows.end() - rows.first();
+  for (CellRows rows(l, box); rows.more(); rows.next()) total += rows.end() - rows.first();
   return total;
 }
 
 int64_t lattice_index(const Lattice& l, const CellBox& box, int64_t ix, int64_t iy) {
   int64_t total = 0;
-  Rows rows(l, box);
+  CellRows rows(l, box);
   for (; rows.iy < iy; rows.next()) total += rows.end() - rows.first();
   return total + ix - rows.first();
 }
 
 bool lattice_point(const Lattice& l, const CellBox& box, int64_t index, int64_t* ix, int64_t* iy) {
-  for (Rows rows(l, box); rows.more(); rows.next()) {
+  for (CellRows rows(l, box); rows.more(); rows.next()) {
     const int64_t count = rows.end() - rows.first();
     if (index < count) {
       *ix = rows.first() + index;
