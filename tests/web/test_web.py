@@ -300,8 +300,8 @@ def test_the_local_page_encodes_a_picture_and_one_file_opens_alone(server, tmp_p
 
 @needs_browser
 def test_files_are_dropped_and_pasted_and_fingers_zoom(server, tmp_path):
-    for name, source in {"a": "pictures/rgba", "b": "pictures/rgb", "many": "pictures/many"}.items():
-        (tmp_path / f"{name}.splat").write_bytes((GOLDEN / f"{source}.splat").read_bytes())
+    for name, source in {"a": "rgba", "b": "rgb", "many": "many", "parts": "parts"}.items():
+        (tmp_path / f"{name}.splat").write_bytes((GOLDEN / f"pictures/{source}.splat").read_bytes())
     rng = np.random.default_rng(7)
     picture = Image.fromarray(rng.integers(0, 255, (4, 6, 3), np.uint8))
     picture.resize((48, 32), Image.Resampling.BICUBIC).save(tmp_path / "p.png")
@@ -317,6 +317,8 @@ def test_files_are_dropped_and_pasted_and_fingers_zoom(server, tmp_path):
     assert zoom == pytest.approx(2, abs=1e-6)
     assert shift < 0.1
     assert found["panned"] == [True, 0]
+    splats = MANIFEST["pictures"]["pictures/parts.splat"]["splats"]
+    assert found["filled"] == [True, True, True, splats, f"{splats:,}"]
     anew, worst, bright = found["slid"]
     assert anew == 0  # nothing was drawn whole
     assert worst <= 1

@@ -1,5 +1,5 @@
 // Files that are dropped and pasted, fingers, and a picture that slides: node web/test/actions.mjs URL DIR [SCREENSHOTS]
-// URL is that of `splat2d view`; DIR has a.splat, b.splat, many.splat and p.png.
+// URL is that of `splat2d view`; DIR has a.splat, b.splat, many.splat, parts.splat and p.png.
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { browser } from "./serve.mjs";
@@ -98,6 +98,23 @@ try {
   await touch("touchEnd");
   found.panned = await page.evaluate(([u, v]) => [splat2d.camera.toCanvas(u, v)[1], splat2d.document.steps.length], [width / 2, height / 2]).then(([v, steps]) => [v < after[1], steps]);
   await shot(page, "pinch");
+  await page.context().close();
+
+  // A large picture is there as a coarse one first, and whole once its parts have come.
+  page = await opened("?renderer=cpu");
+  await page.evaluate(() => {
+    const { painter } = splat2d, draw = painter.renderer.draw.bind(painter.renderer);
+    window.drawn = [];
+    painter.renderer.draw = (plan, ...rest) => (drawn.push(plan.items[0].sum.groups.reduce((n, { count }) => n + count, 0)), draw(plan, ...rest));
+  });
+  await drop(page, "parts.splat");
+  await named(page, "parts.splat");
+  found.filled = await page.evaluate(async () => {
+    const whole = await splat2d.document.filled, { layers: [layer] } = splat2d.document.file;
+    splat2d.painter.request();
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    return [whole, layer.parts.every(({ splats }) => splats), drawn[drawn.findIndex((n) => n === layer.splats.count)] < drawn.at(-1), drawn.at(-1), document.getElementById("facts").textContent.match(/Splats([\d,]+)/)[1]];
+  });
   await page.context().close();
 
   // A picture that slides is the one that is drawn anew.
