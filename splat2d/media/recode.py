@@ -24,7 +24,7 @@ _RATES = {"opus": (48_000,), "aac": (96_000, 88_200, 64_000, 48_000, 44_100, 32_
 _BITS = 80_000  # a second of a channel
 _MOST_SILENCE = 600  # s of gaps, which are filled
 _LONGEST = 4 * 3600  # s
-_LEAST_RATE = 4000  # samples a second
+_LEAST_RATE, _LARGEST_RATE = 4000, 768_000  # samples a second
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # of others two channels are made
 
 
@@ -46,7 +46,7 @@ def recoded(sound: Sound, codec: str, file: BinaryIO) -> Sound | None:
 def _recoded(sound: Sound, codec: str, file: BinaryIO) -> Sound | None:
     frames = _bounded(_decoded(sound))
     first = next(frames, None)
-    if first is None or first.sample_rate < _LEAST_RATE:
+    if first is None or not _LEAST_RATE <= first.sample_rate <= _LARGEST_RATE:
         return None
     layout = _LAYOUTS.get(len(first.layout.channels), "stereo")
     rate = first.sample_rate if first.sample_rate in _RATES[codec] else 48_000
