@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
 from splat2d.errors import BitstreamError
 from splat2d.format.sound import MAX_PACKETS, Sound, Table, Track
 from splat2d.media.convert import load_av
@@ -25,6 +23,8 @@ _ENCODERS = {"opus": "libopus", "aac": "aac"}
 _RATES = {"opus": (48_000,), "aac": (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000)}
 _BITS = 80_000  # a second of a channel
 _MOST_SILENCE = 600  # s of gaps, which are filled
+_LONGEST = 4 * 3600  # s
+_LEAST_RATE, _LARGEST_RATE = 4000, 768_000  # samples a second
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # of others two channels are made
 
 
@@ -44,9 +44,9 @@ def recoded(sound: Sound, codec: str, file: BinaryIO) -> Sound | None:
 
 
 def _recoded(sound: Sound, codec: str, file: BinaryIO) -> Sound | None:
-    frames = _decoded(sound)
+    frames = _bounded(_decoded(sound))
     first = next(frames, None)
-    if first is None or _silence(sound) > _MOST_SILENCE:
+    if first is None or not _LEAST_RATE <= first.sample_rate <= _LARGEST_RATE:
         return None
     layout = _LAYOUTS.get(len(first.layout.channels), "stereo")
     rate = first.sample_rate if first.sample_rate in _RATES[codec] else 48_000
@@ -63,11 +63,21 @@ def _recoded(sound: Sound, codec: str, file: BinaryIO) -> Sound | None:
     return Sound(Track(codec, rate, channels, unit, encoder.extradata or b""), Table.of(rows), file)
 
 
-def _silence(sound: Sound) -> Fraction:
-    """Return how long nothing is heard before the last packet, s."""
-    gaps = np.diff(sound.table.dts, prepend=0)
-    gaps[1:] -= sound.table.durations[:-1]
-    return int(gaps.clip(0).sum()) * sound.track.time_base
+def _bounded(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
+    """Yield frames as long as their times are such as a sound can have.
+
+    Raises:
+        ValueError: there is too much of them, or between them.
+    """
+    end = silence = total = Fraction(0)
+    for frame in frames:
+        length = Fraction(frame.samples, frame.sample_rate)
+        time = end if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+        silence, total = silence + max(time - end, 0), total + length
+        if silence > _MOST_SILENCE or total > _LONGEST:
+            raise ValueError("too long")
+        end = max(end, time + length)
+        yield frame
 
 
 def _decoded(sound: Sound) -> Iterator[AudioFrame]:

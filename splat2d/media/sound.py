@@ -232,7 +232,10 @@ def fitting(sound: Sound, muxer: str, file: BinaryIO) -> tuple[Sound | None, str
     usual = USUAL[muxer]
     made = recoded(sound, usual, file)
     if made is None or not _goes_into(made, muxer):
-        return None, f"the sound is left out: its {codec} does not go into this output, nor does it decode"
+        return (
+            None,
+            f"the sound is left out: its {codec} does not go into this output, nor into another codec",
+        )
     return made, f"the sound is encoded anew: {codec} does not go into this output, and becomes {usual}"
 
 

@@ -197,6 +197,19 @@ def test_times_at_the_far_end_of_the_format(tmp_path, capsys):
         assert (tmp_path / f"out.{output}").stat().st_size < 100_000
 
 
+@pytest.mark.parametrize("rate", [1, 2**31 - 1])
+def test_rates_that_no_sound_has_are_not_encoded_anew(rate):
+    """A kilobyte would be an hour, or the filter between the rates larger than memory."""
+    from splat2d.media.recode import recoded
+
+    sound = sound_of([bytes(4000)], codec="pcm_s16le", extradata=b"", rate=rate)
+    with tempfile.TemporaryFile() as file:
+        assert recoded(sound, "opus", file) is None
+    usual = sound_of([bytes(4000)], codec="pcm_s16le", extradata=b"")
+    with tempfile.TemporaryFile() as file:
+        assert recoded(usual, "opus", file).duration == pytest.approx(2000 / RATE, abs=0.03)
+
+
 @pytest.mark.parametrize("output", ["mp4", "mov", "mkv"])
 def test_a_packet_that_does_not_go_in_leaves_the_pictures_alone(output, tmp_path, capsys):
     """A length that MP4 cannot say, of the second; its muxer finds out when it ends the file."""

@@ -194,9 +194,16 @@ def test_gaps_are_filled_where_sound_is_encoded_anew_unless_they_are_endless(enc
     splat, _, _ = encode(source)
     sound = Clip.open(splat).sound
     pts, packets = sound.table.pts.tolist(), [p.data for p in sound.packets()]
-    for gap, ends in ((RATE, 1.8), (RATE * 10**4, None)):
+    for gap, lasts, ends in (
+        (RATE, 1024, 1.8),
+        (RATE * 10**4, 1024, None),
+        (RATE * 10**4, RATE * 10**4, None),
+    ):
         moved = [t if t < RATE // 2 else t + gap for t in pts]
-        rows = [(t, t, 1024, len(data), True) for t, data in zip(moved, packets, strict=True)]
+        rows = [
+            (t, t, lasts if t < RATE // 2 < t + 1024 else 1024, len(data), True)
+            for t, data in zip(moved, packets, strict=True)
+        ]
         changed = Sound(sound.track, Table.of(rows), io.BytesIO(b"".join(packets)))
         (tmp_path / "gap.splat").write_bytes(with_section(silent_clip(), payload_of(changed)))
         _, _, err = run(capsys, "decode", tmp_path / "gap.splat", tmp_path / "out.webm", "--force")
