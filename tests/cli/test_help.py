@@ -46,6 +46,7 @@ def test_help_of_encode_is_grouped(capsys):
         "objects",
         "input",
         "clips",
+        "light fields",
         "device",
         "output",
         "options",
