@@ -1,15 +1,15 @@
 // Arrays, loops and sums on the CPU's cores. Results do not depend on the number of threads.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "device/raster.hpp"
+#include "math/pool.hpp"
 
 namespace splat2d {
 
@@ -106,8 +106,7 @@ class Team {
   // The same for what looks at about so many pixels.
   template <class F>
   void each(int count, size_t pixels, F f) const {
-#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (threads_ > 1 && pixels > kSerial)
-    for (int i = 0; i < count; ++i) f(Lanes(), i);
+    each_of(pixels > kSerial ? threads_ : 1, count, [&](size_t i) { f(Lanes(), static_cast<int>(i)); });
   }
   // sums[i] = the sum of what f(lanes, i, part, parts, &sum) says of each part, for i from 0 to count - 1; each looks
   // at about so many pixels.
@@ -144,15 +143,17 @@ class Device {
   // f(i) for i from 0 to count - 1, in any order.
   template <class F>
   void for_each(int64_t count, F f) const {
-#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && count > kSerial)
-    for (int64_t i = 0; i < count; ++i) f(i);
+    pieces_of(threads_, count, kLeast, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) f(static_cast<int64_t>(i));
+    });
   }
 
   // f(row, x0, x1) for pieces [x0, x1) that together are all columns of all rows.
   template <class F>
   void for_rows(int rows, int width, F f) const {
-#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && static_cast<int64_t>(rows) * width > kSerial)
-    for (int row = 0; row < rows; ++row) f(row, 0, width);
+    pieces_of(threads_, rows, 1 + kLeastPixels / (width + 1), [&](size_t begin, size_t end) {
+      for (size_t row = begin; row < end; ++row) f(static_cast<int>(row), 0, width);
+    });
   }
 
   // f(team, i, &notes) for i from 0 to count - 1, in any order, each by a team of its own with room for notes. All
@@ -191,10 +192,11 @@ class Device {
   template <class F>
   void sum(int64_t count, F f, double* to) const {
     std::vector<double> blocks((count + kSumBlock - 1) / kSumBlock, 0.0);
-#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && count > kSerial)
-    for (size_t block = 0; block < blocks.size(); ++block)
-      for (int64_t i = block * kSumBlock, end = std::min<int64_t>(count, i + kSumBlock); i < end; ++i)
-        blocks[block] += f(i);
+    pieces_of(threads_, blocks.size(), 1, [&](size_t begin, size_t end) {
+      for (size_t block = begin; block < end; ++block)
+        for (int64_t i = block * kSumBlock, last = std::min<int64_t>(count, i + kSumBlock); i < last; ++i)
+          blocks[block] += f(i);
+    });
     *to = 0;
     for (double b : blocks) *to += b;
   }
@@ -203,10 +205,17 @@ class Device {
 
   // Inner products of pairs of vectors of `count` elements.
   void dots(const Vectors& pairs, size_t count, double* to) const {
-    for (const auto& [a, b] : pairs)
-      *to++ = chunks(count, [a = a, b = b](size_t begin, size_t end) {
-        return kernels().dot(a + begin, b + begin, static_cast<int>(end - begin));
-      });
+    const size_t parts = (count + kChunk - 1) / kChunk;
+    std::vector<double> sums(pairs.size() * parts);
+    // A few pairs of a part at a time.
+    const size_t groups = (pairs.size() + kPairs - 1) / kPairs;
+    each_of(groups * count > kLeastProducts ? threads_ : 1, groups * parts, [&](size_t i) {
+      const size_t part = i / groups, begin = part * kChunk, size = std::min(kChunk, count - begin);
+      for (size_t p = i % groups * kPairs; p < std::min(pairs.size(), (i % groups + 1) * kPairs); ++p)
+        sums[p * parts + part] = kernels().dot(pairs[p].first + begin, pairs[p].second + begin, static_cast<int>(size));
+    });
+    for (size_t p = 0; p < pairs.size(); ++p)
+      to[p] = std::accumulate(sums.begin() + p * parts, sums.begin() + (p + 1) * parts, 0.0);
   }
 
   // out = sum_i factors[i] * vectors[i], none of which is out.
@@ -241,27 +250,27 @@ class Device {
   }
 
  private:
-  static constexpr int64_t kSerial = 2048;    // shorter loops are not worth a second thread
+  // What a thread takes at least of a loop; shorter ones are not worth a second.
+  static constexpr size_t kLeast = 1024, kLeastPixels = 8192, kLeastProducts = 32768;
+  static constexpr size_t kPairs = 8;         // of vectors that a thread multiplies at a time
   static constexpr int64_t kSumBlock = 1024;  // fixed partitions of sums
   static constexpr size_t kChunk = size_t{1} << 14;
 
   template <class Worker, class Notes, class F>
   void share_out(int64_t count, F f) const {
-#pragma omp parallel num_threads(threads_) if (threads_ > 1 && count > 1)
-    {
-      const Worker worker(count > 1 ? 1 : threads_);
+    const Worker worker(count > 1 ? 1 : threads_);
+    together(count > 1 ? threads_ : 1, count, [&](Share* share) {
       Notes notes;
-#pragma omp for schedule(dynamic)
-      for (int64_t i = 0; i < count; ++i) f(worker, i, &notes);
-    }
+      for (size_t i; share->take(&i);) f(worker, static_cast<int64_t>(i), &notes);
+    });
   }
 
   // The sum of f(begin, end) over a fixed partition.
   template <class F>
   double chunks(size_t count, F f) const {
     std::vector<double> parts((count + kChunk - 1) / kChunk);
-#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && parts.size() > 3)
-    for (size_t i = 0; i < parts.size(); ++i) parts[i] = f(i * kChunk, std::min((i + 1) * kChunk, count));
+    each_of(parts.size() > 3 ? threads_ : 1, parts.size(),
+            [&](size_t i) { parts[i] = f(i * kChunk, std::min((i + 1) * kChunk, count)); });
     double total = 0;
     for (double p : parts) total += p;
     return total;
@@ -280,12 +289,12 @@ class Finds {
   template <class F>
   void look(int rows, int width, F f) {
     std::vector<std::vector<T>> found(rows);
-#pragma omp parallel for schedule(dynamic, 16) num_threads(device_.threads()) if (device_.threads() > 1)
-    for (int row = 0; row < rows; ++row)
-      for (int x = 0; x < width; ++x) {
+    device_.for_rows(rows, width, [&](int row, int x0, int x1) {
+      for (int x = x0; x < x1; ++x) {
         T item;
         if (f(row, x, &item)) found[row].push_back(item);
       }
+    });
     for (const auto& row : found) items_.insert(items_.end(), row.begin(), row.end());
   }
 

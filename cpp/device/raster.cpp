@@ -1,12 +1,11 @@
 #include "device/raster.hpp"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <vector>
 
+#include "math/pool.hpp"
 #include "texture/texture.hpp"
 
 namespace splat2d {
@@ -15,6 +14,8 @@ namespace {
 
 // Pairs of splats and tiles that are listed at a time; more are drawn in several bands of tile rows.
 constexpr int64_t kMaxPairs = int64_t{1} << 26;
+// Splats that a thread takes at a time, at least.
+constexpr size_t kLeastBoxes = 2048, kLeastGradients = 16;
 
 struct Tiling {
   int across, down;
@@ -26,11 +27,10 @@ Tiling make_tiling(const Splats& s, Canvas canvas, float cutoff, int threads) {
   Tiling t{(canvas.width + kTileWidth - 1) / kTileWidth, (canvas.height + kTileHeight - 1) / kTileHeight, {}, {}};
   t.boxes.resize(s.count);
   t.row_pairs.assign(t.down, 0);
-#pragma omp parallel for num_threads(threads) if (threads > 1 && s.count > 4096)
-  for (int i = 0; i < s.count; ++i) {
-    const size_t n = i;
-    t.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas);
-  }
+  pieces_of(threads, s.count, kLeastBoxes, [&](size_t begin, size_t end) {
+    for (size_t n = begin; n < end; ++n)
+      t.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas);
+  });
   for (const Box& b : t.boxes) {
     if (b.empty()) continue;
     const int columns = (b.x1 - 1) / kTileWidth - b.x0 / kTileWidth + 1;
@@ -75,16 +75,15 @@ bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, co
     int64_t pairs = tiling.row_pairs[last++];
     while (last < tiling.down && pairs + tiling.row_pairs[last] <= kMaxPairs) pairs += tiling.row_pairs[last++];
     const Bins bins = bin_splats(tiling, first, last);
-    const int count = tiling.across * (last - first);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
+    const size_t count = static_cast<size_t>(tiling.across) * (last - first);
+    together(threads, count, [&](Share* share) {
       std::vector<float> buffer(static_cast<size_t>(s.channels) * kTilePlane + 16);
       std::vector<float> noise(texture ? kTilePlane + 16 : 0);
-#pragma omp for schedule(dynamic)
-      for (int t = 0; t < count; ++t) {
-        if (stopped && omp_get_thread_num() == 0 && !stop && stopped()) stop = true;
-        if (stop.load(std::memory_order_relaxed)) continue;
-        const int x0 = t % tiling.across * kTileWidth, y0 = (first + t / tiling.across) * kTileHeight;
+      for (size_t t; share->take(&t);) {
+        if (stopped && share->caller() && stopped()) stop = true;
+        if (stop.load(std::memory_order_relaxed)) return;
+        const int column = static_cast<int>(t) % tiling.across, row = first + static_cast<int>(t) / tiling.across;
+        const int x0 = column * kTileWidth, y0 = row * kTileHeight;
         const Box tile{x0, y0, std::min(x0 + kTileWidth, canvas.width), std::min(y0 + kTileHeight, canvas.height)};
         fill(tile, buffer.data());
         for (size_t i = bins.start[t]; i < bins.start[t + 1]; ++i) {
@@ -96,9 +95,9 @@ bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, co
                      s.colors + s.channels * n, buffer.data());
         }
         if (texture) texture->add(tile, s.channels, buffer.data(), noise.data());
-        finish(first * tiling.across + t, tile, buffer.data());
+        finish(row * tiling.across + column, tile, buffer.data());
       }
-    }
+    });
   }
   return !stop;
 }
@@ -155,15 +154,16 @@ bool render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* bac
 void render_backward(const Splats& s, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
                      float* v_colors, int threads) {
   const auto backward = kernels().backward[s.channels - 1];
-#pragma omp parallel for schedule(dynamic, 32) num_threads(threads) if (threads > 1)
-  for (int i = 0; i < s.count; ++i) {
-    const size_t n = i;
-    backward(make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)),
-             bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas), canvas,
-             s.colors + s.channels * n, v_out, v_means + 2 * n, v_conics + 3 * n, v_colors + s.channels * n);
-    if (!make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)).valid)
-      std::fill_n(v_means + 2 * n, 2, 0.0f);
-  }
+  const size_t count = s.count, pieces = (count + kLeastGradients - 1) / kLeastGradients;
+  each_of(threads, pieces, [&](size_t piece) {
+    for (size_t n = piece * kLeastGradients; n < std::min(count, (piece + 1) * kLeastGradients); ++n) {
+      backward(make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)),
+               bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas), canvas,
+               s.colors + s.channels * n, v_out, v_means + 2 * n, v_conics + 3 * n, v_colors + s.channels * n);
+      if (!make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)).valid)
+        std::fill_n(v_means + 2 * n, 2, 0.0f);
+    }
+  });
 }
 
 double count_pairs(const Splats& s, Canvas canvas, float cutoff) {
