@@ -233,7 +233,7 @@ class Device {
   // of its squares, unless null. No more than kFrames.
   void render(const Splats& splats, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
               double* squares) const {
-    const double all = render_forward(splats, canvas, cutoff, base, false, out, threads_);
+    const double all = render_forward(splats, canvas, cutoff, base, false, out, threads_, nullptr, nullptr, false);
     if (squares) *squares = all;
     if (!headroom.signs) return;
     *squares = chunks(canvas.area() * splats.channels, [&](size_t begin, size_t end) {

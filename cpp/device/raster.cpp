@@ -66,10 +66,10 @@ Bins bin_splats(const Tiling& t, int first, int last) {
 // Runs `fill` and `finish` around each tile's accumulation and its texture; tiles are independent. Whether it was not
 // stopped.
 template <class Fill, class Finish>
-bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, const TextureDrawer* texture,
+bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, bool exact, int threads, const TextureDrawer* texture,
                    Stopped stopped, Fill fill, Finish finish) {
   const Tiling tiling = make_tiling(s, canvas, cutoff, threads);
-  const auto accumulate = kernels().accumulate[s.channels - 1];
+  const auto accumulate = (exact ? kernels().accumulate : kernels().sketch)[s.channels - 1];
   std::atomic<bool> stop{false};
   for (int first = 0, last = 0; first < tiling.down && !stop; first = last) {
     int64_t pairs = tiling.row_pairs[last++];
@@ -110,14 +110,14 @@ void fill_color(int channels, const float* color, float* buffer) {
 }  // namespace
 
 double render_forward(const Splats& s, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out,
-                      int threads, const TextureDrawer* texture, Stopped stopped) {
+                      int threads, const TextureDrawer* texture, Stopped stopped, bool exact) {
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   const size_t tiles = (static_cast<size_t>(canvas.width) + kTileWidth - 1) / kTileWidth *
                        ((static_cast<size_t>(canvas.height) + kTileHeight - 1) / kTileHeight);
   std::vector<double> squares(tiles, 0.0);
   const Kernels& k = kernels();
   const bool whole = for_each_tile(
-      s, canvas, cutoff, threads, texture, stopped,
+      s, canvas, cutoff, exact, threads, texture, stopped,
       [&](Box tile, float* buffer) {
         if (!base || base_is_color) return fill_color(s.channels, base, buffer);
         for (int c = 0; c < s.channels; ++c)
@@ -142,7 +142,7 @@ bool render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* bac
                   unsigned char* out, int threads, const TextureDrawer* texture, Stopped stopped) {
   const Kernels& k = kernels();
   return for_each_tile(
-      s, canvas, cutoff, threads, texture, stopped,
+      s, canvas, cutoff, true, threads, texture, stopped,
       [&](Box, float* buffer) { fill_color(s.channels, background, buffer); },
       [&](int, Box tile, const float* buffer) {
         for (int y = tile.y0; y < tile.y1; ++y)

@@ -79,6 +79,8 @@ SPLAT2D_HD constexpr float cubic_tap(int i) {
 struct Kernels {
   // By channels - 1. Adds a splat to a tile's accumulator [C][kTileHeight][kTileStride].
   void (*accumulate[kMaxChannels])(const Ellipse& e, Box box, Box tile, const float* color, float* buffer);
+  // The same about twice as fast, with errors of some 1e-6: for fits.
+  void (*sketch[kMaxChannels])(const Ellipse& e, Box box, Box tile, const float* color, float* buffer);
   // Gradients of one splat for the cotangent picture [C, H, W].
   void (*backward[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
                                  float* v_mean, float* v_conic, float* v_color);

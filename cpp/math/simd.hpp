@@ -117,8 +117,20 @@ SPLAT2D_INLINE v16 keep_where(const v16i& mask, const v16& v) {
   return r;
 }
 
-// exp(x) for -80 < x <= 0; relative error below 2e-7 (minimax).
-SPLAT2D_INLINE v16 exp_negative(const v16& x) {
+// v where a >= b, 0 elsewhere.
+SPLAT2D_INLINE v16 keep_from(const v16& a, const v16& b, const v16& v) {
+  v16 r;
+#if defined(__AVX512F__)
+  r.part[0] = (NativeFloat)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)a.part[0], (__m512)b.part[0], _CMP_GE_OQ),
+                                               (__m512)v.part[0]);
+#else
+  SPLAT2D_EACH r.part[p_] = (NativeFloat)((NativeInt)v.part[p_] & (a.part[p_] >= b.part[p_]));
+#endif
+  return r;
+}
+
+// exp(x) for |x| < 80; relative error below 2e-7 (minimax).
+SPLAT2D_INLINE v16 exp_of(const v16& x) {
   const v16 t = x * 1.44269504f;
   // Adding 1.5 * 2^23 rounds to the nearest integer in the low mantissa bits.
   const v16 magic = splat(12582912.0f);
@@ -134,6 +146,8 @@ SPLAT2D_INLINE v16 exp_negative(const v16& x) {
   SPLAT2D_EACH r.part[p_] = (NativeFloat)((NativeInt)p.part[p_] + ((NativeInt)shifted.part[p_] << 23));
   return r;
 }
+
+SPLAT2D_INLINE v16 exp_negative(const v16& x) { return exp_of(x); }
 
 // cos(2 pi x) and sin(2 pi x) for |x| < 2^20; error below 1e-6 (minimax).
 SPLAT2D_INLINE void turn(const v16& x, v16* cosine, v16* sine) {
