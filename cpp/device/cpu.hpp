@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -13,28 +15,49 @@
 
 namespace splat2d {
 
+// Leaves new elements as they are unless it is told a value.
+template <class T>
+struct Uncleared : std::allocator<T> {
+  template <class U>
+  struct rebind {
+    using other = Uncleared<U>;
+  };
+  template <class U, class... Values>
+  void construct(U* at, Values&&... values) {
+    ::new (static_cast<void*>(at)) U(std::forward<Values>(values)...);
+  }
+  template <class U>
+  void construct(U* at) {
+    ::new (static_cast<void*>(at)) U;
+  }
+};
+
 // Memory of the device.
 template <class T>
 class Array {
  public:
   Array() = default;
-  explicit Array(size_t size) : values_(size) {}
-  explicit Array(std::vector<T> values) : values_(std::move(values)) {}
+  explicit Array(size_t size) : values_(size, T()) {}
+  explicit Array(const std::vector<T>& values) : values_(values.begin(), values.end()) {}
 
   T* data() { return values_.data(); }
   const T* data() const { return values_.data(); }
   size_t size() const { return values_.size(); }
   bool empty() const { return values_.empty(); }
   // What is there stays; new elements are zero.
-  void resize(size_t size) { values_.resize(size); }
+  void resize(size_t size) { values_.resize(size, T()); }
   void append(const std::vector<T>& more) { values_.insert(values_.end(), more.begin(), more.end()); }
-  Array copy() const { return Array(values_); }
+  Array copy() const { return *this; }
   // Elements that are yet to be written.
-  static Array unset(size_t size) { return Array(size); }
-  std::vector<T> host() const { return values_; }
+  static Array unset(size_t size) {
+    Array out;
+    out.values_ = decltype(out.values_)(size);
+    return out;
+  }
+  std::vector<T> host() const { return {values_.begin(), values_.end()}; }
 
  private:
-  std::vector<T> values_;
+  std::vector<T, Uncleared<T>> values_;
 };
 
 // Results of sums, which may be read once they have been fetched.
@@ -222,9 +245,10 @@ class Device {
   void combine(const std::vector<const float*>& vectors, const std::vector<float>& factors, size_t count,
                float* out) const {
     chunks(count, [&](size_t begin, size_t end) {
-      std::fill(out + begin, out + end, 0.0f);
-      for (size_t i = 0; i < vectors.size(); ++i)
-        kernels().add_scaled(out + begin, vectors[i] + begin, factors[i], static_cast<int>(end - begin));
+      std::vector<const float*> rows(vectors);
+      for (const float*& row : rows) row += begin;
+      kernels().sum_rows(rows.data(), factors.data(), static_cast<int>(rows.size()), static_cast<int>(end - begin),
+                         out + begin);
       return 0.0;
     });
   }
@@ -317,8 +341,12 @@ inline void add_scaled(float* a, const float* b, float factor, int count) { kern
 
 // out[x] = the sum of weights[i] p[i * stride + x].
 inline void weigh_rows(const float* p, size_t stride, const float* weights, int rows, int count, float* out) {
-  std::fill_n(out, count, 0.0f);
-  for (int i = 0; i < rows; ++i) add_scaled(out, p + i * stride, weights[i], count);
+  kernels().weigh_rows(p, stride, weights, rows, count, out);
+}
+
+// out[x] = a[x] b[x]; out may be a or b.
+inline void multiply_row(const float* a, const float* b, int count, float* out) {
+  kernels().multiply(a, b, count, out);
 }
 
 // out[x] = the sum of weights[i] p[x + i] for i from -radius to radius, as far as p [width] goes.

@@ -285,11 +285,15 @@ double total(const v16& lanes) {
 }
 
 double dot(const float* a, const float* b, int count) {
-  v16 lanes = zero();
+  constexpr int kSums = 4;  // at a time, since an addition takes longer than a load
+  v16 lanes[kSums];
+  for (v16& l : lanes) l = zero();
   int i = 0;
-  for (; i + kLanes <= count; i += kLanes) lanes += load(a + i) * load(b + i);
-  if (i < count) lanes += load_partial(a + i, count - i) * load_partial(b + i, count - i);
-  return total(lanes);
+  for (; i + kSums * kLanes <= count; i += kSums * kLanes)
+    for (int s = 0; s < kSums; ++s) lanes[s] += load(a + i + s * kLanes) * load(b + i + s * kLanes);
+  for (; i + kLanes <= count; i += kLanes) lanes[0] += load(a + i) * load(b + i);
+  if (i < count) lanes[0] += load_partial(a + i, count - i) * load_partial(b + i, count - i);
+  return total((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]));
 }
 
 void add_scaled(float* a, const float* b, float factor, int count) {
@@ -340,6 +344,24 @@ void sum_rows(const float* const* rows, const float* factors, int count, int wid
       for (int l = 0; l < room; ++l) out[x + l] = lanes[l];
     }
   }
+}
+
+void weigh_rows(const float* p, size_t stride, const float* weights, int count, int width, float* out) {
+  int x = 0;
+  for (; x + kLanes <= width; x += kLanes) {
+    v16 sum = zero();
+    for (int i = 0; i < count; ++i) sum += load(p + i * stride + x) * weights[i];
+    store(out + x, sum);
+  }
+  for (; x < width; ++x) {
+    float sum = 0;
+    for (int i = 0; i < count; ++i) sum += p[i * stride + x] * weights[i];
+    out[x] = sum;
+  }
+}
+
+void multiply(const float* a, const float* b, int count, float* out) {
+  for (int i = 0; i < count; ++i) out[i] = a[i] * b[i];
 }
 
 void widen_row(const float* coarse, const float* base, int width, float* out) {
@@ -417,6 +439,8 @@ const Kernels SPLAT2D_KERNELS = {
     energy_row,
     bytes_row,
     sum_rows,
+    weigh_rows,
+    multiply,
     widen_row,
     narrow_row,
     add_wave,

@@ -109,6 +109,10 @@ struct Kernels {
   void (*bytes_row)(const float* row, int width, int channels, bool unpremultiply, unsigned char* out);
   // out = sum of factors[i] rows[i]
   void (*sum_rows)(const float* const* rows, const float* factors, int count, int width, float* out);
+  // The same of rows that lie `stride` apart.
+  void (*weigh_rows)(const float* p, size_t stride, const float* weights, int count, int width, float* out);
+  // out = a b
+  void (*multiply)(const float* a, const float* b, int count, float* out);
   // out = base + a row of half the width, enlarged (cpp/device/pyramid.hpp), and the transpose of that without a base;
   // scratch has room for width + 32.
   void (*widen_row)(const float* coarse, const float* base, int width, float* out);

@@ -176,12 +176,28 @@ SPLAT2D_INLINE v16 clamp(const v16& v, float low, float high) {
   return r;
 }
 
+// Lanes eight apart first, then four, two and one.
 SPLAT2D_INLINE float sum(const v16& v) {
+#if defined(__SSE2__)
+#if defined(__AVX512F__)
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256((__m512)v.part[0]),
+                                     _mm256_castpd_ps(_mm512_extractf64x4_pd((__m512d)v.part[0], 1)));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#elif defined(__AVX__)
+  const __m256 eight = (__m256)(v.part[0] + v.part[1]);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+  const __m128 four = (__m128)((v.part[0] + v.part[2]) + (v.part[1] + v.part[3]));
+#endif
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+#else
   float a[kLanes];
   store(a, v);
   for (int width = 8; width > 0; width /= 2)
     for (int i = 0; i < width; ++i) a[i] += a[i + width];
   return a[0];
+#endif
 }
 
 SPLAT2D_INLINE v16i load_ints(const int32_t* p) {
