@@ -257,14 +257,8 @@ class Device {
   // of its squares, unless null. No more than kFrames.
   void render(const Splats& splats, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
               double* squares) const {
-    const double all = render_forward(splats, canvas, cutoff, base, false, out, threads_, nullptr, nullptr, false);
+    const double all = render_residual(splats, canvas, cutoff, base, headroom, out, threads_);
     if (squares) *squares = all;
-    if (!headroom.signs) return;
-    *squares = chunks(canvas.area() * splats.channels, [&](size_t begin, size_t end) {
-      const int count = static_cast<int>(end - begin);
-      kernels().saturate(headroom.signs + begin, headroom.free, count, out + begin);
-      return kernels().dot(out + begin, out + begin, count);
-    });
   }
 
   // Gradients, in the splats' shapes, of a scalar with cotangent v_out [F, C, H, W].
@@ -351,11 +345,14 @@ inline void multiply_row(const float* a, const float* b, int count, float* out) 
 
 // out[x] = the sum of weights[i] p[x + i] for i from -radius to radius, as far as p [width] goes.
 inline void weigh_columns(const float* p, int width, const float* weights, int radius, int x0, int x1, float* out) {
-  std::fill(out + x0, out + x1, 0.0f);
-  for (int i = -radius; i <= radius; ++i) {
-    const int begin = std::max(x0, -i), end = std::min(x1, width - i);
-    if (begin < end) add_scaled(out + begin, p + begin + i, weights[i], end - begin);
-  }
+  const auto near_border = [&](int x) {
+    out[x] = 0;
+    for (int i = std::max(-radius, -x); i <= std::min(radius, width - 1 - x); ++i) out[x] += weights[i] * p[x + i];
+  };
+  const int first = std::min(std::max(x0, radius), x1), last = std::max(std::min(x1, width - radius), first);
+  for (int x = x0; x < first; ++x) near_border(x);
+  weigh_rows(p + first - radius, 1, weights - radius, 2 * radius + 1, last - first, out + first);
+  for (int x = last; x < x1; ++x) near_border(x);
 }
 
 // out[x] = base[x] + sum_i factors[i] rows[i], enlarged, for rows of a coarser level of a Pyramid; base may be null.

@@ -107,15 +107,14 @@ void fill_color(int channels, const float* color, float* buffer) {
     std::fill_n(buffer + static_cast<size_t>(c) * kTilePlane, kTilePlane, color ? color[c] : 0.0f);
 }
 
-}  // namespace
-
-double render_forward(const Splats& s, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out,
-                      int threads, const TextureDrawer* texture, Stopped stopped, bool exact) {
-  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+// `finish` writes a row of a tile to `at` in a picture, and returns its sum of squares; returns that of all, or -1.
+template <class Finish>
+double render_floats(const Splats& s, Canvas canvas, float cutoff, bool exact, const float* base, bool base_is_color,
+                     float* out, int threads, const TextureDrawer* texture, Stopped stopped, Finish finish) {
+  const size_t plane = canvas.area();
   const size_t tiles = (static_cast<size_t>(canvas.width) + kTileWidth - 1) / kTileWidth *
                        ((static_cast<size_t>(canvas.height) + kTileHeight - 1) / kTileHeight);
   std::vector<double> squares(tiles, 0.0);
-  const Kernels& k = kernels();
   const bool whole = for_each_tile(
       s, canvas, cutoff, exact, threads, texture, stopped,
       [&](Box tile, float* buffer) {
@@ -128,14 +127,32 @@ double render_forward(const Splats& s, Canvas canvas, float cutoff, const float*
       [&](int t, Box tile, const float* buffer) {
         for (int c = 0; c < s.channels; ++c)
           for (int y = tile.y0; y < tile.y1; ++y)
-            squares[t] +=
-                k.copy_and_square(buffer + c * kTilePlane + (y - tile.y0) * kTileStride,
-                                  out + c * plane + static_cast<size_t>(y) * canvas.width + tile.x0, tile.x1 - tile.x0);
+            squares[t] += finish(buffer + c * kTilePlane + (y - tile.y0) * kTileStride,
+                                 c * plane + static_cast<size_t>(y) * canvas.width + tile.x0, tile.x1 - tile.x0, out);
       });
   if (!whole) return -1;
   double total = 0;
   for (double v : squares) total += v;
   return total;
+}
+
+}  // namespace
+
+double render_forward(const Splats& s, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out,
+                      int threads, const TextureDrawer* texture, Stopped stopped) {
+  return render_floats(s, canvas, cutoff, true, base, base_is_color, out, threads, texture, stopped,
+                       [](const float* from, size_t at, int count, float* to) {
+                         return kernels().copy_and_square(from, to + at, count);
+                       });
+}
+
+double render_residual(const Splats& s, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
+                       int threads) {
+  return render_floats(s, canvas, cutoff, false, base, false, out, threads, nullptr, nullptr,
+                       [headroom](const float* from, size_t at, int count, float* to) {
+                         if (!headroom.signs) return kernels().copy_and_square(from, to + at, count);
+                         return kernels().saturate(from, headroom.signs + at, headroom.free, count, to + at);
+                       });
 }
 
 bool render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* background, bool unpremultiply,

@@ -12,10 +12,14 @@ class TextureDrawer;
 
 // out[C, H, W] = base + sum_i colors_i g_i. `base` is [C, H, W], or [C] when base_is_color, or null.
 // Returns the sum of squares of what it wrote, or -1 when it was stopped. The result does not depend on the number of
-// threads. With a texture that is drawn over the clamped sum. Fits need not be exact: Kernels::sketch.
+// threads. With a texture that is drawn over the clamped sum.
 double render_forward(const Splats& splats, Canvas canvas, float cutoff, const float* base, bool base_is_color,
-                      float* out, int threads, const TextureDrawer* texture = nullptr, Stopped stopped = nullptr,
-                      bool exact = true);
+                      float* out, int threads, const TextureDrawer* texture = nullptr, Stopped stopped = nullptr);
+
+// For fits: out [C, H, W] = base [C, H, W] + the splats as Kernels::sketch draws them, less what the headroom takes.
+// Returns the sum of squares of what it wrote.
+double render_residual(const Splats& splats, Canvas canvas, float cutoff, const float* base, Headroom headroom,
+                       float* out, int threads);
 
 // Rounds clamp(render, 0, 1) to bytes, interleaved [H, W, C]; with unpremultiply the last channel divides the others.
 // Returns whether it was not stopped.

@@ -305,11 +305,12 @@ double copy_and_square(const float* from, float* to, int count) {
   return dot(from, from, count);
 }
 
-void saturate(const int8_t* signs, float free, int count, float* values) {
+double saturate(const float* from, const int8_t* signs, float free, int count, float* to) {
   for (int i = 0; i < count; ++i) {
-    const float sign = signs[i], beyond = sign * values[i], up = beyond < 0.0f ? 0.0f : beyond;
-    values[i] -= sign * (free < up ? free : up);
+    const float sign = signs[i], beyond = sign * from[i], up = beyond < 0.0f ? 0.0f : beyond;
+    to[i] = from[i] - sign * (free < up ? free : up);
   }
+  return dot(to, to, count);
 }
 
 void energy_row(const float* picture, size_t plane, int channels, float factor, int width, float* out) {

@@ -101,8 +101,8 @@ struct Kernels {
   void (*add_scaled)(float* a, const float* b, float factor, int count);
   // to = from; returns the sum of squares.
   double (*copy_and_square)(const float* from, float* to, int count);
-  // Brings values nearer to 0 by at most `free`, where signs are those of the values.
-  void (*saturate)(const int8_t* signs, float free, int count, float* values);
+  // to = from, brought nearer to 0 by at most `free` where signs are those of the values; returns the sum of squares.
+  double (*saturate)(const float* from, const int8_t* signs, float free, int count, float* to);
   // out = factor * sum_c picture_c^2 over one row of planes that lie `plane` apart.
   void (*energy_row)(const float* picture, size_t plane, int channels, float factor, int width, float* out);
   // One row of a tile to interleaved bytes; with `unpremultiply` the last channel divides the others.
