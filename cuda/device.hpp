@@ -434,6 +434,10 @@ __device__ inline void weigh_rows(const float* p, size_t stride, const float* we
   }
 }
 
+__device__ inline void multiply_row(const float* a, const float* b, int count, float* out) {
+  for (int x = 0; x < count; ++x) out[x] = a[x] * b[x];
+}
+
 __device__ inline void weigh_columns(const float* p, int width, const float* weights, int radius, int x0, int x1,
                                      float* out) {
   for (int x = x0; x < x1; ++x) {

@@ -1,40 +1,63 @@
 // Arrays, loops and sums on the CPU's cores. Results do not depend on the number of threads.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <new>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "device/raster.hpp"
+#include "math/pool.hpp"
 
 namespace splat2d {
+
+// Leaves new elements as they are unless it is told a value.
+template <class T>
+struct Uncleared : std::allocator<T> {
+  template <class U>
+  struct rebind {
+    using other = Uncleared<U>;
+  };
+  template <class U, class... Values>
+  void construct(U* at, Values&&... values) {
+    ::new (static_cast<void*>(at)) U(std::forward<Values>(values)...);
+  }
+  template <class U>
+  void construct(U* at) {
+    ::new (static_cast<void*>(at)) U;
+  }
+};
 
 // Memory of the device.
 template <class T>
 class Array {
  public:
   Array() = default;
-  explicit Array(size_t size) : values_(size) {}
-  explicit Array(std::vector<T> values) : values_(std::move(values)) {}
+  explicit Array(size_t size) : values_(size, T()) {}
+  explicit Array(const std::vector<T>& values) : values_(values.begin(), values.end()) {}
 
   T* data() { return values_.data(); }
   const T* data() const { return values_.data(); }
   size_t size() const { return values_.size(); }
   bool empty() const { return values_.empty(); }
   // What is there stays; new elements are zero.
-  void resize(size_t size) { values_.resize(size); }
+  void resize(size_t size) { values_.resize(size, T()); }
   void append(const std::vector<T>& more) { values_.insert(values_.end(), more.begin(), more.end()); }
-  Array copy() const { return Array(values_); }
+  Array copy() const { return *this; }
   // Elements that are yet to be written.
-  static Array unset(size_t size) { return Array(size); }
-  std::vector<T> host() const { return values_; }
+  static Array unset(size_t size) {
+    Array out;
+    out.values_ = decltype(out.values_)(size);
+    return out;
+  }
+  std::vector<T> host() const { return {values_.begin(), values_.end()}; }
 
  private:
-  std::vector<T> values_;
+  std::vector<T, Uncleared<T>> values_;
 };
 
 // Results of sums, which may be read once they have been fetched.
@@ -106,8 +129,7 @@ class Team {
   // The same for what looks at about so many pixels.
   template <class F>
   void each(int count, size_t pixels, F f) const {
-#pragma omp parallel for schedule(dynamic) num_threads(threads_) if (threads_ > 1 && pixels > kSerial)
-    for (int i = 0; i < count; ++i) f(Lanes(), i);
+    each_of(pixels > kSerial ? threads_ : 1, count, [&](size_t i) { f(Lanes(), static_cast<int>(i)); });
   }
   // sums[i] = the sum of what f(lanes, i, part, parts, &sum) says of each part, for i from 0 to count - 1; each looks
   // at about so many pixels.
@@ -144,15 +166,17 @@ class Device {
   // f(i) for i from 0 to count - 1, in any order.
   template <class F>
   void for_each(int64_t count, F f) const {
-#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && count > kSerial)
-    for (int64_t i = 0; i < count; ++i) f(i);
+    pieces_of(threads_, count, kLeast, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) f(static_cast<int64_t>(i));
+    });
   }
 
   // f(row, x0, x1) for pieces [x0, x1) that together are all columns of all rows.
   template <class F>
   void for_rows(int rows, int width, F f) const {
-#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && static_cast<int64_t>(rows) * width > kSerial)
-    for (int row = 0; row < rows; ++row) f(row, 0, width);
+    pieces_of(threads_, rows, 1 + kLeastPixels / (width + 1), [&](size_t begin, size_t end) {
+      for (size_t row = begin; row < end; ++row) f(static_cast<int>(row), 0, width);
+    });
   }
 
   // f(team, i, &notes) for i from 0 to count - 1, in any order, each by a team of its own with room for notes. All
@@ -191,10 +215,11 @@ class Device {
   template <class F>
   void sum(int64_t count, F f, double* to) const {
     std::vector<double> blocks((count + kSumBlock - 1) / kSumBlock, 0.0);
-#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && count > kSerial)
-    for (size_t block = 0; block < blocks.size(); ++block)
-      for (int64_t i = block * kSumBlock, end = std::min<int64_t>(count, i + kSumBlock); i < end; ++i)
-        blocks[block] += f(i);
+    pieces_of(threads_, blocks.size(), 1, [&](size_t begin, size_t end) {
+      for (size_t block = begin; block < end; ++block)
+        for (int64_t i = block * kSumBlock, last = std::min<int64_t>(count, i + kSumBlock); i < last; ++i)
+          blocks[block] += f(i);
+    });
     *to = 0;
     for (double b : blocks) *to += b;
   }
@@ -203,19 +228,27 @@ class Device {
 
   // Inner products of pairs of vectors of `count` elements.
   void dots(const Vectors& pairs, size_t count, double* to) const {
-    for (const auto& [a, b] : pairs)
-      *to++ = chunks(count, [a = a, b = b](size_t begin, size_t end) {
-        return kernels().dot(a + begin, b + begin, static_cast<int>(end - begin));
-      });
+    const size_t parts = (count + kChunk - 1) / kChunk;
+    std::vector<double> sums(pairs.size() * parts);
+    // A few pairs of a part at a time.
+    const size_t groups = (pairs.size() + kPairs - 1) / kPairs;
+    each_of(groups * count > kLeastProducts ? threads_ : 1, groups * parts, [&](size_t i) {
+      const size_t part = i / groups, begin = part * kChunk, size = std::min(kChunk, count - begin);
+      for (size_t p = i % groups * kPairs; p < std::min(pairs.size(), (i % groups + 1) * kPairs); ++p)
+        sums[p * parts + part] = kernels().dot(pairs[p].first + begin, pairs[p].second + begin, static_cast<int>(size));
+    });
+    for (size_t p = 0; p < pairs.size(); ++p)
+      to[p] = std::accumulate(sums.begin() + p * parts, sums.begin() + (p + 1) * parts, 0.0);
   }
 
   // out = sum_i factors[i] * vectors[i], none of which is out.
   void combine(const std::vector<const float*>& vectors, const std::vector<float>& factors, size_t count,
                float* out) const {
     chunks(count, [&](size_t begin, size_t end) {
-      std::fill(out + begin, out + end, 0.0f);
-      for (size_t i = 0; i < vectors.size(); ++i)
-        kernels().add_scaled(out + begin, vectors[i] + begin, factors[i], static_cast<int>(end - begin));
+      std::vector<const float*> rows(vectors);
+      for (const float*& row : rows) row += begin;
+      kernels().sum_rows(rows.data(), factors.data(), static_cast<int>(rows.size()), static_cast<int>(end - begin),
+                         out + begin);
       return 0.0;
     });
   }
@@ -224,14 +257,8 @@ class Device {
   // of its squares, unless null. No more than kFrames.
   void render(const Splats& splats, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
               double* squares) const {
-    const double all = render_forward(splats, canvas, cutoff, base, false, out, threads_);
+    const double all = render_residual(splats, canvas, cutoff, base, headroom, out, threads_);
     if (squares) *squares = all;
-    if (!headroom.signs) return;
-    *squares = chunks(canvas.area() * splats.channels, [&](size_t begin, size_t end) {
-      const int count = static_cast<int>(end - begin);
-      kernels().saturate(headroom.signs + begin, headroom.free, count, out + begin);
-      return kernels().dot(out + begin, out + begin, count);
-    });
   }
 
   // Gradients, in the splats' shapes, of a scalar with cotangent v_out [F, C, H, W].
@@ -241,27 +268,27 @@ class Device {
   }
 
  private:
-  static constexpr int64_t kSerial = 2048;    // shorter loops are not worth a second thread
+  // What a thread takes at least of a loop; shorter ones are not worth a second.
+  static constexpr size_t kLeast = 1024, kLeastPixels = 8192, kLeastProducts = 32768;
+  static constexpr size_t kPairs = 8;         // of vectors that a thread multiplies at a time
   static constexpr int64_t kSumBlock = 1024;  // fixed partitions of sums
   static constexpr size_t kChunk = size_t{1} << 14;
 
   template <class Worker, class Notes, class F>
   void share_out(int64_t count, F f) const {
-#pragma omp parallel num_threads(threads_) if (threads_ > 1 && count > 1)
-    {
-      const Worker worker(count > 1 ? 1 : threads_);
+    const Worker worker(count > 1 ? 1 : threads_);
+    together(count > 1 ? threads_ : 1, count, [&](Share* share) {
       Notes notes;
-#pragma omp for schedule(dynamic)
-      for (int64_t i = 0; i < count; ++i) f(worker, i, &notes);
-    }
+      for (size_t i; share->take(&i);) f(worker, static_cast<int64_t>(i), &notes);
+    });
   }
 
   // The sum of f(begin, end) over a fixed partition.
   template <class F>
   double chunks(size_t count, F f) const {
     std::vector<double> parts((count + kChunk - 1) / kChunk);
-#pragma omp parallel for num_threads(threads_) if (threads_ > 1 && parts.size() > 3)
-    for (size_t i = 0; i < parts.size(); ++i) parts[i] = f(i * kChunk, std::min((i + 1) * kChunk, count));
+    each_of(parts.size() > 3 ? threads_ : 1, parts.size(),
+            [&](size_t i) { parts[i] = f(i * kChunk, std::min((i + 1) * kChunk, count)); });
     double total = 0;
     for (double p : parts) total += p;
     return total;
@@ -280,12 +307,12 @@ class Finds {
   template <class F>
   void look(int rows, int width, F f) {
     std::vector<std::vector<T>> found(rows);
-#pragma omp parallel for schedule(dynamic, 16) num_threads(device_.threads()) if (device_.threads() > 1)
-    for (int row = 0; row < rows; ++row)
-      for (int x = 0; x < width; ++x) {
+    device_.for_rows(rows, width, [&](int row, int x0, int x1) {
+      for (int x = x0; x < x1; ++x) {
         T item;
         if (f(row, x, &item)) found[row].push_back(item);
       }
+    });
     for (const auto& row : found) items_.insert(items_.end(), row.begin(), row.end());
   }
 
@@ -308,17 +335,24 @@ inline void add_scaled(float* a, const float* b, float factor, int count) { kern
 
 // out[x] = the sum of weights[i] p[i * stride + x].
 inline void weigh_rows(const float* p, size_t stride, const float* weights, int rows, int count, float* out) {
-  std::fill_n(out, count, 0.0f);
-  for (int i = 0; i < rows; ++i) add_scaled(out, p + i * stride, weights[i], count);
+  kernels().weigh_rows(p, stride, weights, rows, count, out);
+}
+
+// out[x] = a[x] b[x]; out may be a or b.
+inline void multiply_row(const float* a, const float* b, int count, float* out) {
+  kernels().multiply(a, b, count, out);
 }
 
 // out[x] = the sum of weights[i] p[x + i] for i from -radius to radius, as far as p [width] goes.
 inline void weigh_columns(const float* p, int width, const float* weights, int radius, int x0, int x1, float* out) {
-  std::fill(out + x0, out + x1, 0.0f);
-  for (int i = -radius; i <= radius; ++i) {
-    const int begin = std::max(x0, -i), end = std::min(x1, width - i);
-    if (begin < end) add_scaled(out + begin, p + begin + i, weights[i], end - begin);
-  }
+  const auto near_border = [&](int x) {
+    out[x] = 0;
+    for (int i = std::max(-radius, -x); i <= std::min(radius, width - 1 - x); ++i) out[x] += weights[i] * p[x + i];
+  };
+  const int first = std::min(std::max(x0, radius), x1), last = std::max(std::min(x1, width - radius), first);
+  for (int x = x0; x < first; ++x) near_border(x);
+  weigh_rows(p + first - radius, 1, weights - radius, 2 * radius + 1, last - first, out + first);
+  for (int x = last; x < x1; ++x) near_border(x);
 }
 
 // out[x] = base[x] + sum_i factors[i] rows[i], enlarged, for rows of a coarser level of a Pyramid; base may be null.

@@ -1,12 +1,11 @@
 #include "device/raster.hpp"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <vector>
 
+#include "math/pool.hpp"
 #include "texture/texture.hpp"
 
 namespace splat2d {
@@ -15,6 +14,8 @@ namespace {
 
 // Pairs of splats and tiles that are listed at a time; more are drawn in several bands of tile rows.
 constexpr int64_t kMaxPairs = int64_t{1} << 26;
+// Splats that a thread takes at a time, at least.
+constexpr size_t kLeastBoxes = 2048, kLeastGradients = 16;
 
 struct Tiling {
   int across, down;
@@ -26,11 +27,10 @@ Tiling make_tiling(const Splats& s, Canvas canvas, float cutoff, int threads) {
   Tiling t{(canvas.width + kTileWidth - 1) / kTileWidth, (canvas.height + kTileHeight - 1) / kTileHeight, {}, {}};
   t.boxes.resize(s.count);
   t.row_pairs.assign(t.down, 0);
-#pragma omp parallel for num_threads(threads) if (threads > 1 && s.count > 4096)
-  for (int i = 0; i < s.count; ++i) {
-    const size_t n = i;
-    t.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas);
-  }
+  pieces_of(threads, s.count, kLeastBoxes, [&](size_t begin, size_t end) {
+    for (size_t n = begin; n < end; ++n)
+      t.boxes[n] = bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas);
+  });
   for (const Box& b : t.boxes) {
     if (b.empty()) continue;
     const int columns = (b.x1 - 1) / kTileWidth - b.x0 / kTileWidth + 1;
@@ -66,25 +66,24 @@ Bins bin_splats(const Tiling& t, int first, int last) {
 // Runs `fill` and `finish` around each tile's accumulation and its texture; tiles are independent. Whether it was not
 // stopped.
 template <class Fill, class Finish>
-bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, const TextureDrawer* texture,
+bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, bool exact, int threads, const TextureDrawer* texture,
                    Stopped stopped, Fill fill, Finish finish) {
   const Tiling tiling = make_tiling(s, canvas, cutoff, threads);
-  const auto accumulate = kernels().accumulate[s.channels - 1];
+  const auto accumulate = (exact ? kernels().accumulate : kernels().sketch)[s.channels - 1];
   std::atomic<bool> stop{false};
   for (int first = 0, last = 0; first < tiling.down && !stop; first = last) {
     int64_t pairs = tiling.row_pairs[last++];
     while (last < tiling.down && pairs + tiling.row_pairs[last] <= kMaxPairs) pairs += tiling.row_pairs[last++];
     const Bins bins = bin_splats(tiling, first, last);
-    const int count = tiling.across * (last - first);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
+    const size_t count = static_cast<size_t>(tiling.across) * (last - first);
+    together(threads, count, [&](Share* share) {
       std::vector<float> buffer(static_cast<size_t>(s.channels) * kTilePlane + 16);
       std::vector<float> noise(texture ? kTilePlane + 16 : 0);
-#pragma omp for schedule(dynamic)
-      for (int t = 0; t < count; ++t) {
-        if (stopped && omp_get_thread_num() == 0 && !stop && stopped()) stop = true;
-        if (stop.load(std::memory_order_relaxed)) continue;
-        const int x0 = t % tiling.across * kTileWidth, y0 = (first + t / tiling.across) * kTileHeight;
+      for (size_t t; share->take(&t);) {
+        if (stopped && share->caller() && stopped()) stop = true;
+        if (stop.load(std::memory_order_relaxed)) return;
+        const int column = static_cast<int>(t) % tiling.across, row = first + static_cast<int>(t) / tiling.across;
+        const int x0 = column * kTileWidth, y0 = row * kTileHeight;
         const Box tile{x0, y0, std::min(x0 + kTileWidth, canvas.width), std::min(y0 + kTileHeight, canvas.height)};
         fill(tile, buffer.data());
         for (size_t i = bins.start[t]; i < bins.start[t + 1]; ++i) {
@@ -96,9 +95,9 @@ bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, co
                      s.colors + s.channels * n, buffer.data());
         }
         if (texture) texture->add(tile, s.channels, buffer.data(), noise.data());
-        finish(first * tiling.across + t, tile, buffer.data());
+        finish(row * tiling.across + column, tile, buffer.data());
       }
-    }
+    });
   }
   return !stop;
 }
@@ -108,17 +107,16 @@ void fill_color(int channels, const float* color, float* buffer) {
     std::fill_n(buffer + static_cast<size_t>(c) * kTilePlane, kTilePlane, color ? color[c] : 0.0f);
 }
 
-}  // namespace
-
-double render_forward(const Splats& s, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out,
-                      int threads, const TextureDrawer* texture, Stopped stopped) {
-  const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
+// `finish` writes a row of a tile to `at` in a picture, and returns its sum of squares; returns that of all, or -1.
+template <class Finish>
+double render_floats(const Splats& s, Canvas canvas, float cutoff, bool exact, const float* base, bool base_is_color,
+                     float* out, int threads, const TextureDrawer* texture, Stopped stopped, Finish finish) {
+  const size_t plane = canvas.area();
   const size_t tiles = (static_cast<size_t>(canvas.width) + kTileWidth - 1) / kTileWidth *
                        ((static_cast<size_t>(canvas.height) + kTileHeight - 1) / kTileHeight);
   std::vector<double> squares(tiles, 0.0);
-  const Kernels& k = kernels();
   const bool whole = for_each_tile(
-      s, canvas, cutoff, threads, texture, stopped,
+      s, canvas, cutoff, exact, threads, texture, stopped,
       [&](Box tile, float* buffer) {
         if (!base || base_is_color) return fill_color(s.channels, base, buffer);
         for (int c = 0; c < s.channels; ++c)
@@ -129,9 +127,8 @@ double render_forward(const Splats& s, Canvas canvas, float cutoff, const float*
       [&](int t, Box tile, const float* buffer) {
         for (int c = 0; c < s.channels; ++c)
           for (int y = tile.y0; y < tile.y1; ++y)
-            squares[t] +=
-                k.copy_and_square(buffer + c * kTilePlane + (y - tile.y0) * kTileStride,
-                                  out + c * plane + static_cast<size_t>(y) * canvas.width + tile.x0, tile.x1 - tile.x0);
+            squares[t] += finish(buffer + c * kTilePlane + (y - tile.y0) * kTileStride,
+                                 c * plane + static_cast<size_t>(y) * canvas.width + tile.x0, tile.x1 - tile.x0, out);
       });
   if (!whole) return -1;
   double total = 0;
@@ -139,11 +136,30 @@ double render_forward(const Splats& s, Canvas canvas, float cutoff, const float*
   return total;
 }
 
+}  // namespace
+
+double render_forward(const Splats& s, Canvas canvas, float cutoff, const float* base, bool base_is_color, float* out,
+                      int threads, const TextureDrawer* texture, Stopped stopped) {
+  return render_floats(s, canvas, cutoff, true, base, base_is_color, out, threads, texture, stopped,
+                       [](const float* from, size_t at, int count, float* to) {
+                         return kernels().copy_and_square(from, to + at, count);
+                       });
+}
+
+double render_residual(const Splats& s, Canvas canvas, float cutoff, const float* base, Headroom headroom, float* out,
+                       int threads) {
+  return render_floats(s, canvas, cutoff, false, base, false, out, threads, nullptr, nullptr,
+                       [headroom](const float* from, size_t at, int count, float* to) {
+                         if (!headroom.signs) return kernels().copy_and_square(from, to + at, count);
+                         return kernels().saturate(from, headroom.signs + at, headroom.free, count, to + at);
+                       });
+}
+
 bool render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* background, bool unpremultiply,
                   unsigned char* out, int threads, const TextureDrawer* texture, Stopped stopped) {
   const Kernels& k = kernels();
   return for_each_tile(
-      s, canvas, cutoff, threads, texture, stopped,
+      s, canvas, cutoff, true, threads, texture, stopped,
       [&](Box, float* buffer) { fill_color(s.channels, background, buffer); },
       [&](int, Box tile, const float* buffer) {
         for (int y = tile.y0; y < tile.y1; ++y)
@@ -155,15 +171,16 @@ bool render_bytes(const Splats& s, Canvas canvas, float cutoff, const float* bac
 void render_backward(const Splats& s, Canvas canvas, float cutoff, const float* v_out, float* v_means, float* v_conics,
                      float* v_colors, int threads) {
   const auto backward = kernels().backward[s.channels - 1];
-#pragma omp parallel for schedule(dynamic, 32) num_threads(threads) if (threads > 1)
-  for (int i = 0; i < s.count; ++i) {
-    const size_t n = i;
-    backward(make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)),
-             bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas), canvas,
-             s.colors + s.channels * n, v_out, v_means + 2 * n, v_conics + 3 * n, v_colors + s.channels * n);
-    if (!make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)).valid)
-      std::fill_n(v_means + 2 * n, 2, 0.0f);
-  }
+  const size_t count = s.count, pieces = (count + kLeastGradients - 1) / kLeastGradients;
+  each_of(threads, pieces, [&](size_t piece) {
+    for (size_t n = piece * kLeastGradients; n < std::min(count, (piece + 1) * kLeastGradients); ++n) {
+      backward(make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)),
+               bounding_box(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff), canvas), canvas,
+               s.colors + s.channels * n, v_out, v_means + 2 * n, v_conics + 3 * n, v_colors + s.channels * n);
+      if (!make_ellipse(s.means + 2 * n, s.conics + 3 * n, s.cutoff(n, cutoff)).valid)
+        std::fill_n(v_means + 2 * n, 2, 0.0f);
+    }
+  });
 }
 
 double count_pairs(const Splats& s, Canvas canvas, float cutoff) {

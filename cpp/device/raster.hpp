@@ -16,6 +16,11 @@ class TextureDrawer;
 double render_forward(const Splats& splats, Canvas canvas, float cutoff, const float* base, bool base_is_color,
                       float* out, int threads, const TextureDrawer* texture = nullptr, Stopped stopped = nullptr);
 
+// For fits: out [C, H, W] = base [C, H, W] + the splats as Kernels::sketch draws them, less what the headroom takes.
+// Returns the sum of squares of what it wrote.
+double render_residual(const Splats& splats, Canvas canvas, float cutoff, const float* base, Headroom headroom,
+                       float* out, int threads);
+
 // Rounds clamp(render, 0, 1) to bytes, interleaved [H, W, C]; with unpremultiply the last channel divides the others.
 // Returns whether it was not stopped.
 bool render_bytes(const Splats& splats, Canvas canvas, float cutoff, const float* background, bool unpremultiply,

@@ -10,6 +10,19 @@ namespace {
 constexpr int kAttempts = 5;       // of a line search
 constexpr double kDescent = 1e-4;  // of the slope's promise that a step must keep (Armijo)
 
+constexpr float kNear = 16;  // px within which the order of splats does not matter
+
+// The bits of x and y in turn (Morton order).
+uint32_t interleaved(uint32_t x, uint32_t y) {
+  const auto spread = [](uint32_t v) {
+    v = (v | v << 8) & 0x00ff00ff;
+    v = (v | v << 4) & 0x0f0f0f0f;
+    v = (v | v << 2) & 0x33333333;
+    return (v | v << 1) & 0x55555555;
+  };
+  return spread(x) | spread(y) << 1;
+}
+
 }  // namespace
 
 Descent::Descent(const Device& device, Rows rows, int channels, int memory)
@@ -86,6 +99,15 @@ int Descent::keep(const std::vector<uint8_t>& flags) {
     if (flags[i]) kept.push_back(i);
   const int removed = n - static_cast<int>(kept.size());
   if (removed) {
+    // Neighbours in the picture are neighbours in memory, and share what the caches hold.
+    const std::vector<float> means = state_.means.host();
+    const auto cell = [&](int axis, int i) {
+      return static_cast<uint32_t>(std::clamp(means[dimensions_ * i + axis] / kNear, 0.0f, 65535.0f));
+    };
+    std::vector<std::pair<uint32_t, int>> order;
+    for (const int i : kept) order.push_back({interleaved(cell(0, i), cell(1, i)), i});
+    std::sort(order.begin(), order.end());
+    for (size_t i = 0; i < kept.size(); ++i) kept[i] = order[i].second;
     const Array<int> rows(std::move(kept));
     state_ = {gathered(device_, state_.means, rows, rows_.mean),
               gathered(device_, state_.frames, rows, rows_.factor),

@@ -36,27 +36,37 @@ struct Sight {
     Canvas canvas;
     float scale;  // of its pixels over the picture's
     float part;   // of the splat's energy that the level sees
+
+    SPLAT2D_HD float at(float x, float y) const {
+      const int ix = clamp(static_cast<int>(x * scale), 0, canvas.width - 1);
+      const int iy = clamp(static_cast<int>(y * scale), 0, canvas.height - 1);
+      return weights[static_cast<size_t>(iy) * canvas.width + ix];
+    }
+  };
+  // What the levels say together.
+  struct Total {
+    float sum = 0, positive = 0;
+
+    SPLAT2D_HD void add(float part) {
+      sum += part;
+      positive += part > 0 ? part : 0.0f;
+    }
+    // Coarser levels may take back what finer ones weigh too much; some weight always stays.
+    SPLAT2D_HD float density() const {
+      constexpr float kLeastPart = 0.2f, kLeastDensity = 1e-4f;
+      const float least = kLeastPart * positive > kLeastDensity ? kLeastPart * positive : kLeastDensity;
+      return sum > least ? sum : least;
+    }
   };
   int levels = 0;  // 0: the distortion is SSE
   Plane planes[8];
 
   // At (x, y), about; `finest`, when not null, is the mean of the finest level's weights under the splat.
   SPLAT2D_HD float at(float x, float y, const float* finest = nullptr) const {
-    constexpr float kLeastPart = 0.2f, kLeastDensity = 1e-4f;
     if (!levels) return 1.0f;
-    float sum = 0, positive = 0;
-    for (int l = 0; l < levels; ++l) {
-      const Plane& p = planes[l];
-      const int ix = clamp(static_cast<int>(x * p.scale), 0, p.canvas.width - 1);
-      const int iy = clamp(static_cast<int>(y * p.scale), 0, p.canvas.height - 1);
-      const float mean = l == 0 && finest ? *finest : p.weights[static_cast<size_t>(iy) * p.canvas.width + ix];
-      const float part = mean * p.part;
-      sum += part;
-      positive += part > 0 ? part : 0.0f;
-    }
-    // Coarser levels may take back what finer ones weigh too much; some weight always stays.
-    const float least = kLeastPart * positive > kLeastDensity ? kLeastPart * positive : kLeastDensity;
-    return sum > least ? sum : least;
+    Total total;
+    for (int l = 0; l < levels; ++l) total.add(planes[l].part * (l == 0 && finest ? *finest : planes[l].at(x, y)));
+    return total.density();
   }
 };
 
@@ -74,19 +84,30 @@ struct Density {
   SPLAT2D_HD Sight of(float deviation) const {
     Sight out;
     out.levels = levels;
-    const float variance = deviation * deviation;
-    const int wanted = deviation > 1 ? static_cast<int>(log2f(deviation)) : 0;
-    for (int l = 0; l < levels; ++l) {
-      const int average = clamp(wanted - l, 0, l < kAverages ? kAverages - 1 - l : 0);
-      const Plane& plane = planes[l][average];
-      out.planes[l] = {plane.weights, plane.canvas, 1.0f / static_cast<float>(1 << (l + average)),
-                       variance / (variance + level_variance(l))};
-    }
+    for (int l = 0; l < levels; ++l) out.planes[l] = seen(l, octave(deviation), deviation * deviation);
     return out;
   }
   // Of a splat's mean [2] and factor [4].
   SPLAT2D_HD float at(const float* mean, const float* l) const {
-    return levels ? of(sqrtf(fabsf(l[0] * l[3] - l[1] * l[2]))).at(mean[0], mean[1]) : 1.0f;
+    if (!levels) return 1.0f;
+    const float variance = fabsf(l[0] * l[3] - l[1] * l[2]);
+    const int wanted = octave(sqrtf(variance));
+    Sight::Total total;
+    for (int level = 0; level < levels; ++level) {
+      const Sight::Plane plane = seen(level, wanted, variance);
+      total.add(plane.part * plane.at(mean[0], mean[1]));
+    }
+    return total.density();
+  }
+
+ private:
+  SPLAT2D_HD static int octave(float deviation) { return deviation > 1 ? static_cast<int>(log2f(deviation)) : 0; }
+  // Level l for splats of a variance, px^2, averaged over 2^wanted px where there is such an average.
+  SPLAT2D_HD Sight::Plane seen(int l, int wanted, float variance) const {
+    const int average = clamp(wanted - l, 0, l < kAverages ? kAverages - 1 - l : 0);
+    const Plane& plane = planes[l][average];
+    return {plane.weights, plane.canvas, 1.0f / static_cast<float>(1 << (l + average)),
+            variance / (variance + level_variance(l))};
   }
 };
 

@@ -140,10 +140,11 @@ void FitOf<Course>::move(const Array<float>& direction, float t, const FitState&
   const Course course = course_;
   const float *z = direction.data(), *from_means = from.means.data(), *from_frames = from.frames.data(),
               *from_k = from.k.data();
+  const Units* units = units_.data();
   float *means = state_.means.data(), *frames = state_.frames.data(), *k = state_.k.data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
     const float *mean = from_means + M * i, *l = from_frames + F * i, *amplitudes = from_k + C * i;
-    course.move(course.units(mean, l, amplitudes), z + P * i, t, mean, l, amplitudes, means + M * i, frames + F * i,
+    course.move(units[i], z + P * i, t, mean, l, amplitudes, means + M * i, frames + F * i,
                 k + C * i);
   });
 }
@@ -155,9 +156,12 @@ void FitOf<Course>::limit(const FitState& at, Array<float>* direction) const {
   const Course course = course_;
   const float *means = at.means.data(), *frames = at.frames.data(), *k = at.k.data();
   float* z = direction->data();
+  units_.resize(count());
+  Units* units = units_.data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
     const float *mean = means + M * i, *l = frames + F * i;
-    const float limit = fit::trust(course.units(mean, l, k + C * i));
+    units[i] = course.units(mean, l, k + C * i);
+    const float limit = fit::trust(units[i]);
     for (int j = C; j < P; ++j) z[P * i + j] = clamp(z[P * i + j], -limit, limit);
     course.hold(mean, l, 1.0f, z + P * i);
   });

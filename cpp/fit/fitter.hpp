@@ -106,6 +106,7 @@ class FitOf : public Fit {
 
   Course course_;
   Array<typename Course::Shape> shapes_;  // derived
+  mutable Array<Units> units_;            // of the state that a step begins at, for its moves
 };
 
 extern template class FitOf<Plane>;

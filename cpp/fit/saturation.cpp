@@ -28,9 +28,8 @@ void Saturation::clip_gradient(const Device& device, const Array<float>& residua
   const int8_t* signs = signs_.data();
   const float* r = residual.data();
   float* g = gradient->data();
-  device.for_each(static_cast<int64_t>(signs_.size()), [=] SPLAT2D_LOOP(int64_t i) {
-    if (signs[i] && r[i] == 0) g[i] = 0;
-  });
+  device.for_each(static_cast<int64_t>(signs_.size()),
+                  [=] SPLAT2D_LOOP(int64_t i) { g[i] = signs[i] != 0 && r[i] == 0 ? 0.0f : g[i]; });
 }
 
 }  // namespace splat2d

@@ -10,6 +10,7 @@ namespace splat2d {
 namespace {
 
 constexpr int kSpanRows = 64;
+constexpr int kBand = 16;  // rows that a recurrence goes over at most
 
 SPLAT2D_INLINE int smaller(int a, int b) { return a < b ? a : b; }
 SPLAT2D_INLINE int larger(int a, int b) { return a > b ? a : b; }
@@ -40,6 +41,62 @@ SPLAT2D_INLINE void visit(const Ellipse& e, Box box, Chunk chunk, RowEnd row_end
   }
 }
 
+// Sixteen columns of a Gaussian: -q/2 = (slope + curve dy) dy + top, its value at a row and by what that is multiplied
+// from one row to the next.
+struct Strip {
+  v16 dx, slope, top, g, ratio;
+};
+
+// The same about, for what need not be the decoder's to the last bit: sixteen columns at a time, from row to row. Down
+// a column a Gaussian follows a recurrence of two multiplications, which starts anew with each band of rows. Calls
+// begin(dx) for each sixteen columns of a band, chunk(x, y, g, dy) for their rows, and end(dx).
+template <class Begin, class Chunk, class End>
+SPLAT2D_INLINE void sweep(const Ellipse& e, Box box, Begin begin, Chunk chunk, End end) {
+  if (box.x0 >= box.x1 || box.y0 >= box.y1) return;
+  constexpr float kLeast = -79.0f;  // exponents below it are those of zero
+  // Within so many rows no column goes from less than that to a place inside the cut-off.
+  const float room = (__builtin_sqrtf(-2.0f * kLeast) - __builtin_sqrtf(e.cutoff)) / __builtin_sqrtf(e.c);
+  const int most = room > kBand ? kBand : room > 1.0f ? static_cast<int>(room) : 1;
+  const bool narrow = box.x1 - box.x0 <= kLanes;
+  const float widest = e.b / e.c * __builtin_sqrtf(e.cutoff * e.c / e.det);  // the row of the ellipse's left end
+  const v16 limit = splat(-0.5f * e.cutoff), least = splat(kLeast), lanes = iota();
+  const float curve = -0.5f * e.c;
+  const v16 bend = exp_of(splat(e.c > -kLeast ? kLeast : -e.c));
+  for (int y0 = box.y0; y0 < box.y1; y0 += most) {
+    const int rows = smaller(most, box.y1 - y0);
+    const float first_dy = center_distance(y0, e.my), last_dy = first_dy + static_cast<float>(rows - 1);
+    int first = box.x0, last = box.x1 - 1;
+    if (!narrow) {
+      first = row_span(e, splat2d::clamp(widest, first_dy, last_dy), box.x0, box.x1).first;
+      last = row_span(e, splat2d::clamp(-widest, first_dy, last_dy), box.x0, box.x1).last;
+    }
+    const auto strip_at = [&](int x) SPLAT2D_LAMBDA_INLINE {
+      const v16 column = lanes + static_cast<float>(x);
+      Strip s;
+      s.dx = column + 0.5f - splat(e.mx);
+      s.slope = s.dx * -e.b;
+      s.top = s.dx * s.dx * (-0.5f * e.a);
+      const v16 h = (s.slope + curve * first_dy) * first_dy + s.top;
+      s.g = keep_from(splat(static_cast<float>(last)), column, keep_from(h, least, exp_of(clamp(h, kLeast, 0.0f))));
+      s.ratio = exp_of(clamp(s.slope + curve * (2.0f * first_dy + 1.0f), kLeast, -kLeast));
+      return s;
+    };
+    Strip next = strip_at(first);
+    for (int x = first; x <= last; x += kLanes) {
+      Strip s = next;
+      if (x + kLanes <= last) next = strip_at(x + kLanes);  // so early that nothing waits for its exponentials
+      begin(s.dx);
+      for (int r = 0; r < rows; ++r) {
+        const float dy = first_dy + static_cast<float>(r);
+        chunk(x, y0 + r, keep_from((s.slope + curve * dy) * dy + s.top, limit, s.g), dy);
+        s.g = s.g * s.ratio;
+        s.ratio = s.ratio * bend;
+      }
+      end(s.dx);
+    }
+  }
+}
+
 template <int C>
 void accumulate(const Ellipse& e, Box box, Box tile, const float* color, float* buffer) {
   v16 shade[C];
@@ -53,6 +110,19 @@ void accumulate(const Ellipse& e, Box box, Box tile, const float* color, float* 
       [](float) SPLAT2D_LAMBDA_INLINE {});
 }
 
+template <int C>
+void sketch(const Ellipse& e, Box box, Box tile, const float* color, float* buffer) {
+  v16 shade[C];
+  for (int c = 0; c < C; ++c) shade[c] = splat(color[c]);
+  sweep(
+      e, box, [](const v16&) SPLAT2D_LAMBDA_INLINE {},
+      [&](int x, int y, const v16& g, float) SPLAT2D_LAMBDA_INLINE {
+        float* p = buffer + (y - tile.y0) * kTileStride + (x - tile.x0);
+        for (int c = 0; c < C; ++c) store(p + c * kTilePlane, load(p + c * kTilePlane) + g * shade[c]);
+      },
+      [](const v16&) SPLAT2D_LAMBDA_INLINE {});
+}
+
 // Gradients of a splat's colour, centre and conic (where asked for), and its own energy where there is a place for it.
 template <int C, bool kSelf, bool kWeighted>
 SPLAT2D_INLINE void gradients(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
@@ -63,38 +133,39 @@ SPLAT2D_INLINE void gradients(const Ellipse& e, Box box, Canvas canvas, const fl
     shade[c] = splat(color[c]);
     color_sum[c] = zero();
   }
-  // Moments of w = g <picture, color>: row sums of w and w dx, then over rows with powers of dy.
-  v16 row_w = zero(), row_wx = zero(), m_x = zero(), m_y = zero(), m_xx = zero(), m_xy = zero(), m_yy = zero();
-  visit(
+  // Moments of w = g <picture, color>: sums of w, w dy and w dy^2 down a column, then over columns with powers of dx.
+  v16 w_sum = zero(), w_y = zero(), m_x = zero(), m_y = zero(), m_xx = zero(), m_xy = zero(), m_yy = zero();
+  sweep(
       e, box,
-      [&](int x, int y, const v16& g, const v16& dx) SPLAT2D_LAMBDA_INLINE {
+      [&](const v16&) SPLAT2D_LAMBDA_INLINE {
+        w_sum = zero();
+        w_y = zero();
+      },
+      [&](int x, int y, const v16& g, float dy) SPLAT2D_LAMBDA_INLINE {
         const float* p = picture + static_cast<size_t>(y) * canvas.width + x;
         const int room = canvas.width - x;
-        v16 dot = zero(), weighed = g;
+        v16 w = zero(), weighed = g;
         if constexpr (kWeighted) {
           const float* weight = weights + static_cast<size_t>(y) * canvas.width + x;
           weighed = g * (room >= kLanes ? load(weight) : load_partial(weight, room));
         }
         for (int c = 0; c < C; ++c) {
-          const v16 v = room >= kLanes ? load(p + c * plane) : load_partial(p + c * plane, room);
-          dot += v * shade[c];
-          color_sum[c] += weighed * v;
+          const v16 v = weighed * (room >= kLanes ? load(p + c * plane) : load_partial(p + c * plane, room));
+          color_sum[c] += v;
+          w += v * shade[c];
         }
         if constexpr (kSelf) energy += weighed * g;
-        const v16 w = weighed * dot;
-        const v16 wx = w * dx;
-        row_w += w;
-        row_wx += wx;
-        m_xx += wx * dx;
-      },
-      [&](float dy) SPLAT2D_LAMBDA_INLINE {
-        const v16 wy = row_w * dy;
-        m_x += row_wx;
-        m_y += wy;
-        m_xy += row_wx * dy;
+        const v16 wy = w * dy;
+        w_sum += w;
+        w_y += wy;
         m_yy += wy * dy;
-        row_w = zero();
-        row_wx = zero();
+      },
+      [&](const v16& dx) SPLAT2D_LAMBDA_INLINE {
+        const v16 wx = w_sum * dx;
+        m_x += wx;
+        m_y += w_y;
+        m_xx += wx * dx;
+        m_xy += w_y * dx;
       });
   for (int c = 0; c < C; ++c) v_color[c] = sum(color_sum[c]);
   if constexpr (kSelf) *self = sum(energy);
@@ -142,9 +213,9 @@ SPLAT2D_INLINE void project_onto(const Ellipse& e, Box box, Canvas canvas, const
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
   v16 with[C], self = zero();
   for (int c = 0; c < C; ++c) with[c] = zero();
-  visit(
-      e, box,
-      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+  sweep(
+      e, box, [](const v16&) SPLAT2D_LAMBDA_INLINE {},
+      [&](int x, int y, const v16& g, float) SPLAT2D_LAMBDA_INLINE {
         const size_t at = static_cast<size_t>(y) * canvas.width + x;
         const int room = canvas.width - x;
         const auto pixels = [&](const float* p)
@@ -154,7 +225,7 @@ SPLAT2D_INLINE void project_onto(const Ellipse& e, Box box, Canvas canvas, const
         for (int c = 0; c < C; ++c) with[c] += weighed * pixels(picture + c * plane + at);
         self += weighed * g;
       },
-      [](float) SPLAT2D_LAMBDA_INLINE {});
+      [](const v16&) SPLAT2D_LAMBDA_INLINE {});
   for (int c = 0; c < C; ++c) out->with[c] = sum(with[c]);
   out->self = sum(self);
 }
@@ -173,9 +244,9 @@ void project_weighted(const Ellipse& e, Box box, Canvas canvas, const float* pic
 template <int C>
 void add(const Ellipse& e, Box box, Canvas canvas, const float* color, float* picture) {
   const size_t plane = static_cast<size_t>(canvas.width) * canvas.height;
-  visit(
-      e, box,
-      [&](int x, int y, const v16& g, const v16&) SPLAT2D_LAMBDA_INLINE {
+  sweep(
+      e, box, [](const v16&) SPLAT2D_LAMBDA_INLINE {},
+      [&](int x, int y, const v16& g, float) SPLAT2D_LAMBDA_INLINE {
         float* p = picture + static_cast<size_t>(y) * canvas.width + x;
         // Beyond the box another thread may be adding a splat of its own.
         const int room = box.x1 - x;
@@ -189,7 +260,7 @@ void add(const Ellipse& e, Box box, Canvas canvas, const float* color, float* pi
           }
         }
       },
-      [](float) SPLAT2D_LAMBDA_INLINE {});
+      [](const v16&) SPLAT2D_LAMBDA_INLINE {});
 }
 
 double count_pairs(const Ellipse& e, Box box) {
@@ -214,11 +285,15 @@ double total(const v16& lanes) {
 }
 
 double dot(const float* a, const float* b, int count) {
-  v16 lanes = zero();
+  constexpr int kSums = 4;  // at a time, since an addition takes longer than a load
+  v16 lanes[kSums];
+  for (v16& l : lanes) l = zero();
   int i = 0;
-  for (; i + kLanes <= count; i += kLanes) lanes += load(a + i) * load(b + i);
-  if (i < count) lanes += load_partial(a + i, count - i) * load_partial(b + i, count - i);
-  return total(lanes);
+  for (; i + kSums * kLanes <= count; i += kSums * kLanes)
+    for (int s = 0; s < kSums; ++s) lanes[s] += load(a + i + s * kLanes) * load(b + i + s * kLanes);
+  for (; i + kLanes <= count; i += kLanes) lanes[0] += load(a + i) * load(b + i);
+  if (i < count) lanes[0] += load_partial(a + i, count - i) * load_partial(b + i, count - i);
+  return total((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]));
 }
 
 void add_scaled(float* a, const float* b, float factor, int count) {
@@ -230,11 +305,12 @@ double copy_and_square(const float* from, float* to, int count) {
   return dot(from, from, count);
 }
 
-void saturate(const int8_t* signs, float free, int count, float* values) {
+double saturate(const float* from, const int8_t* signs, float free, int count, float* to) {
   for (int i = 0; i < count; ++i) {
-    const float sign = signs[i], beyond = sign * values[i], up = beyond < 0.0f ? 0.0f : beyond;
-    values[i] -= sign * (free < up ? free : up);
+    const float sign = signs[i], beyond = sign * from[i], up = beyond < 0.0f ? 0.0f : beyond;
+    to[i] = from[i] - sign * (free < up ? free : up);
   }
+  return dot(to, to, count);
 }
 
 void energy_row(const float* picture, size_t plane, int channels, float factor, int width, float* out) {
@@ -269,6 +345,24 @@ void sum_rows(const float* const* rows, const float* factors, int count, int wid
       for (int l = 0; l < room; ++l) out[x + l] = lanes[l];
     }
   }
+}
+
+void weigh_rows(const float* p, size_t stride, const float* weights, int count, int width, float* out) {
+  int x = 0;
+  for (; x + kLanes <= width; x += kLanes) {
+    v16 sum = zero();
+    for (int i = 0; i < count; ++i) sum += load(p + i * stride + x) * weights[i];
+    store(out + x, sum);
+  }
+  for (; x < width; ++x) {
+    float sum = 0;
+    for (int i = 0; i < count; ++i) sum += p[i * stride + x] * weights[i];
+    out[x] = sum;
+  }
+}
+
+void multiply(const float* a, const float* b, int count, float* out) {
+  for (int i = 0; i < count; ++i) out[i] = a[i] * b[i];
 }
 
 void widen_row(const float* coarse, const float* base, int width, float* out) {
@@ -331,6 +425,7 @@ double peak(long rounds, float* sink) {
 extern const Kernels SPLAT2D_KERNELS;
 const Kernels SPLAT2D_KERNELS = {
     {accumulate<1>, accumulate<2>, accumulate<3>, accumulate<4>},
+    {sketch<1>, sketch<2>, sketch<3>, sketch<4>},
     {backward<1>, backward<2>, backward<3>, backward<4>},
     {observe<1>, observe<2>, observe<3>, observe<4>},
     foresee,
@@ -345,6 +440,8 @@ const Kernels SPLAT2D_KERNELS = {
     energy_row,
     bytes_row,
     sum_rows,
+    weigh_rows,
+    multiply,
     widen_row,
     narrow_row,
     add_wave,

@@ -79,6 +79,8 @@ SPLAT2D_HD constexpr float cubic_tap(int i) {
 struct Kernels {
   // By channels - 1. Adds a splat to a tile's accumulator [C][kTileHeight][kTileStride].
   void (*accumulate[kMaxChannels])(const Ellipse& e, Box box, Box tile, const float* color, float* buffer);
+  // The same about twice as fast, with errors of some 1e-6: for fits.
+  void (*sketch[kMaxChannels])(const Ellipse& e, Box box, Box tile, const float* color, float* buffer);
   // Gradients of one splat for the cotangent picture [C, H, W].
   void (*backward[kMaxChannels])(const Ellipse& e, Box box, Canvas canvas, const float* color, const float* picture,
                                  float* v_mean, float* v_conic, float* v_color);
@@ -99,14 +101,18 @@ struct Kernels {
   void (*add_scaled)(float* a, const float* b, float factor, int count);
   // to = from; returns the sum of squares.
   double (*copy_and_square)(const float* from, float* to, int count);
-  // Brings values nearer to 0 by at most `free`, where signs are those of the values.
-  void (*saturate)(const int8_t* signs, float free, int count, float* values);
+  // to = from, brought nearer to 0 by at most `free` where signs are those of the values; returns the sum of squares.
+  double (*saturate)(const float* from, const int8_t* signs, float free, int count, float* to);
   // out = factor * sum_c picture_c^2 over one row of planes that lie `plane` apart.
   void (*energy_row)(const float* picture, size_t plane, int channels, float factor, int width, float* out);
   // One row of a tile to interleaved bytes; with `unpremultiply` the last channel divides the others.
   void (*bytes_row)(const float* row, int width, int channels, bool unpremultiply, unsigned char* out);
   // out = sum of factors[i] rows[i]
   void (*sum_rows)(const float* const* rows, const float* factors, int count, int width, float* out);
+  // The same of rows that lie `stride` apart.
+  void (*weigh_rows)(const float* p, size_t stride, const float* weights, int count, int width, float* out);
+  // out = a b
+  void (*multiply)(const float* a, const float* b, int count, float* out);
   // out = base + a row of half the width, enlarged (cpp/device/pyramid.hpp), and the transpose of that without a base;
   // scratch has room for width + 32.
   void (*widen_row)(const float* coarse, const float* base, int width, float* out);

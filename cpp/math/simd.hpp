@@ -117,8 +117,20 @@ SPLAT2D_INLINE v16 keep_where(const v16i& mask, const v16& v) {
   return r;
 }
 
-// exp(x) for -80 < x <= 0; relative error below 2e-7 (minimax).
-SPLAT2D_INLINE v16 exp_negative(const v16& x) {
+// v where a >= b, 0 elsewhere.
+SPLAT2D_INLINE v16 keep_from(const v16& a, const v16& b, const v16& v) {
+  v16 r;
+#if defined(__AVX512F__)
+  r.part[0] = (NativeFloat)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)a.part[0], (__m512)b.part[0], _CMP_GE_OQ),
+                                               (__m512)v.part[0]);
+#else
+  SPLAT2D_EACH r.part[p_] = (NativeFloat)((NativeInt)v.part[p_] & (a.part[p_] >= b.part[p_]));
+#endif
+  return r;
+}
+
+// exp(x) for |x| < 80; relative error below 2e-7 (minimax).
+SPLAT2D_INLINE v16 exp_of(const v16& x) {
   const v16 t = x * 1.44269504f;
   // Adding 1.5 * 2^23 rounds to the nearest integer in the low mantissa bits.
   const v16 magic = splat(12582912.0f);
@@ -134,6 +146,8 @@ SPLAT2D_INLINE v16 exp_negative(const v16& x) {
   SPLAT2D_EACH r.part[p_] = (NativeFloat)((NativeInt)p.part[p_] + ((NativeInt)shifted.part[p_] << 23));
   return r;
 }
+
+SPLAT2D_INLINE v16 exp_negative(const v16& x) { return exp_of(x); }
 
 // cos(2 pi x) and sin(2 pi x) for |x| < 2^20; error below 1e-6 (minimax).
 SPLAT2D_INLINE void turn(const v16& x, v16* cosine, v16* sine) {
@@ -162,12 +176,28 @@ SPLAT2D_INLINE v16 clamp(const v16& v, float low, float high) {
   return r;
 }
 
+// Lanes eight apart first, then four, two and one.
 SPLAT2D_INLINE float sum(const v16& v) {
+#if defined(__SSE2__)
+#if defined(__AVX512F__)
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256((__m512)v.part[0]),
+                                     _mm256_castpd_ps(_mm512_extractf64x4_pd((__m512d)v.part[0], 1)));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#elif defined(__AVX__)
+  const __m256 eight = (__m256)(v.part[0] + v.part[1]);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+#else
+  const __m128 four = (__m128)((v.part[0] + v.part[2]) + (v.part[1] + v.part[3]));
+#endif
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+#else
   float a[kLanes];
   store(a, v);
   for (int width = 8; width > 0; width /= 2)
     for (int i = 0; i < width; ++i) a[i] += a[i + width];
   return a[0];
+#endif
 }
 
 SPLAT2D_INLINE v16i load_ints(const int32_t* p) {

@@ -66,14 +66,11 @@ SPLAT2D_LOOP inline void color_of(const ColorModel& m, const int32_t* k, float n
   }
 }
 
-SPLAT2D_LOOP inline float color_bits(const RateTables& rates, const int32_t* k, int channels) {
-  float bits = 0;
-  for (int c = 0; c < channels; ++c) {
-    const int context = c == 2 ? clamp(abs(k[1]), 0, RateTables::kContexts - 1) : 0;
-    bits += rates.color[(c * RateTables::kContexts + context) * RateTables::kColors +
-                        clamp(abs(k[c]), 0, RateTables::kColors - 1)];
-  }
-  return bits;
+// Of component c, before which another had the value `before`.
+SPLAT2D_LOOP inline float component_bits(const RateTables& rates, int c, int32_t k, int32_t before) {
+  const int context = c == 2 ? clamp(abs(before), 0, RateTables::kContexts - 1) : 0;
+  return rates
+      .color[(c * RateTables::kContexts + context) * RateTables::kColors + clamp(abs(k), 0, RateTables::kColors - 1)];
 }
 
 // What changes the picture when a splat's `width` integers go from a to b, in units of D^2, about.
@@ -114,23 +111,36 @@ SPLAT2D_LOOP inline float best_colors(const Lanes& lanes, const ColorModel& m, c
   const auto pick = [&](int code, int32_t* k) {
     for (int i = 0; i < C; ++i) k[i] = options[i][(code >> (2 * i)) & 3];
   };
+  // What each option adds to the SSE, and its bits, the third component's by the second's.
+  float added[kMaxChannels][4], bits[kMaxChannels][4][4];
+  for (int i = 0; i < C; ++i)
+    for (int o = 0; o < 4; ++o) {
+      const float v = static_cast<float>(options[i][o]) * m.component_steps[i];
+      added[i][o] = v * (2 * sums.with[i] + v * sums.self);
+      for (int before = 0; before < (i == 2 ? 4 : 1); ++before)
+        bits[i][o][before] = component_bits(rates, i, options[i][o], i == 2 ? options[1][before] : 0);
+    }
   float least = kNever, free_least = kNever;
   int best_code = 0, free_code = 0;
   for (int code = lanes.lane(); code < 1 << (2 * C); code += Lanes::kCount) {
-    int32_t k[kMaxChannels];
-    pick(code, k);
-    if (!any_color(k, C)) continue;
-    float sse = 0;
+    float sse = 0, length = 0;
     for (int i = 0; i < C; ++i) {
-      const float v = static_cast<float>(k[i]) * m.component_steps[i];
-      sse += v * (2 * sums.with[i] + v * sums.self);
+      const int o = (code >> (2 * i)) & 3;
+      sse += added[i][o];
+      length += bits[i][o][i == 2 ? (code >> 2) & 3 : 0];
     }
-    const float j = sse + lmbda * color_bits(rates, k, C);
-    if (j < free_least) {
+    const float j = sse + lmbda * length;
+    // Colours of zero would be the splat's absence.
+    int32_t k[kMaxChannels];
+    const auto there = [&] {
+      pick(code, k);
+      return any_color(k, C);
+    };
+    if (free && j < free_least && there()) {
       free_least = j;
       free_code = code;
     }
-    if (j + fixed >= least || energy_class(k, m.steps) != energy_class_of_shape) continue;
+    if (j + fixed >= least || !there() || energy_class(k, m.steps) != energy_class_of_shape) continue;
     least = j + fixed;
     best_code = code;
   }

@@ -276,7 +276,7 @@ def measured(
     if jobs == 1:
         yield from map(measure, tasks)
         return
-    # Spawned, since a forked child must not use the OpenMP threads that its parent has started.
+    # Spawned, since a forked child has none of the threads that its parent has started.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ignore_interrupts) as pool:
         others = set(multiprocessing.active_children())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from splat2d.arguments import whole
 from splat2d.errors import BackendUnavailableError
@@ -24,12 +23,6 @@ def core():
     Raises:
         BackendUnavailableError: If the module is missing or does not load.
     """
-    # The OpenMP runtime reads this once, as it loads: threads that spin while they wait make an encode
-    # several times slower as soon as anything else wants a core.
-    settings = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "20000"}
-    if "splat2d._core" in sys.modules or settings.keys() & os.environ.keys():
-        settings = {}
-    os.environ.update(settings)
     try:
         import splat2d._core as module
     except ImportError as error:
@@ -39,9 +32,6 @@ def core():
             "install a wheel of splat2d for this Python and machine, or build it with `pip install .` "
             "in a checkout"
         ) from error
-    finally:
-        for name in settings:
-            del os.environ[name]
     return module
 
 

@@ -15,6 +15,7 @@ import splat2d
 from splat2d.format.container import Container, write
 from splat2d.format.field import Field
 from splat2d.format.header import Header
+from splat2d.native import core
 
 from ..support.integers import random_integers
 from ..support.places import GOLDEN
@@ -94,6 +95,36 @@ def test_many_threads_at_once_decode_the_same(many):
     with ThreadPoolExecutor(4) as pool:
         for pixels in pool.map(lambda n: splat2d.decode(data, threads=n), [1, 2, 3, 1024] * 5):
             assert np.array_equal(pixels, expected)
+
+
+def steps_of(fitter, count: int) -> float:
+    """CPU seconds of steps, of all threads together."""
+    start = time.process_time()
+    for _ in range(count):
+        fitter.step()
+    return time.process_time() - start
+
+
+def test_threads_do_not_wait_awake_on_a_busy_machine():
+    pixels = np.random.default_rng(1).random((3, 192, 256), dtype=np.float32)
+    fitters = []
+    for threads in (1, 2):
+        fitter = core().Fitter(pixels, np.full(3, 0.5, np.float32), 0.3, 0.0096, threads=threads)
+        fitter.seed(0.01, 0.3)
+        fitter.refresh()
+        fitters.append(fitter)
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        alone, together = zip(*([steps_of(fitter, 10) for fitter in fitters] for _ in range(5)), strict=True)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    ratio = np.median(together) / np.median(alone)
+    print(f"two threads take {ratio:.2f} times the CPU seconds of one, {fitters[0].count} splats")
+    assert ratio < 1.6
+    for a, b in zip(fitters[0].splats(), fitters[1].splats(), strict=True):
+        assert np.array_equal(a, b)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
