@@ -15,6 +15,7 @@ namespace {
 
 // Pairs of splats and tiles that are listed at a time; more are drawn in several bands of tile rows.
 constexpr int64_t kMaxPairs = int64_t{1} << 26;
+constexpr size_t kLook = 1024;  // splats of a tile between looks at whether to stop
 
 struct Tiling {
   int across, down;
@@ -82,12 +83,16 @@ bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, int threads, co
       std::vector<float> noise(texture ? kTilePlane + 16 : 0);
 #pragma omp for schedule(dynamic)
       for (int t = 0; t < count; ++t) {
-        if (stopped && omp_get_thread_num() == 0 && !stop && stopped()) stop = true;
-        if (stop.load(std::memory_order_relaxed)) continue;
+        const auto ends = [&] {
+          if (stopped && omp_get_thread_num() == 0 && !stop && stopped()) stop = true;
+          return stop.load(std::memory_order_relaxed);
+        };
+        if (ends()) continue;
         const int x0 = t % tiling.across * kTileWidth, y0 = (first + t / tiling.across) * kTileHeight;
         const Box tile{x0, y0, std::min(x0 + kTileWidth, canvas.width), std::min(y0 + kTileHeight, canvas.height)};
         fill(tile, buffer.data());
         for (size_t i = bins.start[t]; i < bins.start[t + 1]; ++i) {
+          if (i % kLook == 0 && ends()) break;
           const size_t n = bins.splats[i];
           const Box b = tiling.boxes[n];
           const Box clipped{std::max(b.x0, tile.x0), std::max(b.y0, tile.y0), std::min(b.x1, tile.x1),

@@ -15,7 +15,7 @@ GROUPS = {
     "input": ("peak", "keep-metadata", "keep-gps"),
     "clips": ("fps", "time", "no-audio", "resume", "skip-damaged"),
     "device": ("device",),
-    "limits": ("max-pixels", "max-splats"),
+    "limits": ("max-pixels", "max-splats", "max-evaluations"),
     "output": ("out-dir", "to", "format", "plot", "force", "json"),
 }
 """Options of all verbs by what they are about; others stand under "options"."""
