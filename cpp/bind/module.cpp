@@ -14,6 +14,7 @@ bool interrupted() {
   using Clock = std::chrono::steady_clock;
   thread_local Clock::time_point next = Clock::now();
   if (Clock::now() < next) return false;
+  if (!PyGILState_GetThisThreadState()) return false;  // a worker, which no signal reaches
   next = Clock::now() + std::chrono::milliseconds(100);
   const nb::gil_scoped_acquire held;
   return PyErr_CheckSignals() != 0;
