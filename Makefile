@@ -7,7 +7,7 @@
 # make figures-clips   the same with clips
 # make fuzz            mutants of the golden files for SECONDS=600
 # make fuzz-native     libFuzzer on the native decoding of fields, for SECONDS=600 (needs clang)
-# make sanitize        the native core under ASan and UBSan: golden files, an encode of each kind, mutants
+# make sanitize        the native core under ASan and UBSan, and under TSan where there is a clang that can
 # make wheel           dist/*.whl and dist/*.tar.gz
 # make check-package   install both into empty virtual environments and use them
 # make aarch64         a wheel for 64-bit Arm by a cross compiler, run on the golden files in an emulator (on Debian)
@@ -21,7 +21,7 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz fuzz-native sanitize figures figures-images figures-photos figures-clips man wheel check-package aarch64 wasm web clean
+.PHONY: help demo test lint fuzz fuzz-native sanitize sanitize-threads figures figures-images figures-photos figures-clips man wheel check-package aarch64 wasm web clean
 
 PYTHON ?= python3
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
@@ -94,11 +94,12 @@ figures-photos figures-clips: figures-%: $(VENV)/.test
 	$(BIN)/python benchmarks/figures.py $* $(FIGURES_ARGS)
 
 SECONDS ?= 600
+CLANGXX ?= $(firstword $(foreach v,19 18 17 16,$(shell command -v clang++-$(v))) clang++)
 fuzz: $(VENV)/.test
 	@$(BIN)/python fuzz/run.py --seconds $(SECONDS)
 
 fuzz-native: $(VENV)/.test
-	@$(BIN)/python fuzz/native.py --seconds $(SECONDS)
+	@$(BIN)/python fuzz/native.py --seconds $(SECONDS) --compiler $(CLANGXX)
 
 # Python itself is not built with it, so the runtimes are loaded before it. Its own leaks are nobody's business here.
 SANITIZED := build/sanitize
@@ -112,6 +113,28 @@ sanitize: $(VENV)/.test
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	  PYTHONPATH=$(SANITIZED)/package $(BIN)/python fuzz/sanitize.py
+	$(MAKE) --no-print-directory sanitize-threads
+
+# GCC's OpenMP tells TSan nothing of what it synchronises; LLVM's does, by libarcher. Without address randomisation,
+# which older runtimes do not bear.
+SANITIZED_THREADS := build/sanitize-threads
+sanitize-threads: $(VENV)/.test
+	@runtime=$$($(CLANGXX) -print-file-name=libclang_rt.tsan-$$(uname -m).so 2> /dev/null || true)
+	archer=$$($(CLANGXX) -print-file-name=libarcher.so 2> /dev/null || true)
+	if ! [ -e "$$runtime" ] || ! [ -e "$$archer" ]; then
+	  echo "make sanitize-threads: skipped, there is no clang with TSan and OpenMP (Debian: clang-19 libclang-rt-19-dev libomp-19-dev)"
+	  exit 0
+	fi
+	PATH="$(CURDIR)/$(BIN):$$PATH" CXX=$(CLANGXX) cmake -S . -B $(SANITIZED_THREADS) -G Ninja -DCMAKE_BUILD_TYPE=Debug \
+	  -DSPLAT2D_CUDA=OFF -DSPLAT2D_SANITIZE=thread -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	  -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) > /dev/null
+	$(BIN)/cmake --build $(SANITIZED_THREADS)
+	rm -rf $(SANITIZED_THREADS)/package && mkdir -p $(SANITIZED_THREADS)/package
+	cp -r splat2d configs $(SANITIZED_THREADS)/package && rm -f $(SANITIZED_THREADS)/package/splat2d/_core*
+	cp $(SANITIZED_THREADS)/_core*.so $(SANITIZED_THREADS)/package/splat2d
+	setarch -R env LD_PRELOAD="$$runtime" OMP_TOOL_LIBRARIES="$$archer" \
+	  TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1:exitcode=66 \
+	  PYTHONPATH=$(SANITIZED_THREADS)/package $(BIN)/python fuzz/threads.py
 
 wheel: $(VENV)/.tools
 	@rm -rf dist

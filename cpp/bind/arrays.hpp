@@ -16,6 +16,10 @@
 
 namespace splat2d {
 
+// Whether Ctrl-C, or another signal, ends what the calling thread does; asks Python a few times a second, and leaves
+// its exception to be thrown.
+bool interrupted();
+
 namespace nb = nanobind;
 using namespace nb::literals;
 

@@ -204,9 +204,10 @@ nb::tuple decode(const Network& network, const nb::bytes& data, int width, int h
   const char* fault;
   {
     nb::gil_scoped_release free;
-    fault = decode_field(network, layout, bytes_of(data), data.size(), {tiers, window ? &box : nullptr},
+    fault = decode_field(network, layout, bytes_of(data), data.size(), {tiers, window ? &box : nullptr, &interrupted},
                          Threads(threads), tap, &out);
   }
+  if (fault && PyErr_Occurred()) throw nb::python_error();
   if (fault) throw std::invalid_argument(fault);
   const size_t columns = layout.columns(), n = out.splats.size() / columns;
   return nb::make_tuple(numpy(std::move(out.splats), {n, columns}), out.counts);

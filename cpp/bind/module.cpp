@@ -9,6 +9,17 @@
 #include "texture/texture.hpp"
 
 namespace splat2d {
+
+bool interrupted() {
+  using Clock = std::chrono::steady_clock;
+  thread_local Clock::time_point next = Clock::now();
+  if (Clock::now() < next) return false;
+  if (!PyGILState_GetThisThreadState()) return false;  // a worker, which no signal reaches
+  next = Clock::now() + std::chrono::milliseconds(100);
+  const nb::gil_scoped_acquire held;
+  return PyErr_CheckSignals() != 0;
+}
+
 namespace {
 
 using Background = std::optional<In<float, nb::ndim<1>>>;
@@ -17,16 +28,6 @@ const float* background_of(const Background& background, const Splats& s) {
   if (!background) return nullptr;
   require(background->shape(0) == static_cast<size_t>(s.channels), "background must have one value a channel");
   return background->data();
-}
-
-// Whether Ctrl-C, or another signal, ends what the calling thread does; asks Python a few times a second.
-bool interrupted() {
-  using Clock = std::chrono::steady_clock;
-  thread_local Clock::time_point next = Clock::now();
-  if (Clock::now() < next) return false;
-  next = Clock::now() + std::chrono::milliseconds(100);
-  const nb::gil_scoped_acquire held;
-  return PyErr_CheckSignals() != 0;
 }
 
 using Cutoffs = std::optional<In<float, nb::ndim<1>>>;

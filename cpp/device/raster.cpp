@@ -16,6 +16,7 @@ namespace {
 constexpr int64_t kMaxPairs = int64_t{1} << 26;
 // Splats that a thread takes at a time, at least.
 constexpr size_t kLeastBoxes = 2048, kLeastGradients = 16;
+constexpr size_t kLook = 1024;  // splats of a tile between looks at whether to stop
 
 struct Tiling {
   int across, down;
@@ -80,13 +81,17 @@ bool for_each_tile(const Splats& s, Canvas canvas, float cutoff, bool exact, int
       std::vector<float> buffer(static_cast<size_t>(s.channels) * kTilePlane + 16);
       std::vector<float> noise(texture ? kTilePlane + 16 : 0);
       for (size_t t; share->take(&t);) {
-        if (stopped && share->caller() && stopped()) stop = true;
-        if (stop.load(std::memory_order_relaxed)) return;
+        const auto ends = [&] {
+          if (stopped && share->caller() && !stop && stopped()) stop = true;
+          return stop.load(std::memory_order_relaxed);
+        };
+        if (ends()) return;
         const int column = static_cast<int>(t) % tiling.across, row = first + static_cast<int>(t) / tiling.across;
         const int x0 = column * kTileWidth, y0 = row * kTileHeight;
         const Box tile{x0, y0, std::min(x0 + kTileWidth, canvas.width), std::min(y0 + kTileHeight, canvas.height)};
         fill(tile, buffer.data());
         for (size_t i = bins.start[t]; i < bins.start[t + 1]; ++i) {
+          if (i % kLook == 0 && ends()) break;
           const size_t n = bins.splats[i];
           const Box b = tiling.boxes[n];
           const Box clipped{std::max(b.x0, tile.x0), std::max(b.y0, tile.y0), std::min(b.x1, tile.x1),

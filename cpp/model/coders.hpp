@@ -4,6 +4,7 @@
 // an encoder returns what it is given, a decoder what it has read.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -65,10 +66,25 @@ class Encoder {
   RangeEncoder coder_;
 };
 
+// Whether to end before all is decoded: once the answer was yes, whoever looks knows.
+class Stop {
+ public:
+  explicit Stop(bool (*asked)()) : asked_(asked) {}
+  bool now() {
+    if (asked_ && !told_.load(std::memory_order_relaxed) && asked_()) told_.store(true, std::memory_order_relaxed);
+    return told_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  bool (*asked_)();
+  std::atomic<bool> told_{false};
+};
+
 class Decoder {
  public:
   static constexpr bool kDecodes = true;
-  Decoder(const uint8_t* data, size_t size, Tap* tap = nullptr) : tap_(tap), coder_(data, size) {}
+  Decoder(const uint8_t* data, size_t size, Tap* tap = nullptr, Stop* stop = nullptr)
+      : tap_(tap), stop_(stop), coder_(data, size) {}
 
   int symbol(Attribute attribute, const uint16_t* weights, int symbols, int /*value*/) {
     const uint64_t quantile = coder_.quantile();
@@ -102,11 +118,12 @@ class Decoder {
     if (tap_) tap_->uniform(attribute, size, chosen);
     return chosen;
   }
-  // Whether data was met that no encoder writes.
-  bool damaged() const { return damaged_; }
+  // Whether data was met that no encoder writes, or nobody wants what follows.
+  bool damaged() const { return damaged_ || (stop_ && stop_->now()); }
 
  private:
   Tap* tap_;
+  Stop* stop_;
   RangeDecoder coder_;
   bool damaged_ = false;
 };

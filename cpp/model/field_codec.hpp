@@ -48,6 +48,7 @@ const char* read_index(const uint8_t* data, size_t size, const FieldLayout& layo
 struct FieldRequest {
   int tiers = kTiers;           // so many, coarse first
   const Box* window = nullptr;  // only parts that can be seen in it
+  bool (*stopped)() = nullptr;  // asked now and then; a field that was stopped counts as damaged
 };
 
 // Splats in coding order, rows [count, columns] of integers, and how many of each tier.
@@ -61,11 +62,12 @@ struct DecodedField {
 std::vector<std::vector<int32_t>> splats_near(const Context& context, const std::vector<Cell>& cells, Canvas canvas);
 
 // Decodes a field part by part: first the whole canvas's, then of the others those that are wanted, in any order and by
-// several threads. The network, the workers, the data and the tap must outlive it. All that can be wrong is told by why
-// the field is damaged, else null; rows of integers go where the caller says, to a place for each tier.
+// several threads. The network, the workers, what stops it, the data and the tap must outlive it. All that can be wrong
+// is told by why the field is damaged, else null; rows of integers go where the caller says, to a place for each tier.
 class FieldReader {
  public:
-  FieldReader(const Network& network, const Workers& workers) : network_(network), workers_(workers) {}
+  FieldReader(const Network& network, const Workers& workers, Stop* stop = nullptr)
+      : network_(network), workers_(workers), stop_(stop) {}
 
   // Reads what stands before the streams.
   const char* open(const FieldLayout& layout, const uint8_t* data, size_t size, int tiers, Tap* tap);
@@ -82,6 +84,7 @@ class FieldReader {
 
   const Network& network_;
   const Workers& workers_;
+  Stop* stop_;
   FieldLayout layout_{};
   FieldIndex index_;
   const uint8_t* data_ = nullptr;

@@ -86,7 +86,7 @@ const char* FieldReader::decode(size_t p, Traversal<Decoder>* traversal, const s
     length = stream.bytes.size();
   }
   const char* fault = stream.fault;
-  Decoder coder(bytes, length, tap_);
+  Decoder coder(bytes, length, tap_, stop_);
   if (tap_) tap_->stream();
   for (int t = 0; t < tiers_ && !fault; ++t)
     fault = traversal->code(coder, t, index_.parts[p].cell, index_.parts[p].pieces[t].count, to[t]);
@@ -109,7 +109,8 @@ const char* FieldReader::part(size_t p, const std::array<int32_t*, kTiers>& to) 
 
 const char* decode_field(const Network& network, const FieldLayout& layout, const uint8_t* data, size_t size,
                          const FieldRequest& request, const Workers& workers, Tap* tap, DecodedField* out) {
-  FieldReader reader(network, workers);
+  Stop stop(request.stopped);
+  FieldReader reader(network, workers, &stop);
   if (const char* fault = reader.open(layout, data, size, request.tiers, tap)) return fault;
   const FieldIndex& index = reader.index();
   std::vector<size_t> parts;  // those that are decoded, the whole canvas first

@@ -16,7 +16,7 @@ GROUPS = {
     "clips": ("fps", "time", "no-audio", "resume", "skip-damaged"),
     "light fields": ("views", "lenslet", "view", "refocus", "depth"),
     "device": ("device",),
-    "limits": ("max-pixels", "max-splats"),
+    "limits": ("max-pixels", "max-splats", "max-evaluations"),
     "output": ("out-dir", "to", "format", "plot", "force", "json"),
 }
 """Options of all verbs by what they are about; others stand under "options"."""

@@ -76,6 +76,13 @@ class Decode:
         Optional[int], arg(metavar="N", help="Refuse a picture whose file has more bytes.")
     ] = None
     max_frames: Annotated[Optional[int], arg(metavar="N", help="Refuse a clip that has more frames.")] = None
+    max_evaluations: Annotated[
+        Optional[int],
+        arg(
+            metavar="N",
+            help="Refuse to draw what takes more evaluations of splats at pixels; 2^36 by default.",
+        ),
+    ] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
         arg(help="Draw on the CPU, on an NVIDIA GPU, or with auto on the GPU where there is one."),
@@ -95,7 +102,8 @@ class Decode:
         in_range(0, above=True, scale=self.scale)
         in_range(1, width=self.width, height=self.height, tiers=self.tiers, threads=self.threads)
         limits = {
-            name: getattr(self, name) for name in ("max_pixels", "max_splats", "max_bytes", "max_frames")
+            name: getattr(self, name)
+            for name in ("max_pixels", "max_splats", "max_bytes", "max_frames", "max_evaluations")
         }
         in_range(1, **limits)
         texture = parse_strength(self.texture)

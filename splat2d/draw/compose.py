@@ -156,7 +156,7 @@ def output_channels(layers: Sequence[tuple[State, Look]]) -> int:
     """Channels of a picture of these layers: colour where one shows colour, alpha unless one covers all."""
     shown = [(state, splats) for state, splats in layers if state.visible]
     return max((output_colors(*layer) for layer in shown), default=1) + (
-        not any(_covers_all(*layer) for layer in shown)
+        not any(covers_all(*layer) for layer in shown)
     )
 
 
@@ -205,7 +205,7 @@ def _bands(
     channels = output_channels(layers)
     shown = [layer for layer in layers if layer[0].visible]
     # What lies under a layer that covers all need not be drawn.
-    bottom = max((i for i, layer in enumerate(shown) if _covers_all(*layer)), default=0)
+    bottom = max((i for i, layer in enumerate(shown) if covers_all(*layer)), default=0)
     rows = max(_BAND // view.width, 1)
     for top in range(0, view.height, rows):
         height = min(rows, view.height - top)
@@ -393,7 +393,8 @@ def develop(state: State, color: Floats, coverage: Floats, colors: int) -> tuple
     return np.broadcast_to(color, (colors, *coverage.shape)), coverage
 
 
-def _covers_all(state: State, splats: Look) -> bool:
+def covers_all(state: State, splats: Look) -> bool:
+    """Whether nothing is seen of what lies under a layer."""
     return state.visible and state.opacity == 1 and not splats.has_alpha
 
 

@@ -41,6 +41,7 @@ class Document:
         container: the file, parsed, without edits.
         steps: of edits; each is what one call did.
         stack: what they make of the layers.
+        limits: that drawing must be within.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Document:
         steps: Sequence[Step] = (),
         stack: Stack | None = None,
         boxes: dict[tuple[int, int], Bounds] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Check the edits.
 
@@ -59,11 +61,12 @@ class Document:
             steps: of edits.
             stack: what the steps make of the layers, where it is known.
             boxes: of coded layers, by number and tiers decoded, where they are known but not stored.
+            limits: that drawing must be within.
 
         Raises:
             ConfigError: edits that cannot be done, or too many.
         """
-        self.source = source
+        self.source, self.limits = source, limits
         self._boxes = {} if boxes is None else boxes
         self.container = replace(container, edits=b"")
         self.steps = tuple(steps)
@@ -80,7 +83,7 @@ class Document:
         """
         container = parse(source, limits, forgive=forgive)
         try:
-            return cls(source, container, unpack(container.edits))
+            return cls(source, container, unpack(container.edits), limits=limits)
         except ConfigError as fault:
             raise BitstreamError(f"the edits are damaged: {fault}") from None
 
@@ -172,7 +175,7 @@ class Document:
         return self._with(())
 
     def _with(self, steps: Sequence[Step], stack: Stack | None = None) -> Document:
-        return Document(self.source, self.container, steps, stack, self._boxes)
+        return Document(self.source, self.container, steps, stack, self._boxes, self.limits)
 
     def _coded_box(self, source: int, *, coarse: bool = False) -> Bounds:
         """Where a coded layer can be seen, px of its canvas; `coarse` is quick whatever the file's size.

@@ -42,6 +42,7 @@ class Limits:
         max_splats: of a file, or of a segment of a clip.
         max_bytes: of a picture's file, which is read whole.
         max_frames: of a clip.
+        max_evaluations: of a splat at a pixel, to draw a picture or a frame; a minute or so of two cores.
         warn_pixels: of a canvas, that are read without a warning.
     """
 
@@ -49,12 +50,13 @@ class Limits:
     max_splats: int = MAX_SPLATS
     max_bytes: int = 1 << 30
     max_frames: int = MAX_RATE
+    max_evaluations: int = 1 << 36
     warn_pixels: int = 89_478_485
 
     @classmethod
     def of_format(cls) -> Limits:
         """What the format allows, without a warning."""
-        return cls(max_pixels=MAX_PIXELS, max_bytes=1 << 62, warn_pixels=MAX_PIXELS)
+        return cls(max_pixels=MAX_PIXELS, max_bytes=1 << 62, max_evaluations=1 << 62, warn_pixels=MAX_PIXELS)
 
 
 DEFAULT_LIMITS = Limits()

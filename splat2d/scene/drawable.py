@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from splat2d.draw.compose import Layers, Splats, compose, compose_bytes, draw_coverage, output_channels
 from splat2d.draw.render import View, render, render_bytes
 from splat2d.draw.texture import Strength, checked_strength
+from splat2d.draw.work import check_work
 from splat2d.edit.document import Document
 from splat2d.edit.script import Entry, edited, entries_of
 from splat2d.errors import ConfigError
@@ -212,11 +213,12 @@ class Drawable(ABC):
 
         Raises:
             ConfigError: settings out of range or in contradiction.
-            BitstreamError: what this moment shows is damaged.
+            BitstreamError: what this moment shows is damaged, or takes more to draw than the limits allow.
             BackendUnavailableError: device is "cuda", and there is no GPU to use.
         """
         view = self.view(**size) if view is None else view
         layers = textured(self._shown(self._moment(time, frame), tiers), texture)
+        check_work(layers, view, self.document.limits.max_evaluations)
         flat = flat_of(layers, (self.width, self.height))
         if flat is None:
             return compose_bytes(layers, view, threads=threads, device=device)
@@ -249,6 +251,7 @@ class Drawable(ABC):
         """
         view = self.view(**size) if view is None else view
         layers = textured(self._shown(self._moment(time, frame), tiers), texture)
+        check_work(layers, view, self.document.limits.max_evaluations)
         flat = flat_of(layers, (self.width, self.height))
         if flat is None:
             planes = compose(layers, view, threads=threads, device=device)

@@ -10,11 +10,13 @@ from ..support.places import ROOT
 
 sys.path.append(str(ROOT))  # behind an installed package
 
+from fuzz import native
 from fuzz.check import Found, _clip, _picture, check
 from fuzz.fields import changed, layers_of
 from fuzz.mutate import CHANGES, File, coded_in_parts, field_mutated, mutated
 from fuzz.run import CORPUS, GOLDEN, seeds
 from splat2d.errors import BitstreamError
+from splat2d.format.field import Layout
 from splat2d.format.sections import LAYER, SEGMENT
 
 
@@ -82,6 +84,15 @@ def test_streams_of_mattes_and_segments_are_changed_behind_their_checksums(name,
     # What only the decoding of splats can find.
     deep = r"good|an? .* is (out of range|outside its tier)|no symbol fits|.* that no splat can have"
     assert len([text for text in said if re.match(deep, text)]) > 1
+
+
+def test_the_native_fuzzer_begins_with_all_kinds_of_fields():
+    found = native.fields()
+    assert len(found) > 40
+    assert {data[8] > 1 for data in found} == {True, False}  # frames
+    assert {data[4] for data in found} == {0, 1, 2, 3}  # channels, less one
+    assert {bool(data[12] & 4) for data in found} == {True, False}  # a directory
+    assert native.head(Layout(96, 64, 3, 10, 0x123, 7)) == bytes([95, 0, 63, 0, 2, 6, 0x23, 1, 7, 6, 0, 0])
 
 
 def test_mutants_of_a_seed_are_the_same():
