@@ -102,7 +102,7 @@ int Descent::keep(const std::vector<uint8_t>& flags) {
     // Neighbours in the picture are neighbours in memory, and share what the caches hold.
     const std::vector<float> means = state_.means.host();
     const auto cell = [&](int axis, int i) {
-      return static_cast<uint32_t>(std::clamp(means[dimensions_ * i + axis] / kNear, 0.0f, 65535.0f));
+      return static_cast<uint32_t>(std::clamp(means[rows_.mean * i + axis] / kNear, 0.0f, 65535.0f));
     };
     std::vector<std::pair<uint32_t, int>> order;
     for (const int i : kept) order.push_back({interleaved(cell(0, i), cell(1, i)), i});
