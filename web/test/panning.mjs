@@ -1,8 +1,8 @@
-// Frames a second while the page pans and zooms: node web/test/panning.mjs FILE.splat [webgl2|cpu]
+// Frames a second while the page pans and zooms: node web/test/panning.mjs FILE.splat [webgl2|cpu] [ZOOM]
 import { relative, resolve } from "node:path";
 import { ROOT, browser, serve } from "./serve.mjs";
 
-const [file, renderer = ""] = process.argv.slice(2), { server, url } = await serve(), chrome = await browser();
+const [file, renderer = "", zoom = 0.5] = process.argv.slice(2), { server, url } = await serve(), chrome = await browser();
 try {
   const page = await chrome.newPage({ viewport: { width: 1280, height: 800 } }), begin = Date.now();
   await page.goto(`${url}/splat2d/web/static/index.html?renderer=${renderer}&src=/${relative(ROOT, resolve(file))}`);
@@ -16,10 +16,10 @@ try {
     return sum;
   };
   await page.evaluate(() => splat2d.document.filled);
-  await page.evaluate(() => splat2d.camera.zoomTo(0.5));
+  await page.evaluate((zoom) => splat2d.camera.zoomTo(zoom), Number(zoom));
   await page.waitForTimeout(800);
   const FRAMES = 40, found = {};
-  for (const name of ["pan", "zoom"]) {
+  for (const name of ["zoom", "pan"]) {
     const before = await spent();
     const times = await page.evaluate(async ([name, frames]) => {
       const { painter, camera } = splat2d, times = [];
@@ -33,6 +33,7 @@ try {
       }
       return times;
     }, [name, FRAMES]);
+    await page.evaluate((zoom) => (splat2d.camera.fit(splat2d.document.file), splat2d.camera.zoomTo(zoom)), Number(zoom));
     const after = await spent(), median = (column) => times.map((t) => t[column]).sort((a, b) => a - b)[FRAMES >> 1];
     // Frames a second, ms of a frame in the painter, and ms of processor time of a frame.
     found[name] = { fps: +(1000 / median(0)).toFixed(1), painter: +median(1).toFixed(1) };
