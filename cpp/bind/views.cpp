@@ -27,9 +27,9 @@ void bind_views(nb::module_& m) {
             require(channels >= 1 && channels <= kMaxChannels, "views must be [K, C, H, W] with C from 1 to 4");
             require(count >= 1 && places.shape(0) == count && places.shape(1) == 2, "places must be [K, 2]");
             require(background.shape(0) == channels, "background must have one value a channel");
-            require(eyes[0] >= 2 && eyes[0] <= kMostViews && eyes[1] >= 1 && eyes[2] >= eyes[1] &&
-                        eyes[2] <= kFarthestEye,
-                    "eyes are out of range");
+            require(
+                eyes[0] >= 2 && eyes[0] <= kMostViews && eyes[1] >= 1 && eyes[2] >= eyes[1] && eyes[2] <= kFarthestEye,
+                "eyes are out of range");
             require(distortions.empty() || distortions.size() == count, "a distortion a view, or none");
             const Canvas canvas = make_canvas(static_cast<int>(views.shape(3)), static_cast<int>(views.shape(2)));
             std::vector<Eye> at;

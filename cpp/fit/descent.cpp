@@ -109,8 +109,7 @@ int Descent::keep(const std::vector<uint8_t>& flags) {
     std::sort(order.begin(), order.end());
     for (size_t i = 0; i < kept.size(); ++i) kept[i] = order[i].second;
     const Array<int> rows(std::move(kept));
-    state_ = {gathered(device_, state_.means, rows, rows_.mean),
-              gathered(device_, state_.frames, rows, rows_.factor),
+    state_ = {gathered(device_, state_.means, rows, rows_.mean), gathered(device_, state_.frames, rows, rows_.factor),
               gathered(device_, state_.k, rows, channels_)};
     memory_.gather(rows, parameters());
   }

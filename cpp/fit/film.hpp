@@ -18,15 +18,15 @@ struct Footage {
   std::vector<Shift> shifts;  // of the frames that are looked at
   // Errors of a frame count by the square of its gain: its picture and what is drawn of it are multiplied by it.
   std::vector<float> gains;
-  int frames = 1;  // of the clip
-  int every = 1;   // one of so many is looked at, and stands for those up to the next
+  int frames = 1;              // of the clip
+  int every = 1;               // one of so many is looked at, and stands for those up to the next
   std::vector<Eye> eyes = {};  // of a light field's views
 
   static Footage still(Canvas canvas) { return {canvas, canvas, {{0, 0}}, {1.0f}}; }
   static Footage views(Canvas canvas, std::vector<Eye> eyes) {
     const size_t count = eyes.size();
-    return {canvas, canvas, std::vector<Shift>(count), std::vector<float>(count, 1.0f), static_cast<int>(count), 1,
-            std::move(eyes)};
+    return {canvas, canvas,         std::vector<Shift>(count), std::vector<float>(count, 1.0f), static_cast<int>(count),
+            1,      std::move(eyes)};
   }
   int seen() const { return static_cast<int>(shifts.size()); }
 };

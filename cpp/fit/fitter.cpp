@@ -13,8 +13,8 @@ constexpr double kPlainAmplitude = 16.0;
 
 }  // namespace
 
-Fit::Fit(const float* frames, Rows rows, int channels, Footage footage, const float* background,
-         FitOptions options, Film::Distortions distortions)
+Fit::Fit(const float* frames, Rows rows, int channels, Footage footage, const float* background, FitOptions options,
+         Film::Distortions distortions)
     : Descent(Device(options.threads), rows, channels, options.memory),
       film_(frames, channels, std::move(footage), background, std::move(distortions)),
       options_(options),
@@ -97,7 +97,8 @@ void Fit::sum_up() {
 template <class Course>
 FitOf<Course>::FitOf(const float* frames, int channels, Footage footage, const float* background, FitOptions options,
                      Film::Distortions distortions)
-    : Fit(frames, {Course::kMean, Course::kFactor, Course::kParameters}, channels, std::move(footage), background, options, std::move(distortions)) {
+    : Fit(frames, {Course::kMean, Course::kFactor, Course::kParameters}, channels, std::move(footage), background,
+          options, std::move(distortions)) {
   course_.channels = channels;
   course_.canvas = film_.footage().world;
   std::copy_n(color_basis(channels), channels * channels, course_.basis);
@@ -144,8 +145,7 @@ void FitOf<Course>::move(const Array<float>& direction, float t, const FitState&
   float *means = state_.means.data(), *frames = state_.frames.data(), *k = state_.k.data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
     const float *mean = from_means + M * i, *l = from_frames + F * i, *amplitudes = from_k + C * i;
-    course.move(units[i], z + P * i, t, mean, l, amplitudes, means + M * i, frames + F * i,
-                k + C * i);
+    course.move(units[i], z + P * i, t, mean, l, amplitudes, means + M * i, frames + F * i, k + C * i);
   });
 }
 

@@ -140,8 +140,7 @@ Fit::SeedResult ViewsFitter::seed(const SeedOptions& options) {
     }
     disparities.push_back(disparity);
   }
-  const std::vector<Candidate> best =
-      suppress(all, film_.footage().canvas, static_cast<float>(options.separation));
+  const std::vector<Candidate> best = suppress(all, film_.footage().canvas, static_cast<float>(options.separation));
   std::vector<Seed> seeds;
   double promised = 0;
   for (const Candidate& peak : best) {

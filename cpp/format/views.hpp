@@ -12,8 +12,8 @@ namespace splat2d {
 constexpr int kViewFields = 6;  // of a row after its colours
 constexpr int kDisparity = 5;   // the last of them
 
-constexpr int kEyeBits = 8;         // places of eyes are Q8 steps of the grid
-constexpr int kMostViews = 64;      // of a light field
+constexpr int kEyeBits = 8;     // places of eyes are Q8 steps of the grid
+constexpr int kMostViews = 64;  // of a light field
 constexpr int64_t kFarthestEye = (int64_t{1} << 15) << kEyeBits;
 constexpr int kDisparityBits = 16;  // disparities are Q16 px a step of the grid
 constexpr int64_t kMaxDisparity = int64_t{256} << kDisparityBits;
@@ -27,7 +27,8 @@ struct Eyes {
   int64_t farthest = 0;  // of either axis, Q8
 };
 
-// Step of the disparity, Q16 px a step of the grid: that of the centre on the splat's short axis, over the eyes' spread.
+// Step of the disparity, Q16 px a step of the grid: that of the centre on the splat's short axis, over the eyes'
+// spread.
 SPLAT2D_HD int64_t disparity_step(int energy_class, int area, int aspect, const Eyes& eyes) {
   const int64_t step = shape_step(energy_class);
   const int64_t deviation = exp2_q16(((area - aspect) * step) >> 1);  // Q16 px

@@ -60,10 +60,10 @@ class Disparities {
   }
 
  private:
-  static constexpr int kNear = 4;            // known splats that a guess is made of
+  static constexpr int kNear = 4;                   // known splats that a guess is made of
   static constexpr int kShift = kPositionBits + 5;  // squares of 32 px
-  static constexpr int kMostInSquare = 64;   // known splats of a square that are looked at, the latest
-  static constexpr int kSpreads = 8;         // of the near splats' disparities, in steps; the last for none
+  static constexpr int kMostInSquare = 64;          // known splats of a square that are looked at, the latest
+  static constexpr int kSpreads = 8;                // of the near splats' disparities, in steps; the last for none
 
   struct Known {
     int64_t x, y;       // Q12 px

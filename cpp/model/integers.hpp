@@ -47,9 +47,9 @@ class Escapes {
 class SignedTable {
  public:
   SignedTable(Attribute attribute, size_t contexts)
-      : attribute_(attribute), table_(attribute, contexts, prior(kEscape + 1, [](int s) {
-                                        return 1 + 96 / (1 + (s - kSmall) * (s - kSmall));
-                                      })) {}
+      : attribute_(attribute),
+        table_(attribute, contexts,
+               prior(kEscape + 1, [](int s) { return 1 + 96 / (1 + (s - kSmall) * (s - kSmall)); })) {}
 
   template <class Coder>
   void code(Coder& coder, const std::vector<int32_t>& contexts, Escapes* escapes, std::vector<int32_t>* values) {

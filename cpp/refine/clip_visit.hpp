@@ -4,75 +4,10 @@
 // moves are weighed by what that foresees, and those that promise something are tried.
 #pragma once
 
-#include <cmath>
-#include <cstdint>
-
-#include "fit/film.hpp"
-#include "format/views.hpp"
-#include "refine/forecast.hpp"
-#include "refine/visit.hpp"
+#include "refine/passage.hpp"
 
 namespace splat2d {
-
-// What all visits to splats of a clip share.
-struct ClipModel : VisitModel {
-  const Level* level;  // [T, levels]
-  Canvas canvas, world;
-  int frames;  // T
-  Reel reel;
-
-  SPLAT2D_HD int width() const { return channels + kMovingFields; }  // of a row of integers
-};
-
-// The same of a light field, whose frames are views.
-struct ViewsModel : ClipModel {
-  Eyes eyes;
-
-  SPLAT2D_HD int width() const { return channels + kViewFields; }
-};
-
 namespace refine {
-
-constexpr int kPadding = 2;  // px of the world that a pixel of a frame may lie off
-constexpr int kMovingSteps = 2 * kMovingFields;
-constexpr size_t kGrain = 16;   // a second thread for so many times as many pixels as elsewhere
-constexpr int kDepth = 4;       // moves in a row at most
-constexpr float kSlack = 0.5f;  // bits that a first move may promise to lose and is tried nonetheless
-// Of a splat's presence; one that is seen in no frame, or hardly, is not drawn.
-constexpr float kLeastPresence = 0.05f;
-
-// A splat of integers that may be coded.
-struct Passage {
-  int energy_class;
-  float rate_area;  // as of a picture's
-  MovingPose pose;
-  int first, end;  // of the frames that show it
-
-  template <class M>
-  SPLAT2D_HD Slice slice(const M& m, int t) const {
-    return slice_at(m.reel.moment(t), pose.mean, pose.velocity, pose.shape.conic, pose.precision);
-  }
-  // Pixels of all frames, about.
-  template <class M>
-  SPLAT2D_LOOP size_t pixels(const M& m) const {
-    const float* a = pose.shape.conic;
-    const double area = Forecast::kPi * m.cutoff / sqrtf(a[0] * a[2] - a[1] * a[1]),
-                 all = static_cast<double>(m.canvas.area());
-    return static_cast<size_t>((area < all ? area : all) * (end - first)) / kGrain;
-  }
-};
-
-// Inner products at all levels of the distortion together.
-struct PassageSums {
-  Projection sums;
-  float positive;
-
-  SPLAT2D_LOOP Projection whole() const {
-    Projection out = sums;
-    out.self = positive_self(out.self, positive);
-    return out;
-  }
-};
 
 struct PassageMove {
   Passage s;
@@ -97,252 +32,6 @@ struct PassageNotes {
   float costs[kMost];
 };
 
-SPLAT2D_LOOP inline bool build(const ClipModel& m, const int32_t* q, int energy_class, Passage* out) {
-  const int32_t* f = q + m.channels;
-  if (!worth_coding(energy_class, f[kMovingArea], f[kMovingAspect])) return false;
-  if (!moving_in_range(energy_class, m.world, f, m.frames)) return false;
-  MovingPose& p = out->pose;
-  p = make_pose(energy_class, f, m.frames);
-  if (p.norm * p.norm < kLeastPresence * p.shape.norm * p.shape.norm) return false;
-  out->energy_class = energy_class;
-  const double area = make_lattice(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]).area();
-  const double leaf = 1 << leaf_log2(tier_of(energy_class, f[kMovingArea]));
-  out->rate_area = static_cast<float>(area < leaf ? area : leaf);
-  const float reach = sqrtf(m.cutoff / p.precision);
-  const int first = static_cast<int>(ceilf(p.mean[2] - reach - 0.5f)),
-            end = static_cast<int>(floorf(p.mean[2] + reach - 0.5f)) + 1;
-  out->first = first > 0 ? first : 0;
-  out->end = end < m.frames ? end : m.frames;
-  return out->first < out->end;
-}
-
-// Of a light field, all of whose views show it.
-SPLAT2D_LOOP inline bool build(const ViewsModel& m, const int32_t* q, int energy_class, Passage* out) {
-  const int32_t* f = q + m.channels;
-  if (!worth_coding(energy_class, f[kMovingArea], f[kMovingAspect])) return false;
-  const Lattice lattice = make_lattice(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
-  if (!on_canvas(lattice, m.canvas, f[kMovingY], f[kMovingX])) return false;
-  const int64_t step = disparity_step(energy_class, f[kMovingArea], f[kMovingAspect], m.eyes);
-  if (!disparity_in_range(f[kDisparity], step)) return false;
-  MovingPose& p = out->pose;
-  p.shape = make_shape(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
-  constexpr double kOnePx = 1.0 / (1 << kPositionBits), kOneStep = 1.0 / (1 << kDisparityBits);
-  p.mean[0] =
-      static_cast<float>(static_cast<double>(lattice.x(f[kMovingX], f[kMovingY])) * kOnePx - kMargin);
-  p.mean[1] = static_cast<float>(static_cast<double>(lattice.y(f[kMovingY])) * kOnePx - kMargin);
-  p.mean[2] = 0;
-  p.velocity[0] = p.velocity[1] = static_cast<float>(static_cast<double>(f[kDisparity] * step) * kOneStep);
-  p.precision = 0;
-  p.norm = p.shape.norm * sqrtf(static_cast<float>(m.frames));
-  out->energy_class = energy_class;
-  const double area = lattice.area(), leaf = 1 << leaf_log2(tier_of(energy_class, f[kMovingArea]));
-  out->rate_area = static_cast<float>(area < leaf ? area : leaf);
-  out->first = 0;
-  out->end = m.frames;
-  return true;
-}
-
-template <class M>
-SPLAT2D_LOOP inline bool build(const M& m, const int32_t* q, Passage* out) {
-  return any_color(q, m.channels) && build(m, q, energy_class(q, m.steps), out);
-}
-
-// A slice as a level of the distortion sees it, for a slice of height 1.
-SPLAT2D_LOOP inline LevelSplat seen_at(const Slice& s, int level) {
-  if (level) return level_splat(s.mean, s.conic, level);
-  return {{s.mean[0], s.mean[1]}, {s.conic[0], s.conic[1], s.conic[2]}, 1.0f};
-}
-
-SPLAT2D_LOOP inline Box united(const Box& a, const Box& b) {
-  if (a.empty()) return b;
-  if (b.empty()) return a;
-  return {a.x0 < b.x0 ? a.x0 : b.x0, a.y0 < b.y0 ? a.y0 : b.y0, a.x1 > b.x1 ? a.x1 : b.x1, a.y1 > b.y1 ? a.y1 : b.y1};
-}
-
-SPLAT2D_LOOP inline Box clipped(const Box& b, Canvas canvas) {
-  const Box c{b.x0 > 0 ? b.x0 : 0, b.y0 > 0 ? b.y0 : 0, b.x1 < canvas.width ? b.x1 : canvas.width,
-              b.y1 < canvas.height ? b.y1 : canvas.height};
-  return c.empty() ? Box{0, 0, 0, 0} : c;
-}
-
-// Places in the world between which a splat is in all frames: how many, and one of them.
-SPLAT2D_LOOP inline int turns(const ClipModel&) { return 2; }
-SPLAT2D_LOOP inline int turns(const ViewsModel& m) { return m.frames; }
-SPLAT2D_LOOP inline void turn(const ClipModel&, const Passage& s, int i, float* at) {
-  carry(s.pose.mean, s.pose.velocity, (static_cast<float>(i ? s.end - 1 : s.first) + 0.5f) - s.pose.mean[2], at);
-}
-SPLAT2D_LOOP inline void turn(const ViewsModel& m, const Passage& s, int i, float* at) {
-  const Moment moment = m.reel.moment(i);
-  for (int a = 0; a < 2; ++a) at[a] = s.pose.mean[a] + s.pose.velocity[a] * moment.along(a, 0.0f);
-}
-
-// Of the world: what a splat touches in any frame at any of so many levels, whose pixels may lie anywhere.
-template <class M>
-SPLAT2D_LOOP inline Box reach_of(const M& m, const Passage& s, float cutoff, int levels) {
-  constexpr int kBack = 1 << 19;
-  constexpr Canvas kEndless{2 * kBack, 2 * kBack};
-  Box out{0, 0, 0, 0};
-  const int count = turns(m);
-  for (int i = 0; i < count; ++i)
-    for (int l = 0; l < levels; ++l) {
-      Slice at;
-      turn(m, s, i, at.mean);
-      for (float& v : at.mean) v += kBack;
-      for (int k = 0; k < 3; ++k) at.conic[k] = s.pose.shape.conic[k];
-      const LevelSplat seen = seen_at(at, l);
-      const float unit = 1.0f / static_cast<float>(1 << (2 * l));
-      const float conic[3] = {seen.conic[0] * unit, seen.conic[1] * unit, seen.conic[2] * unit};
-      const Box b = bounding_box(at.mean, conic, cutoff, kEndless);
-      const int pad = kPadding + (l ? 1 << l : 0);
-      if (!b.empty())
-        out = united(out, {b.x0 - kBack - pad, b.y0 - kBack - pad, b.x1 - kBack + pad, b.y1 - kBack + pad});
-    }
-  return out;
-}
-
-// On a device that does many visits at the same time only what lies in the world can be reserved.
-template <class M>
-SPLAT2D_LOOP inline Box reserved(const M& m, const Box& reach) {
-  return Device::kManyTeams ? clipped(reach, m.world) : reach;
-}
-
-template <class M>
-SPLAT2D_LOOP inline bool may_go(const M& m, const Passage& s, const Box& region) {
-  const Box own = reserved(m, reach_of(m, s, m.cutoff, m.levels));
-  return own.empty() || (own.x0 >= region.x0 && own.y0 >= region.y0 && own.x1 <= region.x1 && own.y1 <= region.y1);
-}
-
-template <class M>
-SPLAT2D_LOOP inline Box core(const M& m, const Passage& s) { return clipped(reach_of(m, s, kCore, 1), m.world); }
-
-template <class M>
-SPLAT2D_LOOP inline Box due_reach(const M& m, const Passage& s, bool) {
-  return reserved(m, reach_of(m, s, 1.5f * m.cutoff, m.levels));
-}
-
-// Where a splat is when the clip shows it.
-template <class M>
-SPLAT2D_LOOP inline void place(const M& m, const Passage& s, float* mean) {
-  const float shown = clamp(s.pose.mean[2], 0.0f, static_cast<float>(m.frames)) - s.pose.mean[2];
-  carry(s.pose.mean, s.pose.velocity, shown, mean);
-}
-
-// Calls f(level, ellipse, box, height, slice, number of the level) for what frame t shows of a splat at each level,
-// where that is something; the height is that of a slice of height 1.
-template <class M, class F>
-SPLAT2D_LOOP inline void each_level(const M& m, const Passage& s, int t, F f) {
-  const Slice slice = s.slice(m, t);
-  if (!(slice.cutoff > 0)) return;
-  for (int l = 0; l < m.levels; ++l) {
-    const VisitModel::Level& level = m.level[t * m.levels + l];
-    const LevelSplat at = seen_at(slice, l);
-    const Box box = bounding_box(at.mean, at.conic, slice.cutoff, level.canvas);
-    if (!box.empty()) f(level, make_ellipse(at.mean, at.conic, slice.cutoff), box, at.height, slice, l);
-  }
-}
-
-// Rows of a box that are one of so many parts.
-SPLAT2D_LOOP inline Box part_of(Box box, int part, int parts) {
-  const int64_t height = box.y1 - box.y0, top = box.y0;
-  box.y0 = static_cast<int>(top + height * part / parts);
-  box.y1 = static_cast<int>(top + height * (part + 1) / parts);
-  return box;
-}
-
-// A part of a splat's inner products in all frames.
-template <class M>
-SPLAT2D_LOOP inline void project(const Lanes& lanes, const M& m, const Passage& s, int part, int parts,
-                                 PassageSums* out) {
-  *out = {};
-  for (int t = s.first; t < s.end; ++t)
-    each_level(
-        m, s, t,
-        [&](const VisitModel::Level& level, const Ellipse& e, const Box& box, float height, const Slice& slice, int l) {
-          const Projection sums =
-              lanes.project(e, part_of(box, part, parts), level.canvas, m.channels, level.residual, level.weights);
-          const float factor = slice.fade * height * static_cast<float>(1 << (2 * l));
-          for (int c = 0; c < m.channels; ++c) out->sums.with[c] += factor * sums.with[c];
-          const float self = slice.fade * height * factor * sums.self;
-          out->sums.self += self;
-          out->positive += self > 0 ? self : 0.0f;
-        });
-}
-
-// A part of what frame t shows of a splat.
-template <class M>
-SPLAT2D_LOOP inline void observe(const Lanes& lanes, const M& m, const Passage& s, const float* color, int t,
-                                 int part, int parts, Forecast::Frame* out) {
-  *out = {};
-  each_level(
-      m, s, t,
-      [&](const VisitModel::Level& level, const Ellipse& e, const Box& box, float height, const Slice& slice, int l) {
-        float v_mean[2], v_conic[3];
-        const Projection sums = lanes.observe(e, part_of(box, part, parts), level.canvas, m.channels, color,
-                                              level.residual, level.weights, v_mean, v_conic);
-        const float squares = static_cast<float>(1 << (2 * l)), factor = height * squares;
-        const float self = height * factor * sums.self;
-        float along = 0;
-        for (int c = 0; c < m.channels; ++c) {
-          out->sums.with[c] += factor * sums.with[c];
-          along += factor * color[c] * sums.with[c];
-        }
-        out->sums.self += self;
-        out->positive += self > 0 ? self : 0.0f;
-        const float by_mean = factor / static_cast<float>(1 << l);
-        for (int k = 0; k < 2; ++k) out->v_mean[k] += by_mean * v_mean[k];
-        if (l == 0) {
-          const float conic[3] = {e.a, e.b, e.c};
-          for (int k = 0; k < 3; ++k) {
-            out->v_conic[k] += v_conic[k];
-            out->flat[k] += along * conic[k];
-          }
-          return;
-        }
-        // The level's conic is 4^l W with W = (A^-1 + v)^-1, so that d W = K^T dA K with K = A^-1 W; the height's
-        // logarithm changes by (A^-1 W A^-1 - A^-1) / 2 times dA.
-        const float *a = slice.conic, det = a[0] * a[2] - a[1] * a[1];
-        const float w[3] = {e.a / squares, e.b / squares, e.c / squares};
-        const float cov[3] = {a[2] / det, -a[1] / det, a[0] / det};
-        const float k11 = cov[0] * w[0] + cov[1] * w[1], k12 = cov[0] * w[1] + cov[1] * w[2];
-        const float k21 = cov[1] * w[0] + cov[2] * w[1], k22 = cov[1] * w[1] + cov[2] * w[2];
-        const float v11 = v_conic[0], v12 = 0.5f * v_conic[1], v22 = v_conic[2], by_conic = factor * squares;
-        const float p11 = k11 * v11 + k12 * v12, p12 = k11 * v12 + k12 * v22;
-        const float p21 = k21 * v11 + k22 * v12, p22 = k21 * v12 + k22 * v22;
-        const float half = 0.5f * along;
-        out->v_conic[0] += by_conic * (p11 * k11 + p12 * k12) + half * (k11 * cov[0] + k12 * cov[1] - cov[0]);
-        out->v_conic[1] += 2 * (by_conic * (p11 * k21 + p12 * k22) + half * (k11 * cov[1] + k12 * cov[2] - cov[1]));
-        out->v_conic[2] += by_conic * (p21 * k21 + p22 * k22) + half * (k21 * cov[1] + k22 * cov[2] - cov[2]);
-        for (int k = 0; k < 3; ++k) out->flat[k] += along * w[k];
-      });
-}
-
-// residual += color g in every frame, at every level.
-template <class M>
-SPLAT2D_LOOP inline void add(const Team& team, const M& m, const Passage& s, const float* color) {
-  team.add_each(s.end - s.first, s.pixels(m), [&](int i) {
-    each_level(
-        m, s, s.first + i,
-        [&](const VisitModel::Level& level, const Ellipse& e, const Box& box, float height, const Slice& slice, int) {
-          float shade[kMaxChannels];
-          for (int c = 0; c < m.channels; ++c) shade[c] = color[c] * slice.fade * height;
-          team.add(e, box, level.canvas, m.channels, shade, level.residual);
-        });
-  });
-}
-
-template <class M>
-SPLAT2D_LOOP inline float saving(const Lanes& lanes, const M& m, const int32_t* q) {
-  Passage s;
-  if (!build(m, q, &s)) return 0.0f;
-  float color[kMaxChannels], saved = 0;
-  color_of(m, q, s.pose.norm, color);
-  PassageSums sums;
-  project(lanes, m, s, 0, 1, &sums);
-  const Projection whole = sums.whole();
-  for (int c = 0; c < m.channels; ++c) saved += color[c] * (color[c] * whole.self - 2 * whole.with[c]);
-  return saved;
-}
-
 SPLAT2D_LOOP inline float passage_bits(const ClipModel& m, const RateTables& rates, const Passage& s,
                                        const int32_t* f) {
   const int r = s.energy_class, row = r + 1, T = m.frames;
@@ -359,8 +48,7 @@ SPLAT2D_LOOP inline float passage_bits(const ClipModel& m, const RateTables& rat
 }
 
 // Neighbours tell a disparity, so that any is as good as its neighbours.
-SPLAT2D_LOOP inline float passage_bits(const ViewsModel&, const RateTables& rates, const Passage& s,
-                                       const int32_t* f) {
+SPLAT2D_LOOP inline float passage_bits(const ViewsModel&, const RateTables& rates, const Passage& s, const int32_t* f) {
   return shape_bits(rates, s.energy_class, s.rate_area, f);
 }
 
@@ -392,8 +80,7 @@ SPLAT2D_LOOP inline bool keep_course(const ViewsModel& m, const Passage& s, int 
 
 // A step of one field.
 template <class M>
-SPLAT2D_LOOP inline bool propose(const M& m, const Box& region, const PassageMove& start, int move,
-                                 PassageMove* out) {
+SPLAT2D_LOOP inline bool propose(const M& m, const Box& region, const PassageMove& start, int move, PassageMove* out) {
   const int C = m.channels, r = start.s.energy_class, field = move / 2;
   copy_ints(start.q, m.width(), out->q);
   int32_t* f = out->q + C;
@@ -422,8 +109,8 @@ SPLAT2D_LOOP inline bool change_class(const M& m, const Box& region, const Passa
 
 // J over that of the splat's absence with the colours q, without their bits.
 template <class M>
-SPLAT2D_LOOP inline float promise(const M& m, const SweepPlan& plan, const RateTables& rates,
-                                  const Projection& sums, const PassageMove& move, const int32_t* q) {
+SPLAT2D_LOOP inline float promise(const M& m, const SweepPlan& plan, const RateTables& rates, const Projection& sums,
+                                  const PassageMove& move, const int32_t* q) {
   const int C = m.channels;
   float out = static_cast<float>(plan.lambda) * passage_bits(m, rates, move.s, move.q + C);
   for (int i = 0; i < C; ++i) {
@@ -447,8 +134,8 @@ SPLAT2D_LOOP inline float weigh(const Lanes& lanes, const M& m, const SweepPlan&
 
 // Finds moves that promise something, each from where the best before it led.
 template <class M>
-SPLAT2D_LOOP inline void find_moves(const Team& team, const M& m, const SweepPlan& plan,
-                                    const RateTables& rates, const Box& region, const int32_t* q, PassageNotes* notes) {
+SPLAT2D_LOOP inline void find_moves(const Team& team, const M& m, const SweepPlan& plan, const RateTables& rates,
+                                    const Box& region, const int32_t* q, PassageNotes* notes) {
   const int steps = 2 * (m.width() - m.channels);
   team.once([&] {
     notes->count = 0;

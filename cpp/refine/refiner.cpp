@@ -204,8 +204,8 @@ double Refiner::render() {
 }
 
 template <class Model>
-PassageRefiner<Model>::PassageRefiner(std::vector<int32_t> integers, int fields, const Film& film,
-                                      const Device& device, double step, int chroma_step, double cutoff)
+PassageRefiner<Model>::PassageRefiner(std::vector<int32_t> integers, int fields, const Film& film, const Device& device,
+                                      double step, int chroma_step, double cutoff)
     : RefinementOf<Model, refine::Passage, refine::PassageNotes>(std::move(integers), fields, film, device, step,
                                                                  chroma_step, cutoff) {
   Model& m = this->model_;
@@ -238,7 +238,8 @@ double PassageRefiner<Model>::render() {
     precision[i] = s.pose.precision;
     refine::color_of(m, q, s.pose.norm, color + i * m.channels);
   });
-  const double sse = this->draw(MovingSplats{this->count(), m.channels, mean, velocity, conic, precision, color}, m.cutoff);
+  const double sse =
+      this->draw(MovingSplats{this->count(), m.channels, mean, velocity, conic, precision, color}, m.cutoff);
   std::vector<VisitModel::Level> table;
   for (int t = 0; t < this->film_->seen(); ++t)
     for (int l = 0; l < m.levels; ++l) table.push_back(this->level(t, l));

@@ -24,6 +24,8 @@ WINDOW = 0.04  # below a rate, or 0.15 dB above a PSNR, to be content with
 PSNR_WINDOW = 0.15  # dB
 RATE_SLOPE = 1.2  # octaves of the size for one of D
 CORRECTIONS = 4
+MORE = 5  # corrections, by halves, where what was met lies far below
+FAR = -0.3  # octaves or dB of the excess
 RESERVED = 64  # bytes of a segment's share for the file's head and tail
 # Where searches begin: D and rate of an ordinary clip, and its PSNR there.
 USUAL_STEP, USUAL_BPP, USUAL_PSNR = 0.72, 0.04, 32.0
@@ -179,11 +181,18 @@ def reach(target: ClipTarget, fit: Adjustable, code: Callable[[], Try[_Coded]], 
         TargetError: it cannot be brought there.
     """
     tried: list[tuple[float, Try[_Coded]]] = []
-    for attempt in range(CORRECTIONS + 1):
+    for attempt in range(CORRECTIONS + MORE + 1):
         tried.append((target.excess((last := code()).bpp, last.psnr), last))
-        if -target.window <= tried[-1][0] <= 0 or attempt == CORRECTIONS:
+        met = [excess for excess, _ in tried if excess <= 0]
+        if -target.window <= tried[-1][0] <= 0 or attempt == CORRECTIONS + MORE:
             break
-        octaves = min(max(_octaves(target, tried), -2.0), 2.0)
+        if attempt >= CORRECTIONS and (not met or max(met) > FAR or len(met) == len(tried)):
+            break
+        # Where the slopes lead astray, halves between what is too much and what is too little.
+        octaves = (
+            _octaves(target, tried) if attempt < CORRECTIONS - 1 else _half(tried) or _octaves(target, tried)
+        )
+        octaves = min(max(octaves, -2.0), 2.0)
         present = step_code(last.step)
         wanted = step_code(last.step * 2**octaves)
         if wanted == present:
@@ -191,11 +200,21 @@ def reach(target: ClipTarget, fit: Adjustable, code: Callable[[], Try[_Coded]], 
         if not STEP_CODES[0] <= wanted <= STEP_CODES[1]:
             break
         fit.continue_at(step_of(wanted))
-    met = [(excess, one) for excess, one in tried if excess <= 0]
-    if not met:
+    reached = [(excess, one) for excess, one in tried if excess <= 0]
+    if not reached:
         wish = f"{target.psnr:g} dB" if target.psnr is not None else f"{target.bpp:g} bits a pixel"
         raise TargetError(f"{wish} cannot be reached in {what}")
-    return max(met, key=lambda pair: pair[0])[1]
+    return max(reached, key=lambda pair: pair[0])[1]
+
+
+def _half(tried: list[tuple[float, Try[_Coded]]]) -> float | None:
+    """By how many octaves D should change to lie between the nearest ones on both sides of the target."""
+    over = [(excess, one.step) for excess, one in tried if excess > 0]
+    under = [(excess, one.step) for excess, one in tried if excess <= 0]
+    if not over or not under:
+        return None
+    between = math.sqrt(min(over)[1] * max(under)[1])
+    return math.log2(between / tried[-1][1].step)
 
 
 def _octaves(target: ClipTarget, tried: list[tuple[float, Try[_Coded]]]) -> float:
