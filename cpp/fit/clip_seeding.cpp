@@ -20,6 +20,7 @@ namespace {
 constexpr float kLeastWeight = 0.03f;  // of a frame in a window
 constexpr float kSpacing = 1.5f;       // of windows, in standard deviations
 constexpr float kSeedCutoff = 6.0f;
+constexpr double kLeastDensity = 0.25;  // of an error, over what is weighed, where seeds are still looked for
 constexpr float kMostSpeed = 8.0f;    // px a frame that seeds are looked for to move at
 constexpr float kSearched = 8.0f;     // of the velocity, in px of the splat's width over its duration
 constexpr float kWorthMoving = 1.4f;  // what a velocity must save to be taken
@@ -255,8 +256,11 @@ void ClipFitter::weigh(std::vector<Seed>* seeds) const {
 Fit::SeedResult ClipFitter::seed(const SeedOptions& options) {
   const int T = film_.footage().frames, C = channels_;
   std::vector<Seed> found;
+  // What a weighed error promises is known once its density is.
+  SeedOptions peaks = options;
+  if (film_.densities()) peaks.threshold *= kLeastDensity;
   const auto look = [&](float time, float duration, const std::vector<float>& weights) {
-    for (const Candidate& peak : find_peaks(device_, through(weights), C, options, nullptr))
+    for (const Candidate& peak : find_peaks(device_, through(weights), C, peaks, nullptr))
       found.push_back({peak, time, duration, peak.saved, {}, {}, {}});
   };
   look(0.5f * static_cast<float>(T), 2.0f * static_cast<float>(T), std::vector<float>(T, 1.0f));
@@ -274,6 +278,7 @@ Fit::SeedResult ClipFitter::seed(const SeedOptions& options) {
     }
   }
   weigh(&found);
+  std::erase_if(found, [&](const Seed& s) { return s.saved < static_cast<float>(options.threshold); });
   std::stable_sort(found.begin(), found.end(), [](const Seed& a, const Seed& b) { return a.saved > b.saved; });
   std::vector<Seed> seeds;
   Taken taken(film_.footage());

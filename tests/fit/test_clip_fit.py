@@ -25,8 +25,11 @@ def exponential(e):
     return np.eye(3) + e + e @ e / 2 + e @ e @ e / 6
 
 
-@pytest.mark.parametrize(("lmbda", "size"), [(1e-9, 1.0), (0.5, 1.0), (1e-9, 4.0)])
-def test_natural_gradient_is_that_of_the_objective(lmbda, size):
+@pytest.mark.parametrize(
+    ("lmbda", "size", "density"),
+    [(1e-9, 1.0, 1.0), (0.5, 1.0, 1.0), (1e-9, 4.0, 1.0), (1e-9, 1.0, 3.0), (0.5, 2.0, 0.4)],
+)
+def test_natural_gradient_is_that_of_the_objective(lmbda, size, density):
     rng = np.random.default_rng(0)
     frames, width, height, count = 6, 56, 40, 10
     pixels = rng.random((frames, 3, height, width)).astype(np.float32)
@@ -37,14 +40,17 @@ def test_natural_gradient_is_that_of_the_objective(lmbda, size):
 
     def fitter(means, factors, k):
         # A cut-off so large that no step of the differences crosses it.
-        f = core().ClipFitter(pixels, shifts, gains, width + 4, height, background, 0.3, lmbda, cutoff=40.0)
+        weights = np.full((height, width), density, np.float32)
+        distortions = [core().Distortion([weights])] * frames if density != 1 else []
+        options = {"cutoff": 40.0, "distortions": distortions}
+        f = core().ClipFitter(pixels, shifts, gains, width + 4, height, background, 0.3, lmbda, **options)
         arrays = (means, factors.reshape(-1, 9), k)
         f.insert(*(np.ascontiguousarray(a, np.float32) for a in arrays))
         return f
 
     means, factors, k = random_state(rng, count, width, height, frames, size)
     gradient = fitter(means, factors, k).natural_gradient()
-    amplitude = np.sqrt((k**2).sum(1) + 0.04)[:, None]
+    amplitude = np.sqrt(density * (k**2).sum(1) + 0.04)[:, None]
     # Colours only where the rate's corner at 0 is rounded alike, that is without the rate.
     for columns in [range(3)] * (lmbda < 0.1) + [range(3, 5), range(5, 6), range(6, 9), range(9, 12)]:
         z = np.zeros((count, 12))
@@ -56,7 +62,7 @@ def test_natural_gradient_is_that_of_the_objective(lmbda, size):
             rows = ((d[:, 0], o[:, 0], o[:, 1]), (o[:, 0], d[:, 1], o[:, 2]), (o[:, 1], o[:, 2], d[:, 2]))
             e = np.stack([np.stack(row, 1) for row in rows], 1)
             grown = np.stack([f @ exponential(m / 2) for f, m in zip(factors, e, strict=True)])
-            return fitter(means + np.einsum("nij,nj->ni", factors, u), grown, k + t * z[:, :3]).value()
+            return fitter(means + np.einsum("nij,nj->ni", factors, u), grown, k + t * z[:, :3] / np.sqrt(density)).value()
 
         step = 3e-3
         difference = (moved(step) - moved(-step)) / (2 * step)

@@ -203,3 +203,52 @@ def test_tuned_file_does_not_depend_on_threads(coffee, quick):
         splat2d.encode(coffee, quality=50, preset=quick, tune="ms-ssim", threads=n) for n in (1, 2, 3)
     ]
     assert all(other == first for other in others)
+
+
+def panned(coffee, count: int = 4) -> np.ndarray:
+    """A window that goes over the picture, [T, 128, 160, 3]."""
+    pixels = np.asarray(coffee)
+    return np.stack([pixels[20 : 20 + 128, 10 + 3 * t : 170 + 3 * t] for t in range(count)])
+
+
+@TUNES
+def test_a_tune_of_clips_wins_in_what_it_follows(coffee, tmp_path, tune):
+    preset = tmp_path / "quick.yaml"
+    preset.write_text("clip:\n  half_rounds: 3\n  rounds: 3\n  steps: 5\n  final_steps: 9\n  sweeps: 3\n")
+    frames = panned(coffee)
+    distortions = []
+    for frame in frames:
+        pixels = np.ascontiguousarray(frame.transpose(2, 0, 1), np.float32) / 255
+        distortions.append((pixels, core().Distortion(structure_weights(pixels, GUIDES[tune]))))
+    size, weighed, squares = {}, {}, {}
+    for name in ("psnr", tune):
+        data = splat2d.encode(frames, quality=50, preset=str(preset), tune=name, threads=1, fps=25)
+        size[name], weighed[name], squares[name] = len(data), 0.0, 0.0
+        clip = splat2d.Clip.from_bytes(data)
+        for t, (pixels, distortion) in enumerate(distortions):
+            shown = clip.render(time=(t + 0.5) / 25).transpose(2, 0, 1).astype(np.float32) / 255
+            error = np.ascontiguousarray(shown - pixels)
+            weighed[name] += distortion.evaluate(error)[0]
+            squares[name] += float(np.square(error).sum())
+    print(size, weighed, squares)
+    assert size[tune] == pytest.approx(size["psnr"], rel=0.25)
+    # At one size they would differ more; distortion falls by about 0.6 of what the size grows by.
+    assert weighed[tune] * size[tune] < 0.93 * weighed["psnr"] * size["psnr"]
+    assert squares["psnr"] * size["psnr"] < squares[tune] * size[tune]
+
+
+def test_a_tuned_clip_does_not_depend_on_threads(coffee, tmp_path):
+    preset = tmp_path / "quick.yaml"
+    preset.write_text("clip:\n  half_rounds: 1\n  rounds: 1\n  steps: 4\n  final_steps: 3\n  sweeps: 2\n")
+    frames = panned(coffee, 3)
+    options = {"quality": 40, "preset": str(preset), "tune": "visual", "fps": 25}
+    assert splat2d.encode(frames, threads=1, **options) == splat2d.encode(frames, threads=2, **options)
+
+
+def test_a_clip_of_a_psnr_is_plain_psnr(coffee, tmp_path):
+    preset = tmp_path / "quick.yaml"
+    settings = "  half_rounds: 1\n  rounds: 1\n  steps: 4\n  final_steps: 3\n  sweeps: 1\n"
+    preset.write_text("clip:\n" + settings)
+    options = {"psnr": 24.0, "preset": str(preset), "fps": 25, "threads": 1}
+    frames = panned(coffee, 2)
+    assert splat2d.encode(frames, **options) == splat2d.encode(frames, tune="psnr", **options)
