@@ -316,6 +316,9 @@ def slice(
     shift_x: float,
     shift_y: float,
     cutoff: float = 12.25,
+    field: _F32 | None = None,  # [rows, columns, 2] coefficients of the motion field then, px
+    cell: float = 1.0,  # of the field, px
+    margin: float = 0.0,  # from the field's second coefficient to the world's corner, px
 ) -> tuple[_I32, _F32, _F32, _F32, _F32]: ...  # indices [M], means [M, 2], conics, colors, cutoffs [M]
 
 class ViewsFitter(Fit):
@@ -344,6 +347,26 @@ class ViewsRefiner(Refinement):
         cutoff: float = 12.25,
     ) -> None: ...
 
+MOTION_UNITS: int  # of a motion field's coefficients, to the px
+MOTION_LEVELS: int  # of its lattices, coarse first
+
+class Motion:  # a motion field that is coded or decoded, knot by knot
+    def __init__(
+        self, width: int, height: int, intervals: int, reference: int, cell_log2: int, step_log2: int
+    ) -> None: ...
+    @property
+    def integers(self) -> int: ...  # of a knot
+    @property
+    def order(self) -> list[int]: ...  # of the knots but the reference
+    @property
+    def reaches(self) -> list[int]: ...  # of each in order: knots to the nearest that it is predicted from
+    def shape(self, level: int) -> tuple[int, int]: ...  # rows, columns
+    def predicted(self, number: int) -> _I32: ...  # [rows, columns, 2]
+    def make(self, number: int, integers: _I32) -> bool: ...  # whether all is in range
+    def values(self) -> _I32: ...  # [knots, rows, columns, 2]
+    def encode(self, integers: _I32) -> bytes: ...  # [knots - 1, integers] in order
+    def decode(self, data: bytes) -> _I32: ...  # values
+
 class ClipFitter(Fit):
     def __init__(
         self,
@@ -362,6 +385,9 @@ class ClipFitter(Fit):
         distortions: list[Distortion] = ...,  # of the frames; none for SSE
         every: int = 1,  # frames are every so many of the clip's
         count: int = 0,  # frames of the clip; 0 for T
+        field: _F32 | None = None,  # [T, rows, columns, 2] of the motion field, px
+        cell: float = 1.0,  # px
+        margin: float = 0.0,  # px
     ) -> None: ...
 
 class ClipRefiner(Refinement):

@@ -84,6 +84,7 @@ void bind_coding(nb::module_& m);
 void bind_tables(nb::module_& m);
 void bind_clip(nb::module_& m);
 void bind_views(nb::module_& m);
+void bind_motion(nb::module_& m);
 void bind_texture(nb::module_& m);
 
 }  // namespace splat2d

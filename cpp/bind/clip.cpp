@@ -1,3 +1,5 @@
+#include <nanobind/stl/optional.h>
+
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
 #include "device/slice.hpp"
@@ -105,7 +107,8 @@ void bind_clip(nb::module_& m) {
   m.def(
       "slice",
       [](const Floats2& means, const Floats2& velocities, const Floats2& conics, const Floats1& precisions,
-         const Floats2& colors, double time, double shift_x, double shift_y, float cutoff) {
+         const Floats2& colors, double time, double shift_x, double shift_y, float cutoff,
+         const std::optional<Floats3>& field, float cell, float margin) {
         const size_t n = means.shape(0), C = colors.shape(1);
         require(means.shape(1) == 3 && velocities.shape(1) == 2 && conics.shape(1) == 3,
                 "means must be [N, 3], velocities [N, 2] and conics [N, 3]");
@@ -113,8 +116,12 @@ void bind_clip(nb::module_& m) {
                 "all arrays must have the same number of rows");
         const MovingSplats splats{static_cast<int>(n), static_cast<int>(C), means.data(), velocities.data(),
                                   conics.data(),       precisions.data(),   colors.data()};
-        const Moment moment{
-            static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, 1.0f, cutoff};
+        Moment moment{static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, 1.0f, cutoff};
+        if (field) {
+          require(field->shape(0) >= 4 && field->shape(1) >= 4 && field->shape(2) == 2,
+                  "a motion field must be [rows, columns, 2] with 4 rows and columns at least");
+          moment.warp = {field->data(), static_cast<int>(field->shape(0)), static_cast<int>(field->shape(1)), cell, margin};
+        }
         std::vector<int> index;
         std::vector<float> m, c, k, cutoffs;
         for (size_t i = 0; i < n; ++i) {
@@ -133,7 +140,8 @@ void bind_clip(nb::module_& m) {
                               numpy(std::move(cutoffs), {seen}));
       },
       "means"_a.noconvert(), "velocities"_a.noconvert(), "conics"_a.noconvert(), "precisions"_a.noconvert(),
-      "colors"_a.noconvert(), "time"_a, "shift_x"_a, "shift_y"_a, "cutoff"_a = 12.25f);
+      "colors"_a.noconvert(), "time"_a, "shift_x"_a, "shift_y"_a, "cutoff"_a = 12.25f,
+      "field"_a.noconvert() = nb::none(), "cell"_a = 1.0f, "margin"_a = 0.0f);
 }
 
 }  // namespace splat2d

@@ -1,3 +1,4 @@
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 
 #include "bind/arrays.hpp"
@@ -16,8 +17,10 @@ Canvas canvas_of(const Floats3& image) {
   return make_canvas(static_cast<int>(image.shape(2)), static_cast<int>(image.shape(1)));
 }
 
+constexpr size_t kLeastCells = 4;  // coefficients along a side of a motion field
+
 Footage make_footage(const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width, int height,
-                     int every, int count) {
+                     int every, int count, const std::optional<Floats4>& field, float cell, float margin) {
   require(frames.shape(1) >= 1 && frames.shape(1) <= kMaxChannels, "frames must be [T, C, H, W] with C from 1 to 4");
   require(frames.shape(0) >= 1, "frames must have at least one frame");
   require(shifts.shape(0) == frames.shape(0) && shifts.shape(1) == 2, "shifts must be [T, 2]");
@@ -31,6 +34,13 @@ Footage make_footage(const Floats4& frames, const Floats2& shifts, const Floats1
   f.frames = count ? count : static_cast<int>(frames.shape(0));
   require((f.frames + every - 1) / every == static_cast<int>(frames.shape(0)), "frames must be every so many of count");
   for (size_t t = 0; t < frames.shape(0); ++t) f.shifts.push_back({shifts.data()[2 * t], shifts.data()[2 * t + 1]});
+  if (field) {
+    require(field->shape(0) == frames.shape(0) && field->shape(1) >= kLeastCells && field->shape(2) >= kLeastCells &&
+                field->shape(3) == 2,
+            "a motion field must be [T, rows, columns, 2] with 4 rows and columns at least");
+    f.field = MotionField(static_cast<int>(field->shape(0)), static_cast<int>(field->shape(1)),
+                          static_cast<int>(field->shape(2)), cell, margin, field->data());
+  }
   return f;
 }
 
@@ -199,9 +209,10 @@ void bind_fit(nb::module_& m) {
           "__init__",
           [](ClipFitter* self, const Floats4& frames, const Floats2& shifts, const Floats1& gains, int width,
              int height, const Floats1& background, double step, double lambda, double chroma_step, double cutoff,
-             int memory, int threads, Film::Distortions distortions, int every, int count) {
+             int memory, int threads, Film::Distortions distortions, int every, int count,
+             const std::optional<Floats4>& field, float cell, float margin) {
             require(background.shape(0) == frames.shape(1), "background must have one value a channel");
-            Footage footage = make_footage(frames, shifts, gains, width, height, every, count);
+            Footage footage = make_footage(frames, shifts, gains, width, height, every, count, field, cell, margin);
             require(distortions.empty() || distortions.size() == frames.shape(0), "a distortion a frame, or none");
             for (const auto& d : distortions)
               require(d && d->canvas(0).width == footage.canvas.width && d->canvas(0).height == footage.canvas.height,
@@ -219,7 +230,8 @@ void bind_fit(nb::module_& m) {
           },
           "frames"_a.noconvert(), "shifts"_a.noconvert(), "gains"_a.noconvert(), "width"_a, "height"_a,
           "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25, "cutoff"_a = 9.5, "memory"_a = 12,
-          "threads"_a = 1, "distortions"_a = Film::Distortions(), "every"_a = 1, "count"_a = 0);
+          "threads"_a = 1, "distortions"_a = Film::Distortions(), "every"_a = 1, "count"_a = 0,
+          "field"_a.noconvert() = nb::none(), "cell"_a = 1.0f, "margin"_a = 0.0f);
 
   nb::class_<Refinement>(m, "Refinement")
       .def(

@@ -153,5 +153,6 @@ NB_MODULE(_core, m) {
   bind_tables(m);
   bind_clip(m);
   bind_views(m);
+  bind_motion(m);
   bind_texture(m);
 }

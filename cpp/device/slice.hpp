@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "device/warp.hpp"
 #include "math/gaussian.hpp"
 
 namespace splat2d {
@@ -46,6 +47,7 @@ struct Moment {
   Place place = {};  // of what is drawn
   // In a light field: splats move by it times their velocity instead of in time.
   const Eye* eye = nullptr;
+  Warp warp = {};  // of the motion field
 
   // How far on an axis a splat of this time and velocity 1 has gone.
   SPLAT2D_HD float along(int axis, float apart) const { return !eye ? apart : axis ? eye->v : eye->u; }
@@ -59,11 +61,13 @@ struct Reel {
   int every;  // of the clip's frames is one of these
   float cutoff;
   const Eye* eyes = nullptr;  // of a light field's views
+  Warp first = {};            // of the first frame; those of the others follow
 
   // The middle of a frame.
   SPLAT2D_HD Moment moment(int frame, Place place = {}) const {
     if (eyes) return {0.0f, shifts[frame], gains[frame], cutoff, place, eyes + frame};
-    return {static_cast<float>(frame * every) + 0.5f, shifts[frame], gains[frame], cutoff, place};
+    const float time = static_cast<float>(frame * every) + 0.5f;
+    return {time, shifts[frame], gains[frame], cutoff, place, nullptr, first.later(frame)};
   }
 };
 
@@ -73,7 +77,8 @@ struct Slice {
   float fade;      // height over the splat's, times the gain
   float cutoff;    // what is left of it for q in the plane; nothing is seen unless it is positive
   float mean[2];   // px
-  float conic[3];  // px^-2
+  float conic[3];   // px^-2
+  float slopes[4];  // of the motion field, where there is one
 };
 
 // Gradient by a splat's physical numbers.
@@ -118,9 +123,10 @@ SPLAT2D_HD Slice slice_at(const Moment& m, const float* mean, const float* veloc
   s.fade = m.gain * expf(-0.5f * q);
   s.cutoff = m.cutoff - q;
   for (int a = 0; a < 2; ++a) s.mean[a] = mean[a] + velocity[a] * m.along(a, s.apart);
+  for (int a = 0; a < 3; ++a) s.conic[a] = conic[a];
+  if (m.warp) m.warp.displace(s.mean, s.conic, s.slopes);
   s.mean[0] += m.shift.x;
   s.mean[1] += m.shift.y;
-  for (int a = 0; a < 3; ++a) s.conic[a] = conic[a];
   if (m.place.scale == 1.0f) return s;
   const float scale = m.place.scale;
   for (int a = 0; a < 2; ++a) s.mean[a] = s.mean[a] * scale + m.place.offset;
@@ -136,13 +142,15 @@ SPLAT2D_HD void add_slice_gradient(const Moment& m, const Slice& s, const float*
   g->time += v_log_height * s.apart * precision;
   g->variance += 0.5f * v_log_height * s.apart * s.apart * precision * precision;
   const float scale = m.place.scale, by_mean = weight * scale, by_conic = weight / (scale * scale);
+  float by_place[2] = {v_mean[0], v_mean[1]}, by_shape[3] = {v_conic[0], v_conic[1], v_conic[2]};
+  if (m.warp) bring_back(s.slopes, by_place, by_shape);
   for (int a = 0; a < 2; ++a) {
-    const float v = v_mean[a] * by_mean;
+    const float v = by_place[a] * by_mean;
     g->mean[a] += v;
     g->velocity[a] += m.along(a, s.apart) * v;
     g->time -= velocity[a] * v;
   }
-  for (int a = 0; a < 3; ++a) g->conic[a] += v_conic[a] * by_conic;
+  for (int a = 0; a < 3; ++a) g->conic[a] += by_shape[a] * by_conic;
 }
 
 }  // namespace splat2d

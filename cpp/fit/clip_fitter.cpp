@@ -135,10 +135,16 @@ void ClipFitter::add_gradients(const Device& device, Batch batch, int part, Work
           along += v * s.colors[C * i + c];
         }
         alongs[i] += along;
+        const Moment moment = reel.moment(first + f, place);
         Slice shown;
         shown.apart = apart[j];
-        add_slice_gradient(reel.moment(first + f, place), shown, s.velocities + 2 * i, s.precisions[i], v_means + 2 * j,
-                           v_conics + 3 * j, along, weight, sums + i);
+        if (moment.warp) {
+          float at[2];
+          carry(s.means + 3 * i, s.velocities + 2 * i, shown.apart, at);
+          moment.warp.carry(at, shown.slopes);
+        }
+        add_slice_gradient(moment, shown, s.velocities + 2 * i, s.precisions[i], v_means + 2 * j, v_conics + 3 * j,
+                           along, weight, sums + i);
       }
     });
   }

@@ -36,8 +36,10 @@ class ClipFitter : public FitOf<InTime> {
   void clear_sums(const Device& device, int part);
   void add_gradients(const Device& device, Batch batch, int part, Workspace* workspace);
   void spread_shapes();
-  // The error seen through a window of weights [T], in the world, [C, H, W].
-  Planes through(const std::vector<float>& weights) const;
+  // The error as the motion field brings it back to the world, [T, C, H, W]; nothing without a field.
+  Array<float> brought_back() const;
+  // The error, or what was brought back of it, seen through a window of weights [T], in the world, [C, H, W].
+  Planes through(const std::vector<float>& weights, const Array<float>& back) const;
   // Of seeds, as far as they save anything along a path: how they move, and what they save then.
   struct Seed;
   void follow(std::vector<Seed>* seeds) const;

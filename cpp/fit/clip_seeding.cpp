@@ -21,10 +21,10 @@ constexpr float kLeastWeight = 0.03f;  // of a frame in a window
 constexpr float kSpacing = 1.5f;       // of windows, in standard deviations
 constexpr float kSeedCutoff = 6.0f;
 constexpr double kLeastDensity = 0.25;  // of an error, over what is weighed, where seeds are still looked for
-constexpr float kMostSpeed = 8.0f;    // px a frame that seeds are looked for to move at
-constexpr float kSearched = 8.0f;     // of the velocity, in px of the splat's width over its duration
-constexpr float kWorthMoving = 1.4f;  // what a velocity must save to be taken
-constexpr float kBlocked = 1.2f;      // time that an accepted seed keeps for itself, in standard deviations
+constexpr float kMostSpeed = 8.0f;      // px a frame that seeds are looked for to move at
+constexpr float kSearched = 8.0f;       // of the velocity, in px of the splat's width over its duration
+constexpr float kWorthMoving = 1.4f;    // what a velocity must save to be taken
+constexpr float kBlocked = 1.2f;        // time that an accepted seed keeps for itself, in standard deviations
 
 // Seeds that are followed at the same time; what goes on is decided after them.
 constexpr size_t kAtOnce = Device::kManyTeams ? 512 : 1;
@@ -105,13 +105,15 @@ struct Tracks {
       const float w = expf(-0.5f * apart * apart / (s.duration * s.duration));
       float mean[2];
       carry(center, s.velocity, apart, mean);
+      float conic[3] = {s.conic[0], s.conic[1], s.conic[2]}, slopes[4];
+      if (m.warp) m.warp.displace(mean, conic, slopes);
       mean[0] += m.shift.x;
       mean[1] += m.shift.y;
       weights += w * w;
-      const Box box = bounding_box(mean, s.conic, kSeedCutoff, canvas);
+      const Box box = bounding_box(mean, conic, kSeedCutoff, canvas);
       if (box.empty()) continue;
       const Projection sums =
-          lanes.project(make_ellipse(mean, s.conic, kSeedCutoff), box, canvas, C, error + t / every * size, nullptr);
+          lanes.project(make_ellipse(mean, conic, kSeedCutoff), box, canvas, C, error + t / every * size, nullptr);
       for (int i = 0; i < C; ++i) with[i] -= w * sums.with[i];
     }
     Promise out = {};
@@ -188,7 +190,41 @@ struct Tracks {
 
 }  // namespace
 
-Planes ClipFitter::through(const std::vector<float>& weights) const {
+Array<float> ClipFitter::brought_back() const {
+  const Canvas canvas = film_.footage().canvas, world = film_.footage().world;
+  const int C = channels_, seen = film_.seen();
+  Array<float> out;
+  if (!course_.reel.first) return out;
+  out.resize(world.area() * C * seen);
+  const Reel reel = course_.reel;
+  const float* from = error().data();
+  float* to = out.data();
+  device_.for_rows(seen * world.height, world.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+    const int t = row / world.height, y = row % world.height;
+    const Moment m = reel.moment(t);
+    for (int x = x0; x < x1; ++x) {
+      float at[2] = {static_cast<float>(x) + 0.5f, static_cast<float>(y) + 0.5f}, slopes[4];
+      m.warp.carry(at, slopes);
+      const float px = at[0] + m.shift.x - 0.5f, py = at[1] + m.shift.y - 0.5f;
+      const float left = floorf(px), top = floorf(py), fx = px - left, fy = py - top;
+      const bool inside = left >= 0 && top >= 0 && left + 1 < static_cast<float>(canvas.width) &&
+                          top + 1 < static_cast<float>(canvas.height);
+      for (int c = 0; c < C; ++c) {
+        const size_t plane = static_cast<size_t>(t) * C + c;
+        float v = 0;
+        if (inside) {
+          const float* p =
+              from + plane * canvas.area() + static_cast<size_t>(top) * canvas.width + static_cast<size_t>(left);
+          v = (1 - fy) * ((1 - fx) * p[0] + fx * p[1]) + fy * ((1 - fx) * p[canvas.width] + fx * p[canvas.width + 1]);
+        }
+        to[plane * world.area() + static_cast<size_t>(y) * world.width + x] = v;
+      }
+    }
+  });
+  return out;
+}
+
+Planes ClipFitter::through(const std::vector<float>& weights, const Array<float>& back) const {
   const Canvas canvas = film_.footage().canvas, world = film_.footage().world;
   const int C = channels_, seen = film_.seen(), every = film_.footage().every;
   Planes out{world, Array<float>(world.area() * C)};
@@ -198,12 +234,18 @@ Planes ClipFitter::through(const std::vector<float>& weights) const {
   const Array<float> uploaded(weights);
   const float *weight = uploaded.data(), *from = error().data();
   const Shift* shifts = course_.reel.shifts;
+  const float* there = back.empty() ? nullptr : back.data();
   float* to = out.data.data();
   device_.for_rows(C * world.height, world.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const int c = row / world.height, y = row % world.height;
     for (int t = 0; t < seen; ++t) {
       const float w = weight[t * every];
       if (w == 0) continue;
+      if (there) {
+        const size_t at = (static_cast<size_t>(t) * C + c) * world.area() + static_cast<size_t>(y) * world.width;
+        add_scaled(to + static_cast<size_t>(row) * world.width + x0, there + at + x0, w * scale, x1 - x0);
+        continue;
+      }
       const int dx = static_cast<int>(lroundf(shifts[t].x)), dy = static_cast<int>(lroundf(shifts[t].y));
       if (y + dy < 0 || y + dy >= canvas.height) continue;
       const int first = x0 > -dx ? x0 : -dx, end = x1 < canvas.width - dx ? x1 : canvas.width - dx;
@@ -255,12 +297,13 @@ void ClipFitter::weigh(std::vector<Seed>* seeds) const {
 
 Fit::SeedResult ClipFitter::seed(const SeedOptions& options) {
   const int T = film_.footage().frames, C = channels_;
+  const Array<float> back = brought_back();
   std::vector<Seed> found;
   // What a weighed error promises is known once its density is.
   SeedOptions peaks = options;
   if (film_.densities()) peaks.threshold *= kLeastDensity;
   const auto look = [&](float time, float duration, const std::vector<float>& weights) {
-    for (const Candidate& peak : find_peaks(device_, through(weights), C, peaks, nullptr))
+    for (const Candidate& peak : find_peaks(device_, through(weights, back), C, peaks, nullptr))
       found.push_back({peak, time, duration, peak.saved, {}, {}, {}});
   };
   look(0.5f * static_cast<float>(T), 2.0f * static_cast<float>(T), std::vector<float>(T, 1.0f));

@@ -31,6 +31,7 @@ Film::Film(const float* frames, int channels, Footage footage, const float* back
       shifts_(footage_.shifts),
       eyes_(footage_.eyes),
       gains_(footage_.gains),
+      field_(footage_.field.values),
       negative_(negative_of(frames, background, channels, footage_.canvas.area(), footage_.gains)),
       saturation_(frames, size() * footage_.seen()),
       distortions_(std::move(distortions)),

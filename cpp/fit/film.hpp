@@ -21,12 +21,14 @@ struct Footage {
   int frames = 1;              // of the clip
   int every = 1;               // one of so many is looked at, and stands for those up to the next
   std::vector<Eye> eyes = {};  // of a light field's views
+  MotionField field = {};      // of the frames that are looked at
 
-  static Footage still(Canvas canvas) { return {canvas, canvas, {{0, 0}}, {1.0f}}; }
+  static Footage still(Canvas canvas) { return {canvas, canvas, {{0, 0}}, {1.0f}, 1, 1, {}, {}}; }
   static Footage views(Canvas canvas, std::vector<Eye> eyes) {
     const size_t count = eyes.size();
-    return {canvas, canvas,         std::vector<Shift>(count), std::vector<float>(count, 1.0f), static_cast<int>(count),
-            1,      std::move(eyes)};
+    return {
+        canvas,          canvas, std::vector<Shift>(count), std::vector<float>(count, 1.0f), static_cast<int>(count), 1,
+        std::move(eyes), {}};
   }
   int seen() const { return static_cast<int>(shifts.size()); }
 };
@@ -46,7 +48,9 @@ class Film {
   size_t size() const { return footage_.canvas.area() * channels_; }  // of a frame
   Reel reel(double cutoff) const {
     const Eye* eyes = footage_.eyes.empty() ? nullptr : eyes_.data();
-    return {shifts_.data(), gains_.data(), seen(), footage_.every, static_cast<float>(cutoff), eyes};
+    const MotionField& f = footage_.field;
+    const Warp first{field_.empty() ? nullptr : field_.data(), f.rows, f.columns, f.cell, f.margin};
+    return {shifts_.data(), gains_.data(), seen(), footage_.every, static_cast<float>(cutoff), eyes, first};
   }
   // Of frame t, what drawings are added to for the residual: background - frame, [C, H, W].
   const float* base(int t) const { return negative_.data() + t * size(); }
@@ -62,7 +66,7 @@ class Film {
   Footage footage_;
   Array<Shift> shifts_;
   Array<Eye> eyes_;
-  Array<float> gains_, negative_;
+  Array<float> gains_, field_, negative_;
   Saturation saturation_;
   Distortions distortions_;
   Array<Density> densities_;

@@ -18,6 +18,7 @@ struct ClipModel : VisitModel {
   Canvas canvas, world;
   int frames;  // T
   Reel reel;
+  Bends bends;  // of the motion field
 
   SPLAT2D_HD int width() const { return channels + kMovingFields; }  // of a row of integers
 };
@@ -174,6 +175,22 @@ SPLAT2D_LOOP inline Box reach_of(const M& m, const Passage& s, float cutoff, int
   return out;
 }
 
+// Of the world: what is shown, in any frame, at a pixel that the splat touches.
+template <class M>
+SPLAT2D_LOOP inline Box touched_by(const M& m, const Passage& s, float cutoff) {
+  Box b = reach_of(m, s, cutoff, m.levels);
+  if (!m.reel.first || b.empty()) return b;
+  const float *a = s.pose.shape.conic, half = 0.5f * (a[0] - a[2]);
+  const float least = 0.5f * (a[0] + a[2]) - sqrtf(half * half + a[1] * a[1]);
+  const float blurred = m.levels > 1 ? static_cast<float>(2 << m.levels) : 0.0f;
+  const int by = static_cast<int>(ceilf(m.bends.widened(sqrtf(cutoff / least) + kPadding + blurred)));
+  b.x0 -= by;
+  b.y0 -= by;
+  b.x1 += by;
+  b.y1 += by;
+  return b;
+}
+
 // On a device that does many visits at the same time only what lies in the world can be reserved.
 template <class M>
 SPLAT2D_LOOP inline Box reserved(const M& m, const Box& reach) {
@@ -182,7 +199,7 @@ SPLAT2D_LOOP inline Box reserved(const M& m, const Box& reach) {
 
 template <class M>
 SPLAT2D_LOOP inline bool may_go(const M& m, const Passage& s, const Box& region) {
-  const Box own = reserved(m, reach_of(m, s, m.cutoff, m.levels));
+  const Box own = reserved(m, touched_by(m, s, m.cutoff));
   return own.empty() || (own.x0 >= region.x0 && own.y0 >= region.y0 && own.x1 <= region.x1 && own.y1 <= region.y1);
 }
 
@@ -193,7 +210,7 @@ SPLAT2D_LOOP inline Box core(const M& m, const Passage& s) {
 
 template <class M>
 SPLAT2D_LOOP inline Box due_reach(const M& m, const Passage& s, bool) {
-  return reserved(m, reach_of(m, s, 1.5f * m.cutoff, m.levels));
+  return reserved(m, touched_by(m, s, 1.5f * m.cutoff));
 }
 
 // Where a splat is when the clip shows it.
@@ -290,6 +307,13 @@ SPLAT2D_LOOP inline void observe(const Lanes& lanes, const M& m, const Passage& 
         out->v_conic[2] += by_conic * (p21 * k21 + p22 * k22) + half * (k21 * cov[1] + k22 * cov[2] - cov[2]);
         for (int k = 0; k < 3; ++k) out->flat[k] += along * w[k];
       });
+  if (!m.reel.first) return;
+  // Forecasts are of the world.
+  const Slice shown = s.slice(m, t);
+  bring_back(shown.slopes, out->v_mean, out->v_conic);
+  const float *j = shown.slopes, det = j[0] * j[3] - j[1] * j[2];
+  const float inverse[4] = {j[3] / det, -j[1] / det, -j[2] / det, j[0] / det};
+  carry_conic(inverse, out->flat);
 }
 
 // residual += color g in every frame, at every level.

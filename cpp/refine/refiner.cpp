@@ -213,6 +213,7 @@ PassageRefiner<Model>::PassageRefiner(std::vector<int32_t> integers, int fields,
   m.world = film.footage().world;
   m.frames = film.footage().frames;
   m.reel = film.reel(cutoff);
+  m.bends = film.footage().field.bends;
 }
 
 template <class Model>

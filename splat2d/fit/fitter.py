@@ -22,6 +22,7 @@ from splat2d.native import core
 
 if TYPE_CHECKING:
     from splat2d import _core
+    from splat2d.format.motion import CodedMotion
 
 SEED_BITS = 34  # what a splat costs, about
 SMALLEST_SEED = {"psnr": 0.45, "ms-ssim": 0.7, "visual": 0.7}  # px, standard deviation
@@ -113,6 +114,7 @@ class Fit:
     Attributes:
         native: the module of the native classes.
         path: [T, 2] the camera's path over the frames, 1/64 px.
+        motion: the motion field, where it pays.
 
     Raises:
         BackendUnavailableError: the GPU fails, or its memory does not suffice.
@@ -143,6 +145,7 @@ class Fit:
         self.threads = threads
         self.seed = seed
         self.path = np.zeros((1, 2), np.int32)
+        self.motion: CodedMotion | None = None
         self._on_progress = on_progress
         self._share = share_of_work
         self._control = control
@@ -172,16 +175,19 @@ class Fit:
     def _optimise(self, plan: Plan) -> None:
         self._plan = plan
         self._all = plan.work + SWEEP * self.config.sweeps
-        half = None
-        if plan.half_rounds:
-            half = self._native_fit(2)
-            self._rounds(half, plan.half_rounds, plan.half_steps, 2)
+        half = self._half(plan) if plan.half_rounds else None
         self._fitter = self._native_fit(1)
         if half is not None:
             self._fitter.resample_from(half, 2.0)
             del half
         self._rounds(self._fitter, plan.rounds, plan.steps, 1)
         self._finish(plan.final_steps, 3)
+
+    def _half(self, plan: Plan) -> _core.Fit:
+        """The rounds at half the size."""
+        half = self._native_fit(2)
+        self._rounds(half, plan.half_rounds, plan.half_steps, 2)
+        return half
 
     def _rounds(self, fitter: _core.Fit, rounds: int, steps: int, scale: int) -> None:
         config = self.config

@@ -16,6 +16,7 @@ from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.field import Field, Layout
 from splat2d.format.header import DEFAULT_LIMITS, Header, Limits, check_fields, step_of
 from splat2d.format.layers import MAX_LAYERS, CodedLayer, matte_header
+from splat2d.format.motion import CodedMotion, MotionField, read_motion
 from splat2d.format.sections import (
     CLIP,
     MAX_LENGTH,
@@ -40,7 +41,7 @@ MAX_OVERLAP = 8
 
 MAX_PATH = 1 << 20  # 1/64 px
 MAX_HEAD = 2048  # bytes that a segment takes before its splats, at most
-_PATH, _TICKS, _MATTE = 1, 2, 4  # flags
+_PATH, _TICKS, _MATTE, _MOTION = 1, 2, 4, 8  # flags
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class CodedSegment:
         data: of the coded splats.
         layer: number of the layer that the frames are of.
         matte: the layer's coverage in these frames.
+        motion: the motion field, where there is one.
     """
 
     first: int
@@ -82,6 +84,7 @@ class CodedSegment:
     data: bytes
     layer: int = 0
     matte: CodedMatte | None = None
+    motion: CodedMotion | None = None
 
     @property
     def count(self) -> int:
@@ -109,6 +112,17 @@ class CodedSegment:
         """
         return Field.parse(self.data, segment_layout(header, self.path, self.step_code))
 
+    def motion_field(self, header: Header) -> MotionField | None:
+        """The motion field.
+
+        Args:
+            header: of the layer.
+
+        Raises:
+            BitstreamError: it is damaged.
+        """
+        return None if self.motion is None else self.motion.decoded(world_of(header, self.path), self.count)
+
     def matte_field(self, header: Header) -> Field | None:
         """The coded splats of its coverage; arguments as of `field`."""
         if self.matte is None:
@@ -119,8 +133,13 @@ class CodedSegment:
 
 def world_of(header: Header, path: NDArray[np.int32]) -> tuple[int, int]:
     """Width and height of what a path shows, px."""
+    return world_shown((header.width, header.height), path)
+
+
+def world_shown(size: tuple[int, int], path: NDArray[np.int32]) -> tuple[int, int]:
+    """Width and height of what a path shows by frames of some width and height, px."""
     right, down = (int(-(-v // PATH_UNITS)) for v in -path.min(0))
-    return header.width + right, header.height + down
+    return size[0] + right, size[1] + down
 
 
 def segment_layout(header: Header, path: NDArray[np.int32], step_code: int) -> Layout:
@@ -138,6 +157,7 @@ def code_segment(
     background: tuple[int, ...],
     integers: NDArray[np.int32],
     *,
+    motion: CodedMotion | None = None,
     threads: int = 1,
 ) -> CodedSegment:
     """Code a fitted segment.
@@ -150,10 +170,11 @@ def code_segment(
         step_code: of D.
         background: one byte a channel.
         integers: [N, C + 9], or [N, C + 5] of one frame, in any order.
+        motion: the motion field.
         threads: of the native core.
     """
     coded = Field.encode(integers, segment_layout(header, path, step_code), threads=threads)
-    return CodedSegment(first, path, tuple(ticks), step_code, background, coded.data)
+    return CodedSegment(first, path, tuple(ticks), step_code, background, coded.data, motion=motion)
 
 
 def storable_rate(rate: Fraction) -> Fraction:
@@ -198,12 +219,15 @@ def read_clip(payload: bytes) -> tuple[Fraction, bool]:
 
 def segment_section(segment: CodedSegment) -> bytes:
     """A segment as a section."""
-    moving, matte = bool(segment.path.any()), segment.matte
+    moving, matte, motion = bool(segment.path.any()), segment.matte, segment.motion
     flags = _PATH * moving | _TICKS * bool(segment.ticks) | _MATTE * (matte is not None)
+    flags |= _MOTION * (motion is not None)
     payload = varint(segment.layer) + varint(segment.first) + bytes([segment.count, flags])
     if moving:
         payload += b"".join(zigzag(int(v)) for v in np.diff(segment.path, axis=0, prepend=0).ravel())
     payload += b"".join(map(varint, segment.ticks))
+    if motion is not None:
+        payload += motion.bytes()
     payload += varint(segment.step_code) + bytes(segment.background)
     if matte is not None:
         payload += varint(matte.step_code) + bytes(matte.background) + varint(len(matte.data)) + matte.data
@@ -259,6 +283,7 @@ def read_segment(
             raise BitstreamError(f"the path of {what} is out of range")
         path = wide.astype(np.int32)
     ticks = _ticks(r, span.count, flags)
+    motion = read_motion(r, span.count, what) if flags & _MOTION else None
     step_code = r.varint("the step", 2047)
     h = layer.header
     background = tuple(r.take(h.channels, "the background"))
@@ -268,7 +293,7 @@ def read_segment(
         code, base = r.varint("the step of a matte", 2047), tuple(r.take(1, "the background of a matte"))
         length = r.varint("the length of a matte", MAX_LENGTH)
         matte = CodedMatte(code, base, r.take(length, f"the matte of {what}"))
-    return CodedSegment(span.first, path, ticks, step_code, background, r.rest, span.layer, matte)
+    return CodedSegment(span.first, path, ticks, step_code, background, r.rest, span.layer, matte, motion)
 
 
 def _head(r: Reader, what: str) -> tuple[Span, int, Reader]:
@@ -276,7 +301,7 @@ def _head(r: Reader, what: str) -> tuple[Span, int, Reader]:
     layer = r.varint("a segment's layer", MAX_LAYERS)
     first = r.varint("a segment's first frame", MAX_RATE)
     count, flags = r.take(2, what)
-    if flags > _PATH | _TICKS | _MATTE:
+    if flags > _PATH | _TICKS | _MATTE | _MOTION or (flags & _MOTION and count == 1):
         raise BitstreamError(f"{what} has flags {flags}: a newer version may be needed")
     if not 1 <= count <= core().MAX_FRAMES:
         raise BitstreamError(f"{what} has {count} frames, expected 1 to {core().MAX_FRAMES}")

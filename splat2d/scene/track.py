@@ -16,6 +16,7 @@ from splat2d.draw.render import CUTOFF, background_floats
 from splat2d.errors import BitstreamError
 from splat2d.format.header import Header
 from splat2d.format.layers import matte_header
+from splat2d.format.motion import MARGIN, MotionField
 from splat2d.format.segments import MAX_OVERLAP, PATH_UNITS, TICKS, CodedSegment
 from splat2d.native import core
 
@@ -42,16 +43,24 @@ class Moving:
     colors: Floats
     background: Floats
 
-    def slice(self, time: float, shift: tuple[float, float], size: tuple[int, int]) -> Splats:
+    def slice(
+        self,
+        time: float,
+        shift: tuple[float, float],
+        size: tuple[int, int],
+        motion: MotionField | None = None,
+    ) -> Splats:
         """What a moment shows.
 
         Args:
             time: frames from the segment's first edge; frame i is at i + 0.5.
             shift: of the world then, px.
             size: of the layer's canvas, px.
+            motion: the motion field, where there is one.
         """
         arrays = (self.means, self.velocities, self.conics, self.precisions, self.colors)
-        _, means, conics, colors, cutoffs = core().slice(*arrays, time, *shift, CUTOFF)
+        field = (None, 1.0, 0.0) if motion is None else (motion.grid(time), float(motion.cell), float(MARGIN))
+        _, means, conics, colors, cutoffs = core().slice(*arrays, time, *shift, CUTOFF, *field)
         return Splats(means, conics, colors, self.background, (), size, cutoffs=cutoffs)
 
 
@@ -64,12 +73,14 @@ class Segment:
         path: [T, 2] px by which each frame shows the world farther to the right and down.
         size: of the layer's canvas, px.
         matte: of its coverage, where it has a matte.
+        motion: the motion field, where there is one.
     """
 
     splats: Moving
     path: NDArray[np.float64]
     size: tuple[int, int]
     matte: Moving | None = None
+    motion: MotionField | None = None
 
     @classmethod
     def of(
@@ -93,7 +104,8 @@ class Segment:
             own = matte_header(header, coded.matte.step_code, coded.matte.background)
             integers, _ = field.decode(tiers=tiers, threads=threads)
             matte = moving(integers, own, own.step, coded.count, own.background)
-        return cls(splats, coded.path / PATH_UNITS, (header.width, header.height), matte)
+        size = header.width, header.height
+        return cls(splats, coded.path / PATH_UNITS, size, matte, coded.motion_field(header))
 
     def shift(self, time: float) -> tuple[float, float]:
         """Of the world at a time in frames, px: the path, between the middles of frames in a line."""
@@ -107,10 +119,10 @@ class Segment:
         Args:
             time: frames from the segment's first edge; frame i is at i + 0.5.
         """
-        shown = self.splats.slice(time, self.shift(time), self.size)
+        shown = self.splats.slice(time, self.shift(time), self.size, self.motion)
         if self.matte is None:
             return shown
-        return replace(shown, matte=self.matte.slice(time, self.shift(time), self.size))
+        return replace(shown, matte=self.matte.slice(time, self.shift(time), self.size, self.motion))
 
 
 def moving(

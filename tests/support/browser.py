@@ -19,6 +19,7 @@ from splat2d.format.texture import CodedTexture, grid, texture_section
 from splat2d.scene.clip import Clip
 from splat2d.scene.picture import Scene
 
+from .motion import riding_clip
 from .places import ROOT
 
 WEB = ROOT / "web"
@@ -113,6 +114,9 @@ def write_cases(folder: Path, golden: Path, files: dict[str, dict[str, Any]]) ->
     one.write_bytes(splat2d.encode(frame, fps=25, quality=40, preset="fast"))
     paths = {**{golden / name: entry for name, entry in files.items()}, one: {}}
     paths |= {path: {} for path in write_textured(folder, golden)}
+    rides = folder / "rides.splat"
+    rides.write_bytes(riding_clip())
+    paths[rides] = {"times": ["0", "17/100", "2/5"]}
     for source, entry in paths.items():
         data = source.read_bytes()
         drawable = (Clip if is_clip(data) else Scene).from_bytes(data)

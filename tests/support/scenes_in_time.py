@@ -18,3 +18,31 @@ def moving_scene(frames, *, width=96, height=64, pan=(0.0, 0.0), seed=0):
         picture = picture * (1 - disc) + np.array([0.9, 0.2, 0.1]) * disc
         out.append((np.clip(picture, 0, 1) * 255).round().astype(np.uint8))
     return np.stack(out)
+
+
+def turning_scene(count, width=96, height=80):
+    """Frames [T, H, W, 3] of a pattern that turns and grows about the middle of the middle frame.
+
+    Also a function that says where points [n, 2] of that frame are in another one.
+    """
+    rng = np.random.default_rng(3)
+    waves = [
+        (rng.uniform(0.05, 0.35, 2) * rng.choice([-1, 1], 2), rng.uniform(0, 6), rng.uniform(8, 18, 3))
+        for _ in range(9)
+    ]
+    middle = np.array([width / 2, height / 2])
+
+    def matrix(t):
+        angle, scale = 0.03 * (t - count // 2), 1.012 ** (t - count // 2)
+        c, s = scale * np.cos(angle), scale * np.sin(angle)
+        return np.array([[c, -s], [s, c]])
+
+    def place(points, t):
+        return (points - middle) @ matrix(t).T + middle
+
+    ys, xs = np.mgrid[0.5:height, 0.5:width]
+    frames = []
+    for t in range(count):
+        at = (np.stack([xs, ys], -1) - middle) @ np.linalg.inv(matrix(t)).T + middle
+        frames.append(128 + sum(np.sin(at @ k + phase)[..., None] * color for k, phase, color in waves))
+    return np.clip(np.stack(frames), 0, 255).astype(np.uint8), place

@@ -161,7 +161,7 @@ function readSegment(payload, layers, what, limits) {
   const r = new Reader(payload);
   const layer = r.varint("a segment's layer", MAX_LAYERS), first = r.varint("a segment's first frame", MAX_RATE);
   const [count, flags] = r.take(2, what);
-  if (flags > 7) throw new SplatError(`${what} has flags ${flags}: a newer version may be needed`);
+  if (flags > 15 || (flags & 8 && count === 1)) throw new SplatError(`${what} has flags ${flags}: a newer version may be needed`);
   if (count < 1 || count > MAX_FRAMES) throw new SplatError(`${what} has ${count} frames, expected 1 to ${MAX_FRAMES}`);
   if (!layers[layer]?.moves) throw new SplatError(`${what} is of layer ${layer}, which has no segments`);
   const { header: h, matte: cover } = layers[layer];
@@ -180,6 +180,13 @@ function readSegment(payload, layers, what, limits) {
     ticks.push(r.varint("a frame's duration", MAX_RATE));
     if (!ticks[i]) throw new SplatError("a frame lasts 0 ticks, expected 1 at least");
   }
+  let motion = null;
+  if (flags & 8) {
+    const [sizes, spacing] = r.take(2, `the motion field of ${what}`);
+    if (!spacing || spacing >= count) throw new SplatError(`the motion field of ${what} is known every ${spacing} frames`);
+    const length = r.varint("the length of a motion field", MAX_LENGTH);
+    motion = { cellLog2: sizes >> 4, stepLog2: sizes & 15, spacing, data: r.take(length, `the motion field of ${what}`) };
+  }
   const stepCode = r.varint("the step", 2047), background = [...r.take(h.channels, "the background")];
   const reach = (axis) => Math.ceil(path.reduce((most, v, i) => (i % 2 === axis ? Math.max(most, -v) : most), 0) / 64);
   const world = { ...h, width: h.width + reach(0), height: h.height + reach(1), stepCode, background };
@@ -190,7 +197,7 @@ function readSegment(payload, layers, what, limits) {
     const length = r.varint("the length of a matte", MAX_LENGTH);
     matte = { header: matteHeader(world, code, base), data: r.take(length, `the matte of ${what}`) };
   }
-  return { layer, first, count, path, ticks, header: world, data: r.rest, matte };
+  return { layer, first, count, path, ticks, header: world, data: r.rest, matte, motion };
 }
 
 /**

@@ -2,6 +2,7 @@
 import { SplatError } from "./bytes.js";
 import { stepOf } from "./container.js";
 import { grainOf } from "./texture.js";
+import { knotsOf } from "./motion.js";
 
 const ATTRIBUTES = ["position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign", "duration", "time", "velocity"];
 
@@ -175,6 +176,17 @@ export class Core {
   }
   #noise(texture, placement, gain, width, height) {
     return this.#numbers(grainOf(texture, placement, gain), (numbers) => this.wasm.noise(this.#held(texture.levels), numbers, width, height));
+  }
+  /** Decode the motion field of a segment of so many frames; the header has the world's size. */
+  motion({ cellLog2, stepLog2, spacing, data }, { width, height }, frames) {
+    const knots = knotsOf(frames, spacing);
+    this.#with(data, (at, size) =>
+      this.wasm.motion(at, size, width, height, knots.intervals, knots.reference, cellLog2, stepLog2));
+    return this.#guard(() => {
+      const rows = this.wasm.motion_rows(), columns = this.wasm.motion_columns();
+      const values = new Int32Array(this.wasm.memory.buffer, this.wasm.motion_values(), 2 * rows * columns * (knots.intervals + 1));
+      return { values: values.slice(), rows, columns, knots, spacing, cell: 1 << cellLog2 };
+    });
   }
 
   /** Bits of each attribute in what `work` decodes. */

@@ -77,8 +77,7 @@ export async function decodeWith(core, bytes, options = {}) {
   const decoded = (segment) => {
     total = 0;
     [segment, segment.matte].forEach((part) => count(part, framesOf(segment)));
-    const moving = { frames: framesOf(segment), tiers };
-    return { ...field(core, segment, moving), matte: segment.matte && field(core, segment.matte, moving) };
+    return decodeSegment(core, segment, tiers);
   };
   return {
     ...file,
@@ -94,5 +93,6 @@ export async function decodeWith(core, bytes, options = {}) {
 /** Decode one segment of a file that was decoded without its segments. */
 export function decodeSegment(core, segment, tiers = TIERS) {
   const moving = { frames: framesOf(segment), tiers };
-  return { ...field(core, segment, moving), matte: segment.matte && field(core, segment.matte, moving) };
+  const motion = segment.motion && core.motion(segment.motion, segment.header, segment.count);
+  return { ...field(core, segment, moving), matte: segment.matte && field(core, segment.matte, moving), motion };
 }

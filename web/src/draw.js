@@ -1,6 +1,7 @@
 // What is drawn where: a plan of sums of splats, one for each layer, that every renderer follows.
 // docs/FORMAT.md, sections 6.4 and 6.6.
 import { isPlaced, isRecolored, stackOf } from "./edits.js";
+import { ridden } from "./motion.js";
 import { Timeline, shiftAt } from "./timeline.js";
 
 /**
@@ -87,12 +88,18 @@ function sumOf(parts, tiers, seen) {
   };
 }
 
+// A segment's splats where its motion field has them at a local time.
+function shownBy(own, at) {
+  const ride = (splats) => splats && ridden(splats, own.motion, at);
+  return { ...own, splats: ride(own.splats), matte: own.matte && { ...own.matte, splats: ride(own.matte.splats) } };
+}
+
 function partsOf(file, timeline, source, time) {
   const layer = file.layers[source];
   if (!layer.moves) return layer.splats ? [{ own: layer, weight: 1 }] : [];
   return timeline.shown(source, time).map(({ segment, at, weight }) => {
     const own = file.segments[segment];
-    return { own, weight, time: at, shift: shiftAt(own, at) };
+    return { own: own.motion && own.splats ? shownBy(own, at) : own, weight, time: at, shift: shiftAt(own, at) };
   }).filter(({ own }) => own.splats);
 }
 

@@ -14,6 +14,7 @@
 #include "format/course.hpp"
 #include "math/wave.hpp"
 #include "model/field_codec.hpp"
+#include "model/motion_codec.hpp"
 #include "texture/levels.hpp"
 #include "texture/texture.hpp"
 
@@ -58,6 +59,8 @@ struct State {
   FieldLayout layout{};
   FieldIndex index;
   DecodedField field;
+  MotionLayout motion_layout{};
+  std::vector<int32_t> motion;
   std::vector<float> shapes;
   Sums sums{};
   std::vector<float> values, pixels;  // of the sums; of what is made of them
@@ -189,6 +192,21 @@ EXPORT(reach) int32_t reach(int number, int side) {
   const int sides[4] = {box.x0, box.y0, box.x1, box.y1};
   return sides[side];
 }
+// Decodes a motion field; returns why it is damaged, or null.
+EXPORT(motion)
+const char* motion(const uint8_t* data, size_t size, int width, int height, int intervals, int reference, int cell_log2,
+                   int step_log2) {
+  const MotionLayout layout{{width, height}, intervals, reference, cell_log2, step_log2};
+  if (const char* fault = layout.fault()) return fault;
+  State& s = state();
+  s.motion_layout = layout;
+  s.motion.clear();
+  return decode_motion(layout, data, size, &s.motion);
+}
+EXPORT(motion_rows) int32_t motion_rows() { return state().motion_layout.rows(); }
+EXPORT(motion_columns) int32_t motion_columns() { return state().motion_layout.columns(); }
+// Of the knots in turn: x and y of each coefficient, row by row.
+EXPORT(motion_values) const int32_t* motion_values() { return state().motion.data(); }
 // From here on fields are decoded with their bits counted, or not, which is quicker; counts begin at 0.
 EXPORT(count_bits) void count_bits(int on) {
   state().counts = on;

@@ -228,6 +228,7 @@ class _Work:
             step_code(fit.step),
             fit.background,
             fit.refined().integers(),
+            motion=fit.motion,
             threads=self.threads,
         )
 

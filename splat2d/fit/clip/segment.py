@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, background_floats
 from splat2d.fit.clip.camera import camera_path
+from splat2d.fit.clip.motion import motion_of
 from splat2d.fit.config import ClipConfig, load_config
 from splat2d.fit.encode import step_code
-from splat2d.fit.fitter import HALF_MIN, Fit, OnProgress, PictureFit, Plan, background_of, half
+from splat2d.fit.fitter import HALF_MIN, SEEDING, Fit, OnProgress, PictureFit, Plan, background_of, half
 from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.format.header import step_of
-from splat2d.format.segments import PATH_UNITS
+from splat2d.format.motion import MARGIN, CodedMotion, MotionField
+from splat2d.format.segments import PATH_UNITS, world_shown
+from splat2d.native import core
 
 if TYPE_CHECKING:
     from splat2d import _core
@@ -31,6 +34,9 @@ FEW = 20  # frames; segments of fewer get up to twice the steps
 # px, px, and in units of their scale
 SEEDS: dict[str, Any] = {"smallest": 0.7, "largest": 40.0, "separation": 1.6}
 LEAST_SEEN = 16  # frames that rounds at half size look at
+LATER = 1.02  # times the cost after the first rounds without a motion field: it saves more in later ones
+
+Ride = tuple[NDArray[np.int32], "CodedMotion | None"]
 
 
 class SegmentFit(Fit):
@@ -62,6 +68,8 @@ class SegmentFit(Fit):
         common = {"threads": threads, "seed": seed, "on_progress": on_progress}
         super().__init__(config, step, background, pixels.size, **common, **options)
         self.path = camera_path(frames)
+        self._rides: list[Ride] = [(self.path, None)]
+        self._field: MotionField | None = None
         self.shape = pixels.shape
         self._gains = np.sqrt(frame_weights(len(pixels), config.border_weight))
         self._pixels: NDArray[np.float32] | None = pixels
@@ -72,7 +80,32 @@ class SegmentFit(Fit):
         half_steps, steps, final = (
             round(more * n) for n in (config.half_steps, config.steps, config.final_steps)
         )
+        if half_rounds and self.native is core():
+            path, motion = motion_of(frames, self.path, self.lmbda)
+            if motion is not None:
+                self._rides.append((path, motion))
         self._optimise(Plan(half_rounds, half_steps, config.rounds, steps, final))
+
+    def _half(self, plan: Plan) -> _core.Fit:
+        """The rounds at half the size, which also find out whether a motion field pays."""
+        self._all += (len(self._rides) - 1) * plan.half_rounds * (plan.half_steps + SEEDING) / 4
+        tried = []
+        for ride in self._rides:
+            self._ride(*ride)
+            half = super()._half(plan)
+            field, factor = (0, LATER) if self.motion is None else (8 * len(self.motion.bytes()), 1.0)
+            tried.append((factor * (half.sse + self.lmbda / 4 * (half.bits + field)), half, ride))
+        _, half, ride = min(tried, key=lambda trial: trial[0])
+        self._ride(*ride)
+        return half
+
+    def _ride(self, path: NDArray[np.int32], motion: CodedMotion | None) -> None:
+        """Go on a path and a motion field."""
+        self.path, self.motion = path, motion
+        self._field = None
+        if motion is not None:
+            count, _, height, width = self.shape
+            self._field = motion.decoded(world_shown((width, height), path), count)
 
     def _native_fit(self, scale: int) -> _core.ClipFitter:
         """A native fit; at half the size it looks at every so many frames only."""
@@ -86,6 +119,10 @@ class SegmentFit(Fit):
             pixels, self._pixels, self._weights = self._pixels, None, None
         shifts = (self.path / PATH_UNITS / scale).astype(np.float32)
         width, height = (int(v) for v in np.ceil(np.array(pixels.shape[:1:-1]) - shifts.min(0)))
+        field: dict[str, Any] = {}
+        if self._field is not None:
+            grids = self._field.grids()[::every] / np.float32(scale)
+            field = {"field": grids, "cell": self._field.cell / scale, "margin": MARGIN / scale}
         return self.native.ClipFitter(
             pixels,
             np.ascontiguousarray(shifts[::every]),
@@ -102,6 +139,7 @@ class SegmentFit(Fit):
             [self.native.Distortion(levels) for levels in weights or []],
             every,
             len(shifts),
+            **field,
         )
 
     def _seeds(self, scale: int) -> dict[str, Any]:
