@@ -115,14 +115,12 @@ sanitize: $(VENV)/.test
 	  PYTHONPATH=$(SANITIZED)/package $(BIN)/python fuzz/sanitize.py
 	$(MAKE) --no-print-directory sanitize-threads
 
-# GCC's OpenMP tells TSan nothing of what it synchronises; LLVM's does, by libarcher. Without address randomisation,
-# which older runtimes do not bear.
+# Without address randomisation, which older runtimes do not bear.
 SANITIZED_THREADS := build/sanitize-threads
 sanitize-threads: $(VENV)/.test
 	@runtime=$$($(CLANGXX) -print-file-name=libclang_rt.tsan-$$(uname -m).so 2> /dev/null || true)
-	archer=$$($(CLANGXX) -print-file-name=libarcher.so 2> /dev/null || true)
-	if ! [ -e "$$runtime" ] || ! [ -e "$$archer" ]; then
-	  echo "make sanitize-threads: skipped, there is no clang with TSan and OpenMP (Debian: clang-19 libclang-rt-19-dev libomp-19-dev)"
+	if ! [ -e "$$runtime" ]; then
+	  echo "make sanitize-threads: skipped, there is no clang with TSan (Debian: clang-19 libclang-rt-19-dev)"
 	  exit 0
 	fi
 	PATH="$(CURDIR)/$(BIN):$$PATH" CXX=$(CLANGXX) cmake -S . -B $(SANITIZED_THREADS) -G Ninja -DCMAKE_BUILD_TYPE=Debug \
@@ -132,7 +130,7 @@ sanitize-threads: $(VENV)/.test
 	rm -rf $(SANITIZED_THREADS)/package && mkdir -p $(SANITIZED_THREADS)/package
 	cp -r splat2d configs $(SANITIZED_THREADS)/package && rm -f $(SANITIZED_THREADS)/package/splat2d/_core*
 	cp $(SANITIZED_THREADS)/_core*.so $(SANITIZED_THREADS)/package/splat2d
-	setarch -R env LD_PRELOAD="$$runtime" OMP_TOOL_LIBRARIES="$$archer" \
+	setarch -R env LD_PRELOAD="$$runtime" \
 	  TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1:exitcode=66 \
 	  PYTHONPATH=$(SANITIZED_THREADS)/package $(BIN)/python fuzz/threads.py
 

@@ -35,7 +35,7 @@ Debug::NoLocking "true";
 CONF
   APT_CONFIG=$folder/apt/apt.conf apt-get -qq update
   APT_CONFIG=$folder/apt/apt.conf apt-get -qq --yes --download-only install "libpython$version-dev" \
-    "libpython$version-stdlib" "python$version-minimal" libgomp1 libstdc++6
+    "libpython$version-stdlib" "python$version-minimal" libstdc++6
   for package in "$folder"/apt/archives/*.deb; do dpkg-deb --extract "$package" "$root"; done
 fi
 

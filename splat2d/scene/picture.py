@@ -15,6 +15,7 @@ from splat2d.codec.layer import decode_layer
 from splat2d.codec.texture import decode_textures
 from splat2d.draw.compose import Layers, Splats
 from splat2d.draw.render import View, render, transform
+from splat2d.draw.work import check_splats
 from splat2d.edit.document import Document
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.field import check_tiers
@@ -203,9 +204,9 @@ class Scene(Drawable):
         threads = size.pop("threads", None)
         share = np.linalg.norm(splats.colors, axis=1)
         weights = np.stack([share * splats.disparities, share], 1).astype(np.float32)
-        planes = render(
-            *(splats.means, splats.conics, weights), self.view(**size), background=(0.0, 0.0), threads=threads
-        )
+        view = self.view(**size)
+        check_splats(splats.means, splats.conics, weights, view, self.document.limits.max_evaluations)
+        planes = render(*(splats.means, splats.conics, weights), view, background=(0.0, 0.0), threads=threads)
         middle = float(np.average(splats.disparities, weights=share)) if share.any() else 0.0
         return (planes[0] + 1e-6 * middle) / (planes[1] + 1e-6)
 

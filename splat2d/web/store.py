@@ -20,9 +20,10 @@ import splat2d
 from splat2d.codec.layer import splats_of
 from splat2d.draw.compose import Splats
 from splat2d.draw.render import background_floats, render_bytes
+from splat2d.draw.work import check_splats
 from splat2d.errors import BitstreamError, InputImageError
 from splat2d.format.field import Field, PartReader, Window
-from splat2d.format.header import Header
+from splat2d.format.header import DEFAULT_LIMITS, Header
 from splat2d.media.files import open_input
 from splat2d.native import thread_count
 from splat2d.scene.drawable import Drawable
@@ -172,6 +173,7 @@ class Store:
         if isinstance(held, Drawable):
             return held.render(view)
         means, conics, colors = self._seen(entry, held, request)
+        check_splats(means, conics, colors, view, DEFAULT_LIMITS.max_evaluations)
         return render_bytes(
             means,
             conics,

@@ -11,6 +11,7 @@ import pytest
 
 import splat2d
 from splat2d.codec.layer import code_layer, container_of
+from splat2d.draw.work import check_splats
 from splat2d.errors import BitstreamError, InputImageError, LargeFileWarning
 from splat2d.fit.encode import encode_picture
 from splat2d.format.container import Container, read, write
@@ -131,6 +132,15 @@ def test_a_clips_frames_have_the_limit():
     assert splat2d.Clip.from_bytes(data, limits=Limits(max_evaluations=1 << 30)).render() is not None
     with pytest.raises(BitstreamError, match="max_evaluations"):
         splat2d.Clip.from_bytes(data, limits=Limits(max_evaluations=100)).render()
+
+
+def test_splats_that_are_drawn_as_they_are_have_it():
+    scene = Scene.from_bytes(huge(20, 64, 48))
+    arrays = scene.means, scene.conics, scene.colors
+    view, most = scene.view(scale=0.5), 20 * 32 * 24
+    check_splats(*arrays, view, most)
+    with pytest.raises(BitstreamError, match="max_evaluations"):
+        check_splats(*arrays, view, most - 1)
 
 
 class Enough(Exception):
