@@ -190,15 +190,16 @@ def test_fit_does_not_depend_on_threads():
 
 def test_refinement_lowers_the_objective():
     frames = moving_scene(6)
-    fit = SegmentFit(frames, ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=0), 0.5)
-    rough = fit.refined().integers()
-    fit.config = QUICK
-    fine = fit.refined().integers()
-
-    def sse(integers):
-        return core().ClipRefiner(integers, fit._fitter, fit.step).render()
-
-    assert sse(fine) < 0.9 * sse(rough)
+    rough = fine = 0.0
+    for step in (0.3, 0.45, 0.6):  # a single fit of so few splats gains by chance
+        fit = SegmentFit(frames, ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=0), step)
+        results = [fit.refined().integers()]
+        fit.config = QUICK
+        results.append(fit.refined().integers())
+        before, after = (core().ClipRefiner(q, fit._fitter, fit.step).render() for q in results)
+        rough += before
+        fine += after
+    assert fine < 0.9 * rough
 
 
 def test_refinement_moves_splats():
