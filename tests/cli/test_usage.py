@@ -50,7 +50,7 @@ from ..support.command import assert_one_line, run
         (["batch", "a", "--keep-gps"], "--keep-metadata"),
         (["batch", "a", "--jobs", "0"], "--jobs"),
         (["batch", "a", "--jobs", "2", "--scheduler", "tcp://h:1"], "--scheduler"),
-        (["bench"], "images, ablation, clips, compare"),
+        (["bench"], "images, ablation, clips, lightfields, compare"),
         (["bench", "compare", "a"], "B.json"),
         (["--completion", "csh"], "bash"),
     ],

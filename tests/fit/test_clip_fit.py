@@ -62,7 +62,8 @@ def test_natural_gradient_is_that_of_the_objective(lmbda, size, density):
             rows = ((d[:, 0], o[:, 0], o[:, 1]), (o[:, 0], d[:, 1], o[:, 2]), (o[:, 1], o[:, 2], d[:, 2]))
             e = np.stack([np.stack(row, 1) for row in rows], 1)
             grown = np.stack([f @ exponential(m / 2) for f, m in zip(factors, e, strict=True)])
-            return fitter(means + np.einsum("nij,nj->ni", factors, u), grown, k + t * z[:, :3] / np.sqrt(density)).value()
+            lit = k + t * z[:, :3] / np.sqrt(density)
+            return fitter(means + np.einsum("nij,nj->ni", factors, u), grown, lit).value()
 
         step = 3e-3
         difference = (moved(step) - moved(-step)) / (2 * step)
