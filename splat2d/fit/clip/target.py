@@ -126,7 +126,15 @@ def fit_to_target(
     def code() -> Try[CodedSegment]:
         integers = fit.refined().integers()
         coded = code_segment(
-            header, first, fit.path, ticks, step_code(fit.step), fit.background, integers, motion=fit.motion, threads=threads
+            header,
+            first,
+            fit.path,
+            ticks,
+            step_code(fit.step),
+            fit.background,
+            integers,
+            motion=fit.motion,
+            threads=threads,
         )
         bpp = 8 * (len(segment_section(coded)) + RESERVED) / pixels
         psnr = 0.0 if target.psnr is None else psnr_of_segment(header, coded, frames, threads)
