@@ -116,11 +116,13 @@ void bind_clip(nb::module_& m) {
                 "all arrays must have the same number of rows");
         const MovingSplats splats{static_cast<int>(n), static_cast<int>(C), means.data(), velocities.data(),
                                   conics.data(),       precisions.data(),   colors.data()};
-        Moment moment{static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, 1.0f, cutoff};
+        Moment moment{
+            static_cast<float>(time), {static_cast<float>(shift_x), static_cast<float>(shift_y)}, 1.0f, cutoff};
         if (field) {
           require(field->shape(0) >= 4 && field->shape(1) >= 4 && field->shape(2) == 2,
                   "a motion field must be [rows, columns, 2] with 4 rows and columns at least");
-          moment.warp = {field->data(), static_cast<int>(field->shape(0)), static_cast<int>(field->shape(1)), cell, margin};
+          moment.warp = {field->data(), static_cast<int>(field->shape(0)), static_cast<int>(field->shape(1)), cell,
+                         margin};
         }
         std::vector<int> index;
         std::vector<float> m, c, k, cutoffs;

@@ -119,9 +119,8 @@ void bind_fit(nb::module_& m) {
             Fit::SeedResult r;
             {
               nb::gil_scoped_release release;
-              r = self.seed(
-                  {threshold, energy, smallest, largest, ratio, amplitude, separation, random, std::move(durations),
-                   std::move(disparities)});
+              r = self.seed({threshold, energy, smallest, largest, ratio, amplitude, separation, random,
+                             std::move(durations), std::move(disparities)});
             }
             return nb::make_tuple(r.candidates, r.added);
           },

@@ -73,10 +73,10 @@ struct Reel {
 
 // What a moment shows of a splat.
 struct Slice {
-  float apart;     // frames from the splat's time
-  float fade;      // height over the splat's, times the gain
-  float cutoff;    // what is left of it for q in the plane; nothing is seen unless it is positive
-  float mean[2];   // px
+  float apart;      // frames from the splat's time
+  float fade;       // height over the splat's, times the gain
+  float cutoff;     // what is left of it for q in the plane; nothing is seen unless it is positive
+  float mean[2];    // px
   float conic[3];   // px^-2
   float slopes[4];  // of the motion field, where there is one
 };
