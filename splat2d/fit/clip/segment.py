@@ -80,7 +80,7 @@ class SegmentFit(Fit):
         half_steps, steps, final = (
             round(more * n) for n in (config.half_steps, config.steps, config.final_steps)
         )
-        if half_rounds and self.native is core():
+        if half_rounds and len(frames) > 1 and self.native is core():
             path, motion = motion_of(frames, self.path, self.lmbda)
             if motion is not None:
                 self._rides.append((path, motion))
