@@ -86,7 +86,7 @@ class SplatClips:
         """Return its version, and a digest of code and preset."""
         from splat2d.fit.config import load_clip_config
 
-        return own_version(repr(load_clip_config(self.preset)))
+        return own_version(repr(load_clip_config(self.preset).tuned("psnr")))
 
     def unavailable(self) -> str | None:
         """Return why the native core does not load; None when it does."""
@@ -101,9 +101,9 @@ class SplatClips:
         import splat2d
 
         start, cpu_start = time.perf_counter(), time.process_time()
-        data = splat2d.encode(
-            frames, fps=fps, quality=round(setting.value), preset=self.preset, threads=self.threads
-        )
+        # As the others, for squared errors, by which they are compared.
+        options = {"preset": self.preset, "tune": "psnr", "threads": self.threads}
+        data = splat2d.encode(frames, fps=fps, quality=round(setting.value), **options)
         return Coded(data, time.perf_counter() - start, time.process_time() - cpu_start)
 
     def decode(self, data: bytes, count: int) -> NDArray[np.uint8]:

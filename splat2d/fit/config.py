@@ -152,7 +152,8 @@ class ClipConfig:
         chroma_step: chroma step over D; a multiple of 1/8. Presets that name none have that of their tune.
         fit_cutoff: q at which Gaussians are cut while fitting (12.25 in the file).
         memory: pairs that the L-BFGS keeps.
-        tune: what the distortion of each frame follows, as of pictures.
+        tune: what the distortion of each frame follows, as of pictures; that of the preset's pictures where
+            the section names none.
         still: how a segment of one frame is fitted, as a picture; None for the default preset.
     """
 
@@ -206,6 +207,7 @@ def load_clip_config(preset: str | Path) -> ClipConfig:
         raise ConfigError(f"{path}: clip is {section!r}, expected settings of its own")
     if isinstance(section.get("durations"), list):
         section["durations"] = tuple(section["durations"])
+    section.setdefault("tune", values.get("tune", FitConfig.tune))
     config = _made(ClipConfig, section, path)
     config = config if "chroma_step" in section else config.tuned(config.tune)
     values.pop("clip", None)

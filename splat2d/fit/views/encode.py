@@ -68,7 +68,7 @@ def encode_views(
         bpp: most bits a pixel of all views.
         size: most bytes of the file.
         preset: fast, default or best, or the path of a YAML file.
-        tune: visual, psnr or ms-ssim, instead of what the preset says; psnr where one is asked for.
+        tune: visual, psnr or ms-ssim; psnr when None.
         seed: of the refinement's order.
         threads: None uses all cores; the file does not depend on it.
         progress: called with a `Progress` now and then.
@@ -90,10 +90,8 @@ def encode_views(
     eyes = Eyes.of([tuple(map(float, place)) for place in places])
     if len(eyes.places) != count:
         raise ShapeError(f"there are {len(eyes.places)} places for {count} views")
-    seed, config, cores = checked_seed(seed), load_clip_config(preset), thread_count(threads)
-    if tune is None and psnr is not None:
-        tune = "psnr"
-    config = config if tune is None else config.tuned(tune)
+    seed, cores = checked_seed(seed), thread_count(threads)
+    config = load_clip_config(preset).tuned(tune or "psnr")
     psnr, bpp, size = checked_targets(psnr, bpp, size)
     if size is not None:
         bpp = 8 * size / (width * height * count)
