@@ -105,7 +105,7 @@ fuzz-native: $(VENV)/.test
 SANITIZED := build/sanitize
 sanitize: $(VENV)/.test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSPLAT2D_CUDA=OFF \
-	  -DSPLAT2D_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	  -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DSPLAT2D_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 	  -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) > /dev/null
 	$(BIN)/cmake --build $(SANITIZED)
 	rm -rf $(SANITIZED)/package && mkdir -p $(SANITIZED)/package

@@ -294,6 +294,7 @@ class Refiner(Refinement):
 # Splats of clips: integers [N, C + 9] are those of a picture's splat, then duration, time, vy, vx.
 
 MAX_FRAMES: int  # of a segment
+MOTION_PLANE: int  # integers of the plane of a motion field
 
 def longest_durations(classes: _I32, frames: int) -> _I32: ...  # [N]
 def durations_in_range(classes: _I32, durations: _I32, frames: int) -> NDArray[np.bool_]: ...  # [N]

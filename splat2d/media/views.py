@@ -63,7 +63,7 @@ def load_views(source: str | os.PathLike[str] | Sequence[str], grid: tuple[int, 
         text = os.fspath(source)
         if text.lower().endswith(".json") and not os.path.isdir(text):
             placed = _listed(text)
-        elif len(_NUMBERED.findall(os.path.basename(text))) == 2:
+        elif _has_two_numbers(text):
             placed = places_of(_matching(text), grid, name)
         elif os.path.isdir(text):
             placed = places_of(folder_files(text), grid, name)
@@ -76,7 +76,13 @@ def load_views(source: str | os.PathLike[str] | Sequence[str], grid: tuple[int, 
 
 def is_light_field(path: str) -> bool:
     """Whether a path can only be meant as views: a pattern with two numbers, or a JSON list."""
-    return len(_NUMBERED.findall(os.path.basename(path))) == 2 or path.lower().endswith(".json")
+    return _has_two_numbers(path) or path.lower().endswith(".json")
+
+
+def _has_two_numbers(path: str) -> bool:
+    """Whether a file's name has two places for numbers with something between them."""
+    pieces = _NUMBERED.split(os.path.basename(path))
+    return len(pieces) == 3 and pieces[1] != ""
 
 
 def cut_views(source: Any, size: tuple[int, int]) -> Views:

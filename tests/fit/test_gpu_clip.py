@@ -13,7 +13,7 @@ from splat2d.fit.config import ClipConfig
 from splat2d.fit.perceptual import GUIDES, structure_weights
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.native import core, gpu
-from tests import emulated
+from tests.support import emulated
 
 from ..support.scenes_in_time import moving_scene
 
