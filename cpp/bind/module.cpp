@@ -15,7 +15,7 @@ bool interrupted() {
   thread_local Clock::time_point next = Clock::now();
   if (Clock::now() < next) return false;
   if (!PyGILState_GetThisThreadState()) return false;  // a worker, which no signal reaches
-  next = Clock::now() + std::chrono::milliseconds(100);
+  next = Clock::now() + std::chrono::milliseconds(20);
   const nb::gil_scoped_acquire held;
   return PyErr_CheckSignals() != 0;
 }

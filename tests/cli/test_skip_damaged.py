@@ -102,7 +102,7 @@ def test_the_index_is_the_last_section(data):
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stopped_decode_leaves_nothing_behind(tmp_path, data, stop):
     (tmp_path / "a.splat").write_bytes(data)
-    words = ["decode", "a.splat", "out/", "--scale", "20", "--threads", "1"]
+    words = ["decode", "a.splat", "out/", "--scale", "40", "--threads", "1"]
     child = subprocess.Popen([sys.executable, "-m", "splat2d", *words], cwd=tmp_path, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not (tmp_path / "out").exists() and time.monotonic() < deadline:
