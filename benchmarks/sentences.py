@@ -265,8 +265,8 @@ SENTENCES = (
     Sentence(
         "README.md",
         "at equal PSNR {} smaller than those of SVT-AV1 preset 2 and {} than those of x265, which get its "
-        "views row by row; views that were left out lie {} below those that were encoded, and an encode takes "
-        "{} to {} s on two cores of a busy machine.",
+        "views row by row; views that were left out lie {} below those that were encoded, and an encode "
+        "takes {} to {} s on two cores of a busy machine.",
         (
             light_field("svt-av1-2"),
             light_field("x265-psnr"),
