@@ -304,12 +304,12 @@ def test_files_are_dropped_and_pasted_and_fingers_zoom(server, tmp_path):
         (tmp_path / f"{name}.splat").write_bytes((GOLDEN / f"pictures/{source}.splat").read_bytes())
     rng = np.random.default_rng(7)
     picture = Image.fromarray(rng.integers(0, 255, (4, 6, 3), np.uint8))
-    picture.resize((48, 32), Image.Resampling.BICUBIC).save(tmp_path / "p.png")
+    picture.resize((240, 160), Image.Resampling.BICUBIC).save(tmp_path / "p.png")
     found = json.loads(run("actions.mjs", server.url, tmp_path))
     assert found["errors"] == []
     assert found["marked"]
     assert found["dropped"] == [(tmp_path / "b.splat").stat().st_size, False]
-    assert found["encoded"] == [48, 32, True, True]
+    assert found["encoded"] == [240, 160, True, True]  # large enough for its progress to be seen on a busy machine
     assert found["left"] == ["p.splat", True]
     assert found["pasted"] == "image.splat"
     assert found["nothing"] == "neither a file nor the address of one was given"

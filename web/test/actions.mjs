@@ -64,7 +64,7 @@ try {
   await page.keyboard.press("Control+v");
   await page.fill("#ask input", "20");
   await page.click("#ask button.main");
-  await page.waitForFunction(() => splat2d.document.file.width === 48 && splat2d.document.bytes, null, { timeout: 60000 });
+  await page.waitForFunction(() => splat2d.document.file.width === 240 && splat2d.document.bytes, null, { timeout: 60000 });
   found.pasted = await page.evaluate(() => splat2d.document.name);
   await page.evaluate(async (bytes) => {
     const clipboardData = new DataTransfer();
