@@ -309,7 +309,8 @@ def test_files_are_dropped_and_pasted_and_fingers_zoom(server, tmp_path):
     assert found["errors"] == []
     assert found["marked"]
     assert found["dropped"] == [(tmp_path / "b.splat").stat().st_size, False]
-    assert found["encoded"] == [240, 160, True, True]  # large enough for its progress to be seen on a busy machine
+    # Large enough for its progress to be seen on a busy machine.
+    assert found["encoded"] == [240, 160, True, True]
     assert found["left"] == ["p.splat", True]
     assert found["pasted"] == "image.splat"
     assert found["nothing"] == "neither a file nor the address of one was given"
