@@ -42,7 +42,7 @@ constexpr int kTilePlane = kTileStride * kTileHeight;
 struct Sightings {
   static constexpr int kMost = 64;
   int count;
-  // How far a splat of time 0 and velocity 1 px a frame has gone on either axis: the frame's middle, or the eye's place.
+  // How far a splat of time 0 and velocity 1 px a frame has gone on either axis: a frame's middle or an eye's place.
   float center[2][kMost];
   float gain[kMost];      // that its heights are multiplied by
   float fade[kMost];      // the splat's height times the gain

@@ -16,10 +16,22 @@ namespace splat2d {
 constexpr int kWeightBits = 16, kSpare = kPrecision - kWeightBits;
 
 // What bits are spent on.
-enum class Attribute { kPosition, kLuma, kChroma, kAlpha, kArea, kAspect, kAngle, kSign, kDuration, kTime, kVelocity,
-                       kDisparity };
+enum class Attribute {
+  kPosition,
+  kLuma,
+  kChroma,
+  kAlpha,
+  kArea,
+  kAspect,
+  kAngle,
+  kSign,
+  kDuration,
+  kTime,
+  kVelocity,
+  kDisparity
+};
 constexpr int kAttributes = 12;
-constexpr const char* kAttributeNames[kAttributes] = {"position", "luma", "chroma",   "alpha", "area",    "aspect",
+constexpr const char* kAttributeNames[kAttributes] = {"position", "luma", "chroma",   "alpha", "area",     "aspect",
                                                       "angle",    "sign", "duration", "time",  "velocity", "disparity"};
 
 // Looks at what is coded, and may change what the models see: for measuring and training, and for no file.
