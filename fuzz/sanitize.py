@@ -67,10 +67,11 @@ def main() -> int:
     """Run all of it; a sanitizer's report ends the process."""
     print(f"core: {core().__file__}")
     start = time.monotonic()
-    files = seeds() + [path.read_bytes() for path in sorted(GOLDEN.rglob("*.bad"))]
+    sound = seeds()
+    files = sound + [path.read_bytes() for path in sorted(GOLDEN.rglob("*.bad"))]
     files += [path.read_bytes() for path in sorted(CORPUS.glob("*.bin"))]
     rng = random.Random(int(start))
-    files += [mutant(seeds(), rng) for _ in range(MUTANTS)]
+    files += [mutant(sound, rng) for _ in range(MUTANTS)]
     checked(files)
     print(f"{len(files)} files in {time.monotonic() - start:.0f} s", flush=True)
     preset = Path(core().__file__).with_name("quick.yaml")
