@@ -16,8 +16,8 @@ from splat2d.fit.clip.camera import camera_path
 from splat2d.fit.clip.motion import motion_of
 from splat2d.fit.config import ClipConfig, load_config
 from splat2d.fit.encode import step_code
-from splat2d.fit.fitter import HALF_MIN, SEEDING, Fit, OnProgress, PictureFit, Plan, background_of, half
-from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights
+from splat2d.fit.film import SEEDS, FilmFit, planar
+from splat2d.fit.fitter import SEEDING, Fit, PictureFit, Plan
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.format.header import step_of
 from splat2d.format.motion import MARGIN, CodedMotion, MotionField
@@ -30,16 +30,13 @@ if TYPE_CHECKING:
 COARSER = 1.2
 """D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
 
-FEW = 20  # frames; segments of fewer get up to twice the steps
-# px, px, and in units of their scale
-SEEDS: dict[str, Any] = {"smallest": 0.7, "largest": 40.0, "separation": 1.6}
 LEAST_SEEN = 16  # frames that rounds at half size look at
 LATER = 1.02  # times the cost after the first rounds without a motion field: it saves more in later ones
 
 Ride = tuple[NDArray[np.int32], "CodedMotion | None"]
 
 
-class SegmentFit(Fit):
+class SegmentFit(FilmFit):
     """The frames of a segment being fitted at one step D; may be continued at another.
 
     Args:
@@ -49,7 +46,6 @@ class SegmentFit(Fit):
         options: as of `Fit`.
     """
 
-    config: ClipConfig
     refreshes_pruned = False  # a look at all frames would take long for what it changes
 
     def __init__(
@@ -57,34 +53,19 @@ class SegmentFit(Fit):
         frames: NDArray[np.uint8],
         config: ClipConfig,
         step: float,
-        *,
-        threads: int = 1,
-        seed: int = 0,
-        on_progress: OnProgress | None = None,
         **options: Any,
     ) -> None:
-        pixels = planar(frames)
-        background = background_of(pixels.mean(0))
-        common = {"threads": threads, "seed": seed, "on_progress": on_progress}
-        super().__init__(config, step, background, pixels.size, **common, **options)
+        super().__init__(frames, config, step, **options)
         self.path = camera_path(frames)
         self._rides: list[Ride] = [(self.path, None)]
         self._field: MotionField | None = None
-        self.shape = pixels.shape
-        self._gains = np.sqrt(frame_weights(len(pixels), config.border_weight))
-        self._pixels: NDArray[np.float32] | None = pixels
-        guide = GUIDES.get(config.tune)
-        self._weights = None if guide is None else [structure_weights(frame, guide) for frame in pixels]
-        half_rounds = config.half_rounds if min(pixels.shape[2:]) >= HALF_MIN else 0
-        more = min(2.0, max(1.0, FEW / len(pixels)))
-        half_steps, steps, final = (
-            round(more * n) for n in (config.half_steps, config.steps, config.final_steps)
-        )
-        if half_rounds and len(frames) > 1 and self.native is core():
+        self._gains = np.sqrt(frame_weights(len(frames), config.border_weight))
+        plan = self._film_plan()
+        if plan.half_rounds and len(frames) > 1 and self.native is core():
             path, motion = motion_of(frames, self.path, self.lmbda)
             if motion is not None:
                 self._rides.append((path, motion))
-        self._optimise(Plan(half_rounds, half_steps, config.rounds, steps, final))
+        self._optimise(plan)
 
     def _half(self, plan: Plan) -> _core.Fit:
         """The rounds at half the size, which also find out whether a motion field pays."""
@@ -109,14 +90,10 @@ class SegmentFit(Fit):
 
     def _native_fit(self, scale: int) -> _core.ClipFitter:
         """A native fit; at half the size it looks at every so many frames only."""
-        assert self._pixels is not None
-        config, weights, every = self.config, self._weights, 1
+        config, every = self.config, 1
         if scale == 2:
-            every = min(config.half_stride, max(1, len(self._pixels) // LEAST_SEEN))
-            pixels = np.stack([half(frame) for frame in self._pixels[::every]])
-            weights = weights and [half_weights(levels) for levels in weights[::every]]
-        else:  # the last one, so that what it was made of can go
-            pixels, self._pixels, self._weights = self._pixels, None, None
+            every = min(config.half_stride, max(1, self.shape[0] // LEAST_SEEN))
+        pixels, distortions = self._film(scale, every)
         shifts = (self.path / PATH_UNITS / scale).astype(np.float32)
         width, height = (int(v) for v in np.ceil(np.array(pixels.shape[:1:-1]) - shifts.min(0)))
         field: dict[str, Any] = {}
@@ -136,7 +113,7 @@ class SegmentFit(Fit):
             config.fit_cutoff,
             config.memory,
             self.threads,
-            [self.native.Distortion(levels) for levels in weights or []],
+            distortions,
             every,
             len(shifts),
             **field,
@@ -187,11 +164,3 @@ def frame_weights(count: int, border: float) -> NDArray[np.float32]:
     from_edge = np.minimum(np.arange(count), np.arange(count)[::-1])
     weights = 1 + (border - 1) * 0.5**from_edge
     return (weights / weights.mean()).astype(np.float32)
-
-
-def planar(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """[T, H, W, C] bytes as [T, C, H, W] float32 in [0, 1]."""
-    out = np.empty((len(frames), frames.shape[3], *frames.shape[1:3]), np.float32)
-    for to, frame in zip(out, frames, strict=True):
-        np.multiply(frame.transpose(2, 0, 1), np.float32(1 / 255), out=to)
-    return out

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, background_floats
-from splat2d.fit.clip.segment import FEW, SEEDS, planar
 from splat2d.fit.config import ClipConfig
-from splat2d.fit.fitter import HALF_MIN, Fit, OnProgress, Plan, background_of, half
-from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights
+from splat2d.fit.film import SEEDS, FilmFit
+from splat2d.fit.fitter import Plan
 from splat2d.fit.rates import rate_tables
 from splat2d.fit.views.planes import sweep
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from splat2d.format.eyes import Eyes
 
 
-class ViewsFit(Fit):
+class ViewsFit(FilmFit):
     """The views of a light field being fitted.
 
     Args:
@@ -31,47 +30,24 @@ class ViewsFit(Fit):
         options: as of `Fit`.
     """
 
-    config: ClipConfig
-
     def __init__(
         self,
         views: NDArray[np.uint8],
         eyes: Eyes,
         config: ClipConfig,
         step: float,
-        *,
-        threads: int = 1,
-        seed: int = 0,
-        on_progress: OnProgress | None = None,
         **options: Any,
     ) -> None:
-        pixels = planar(views)
-        background = background_of(pixels.mean(0))
-        common = {"threads": threads, "seed": seed, "on_progress": on_progress}
-        super().__init__(config, step, background, pixels.size, **common, **options)
-        self.shape = pixels.shape
+        super().__init__(views, config, step, **options)
+        assert self._pixels is not None
         places = np.array(eyes.steps)
         self._eyes = eyes.arguments
         self._places = np.ascontiguousarray(places, np.float32)
-        self._planes = sweep(pixels, places)
-        self._pixels: NDArray[np.float32] | None = pixels
-        guide = GUIDES.get(config.tune)
-        self._weights = None if guide is None else [structure_weights(view, guide) for view in pixels]
-        half_rounds = config.half_rounds if min(pixels.shape[2:]) >= HALF_MIN else 0
-        more = min(2.0, max(1.0, FEW / len(pixels)))
-        half_steps, steps, final = (
-            round(more * n) for n in (config.half_steps, config.steps, config.final_steps)
-        )
-        self._optimise(Plan(half_rounds, half_steps, config.rounds, steps, final))
+        self._planes = sweep(self._pixels, places)
+        self._optimise(self._film_plan())
 
     def _native_fit(self, scale: int) -> _core.ViewsFitter:
-        assert self._pixels is not None
-        weights = self._weights
-        if scale == 2:
-            pixels = np.stack([half(view) for view in self._pixels])
-            weights = weights and [half_weights(levels) for levels in weights]
-        else:  # the last one, so that what it was made of can go
-            pixels, self._pixels, self._weights = self._pixels, None, None
+        pixels, distortions = self._film(scale)
         return self.native.ViewsFitter(
             pixels,
             self._places,
@@ -83,7 +59,7 @@ class ViewsFit(Fit):
             self.config.fit_cutoff,
             self.config.memory,
             self.threads,
-            [self.native.Distortion(levels) for levels in weights or ()],
+            distortions,
         )
 
     def _seeds(self, scale: int) -> dict[str, Any]:

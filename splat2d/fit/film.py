@@ -1,0 +1,84 @@
+"""What the fits of clips' segments and of light fields share: one set of splats for several pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.fit.config import ClipConfig
+from splat2d.fit.fitter import HALF_MIN, Fit, OnProgress, Plan, background_of, half
+from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights
+
+if TYPE_CHECKING:
+    from splat2d import _core
+
+FEW = 20  # pictures; fits of fewer get up to twice the steps
+# px, px, and in units of their scale
+SEEDS: dict[str, Any] = {"smallest": 0.7, "largest": 40.0, "separation": 1.6}
+
+
+class FilmFit(Fit):
+    """Pictures of one size being fitted by one set of splats; subclasses say how each of them sees it.
+
+    Args:
+        pictures: [T, H, W, C] uint8.
+        config: effort.
+        step: D.
+        options: as of `Fit`.
+    """
+
+    config: ClipConfig
+
+    def __init__(
+        self,
+        pictures: NDArray[np.uint8],
+        config: ClipConfig,
+        step: float,
+        *,
+        threads: int = 1,
+        seed: int = 0,
+        on_progress: OnProgress | None = None,
+        **options: Any,
+    ) -> None:
+        pixels = planar(pictures)
+        background = background_of(pixels.mean(0))
+        common = {"threads": threads, "seed": seed, "on_progress": on_progress}
+        super().__init__(config, step, background, pixels.size, **common, **options)
+        self.shape = pixels.shape
+        self._pixels: NDArray[np.float32] | None = pixels
+        guide = GUIDES.get(config.tune)
+        self._weights = None if guide is None else [structure_weights(picture, guide) for picture in pixels]
+
+    def _film_plan(self) -> Plan:
+        """The plan of the first fit."""
+        config = self.config
+        half_rounds = config.half_rounds if min(self.shape[2:]) >= HALF_MIN else 0
+        more = min(2.0, max(1.0, FEW / self.shape[0]))
+        half_steps, steps, final = (
+            round(more * n) for n in (config.half_steps, config.steps, config.final_steps)
+        )
+        return Plan(half_rounds, half_steps, config.rounds, steps, final)
+
+    def _film(self, scale: int, every: int = 1) -> tuple[NDArray[np.float32], list[_core.Distortion]]:
+        """What a native fit is made of, of every so many pictures: pixels [T, C, H, W] and their distortions.
+
+        At full size it is the last one, so that the pixels and weights are let go.
+        """
+        assert self._pixels is not None
+        pixels, weights = self._pixels[::every], self._weights and self._weights[::every]
+        if scale == 2:
+            pixels = np.stack([half(picture) for picture in pixels])
+            weights = weights and [half_weights(levels) for levels in weights]
+        else:
+            self._pixels, self._weights = None, None
+        return pixels, [self.native.Distortion(levels) for levels in weights or []]
+
+
+def planar(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[T, H, W, C] bytes as [T, C, H, W] float32 in [0, 1]."""
+    out = np.empty((len(pictures), pictures.shape[3], *pictures.shape[1:3]), np.float32)
+    for to, picture in zip(out, pictures, strict=True):
+        np.multiply(picture.transpose(2, 0, 1), np.float32(1 / 255), out=to)
+    return out
