@@ -1,3 +1,5 @@
+#include "bind/fit.hpp"
+
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 
@@ -186,15 +188,9 @@ void bind_fit(nb::module_& m) {
             require(!distortion ||
                         (distortion->canvas(0).width == canvas.width && distortion->canvas(0).height == canvas.height),
                     "distortion must have the picture's size");
-            FitOptions o;
-            o.step = step;
-            o.lambda = lambda;
-            o.chroma_step = chroma_step;
-            o.cutoff = cutoff;
-            o.memory = memory;
+            FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory, threads);
             o.natural_units = natural_units;
             o.rate_term = rate_term;
-            o.threads = granted_threads(threads);
             nb::gil_scoped_release release;
             new (self) Fitter(image.data(), static_cast<int>(image.shape(0)), canvas, background.data(), o,
                               std::move(distortion));
@@ -212,17 +208,8 @@ void bind_fit(nb::module_& m) {
              const std::optional<Floats4>& field, float cell, float margin) {
             require(background.shape(0) == frames.shape(1), "background must have one value a channel");
             Footage footage = make_footage(frames, shifts, gains, width, height, every, count, field, cell, margin);
-            require(distortions.empty() || distortions.size() == frames.shape(0), "a distortion a frame, or none");
-            for (const auto& d : distortions)
-              require(d && d->canvas(0).width == footage.canvas.width && d->canvas(0).height == footage.canvas.height,
-                      "distortions must have the frames' size");
-            FitOptions o;
-            o.step = step;
-            o.lambda = lambda;
-            o.chroma_step = chroma_step;
-            o.cutoff = cutoff;
-            o.memory = memory;
-            o.threads = granted_threads(threads);
+            require_distortions(distortions, frames.shape(0), footage.canvas);
+            const FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory, threads);
             nb::gil_scoped_release release;
             new (self) ClipFitter(frames.data(), static_cast<int>(frames.shape(1)), std::move(footage),
                                   background.data(), o, std::move(distortions));

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "bind/arrays.hpp"
+#include "bind/fit.hpp"
 #include "bind/workers.hpp"
 #include "fit/views_fitter.hpp"
 #include "refine/refiner.hpp"
@@ -30,17 +31,11 @@ void bind_views(nb::module_& m) {
             require(
                 eyes[0] >= 2 && eyes[0] <= kMostViews && eyes[1] >= 1 && eyes[2] >= eyes[1] && eyes[2] <= kFarthestEye,
                 "eyes are out of range");
-            require(distortions.empty() || distortions.size() == count, "a distortion a view, or none");
             const Canvas canvas = make_canvas(static_cast<int>(views.shape(3)), static_cast<int>(views.shape(2)));
+            require_distortions(distortions, count, canvas);
             std::vector<Eye> at;
             for (size_t t = 0; t < count; ++t) at.push_back({places.data()[2 * t], places.data()[2 * t + 1]});
-            FitOptions o;
-            o.step = step;
-            o.lambda = lambda;
-            o.chroma_step = chroma_step;
-            o.cutoff = cutoff;
-            o.memory = memory;
-            o.threads = granted_threads(threads);
+            const FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory, threads);
             nb::gil_scoped_release release;
             new (self) ViewsFitter(views.data(), static_cast<int>(channels), canvas, std::move(at),
                                    {static_cast<int>(eyes[0]), eyes[1], eyes[2]}, background.data(), o,

@@ -42,6 +42,26 @@ def test_places_in_a_wrong_order_are_doubted(wrong):
     assert "better otherwise" in doubt(VIEWS, wrong)
 
 
+@pytest.mark.parametrize(
+    ("count", "rows", "why"), [(1, 0, "one distortion for each"), (0, -1, "pictures' size")]
+)
+def test_distortions_are_one_for_each_view_and_of_its_size(count, rows, why):
+    pixels = np.ascontiguousarray(VIEWS.transpose(0, 3, 1, 2), np.float32) / 255
+    eyes = Eyes.of(EYES)
+    weights = np.ones((pixels.shape[2] + rows, pixels.shape[3]), np.float32)
+    distortions = [core().Distortion([weights])] * (count or len(pixels))
+    with pytest.raises(ValueError, match=why):
+        core().ViewsFitter(
+            pixels,
+            np.array(eyes.steps, np.float32),
+            eyes.arguments,
+            np.full(3, 0.5, np.float32),
+            0.5,
+            0.02,
+            distortions=distortions,
+        )
+
+
 def test_gradient_is_that_of_the_value():
     pixels = np.ascontiguousarray(VIEWS.transpose(0, 3, 1, 2), np.float32) / 255
     eyes = Eyes.of(EYES)
