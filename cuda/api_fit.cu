@@ -31,16 +31,6 @@ std::shared_ptr<const Distortion> distortion_at(const float** weights, Canvas ca
   return std::make_shared<const Distortion>(canvas, std::move(planes));
 }
 
-FitOptions options_of(double step, double lambda, double chroma_step, double cutoff, int memory) {
-  FitOptions o;
-  o.step = step;
-  o.lambda = lambda;
-  o.chroma_step = chroma_step;
-  o.cutoff = cutoff;
-  o.memory = memory;
-  return o;
-}
-
 }  // namespace
 
 // image [C, H, W] and background [C]; weights: of a distortion of so many levels, none for SSE. All of this machine's
@@ -53,7 +43,7 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_open(const float* image, int channels, in
     const Canvas canvas{width, height};
     std::shared_ptr<const Distortion> distortion;
     if (levels) distortion = distortion_at(&weights, canvas, levels);
-    FitOptions o = options_of(step, lambda, chroma_step, cutoff, memory);
+    FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory);
     o.natural_units = natural_units != 0;
     o.rate_term = rate_term != 0;
     *fitter = static_cast<Fit*>(new Fitter(image, channels, canvas, background, o, std::move(distortion)));
@@ -73,7 +63,7 @@ SPLAT2D_EXPORT int splat2d_cuda_clip_fitter_open(const float* frames, int seen, 
     Film::Distortions distortions;
     for (int t = 0; levels && t < seen; ++t) distortions.push_back(distortion_at(&weights, footage.canvas, levels));
     *fitter = static_cast<Fit*>(new ClipFitter(frames, channels, std::move(footage), background,
-                                               options_of(step, lambda, chroma_step, cutoff, memory),
+                                               fit_options(step, lambda, chroma_step, cutoff, memory),
                                                std::move(distortions)));
   });
 }

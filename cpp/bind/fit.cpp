@@ -6,6 +6,7 @@
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
 #include "fit/clip_fitter.hpp"
+#include "math/pool.hpp"
 #include "refine/refiner.hpp"
 
 namespace splat2d {
@@ -188,7 +189,8 @@ void bind_fit(nb::module_& m) {
             require(!distortion ||
                         (distortion->canvas(0).width == canvas.width && distortion->canvas(0).height == canvas.height),
                     "distortion must have the picture's size");
-            FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory, threads);
+            FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory);
+            o.threads = granted_threads(threads);
             o.natural_units = natural_units;
             o.rate_term = rate_term;
             nb::gil_scoped_release release;
@@ -209,7 +211,8 @@ void bind_fit(nb::module_& m) {
             require(background.shape(0) == frames.shape(1), "background must have one value a channel");
             Footage footage = make_footage(frames, shifts, gains, width, height, every, count, field, cell, margin);
             require_distortions(distortions, frames.shape(0), footage.canvas);
-            const FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory, threads);
+            FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory);
+            o.threads = granted_threads(threads);
             nb::gil_scoped_release release;
             new (self) ClipFitter(frames.data(), static_cast<int>(frames.shape(1)), std::move(footage),
                                   background.data(), o, std::move(distortions));

@@ -7,6 +7,7 @@
 #include "bind/fit.hpp"
 #include "bind/workers.hpp"
 #include "fit/views_fitter.hpp"
+#include "math/pool.hpp"
 #include "refine/refiner.hpp"
 
 namespace splat2d {
@@ -35,7 +36,8 @@ void bind_views(nb::module_& m) {
             require_distortions(distortions, count, canvas);
             std::vector<Eye> at;
             for (size_t t = 0; t < count; ++t) at.push_back({places.data()[2 * t], places.data()[2 * t + 1]});
-            const FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory, threads);
+            FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory);
+            o.threads = granted_threads(threads);
             nb::gil_scoped_release release;
             new (self) ViewsFitter(views.data(), static_cast<int>(channels), canvas, std::move(at),
                                    {static_cast<int>(eyes[0]), eyes[1], eyes[2]}, background.data(), o,

@@ -17,9 +17,8 @@ struct ClipFitter::Seed {
 
 namespace {
 
-constexpr float kLeastWeight = 0.03f;  // of a frame in a window
-constexpr float kSpacing = 1.5f;       // of windows, in standard deviations
-constexpr float kSeedCutoff = 6.0f;
+constexpr float kLeastWeight = 0.03f;   // of a frame in a window
+constexpr float kSpacing = 1.5f;        // of windows, in standard deviations
 constexpr double kLeastDensity = 0.25;  // of an error, over what is weighed, where seeds are still looked for
 constexpr float kMostSpeed = 8.0f;      // px a frame that seeds are looked for to move at
 constexpr float kSearched = 8.0f;       // of the velocity, in px of the splat's width over its duration
@@ -75,12 +74,6 @@ class Taken {
   std::vector<uint8_t> cells_;
 };
 
-// What a splat of a shape would save if it went as a seed does.
-struct Promise {
-  float saved;
-  float blurred[kMaxChannels];  // as a candidate's
-};
-
 // What seeds are followed in.
 struct Tracks {
   Reel reel;
@@ -116,16 +109,10 @@ struct Tracks {
           lanes.project(make_ellipse(mean, conic, kSeedCutoff), box, canvas, C, error + t / every * size, nullptr);
       for (int i = 0; i < C; ++i) with[i] -= w * sums.with[i];
     }
-    Promise out = {};
-    if (weights == 0) return out;
+    if (weights == 0) return {};
     const float area = fit::kPi * s.shape.s1 * s.shape.s2;
-    const float scale = sqrtf(static_cast<float>(stride) / (weights * fit::kPi * s.shape.s1 * s.shape.s2));
-    for (int i = 0; i < C; ++i) {
-      const float k = with[i] * scale;
-      out.saved += k * k;
-      out.blurred[i] = k / (2 * sqrtf(area));
-    }
-    return out;
+    const float scale = sqrtf(static_cast<float>(stride) / (weights * area));
+    return promised(with, C, scale, area);
   }
 
   // What a team writes down while it follows a seed.
@@ -261,11 +248,7 @@ void ClipFitter::follow(std::vector<Seed>* seeds) const {
   const int frames = film_.footage().frames;
   for (Seed& s : *seeds) {
     s.shape = shape_of(s.peak);
-    const float c = std::cos(s.shape.angle), n = std::sin(s.shape.angle);
-    const float p1 = 1 / (s.shape.s1 * s.shape.s1), p2 = 1 / (s.shape.s2 * s.shape.s2);
-    s.conic[0] = c * c * p1 + n * n * p2;
-    s.conic[1] = c * n * (p1 - p2);
-    s.conic[2] = n * n * p1 + c * c * p2;
+    conic_of(s.shape, s.conic);
   }
   if (frames == 1) return;
   const Tracks tracks{course_.reel, frames, channels_, film_.footage().canvas, error().data()};

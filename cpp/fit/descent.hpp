@@ -20,6 +20,16 @@ struct FitOptions {
   int threads = 1;               // on the CPU
 };
 
+inline FitOptions fit_options(double step, double lambda, double chroma_step, double cutoff, int memory) {
+  FitOptions o;
+  o.step = step;
+  o.lambda = lambda;
+  o.chroma_step = chroma_step;
+  o.cutoff = cutoff;
+  o.memory = memory;
+  return o;
+}
+
 // A splat's numbers, one row a splat.
 struct FitState {
   Array<float> means;   // [N, M] centres, with the time in a clip and the disparity in a light field

@@ -179,6 +179,14 @@ SeedShape shape_of(const Candidate& peak) {
   return {deviation(half + r), deviation(half - r), 0.5f * std::atan2(2 * peak.hxy, peak.hxx - peak.hyy)};
 }
 
+void conic_of(const SeedShape& shape, float* conic) {
+  const float c = std::cos(shape.angle), n = std::sin(shape.angle);
+  const float p1 = 1 / (shape.s1 * shape.s1), p2 = 1 / (shape.s2 * shape.s2);
+  conic[0] = c * c * p1 + n * n * p2;
+  conic[1] = c * n * (p1 - p2);
+  conic[2] = n * n * p1 + c * c * p2;
+}
+
 void add_amplitudes(const float* basis, int channels, const Candidate& peak, const SeedOptions& options,
                     std::vector<float>* k) {
   const SeedShape shape = shape_of(peak);

@@ -60,6 +60,28 @@ struct SeedShape {
 
 SeedShape shape_of(const Candidate& peak);
 
+// Writes its conic.
+void conic_of(const SeedShape& shape, float* conic);
+
+constexpr float kSeedCutoff = 6.0f;  // where a seed's footprint ends
+
+// What a splat of a seed's shape would save.
+struct Promise {
+  float saved;
+  float blurred[kMaxChannels];  // as a candidate's
+};
+
+// with [C]: what the errors have in common with it; scale: over its norm; area: pi s1 s2.
+SPLAT2D_HD Promise promised(const float* with, int channels, float scale, float area) {
+  Promise out = {};
+  for (int i = 0; i < channels; ++i) {
+    const float k = with[i] * scale;
+    out.saved += k * k;
+    out.blurred[i] = k / (2 * sqrtf(area));
+  }
+  return out;
+}
+
 // Appends the amplitudes [C] of a seed, for rows of a colour basis.
 void add_amplitudes(const float* basis, int channels, const Candidate& peak, const SeedOptions& options,
                     std::vector<float>* k);

@@ -15,16 +15,9 @@ struct ViewsFitter::Seed {
 
 namespace {
 
-constexpr float kSeedCutoff = 6.0f;
 constexpr int kTrials = 2;  // on either side of a seed's disparity, at a time
 
 using Seed = ViewsFitter::Seed;
-
-// What a splat of a seed's shape would save.
-struct Promise {
-  float saved;
-  float blurred[kMaxChannels];  // as a candidate's
-};
 
 struct Sweep {
   const Eye* eyes;
@@ -43,14 +36,8 @@ struct Sweep {
                                             error + t * canvas.area() * C, nullptr);
       for (int i = 0; i < C; ++i) with[i] -= sums.with[i];
     }
-    Promise out = {};
-    const float area = fit::kPi * s.shape.s1 * s.shape.s2, scale = 1 / sqrtf(static_cast<float>(views) * area);
-    for (int i = 0; i < C; ++i) {
-      const float k = with[i] * scale;
-      out.saved += k * k;
-      out.blurred[i] = k / (2 * sqrtf(area));
-    }
-    return out;
+    const float area = fit::kPi * s.shape.s1 * s.shape.s2;
+    return promised(with, C, 1 / sqrtf(static_cast<float>(views) * area), area);
   }
 
   struct Notes {
@@ -109,11 +96,7 @@ Planes ViewsFitter::gathered_at(float disparity) const {
 void ViewsFitter::settle(std::vector<Seed>* seeds, float reach) const {
   for (Seed& s : *seeds) {
     s.shape = shape_of(s.peak);
-    const float c = std::cos(s.shape.angle), n = std::sin(s.shape.angle);
-    const float p1 = 1 / (s.shape.s1 * s.shape.s1), p2 = 1 / (s.shape.s2 * s.shape.s2);
-    s.conic[0] = c * c * p1 + n * n * p2;
-    s.conic[1] = c * n * (p1 - p2);
-    s.conic[2] = n * n * p1 + c * c * p2;
+    conic_of(s.shape, s.conic);
   }
   const Sweep sweep{course_.reel.eyes, film_.seen(), channels_, film_.footage().canvas, error().data()};
   const float spread = course_.spread;
