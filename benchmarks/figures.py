@@ -26,7 +26,7 @@ from splat2d.errors import Splat2dError
 
 # 0.08, 0.16, 0.31, 0.6 and 1.2 bpp in the mean over Kodak.
 QUALITIES = (29, 42, 56, 72, 90)
-CLIPS = ("bunny-360p", "basketballpass", "park-joy", "bunny-720p")
+CLIPS = ("bunny-360p", "basketballpass", "park-joy", "bikes", "pancake", "carphone", "bunny-720p")
 # The clip on which neural codecs of clips report, at the rate of theirs; only ours is measured on it.
 NEURAL = ("bunny-crop", 54)
 LANDMARK_BPP = 0.2

@@ -85,6 +85,9 @@ RECIPES = {
         Source(
             "park-joy", Path("park_joy_480x270_10f.y4m"), 0, 10, matrix="bt601", qualities=(12, 25, 38, 52)
         ),
+        Source("bikes", Path("bikes.mp4"), 20, 24, qualities=(15, 32, 50, 68)),
+        Source("pancake", Path("pancake.mkv"), 60, 24, qualities=(15, 32, 50, 68)),
+        Source("carphone", Path("carphone_pristine.mp4"), 0, 32, qualities=(20, 38, 56, 74)),
         Source("bunny-720p", _BUNNY, 40, 32, matrix="bt601", qualities=(25, 42, 60, 77)),
         Source(
             "bunny-crop", _BUNNY, 0, 132, matrix="bt601", qualities=(15, 30, 45, 60), crop=(0, 40, 1280, 640)
@@ -92,7 +95,8 @@ RECIPES = {
     )
 }
 """The clips of the README: Big Buck Bunny (Blender Foundation, CC BY 3.0), BasketballPass (of the common test
-conditions of HEVC, as PNG) and park_joy (SVT, from Xiph's collection, 4:2:0)."""
+conditions of HEVC, as PNG), park_joy (SVT, from Xiph's collection, 4:2:0), and three of real cameras: a street, a
+kitchen by hand (both from test data of BSD-3 and Apache-2.0 repositories) and a face in a car (Xiph's carphone)."""
 
 
 def find_sources(
