@@ -87,7 +87,14 @@ RECIPES = {
         ),
         Source("bikes", Path("bikes.mp4"), 20, 24, qualities=(15, 32, 50, 68)),
         Source("pancake", Path("pancake.mkv"), 60, 24, qualities=(15, 32, 50, 68)),
-        Source("carphone", Path("carphone_pristine.mp4"), 0, 32, qualities=(20, 38, 56, 74)),
+        # 176x144 with pixels that are not square.
+        Source(
+            "carphone",
+            Path("carphone_pristine.mp4"),
+            *(0, 32),
+            qualities=(20, 38, 56, 74),
+            crop=(0, 0, 192, 144),
+        ),
         Source("bunny-720p", _BUNNY, 40, 32, matrix="bt601", qualities=(25, 42, 60, 77)),
         Source(
             "bunny-crop", _BUNNY, 0, 132, matrix="bt601", qualities=(15, 30, 45, 60), crop=(0, 40, 1280, 640)
