@@ -102,8 +102,9 @@ RECIPES = {
     )
 }
 """The clips of the README: Big Buck Bunny (Blender Foundation, CC BY 3.0), BasketballPass (of the common test
-conditions of HEVC, as PNG), park_joy (SVT, from Xiph's collection, 4:2:0), and three of real cameras: a street, a
-kitchen by hand (both from test data of BSD-3 and Apache-2.0 repositories) and a face in a car (Xiph's carphone)."""
+conditions of HEVC, as PNG), park_joy (SVT, from Xiph's collection, 4:2:0), and three of real cameras: a
+street and a kitchen by hand (from test data of BSD-3 and Apache-2.0 repositories), and a face in a car
+(Xiph's carphone)."""
 
 
 def find_sources(

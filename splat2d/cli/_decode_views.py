@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_numbers
+from splat2d.cli._arguments import UsageError, in_range, parse_numbers
 from splat2d.cli._terminal import print_json
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ def decode_views(scene: Scene, command: Decode, size: dict[str, Any], start: flo
     Raises:
         UsageError: options that contradict each other, or several views without a pattern.
     """
-    at_most_one(view=command.view, refocus=command.refocus)
     in_range(-1e6, 1e6, refocus=command.refocus)
     numbers = list(_NUMBER.finditer(os.path.basename(command.output)))
     if command.depth is not None:
@@ -45,11 +44,11 @@ def decode_views(scene: Scene, command: Decode, size: dict[str, Any], start: flo
     if numbers:
         raise UsageError(f"{command.output!r} has one number; views have a row and a column: v%02d_u%02d.png")
     seen = scene
-    if command.view is not None:
-        u, v = parse_numbers("view", command.view, "U,V")
+    u, v = (0, 0) if command.view is None else parse_numbers("view", command.view, "U,V")
+    if command.refocus is not None:
+        seen = scene.refocused(command.refocus, view=(u, v))
+    elif command.view is not None:
         seen = scene.seen_from(u, v)
-    elif command.refocus is not None:
-        seen = scene.refocused(command.refocus)
     _write(command.output, _drawn(seen, command.output, size), command)
     _say(command, scene, 1, start)
 

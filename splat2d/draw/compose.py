@@ -102,7 +102,9 @@ class Splats:
         moved = self.means + self.disparities[:, None] * np.array([u, v], np.float32)
         return replace(self, means=moved, disparities=None)
 
-    def refocused(self, disparity: float, spread: NDArray[np.float64]) -> Splats:
+    def refocused(
+        self, disparity: float, spread: NDArray[np.float64], eye: tuple[float, float] = (0, 0)
+    ) -> Splats:
         """The mean of what all eyes of an aperture see, when what has one disparity stands still.
 
         Gaussians of other disparities are blurred, exactly.
@@ -110,6 +112,7 @@ class Splats:
         Args:
             disparity: that is in focus, px a step of the eyes' grid.
             spread: [2, 2] covariance of the eyes in the aperture.
+            eye: u, v of its middle, as which the rest is seen.
         """
         if self.disparities is None:
             return self
@@ -124,7 +127,7 @@ class Splats:
         wide = xx * yy - xy * xy
         conics = np.stack([yy / wide, -xy / wide, xx / wide], 1).astype(np.float32)
         lower = (1 / np.sqrt(wide * det)).astype(np.float32)
-        return replace(self, conics=conics, colors=self.colors * lower[:, None], disparities=None)
+        return replace(self.seen_from(*eye), conics=conics, colors=self.colors * lower[:, None])
 
     def textured(self, strength: float) -> Splats:
         """The same with a texture whose amplitudes are multiplied by a factor; without one for 0."""

@@ -175,25 +175,27 @@ class Scene(Drawable):
         eye = finite("u", u), finite("v", v)
         return Scene(self.document, [splats.seen_from(*eye) for splats in self._decoded], self._bits)
 
-    def refocused(self, disparity: float) -> Scene:
+    def refocused(self, disparity: float, *, view: Sequence[float] = (0, 0)) -> Scene:
         """A light field through an aperture as wide as its eyes lie apart, focused on a disparity.
 
         Args:
             disparity: of what is sharp, px a step of the eyes' grid.
+            view: u, v of the aperture's middle.
 
         Raises:
-            ConfigError: a disparity that is not finite.
+            ConfigError: a disparity or a place that is not finite.
         """
         finite("disparity", disparity)
+        eye = finite("u", view[0]), finite("v", view[1])
         spread = np.cov(np.array(self.eyes).T, bias=True) if self.eyes else np.zeros((2, 2))
-        return Scene(self.document, [s.refocused(disparity, spread) for s in self._decoded], self._bits)
+        return Scene(self.document, [s.refocused(disparity, spread, eye) for s in self._decoded], self._bits)
 
     def disparity(self, **size: Any) -> NDArray[np.float32]:
         """How far what is seen of a light field moves from eye to eye; arguments as of `render`.
 
         Returns:
-            [H, W] px a step of the eyes' grid, for the middle eye: the mean of the disparities by what each
-            contributes.
+            [H, W] px a step of the eyes' grid, for the middle eye: the mean of the disparities of what is
+            there, by the energy of its slopes, which shows where it moves.
 
         Raises:
             ConfigError: not a light field, or settings out of range.
@@ -202,13 +204,16 @@ class Scene(Drawable):
         if splats.disparities is None:
             raise ConfigError("disparities are of light fields, and this is none")
         threads = size.pop("threads", None)
-        share = np.linalg.norm(splats.colors, axis=1)
+        share = (splats.colors**2).sum(1) * (splats.conics[:, 0] + splats.conics[:, 2])
         weights = np.stack([share * splats.disparities, share], 1).astype(np.float32)
         view = self.view(**size)
         check_splats(splats.means, splats.conics, weights, view, self.document.limits.max_evaluations)
         planes = render(*(splats.means, splats.conics, weights), view, background=(0.0, 0.0), threads=threads)
-        middle = float(np.average(splats.disparities, weights=share)) if share.any() else 0.0
-        return (planes[0] + 1e-6 * middle) / (planes[1] + 1e-6)
+        if not share.any():
+            return np.zeros_like(planes[0])
+        least = 1e-6 * float(share.mean())  # of what nothing is seen of
+        middle = float(np.average(splats.disparities, weights=share))
+        return (planes[0] + least * middle) / (planes[1] + least)
 
     def extract(self, name: str) -> Scene:
         """A scene of one layer alone, on the same canvas, transparent around.

@@ -86,7 +86,7 @@ def test_info_tells_the_views(capsys, splat):
     [
         ["--view", "1"],
         ["--view", "a,b"],
-        ["--view", "0,0", "--refocus", "1"],
+        ["--view", "0,nan", "--refocus", "1"],
         ["--refocus", "nan"],
     ],
 )

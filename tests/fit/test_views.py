@@ -139,6 +139,8 @@ def test_refocus_is_the_mean_over_many_eyes(encoded):
     mean = np.mean([scene.seen_from(*eye).render_float() for eye in eyes], axis=0)
     # Focused on 0: all eyes' pictures lie on each other as they are.
     np.testing.assert_allclose(scene.refocused(0.0).render_float(), mean, atol=0.03)
+    around = np.mean([scene.seen_from(u + 1, v - 0.5).render_float() for u, v in eyes], axis=0)
+    np.testing.assert_allclose(scene.refocused(0.0, view=(1, -0.5)).render_float(), around, atol=0.03)
     sharp = scene.refocused(NEAR).render_float()
     assert np.abs(np.diff(sharp[24], axis=0)).sum() > np.abs(np.diff(mean[24], axis=0)).sum()
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ..golden import conformance
+from ..support.golden import good
 
-MANIFEST = json.loads((conformance.HERE / "manifest.json").read_text())
-GOOD = {**MANIFEST["pictures"], **MANIFEST["layers"], **MANIFEST["clips"]}
+GOOD = good()
 
 
 def test_all_golden_files_are_there():
@@ -31,7 +30,7 @@ def test_integers_and_pixels_are_those_of_the_file(name: str):
         np.frombuffer(pixels, np.uint8).astype(int)
         for pixels in (
             gzip.decompress(Path(f"{out}.raw.gz").read_bytes()),
-            conformance.pixels_of(data, GOOD[name].get("times", ["0"])),
+            conformance.pixels_of(data, GOOD[name]),
         )
     )
     assert kept.shape == drawn.shape

@@ -13,16 +13,7 @@ from splat2d.format.header import Header
 from splat2d.format.sections import varint, zigzag
 from splat2d.native import core
 
-from ..support.integers import CHROMA_STEP, as_set, layout_for, random_integers
-
-
-def with_disparities(q: np.ndarray, eyes: Eyes, most: float, seed: int = 0) -> np.ndarray:
-    """Rows [N, C + 6] whose disparities lie within `most` px."""
-    rng = np.random.default_rng(seed)
-    ones = np.ascontiguousarray(np.hstack([q, np.ones((len(q), 1), np.int32)]))
-    step = core().disparities(ones, CHROMA_STEP, eyes.arguments)
-    d = np.rint(rng.uniform(-most, most, len(q)) / step).astype(np.int32)
-    return np.ascontiguousarray(np.hstack([q, d[:, None]]))
+from ..support.integers import CHROMA_STEP, as_set, layout_for, random_integers, with_disparities
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import platform
 import re
 import subprocess
 import sys
 import zlib
 from dataclasses import replace
-from fractions import Fraction
 from types import ModuleType
 
 import numpy as np
@@ -33,14 +31,13 @@ from splat2d.scene.clip import Clip
 from splat2d.scene.picture import Scene
 
 from ..support import model
+from ..support.golden import drawn, good, manifest
 from ..support.integers import fields_of, layout_for, random_integers
 from ..support.places import GOLDEN, ROOT
 
 TINY = ROOT / "examples" / "tiny_decoder.py"
 FORMAT = (ROOT / "docs" / "FORMAT.md").read_text()
-MANIFEST = json.loads((GOLDEN / "manifest.json").read_text())
-PICTURES, BROKEN = MANIFEST["pictures"], MANIFEST["broken"]
-GOOD = {**PICTURES, **MANIFEST["layers"], **MANIFEST["clips"]}
+GOOD, PICTURES, BROKEN = good(), manifest()["pictures"], manifest()["broken"]
 # Pixels are the same bits on x86-64 and on 64-bit Arm of Linux; elsewhere exp, sin and cos may differ in a
 # last bit.
 EXACT = platform.machine().lower() in ("x86_64", "amd64", "aarch64")
@@ -117,12 +114,10 @@ def test_integers_are_the_manifests(name, threads):
 @pytest.mark.skipif(not EXACT, reason="not where the manifest's pixels are exact")
 def test_pixels_are_the_manifests(name, scale, key, threads):
     entry, data = GOOD[name], (GOLDEN / name).read_bytes()
-    drawable = (Clip if is_clip(data) else Scene).from_bytes(data)
-    times = [Fraction(time) for time in entry.get("times", ["0"])]
-    drawn = [drawable.render(time=time, scale=scale, threads=threads) for time in times]
+    pictures = list(drawn(data, entry, scale=scale, threads=threads))
     if scale == 1:
-        assert drawn[0].shape == (entry["height"], entry["width"], entry["channels"])
-    assert sha256(b"".join(pixels.tobytes() for pixels in drawn)) == entry[key]
+        assert pictures[0].shape == (entry["height"], entry["width"], entry["channels"])
+    assert sha256(b"".join(pixels.tobytes() for pixels in pictures)) == entry[key]
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -198,7 +193,7 @@ def test_both_decoders_agree_on_damaged_splats(seed, tiny):
         assert np.array_equal(tiny.decode_splats(tiny.parse(data))[0], expected)
 
 
-@pytest.mark.parametrize("name", [*MANIFEST["layers"], *MANIFEST["clips"], *BROKEN])
+@pytest.mark.parametrize("name", [name for name in (*GOOD, *BROKEN) if name not in PICTURES])
 def test_tiny_decoder_refuses_broken_and_layered_files(name, tiny):
     with pytest.raises(ValueError, match=r"\w") as caught:
         tiny.decode_splats(tiny.parse((GOLDEN / name).read_bytes()))

@@ -3,16 +3,15 @@
 Beside the golden files, in conformance/: for each the integers of all its fields as text, one line a splat,
 in the order of docs/FORMAT.md, section 5.4, fields apart by an empty line; and the pixels at its own size as
 raw bytes, gzipped: rows from the top, C bytes a pixel, colours premultiplied by alpha; of a clip at each of
-the manifest's times.
+the manifest's times, of a light field by each of its eyes and lenses.
 """
 
 from __future__ import annotations
 
 import gzip
-import json
 import sys
-from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,27 +39,23 @@ def premultiplied(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate([colors, pixels[..., -1:]], axis=2)
 
 
-def pixels_of(data: bytes, times: list[str]) -> bytes:
-    """Return the raw pixels of a file."""
-    from splat2d.format.container import is_clip
-    from splat2d.scene.clip import Clip
-    from splat2d.scene.picture import Scene
+def pixels_of(data: bytes, entry: dict[str, Any]) -> bytes:
+    """Return the raw pixels of a file in all its looks."""
+    from tests.support.golden import drawn
 
-    drawable = (Clip if is_clip(data) else Scene).from_bytes(data)
-    return b"".join(premultiplied(drawable.render(time=Fraction(time))).tobytes() for time in times)
+    return b"".join(premultiplied(pixels).tobytes() for pixels in drawn(data, entry))
 
 
 def main() -> None:
     """Write all of it."""
     sys.path.insert(0, str(HERE.parents[1]))
-    manifest = json.loads((HERE / "manifest.json").read_text())
-    for kind in ("pictures", "layers", "clips"):
-        for name, entry in manifest[kind].items():
-            data, out = (HERE / name).read_bytes(), OUT / Path(name).with_suffix("")
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.with_suffix(".txt").write_text(integers_text(data))
-            pixels = pixels_of(data, entry.get("times", ["0"]))
-            out.with_suffix(".raw.gz").write_bytes(gzip.compress(pixels, 9, mtime=0))
+    from tests.support.golden import good
+
+    for name, entry in good().items():
+        data, out = (HERE / name).read_bytes(), OUT / Path(name).with_suffix("")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.with_suffix(".txt").write_text(integers_text(data))
+        out.with_suffix(".raw.gz").write_bytes(gzip.compress(pixels_of(data, entry), 9, mtime=0))
 
 
 if __name__ == "__main__":

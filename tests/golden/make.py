@@ -1,7 +1,7 @@
 """Make the golden files and their manifest: once for each version of the format, never to make a test pass.
 
-Run: python tests/golden/make.py [--force]. It also puts the sizes and digests of these files and
-of the network into docs/FORMAT.md.
+Run: python tests/golden/make.py with --missing for kinds of files that are new, or with --force for all.
+It also puts the sizes and digests of these files and of the network into docs/FORMAT.md.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,11 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import splat2d
 from splat2d.errors import BitstreamError
 from splat2d.fit.clip.encode import encode_frames
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode import encode_picture
 from splat2d.format.container import Container, is_clip, read, write
+from splat2d.format.eyes import Eyes
 from splat2d.format.field import Field
 from splat2d.format.header import Header, header_bytes
 from splat2d.format.layers import CodedLayer, layer_section, matte_header
@@ -51,6 +54,9 @@ FORMAT = HERE.parents[1] / "docs" / "FORMAT.md"
 
 Files = dict[str, tuple[str, bytes]]
 """What each file shows, or what is wrong with it, and its bytes, by name."""
+
+Manifest = dict[str, dict[str, dict[str, Any]]]
+"""What each file decodes to, by kind and name."""
 
 
 def sha256(data: bytes) -> str:
@@ -233,6 +239,24 @@ def layered_clip() -> bytes:
     return clip.edited(edits).to_bytes()
 
 
+def light_fields() -> Files:
+    """Return files of scenes that several eyes see."""
+    from tests.support.integers import random_integers, with_disparities
+    from tests.support.lightfields import views_of
+
+    views, places = views_of(3, 2)
+    seen = splat2d.encode(views, positions=places, quality=50, preset="fast", threads=1)
+    eyes = Eyes.of([(0, 0), (1.5, -3), (0.25, 7)])
+    header = Header(300, 200, 4, 100, 10, 0, (90, 100, 110, 0))
+    q = with_disparities(random_integers(500, 4, 300, 200, seed=8, log2_s=(-1, 5)), eyes, 6)
+    layout = replace(header.layout, eyes=eyes.arguments)
+    random = write(Container(header, Field.encode(q, layout), eyes=eyes))
+    return {
+        "grid": ("a square before a wall, by 3 x 2 eyes", seen),
+        "list": ("random splats with alpha, eyes anywhere, in parts", divided(random, 100)),
+    }
+
+
 def broken(flat: Files) -> Files:
     """Return files that a reader must refuse."""
     rgb, parts = flat["rgb"][1], flat["parts"][1]
@@ -268,15 +292,25 @@ def broken(flat: Files) -> Files:
     }
 
 
+KINDS = {
+    "pictures": pictures,
+    "layers": lambda: layers(pictures()),
+    "clips": clips,
+    "lightfields": light_fields,
+}
+
+
 def describe(what: str, data: bytes) -> dict[str, Any]:
     """Return what a file must decode to."""
+    from tests.support.golden import drawn
     from tests.support.integers import fields_of
 
     integers = [field.decode()[0] for field in fields_of(data)]
     clip = Clip.from_bytes(data) if is_clip(data) else None
     drawable = clip or Scene.from_bytes(data)
-    times = [Fraction(0)] if clip is None else [clip.time_of(i) for i in range(clip.count)]
+    times = []
     if clip is not None:
+        times = [clip.time_of(i) for i in range(clip.count)]
         times.append((times[1] + times[2]) / 2)
     out: dict[str, Any] = {
         "what": what,
@@ -288,11 +322,12 @@ def describe(what: str, data: bytes) -> dict[str, Any]:
         "splats": sum(map(len, integers)),
         "integers_sha256": sha256(b"".join(q.astype("<i4").tobytes() for q in integers)),
     }
-    for name, scale in (("pixels_sha256", 1.0), ("half_size_sha256", 0.5), ("double_size_sha256", 2.0)):
-        drawn = [drawable.render(time=time, scale=scale).tobytes() for time in times]
-        out[name] = sha256(b"".join(drawn))
     if clip is not None:
         out["times"] = [str(time) for time in times]
+    elif read(data).eyes:
+        out["looks"] = [{"eye": [0, 0]}, {"eye": [1, -0.5]}, {"eye": [-0.75, 0.25]}, {"focus": 2.0}]
+    for name, scale in (("pixels_sha256", 1.0), ("half_size_sha256", 0.5), ("double_size_sha256", 2.0)):
+        out[name] = sha256(b"".join(pixels.tobytes() for pixels in drawn(data, out, scale=scale)))
     return out
 
 
@@ -317,11 +352,11 @@ def network_sentence() -> str:
     )
 
 
-def refresh_document(manifest: dict[str, dict[str, dict[str, Any]]]) -> None:
+def refresh_document(manifest: Manifest) -> None:
     """Put the network's and the golden files' present sizes and digests into the document."""
     text = FORMAT.read_text()
     presents = {r"`splat2d/format/network\.bin` \*\*is[^.]*\.\n": network_sentence()}
-    keys = {kind: ("what", "bytes", "splats", "channels") for kind in ("pictures", "layers", "clips")}
+    keys = {kind: ("what", "bytes", "splats", "channels") for kind in KINDS}
     for kind, columns in {**keys, "broken": ("what", "error")}.items():
         rows = [
             f"| `{name}` | " + " | ".join(str(entry[key]) for key in columns) + " |\n"
@@ -338,26 +373,42 @@ def main() -> None:
     """Write all files and the manifest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--force", action="store_true", help="replace the files that are there")
+    parser.add_argument("--missing", action="store_true", help="add kinds of files that are not there")
     options = parser.parse_args()
+    manifest: Manifest = {}
     if MANIFEST.exists() and not options.force:
-        sys.exit("error: the golden files are there; a change of the format needs --force and a good reason")
-    flat = pictures()
-    manifest: dict[str, dict[str, dict[str, Any]]] = {}
-    for kind, files in (("pictures", flat), ("layers", layers(flat)), ("clips", clips())):
+        manifest = json.loads(MANIFEST.read_text())
+        if not options.missing:
+            sys.exit(
+                "error: the golden files are there; a change of the format needs --force and a good reason"
+            )
+        add(manifest, {kind: make for kind, make in KINDS.items() if kind not in manifest})
+    else:
+        add(manifest, KINDS)
+        add_broken(manifest)
+    MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n")
+    refresh_document(manifest)
+
+
+def add(manifest: Manifest, kinds: dict[str, Callable[[], Files]]) -> None:
+    """Write kinds of files."""
+    for kind, make in kinds.items():
         (HERE / kind).mkdir(exist_ok=True)
         manifest[kind] = {}
-        for name, (what, data) in files.items():
+        for name, (what, data) in make().items():
             (HERE / kind / f"{name}.splat").write_bytes(data)
             manifest[kind][f"{kind}/{name}.splat"] = describe(what, data)
+
+
+def add_broken(manifest: Manifest) -> None:
+    """Write files that a reader must refuse."""
     (HERE / "broken").mkdir(exist_ok=True)
     manifest["broken"] = {}
-    for name, (what, data) in broken(flat).items():
+    for name, (what, data) in broken(pictures()).items():
         # Not .splat, so that whoever tries all golden files finds the good ones.
         (HERE / "broken" / f"{name}.bad").write_bytes(data)
         entry = {"what": what, "bytes": len(data), "sha256": sha256(data)}
         manifest["broken"][f"broken/{name}.bad"] = {**entry, "error": error_of(data)}
-    MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n")
-    refresh_document(manifest)
 
 
 if __name__ == "__main__":

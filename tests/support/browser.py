@@ -19,6 +19,7 @@ from splat2d.format.texture import CodedTexture, grid, texture_section
 from splat2d.scene.clip import Clip
 from splat2d.scene.picture import Scene
 
+from .golden import drawn, looks_of
 from .motion import riding_clip
 from .places import ROOT
 
@@ -120,16 +121,18 @@ def write_cases(folder: Path, golden: Path, files: dict[str, dict[str, Any]]) ->
     for source, entry in paths.items():
         data = source.read_bytes()
         drawable = (Clip if is_clip(data) else Scene).from_bytes(data)
-        for time in map(Fraction, entry.get("times", ["0"])):
-            w, h = drawable.width, drawable.height
-            for scale, crop in (
-                (0.5, (0, 0, w, h)),
-                (1, (0, 0, w, h)),
-                (2, (w // 3, h // 4, -(-w // 2), -(-h // 2))),
-            ):
+        w, h = drawable.width, drawable.height
+        for scale, crop in (
+            (0.5, (0, 0, w, h)),
+            (1, (0, 0, w, h)),
+            (2, (w // 3, h // 4, -(-w // 2), -(-h // 2))),
+        ):
+            for look, pixels in zip(looks_of(entry), drawn(data, entry, scale=scale, crop=crop), strict=True):
                 path = folder / f"{len(cases)}.raw"
-                path.write_bytes(rgba(drawable.render(time=time, scale=scale, crop=crop)).tobytes())
-                case = {"file": str(source), "scale": scale, "crop": crop, "time": float(time)}
+                path.write_bytes(rgba(pixels).tobytes())
+                if "time" in look:
+                    look = {"time": float(Fraction(look["time"]))}
+                case = {"file": str(source), "scale": scale, "crop": crop, "look": look}
                 cases.append({**case, "pixels": str(path)})
     out = folder / "cases.json"
     out.write_text(json.dumps(cases))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.format.container import is_clip
+from splat2d.format.eyes import Eyes
 from splat2d.format.field import Field, Layout
 from splat2d.native import core
 from splat2d.scene.clip import Clip
@@ -118,6 +119,15 @@ def random_moving(
     course[:, 2:] = np.rint(rng.laplace(size=(n, 2)) * np.exp2(rng.uniform(-3, 9, (n, 1))))
     q = np.ascontiguousarray(np.hstack([plane, course]), np.int32)
     return np.ascontiguousarray(q[core().moving_in_range(q, width, height, frames, CHROMA_STEP)][:count])
+
+
+def with_disparities(q: Ints32, eyes: Eyes, most: float, seed: int = 0) -> Ints32:
+    """Return rows [N, C + 6] of splats [N, C + 5], whose disparities lie within `most` px."""
+    rng = np.random.default_rng(seed)
+    ones = np.ascontiguousarray(np.hstack([q, np.ones((len(q), 1), np.int32)]))
+    step = core().disparities(ones, CHROMA_STEP, eyes.arguments)
+    d = np.rint(rng.uniform(-most, most, len(q)) / step).astype(np.int32)
+    return np.ascontiguousarray(np.hstack([q, d[:, None]]))
 
 
 def layout_for(q: Ints32, width: int, height: int, frames: int = 0) -> Layout:

@@ -24,10 +24,11 @@ from splat2d.web.local import MAX_UPLOAD, LocalServer, serving
 from ..support.browser import ROOT, WASM, WEB, no_browser, no_node, node, rgba, run, write_cases
 from ..support.command import assert_one_line
 from ..support.command import run as run_command
+from ..support.golden import good
+from ..support.lightfields import FAR, NEAR
 from ..support.places import GOLDEN
 
-MANIFEST = json.loads((GOLDEN / "manifest.json").read_text())
-GOOD = {**MANIFEST["pictures"], **MANIFEST["layers"], **MANIFEST["clips"]}
+GOOD = good()
 OBJECTS = GOLDEN / "layers" / "objects.splat"
 
 needs_node = pytest.mark.skipif(bool(no_node()), reason=no_node())
@@ -45,7 +46,7 @@ def test_the_page_is_small():
 
 @needs_node
 def test_golden_files_decode_to_the_same_integers_and_broken_ones_are_refused():
-    assert "21 golden files decode to the manifest's integers, 8 broken ones are refused" in run(
+    assert "23 golden files decode to the manifest's integers, 8 broken ones are refused" in run(
         "golden.mjs", WASM
     )
 
@@ -111,6 +112,32 @@ def test_pixels_by_webgl_are_within_two_levels(cases):
 
 
 # The page.
+
+
+@needs_browser
+def test_a_person_looks_around_in_a_light_field(tmp_path):
+    found = json.loads(run("eyes.mjs", tmp_path))
+    assert found["errors"] == []
+    assert found["hidden"] == [False, True]  # of a light field, of a picture
+    assert found["views"].split() == ["3", "\N{MULTIPLICATION SIGN}", "2"]
+    scene = splat2d.open(GOLDEN / "lightfields/grid.splat")
+    for name in ("middle", "dragged", "slid"):
+        eye = found["eyes"][name]
+        drawn = np.frombuffer((tmp_path / f"{name}.raw").read_bytes(), np.uint8).reshape(48, 64, 4)
+        assert np.abs(drawn[..., :3].astype(int) - scene.render(view=tuple(eye))).max() <= 2, name
+    # With a drag goes what is near; with Alt, or with V, it pans, and the eye stays.
+    assert found["eyes"]["middle"] == [0, 0]
+    assert found["eyes"]["dragged"][0] > 0.3
+    assert abs(found["eyes"]["dragged"][1]) < 0.05
+    assert found["panned"] == [[True, 0], [True, 0]]
+    # A click through the lens focuses on the square, or on the wall behind it.
+    assert found["focus"]["square"] == pytest.approx(NEAR, abs=0.3)
+    assert found["focus"]["wall"] == pytest.approx(FAR, abs=0.3)
+    for name, focus in found["focus"].items():
+        drawn = np.frombuffer((tmp_path / f"{name}.raw").read_bytes(), np.uint8).reshape(48, 64, 4)
+        seen = scene.refocused(focus, view=found["eyes"][name])
+        assert np.abs(drawn[..., :3].astype(int) - seen.render()).max() <= 2, name
+    assert found["element"] == [True, True]
 
 
 @needs_browser
@@ -318,7 +345,7 @@ def test_files_are_dropped_and_pasted_and_fingers_zoom(server, tmp_path):
     assert zoom == pytest.approx(2, abs=1e-6)
     assert shift < 0.1
     assert found["panned"] == [True, 0]
-    splats = MANIFEST["pictures"]["pictures/parts.splat"]["splats"]
+    splats = GOOD["pictures/parts.splat"]["splats"]
     assert found["filled"] == [True, True, True, splats, f"{splats:,}"]
     anew, worst, bright = found["slid"]
     assert anew == 0  # nothing was drawn whole

@@ -1,8 +1,9 @@
 // A .splat file: header, sections, layers, and the segments of a clip. docs/FORMAT.md, sections 2, 3 and 9.
 import { Reader, SplatError, Writer, crc32, inflated, joined } from "./bytes.js";
+import { readEyes } from "./eyes.js";
 import { readTextures } from "./texture.js";
 
-export const SPLATS = 0x01, LAYER = 0x02, EDITS = 0x04, CLIP = 0x05, SEGMENT = 0x06, NOTE = 0x81, TEXTURE = 0x84, INDEX = 0x87;
+export const SPLATS = 0x01, LAYER = 0x02, EDITS = 0x04, CLIP = 0x05, SEGMENT = 0x06, EYES = 0x07, NOTE = 0x81, TEXTURE = 0x84, INDEX = 0x87;
 const OPTIONAL = 0x80;
 const MAGIC = [0xc2, 0x53, 0x50, 0x4c];
 const MAX_SIDE = 65535, MAX_SECTIONS = 64, MAX_LENGTH = 2 ** 31, MAX_LAYERS = 255, MAX_NAME = 64, MAX_NOTES = 65536;
@@ -210,9 +211,11 @@ export async function parse(data, { limits = LIMITS, partial = false } = {}) {
   limits = { ...LIMITS, ...limits };
   if (data.length > limits.maxBytes) throw new SplatError(`the file has ${data.length} bytes, over the limit of ${limits.maxBytes}`);
   const { header, at: first } = readHeader(data, limits);
-  const file = { header, first, size: data.length, sections: [], layers: [], segments: [], edits: new Uint8Array(), textures: [], notes: [], rate: null, whole: true };
+  const file = { header, first, size: data.length, sections: [], layers: [], segments: [], edits: new Uint8Array(), textures: [], notes: [], eyes: null, rate: null, whole: true };
   const seen = new Set();
   let own = null, others = 0;
+  // The picture of the header, as each eye of a light field sees it.
+  const picture = (data, rest = {}) => ({ name: "picture", header: file.eyes ? { ...header, eyes: file.eyes } : header, box: null, moves: false, data, matte: null, ...rest });
   for (let at = first; at < data.length; ) {
     let s;
     try {
@@ -221,7 +224,7 @@ export async function parse(data, { limits = LIMITS, partial = false } = {}) {
       if (!partial) throw fault;
       // What there is of the picture: its pieces have checksums of their own.
       if (fault.section?.kind === SPLATS && !own && file.rate === null)
-        own = { name: "picture", header, box: null, moves: false, data: data.subarray(fault.section.payload), matte: null, cut: true };
+        own = picture(data.subarray(fault.section.payload), { cut: true });
       file.whole = false;
       break;
     }
@@ -231,25 +234,27 @@ export async function parse(data, { limits = LIMITS, partial = false } = {}) {
     if (!seen.size && kind === CLIP) {
       const clip = readClip(payload);
       file.rate = clip.rate;
-      if (clip.own) own = { name: "picture", header, box: null, moves: true, data: null, matte: null };
+      if (clip.own) own = picture(null, { moves: true });
       seen.add(kind);
       continue;
     }
     if (kind !== LAYER && kind !== SEGMENT && ++others > MAX_SECTIONS) throw new SplatError(`more than ${MAX_SECTIONS} sections`);
-    const names = { [SPLATS]: "splats", [EDITS]: "edits", [CLIP]: "a clip's times" };
+    const names = { [SPLATS]: "splats", [EDITS]: "edits", [CLIP]: "a clip's times", [EYES]: "eyes" };
     if (names[kind] && seen.has(kind)) throw new SplatError(`two sections of ${names[kind]}, expected one`);
     seen.add(kind);
     if (kind === SEGMENT && file.rate !== null) {
       file.segments.push(payload);
       if (file.segments.length > MAX_SEGMENTS) throw new SplatError(`more than ${MAX_SEGMENTS} segments`);
+    } else if (kind === EYES && file.rate === null && !own) {
+      file.eyes = readEyes(payload);
     } else if (kind === SPLATS && file.rate === null) {
-      own = { name: "picture", header, box: null, moves: false, data: payload, matte: null };
+      own = picture(payload);
     } else if (kind === LAYER) {
       file.layers.push(readLayer(payload, file.rate !== null, limits));
     } else if (kind === EDITS) {
       if (!payload.length) throw new SplatError("the section of edits is empty");
       file.edits = payload;
-    } else if (kind === SPLATS || kind === SEGMENT || kind === CLIP) {
+    } else if (kind === SPLATS || kind === SEGMENT || kind === CLIP || kind === EYES) {
       throw new SplatError(`section ${hex(kind)} in a ${file.rate === null ? "picture" : "clip"}`);
     } else if (kind === TEXTURE) {
       file.textures.push(payload);
@@ -265,6 +270,7 @@ export async function parse(data, { limits = LIMITS, partial = false } = {}) {
   if (own) file.layers.unshift(own);
   if (!file.layers.length && !partial) throw new SplatError("truncated: no section of splats");
   if (file.layers.length > MAX_LAYERS) throw new SplatError(`more than ${MAX_LAYERS} layers`);
+  if (file.eyes && (!own || file.layers.length > 1) && !partial) throw new SplatError("a light field is one layer, of the header's");
   if (file.rate !== null && !file.layers[0]?.moves && !partial) throw new SplatError("the backmost layer of the clip has no segments");
   // Of a picture that is whole: its layers are there.
   file.textures = file.rate === null && file.whole ? readTextures(file.textures, file.layers) : [];

@@ -4,7 +4,7 @@ import { stepOf } from "./container.js";
 import { grainOf } from "./texture.js";
 import { knotsOf } from "./motion.js";
 
-const ATTRIBUTES = ["position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign", "duration", "time", "velocity"];
+const ATTRIBUTES = ["position", "luma", "chroma", "alpha", "area", "aspect", "angle", "sign", "duration", "time", "velocity", "disparity"];
 
 export const TIERS = 6, SHAPE_FIELDS = 16;
 const MOST_KEPT = 2 ** 28; // bytes of shapes
@@ -82,8 +82,10 @@ export class Core {
 
   /** Counts of a field's tiers, the bytes that hold each and all before (0 without a directory), and its parts. */
   index(data, header, frames = 0) {
-    const { width, height, channels, chromaStep, stepCode } = header;
-    this.#with(data, (at, size) => this.wasm.index(at, size, width, height, channels, chromaStep, stepCode, frames));
+    this.#with(data, (at, size) => {
+      this.#layout(header, frames);
+      return this.wasm.index(at, size);
+    });
     const tiers = [...Array(TIERS).keys()];
     return {
       counts: tiers.map((t) => this.wasm.index_count(t)),
@@ -100,16 +102,20 @@ export class Core {
    * @param {{frames?: number, tiers?: number, window?: number[]}} [options] The window: left, top, right, bottom, px.
    */
   decode(data, header, { frames = 0, tiers = TIERS, window = null } = {}) {
-    const { width, height, channels, chromaStep, stepCode } = header;
-    const [x0, y0, x1, y1] = window ?? [0, 0, 0, 0];
-    this.#with(data, (at, size) =>
-      this.wasm.decode(at, size, width, height, channels, chromaStep, stepCode, frames, tiers, x0, y0, x1, y1));
+    this.#with(data, (at, size) => {
+      this.#layout(header, frames);
+      return this.wasm.decode(at, size, tiers, ...(window ?? [0, 0, 0, 0]));
+    });
     return this.#decoded(header, frames);
+  }
+  #layout({ width, height, channels, chromaStep, stepCode, eyes }, frames) {
+    const { views, spread, farthest } = eyes ?? { views: 0, spread: 0, farthest: 0 };
+    this.wasm.layout(width, height, channels, chromaStep, stepCode, frames, views, spread, farthest);
   }
   #decoded(header, frames = 0) {
     return this.#guard(() => {
       const tierCounts = [...Array(TIERS).keys()].map((t) => this.wasm.count(t));
-      const count = tierCounts.reduce((a, b) => a + b, 0), columns = header.channels + (frames ? 9 : 5);
+      const count = tierCounts.reduce((a, b) => a + b, 0), columns = header.channels + (frames ? 9 : header.eyes ? 6 : 5);
       const shapes = this.wasm.shape(stepOf(header.stepCode));
       const { buffer } = this.wasm.memory;
       return {
@@ -131,14 +137,14 @@ export class Core {
    *   the boxes that the other parts are seen in, px.
    */
   open(data, header, { tiers = TIERS } = {}) {
-    const { width, height, channels, chromaStep, stepCode } = header;
     this.close();
     const at = this.#guard(() => this.wasm.reserve(Math.max(data.length, 1)));
     if (!at) throw new SplatError("the file needs more memory than there is");
     this.opened = { at, data, header };
     const fault = this.#guard(() => {
       new Uint8Array(this.wasm.memory.buffer, at, data.length).set(data);
-      return this.wasm.open(at, data.length, width, height, channels, chromaStep, stepCode, tiers);
+      this.#layout(header, 0);
+      return this.wasm.open(at, data.length, tiers);
     });
     if (fault) throw new SplatError(`the coded splats are damaged: ${this.#text(fault)}`);
     const splats = this.#decoded(header), parts = this.wasm.opened_parts();

@@ -1,6 +1,7 @@
 // What is drawn where: a plan of sums of splats, one for each layer, that every renderer follows.
 // docs/FORMAT.md, sections 6.4 and 6.6.
 import { isPlaced, isRecolored, stackOf } from "./edits.js";
+import { seenBy } from "./eyes.js";
 import { ridden } from "./motion.js";
 import { Timeline, shiftAt } from "./timeline.js";
 
@@ -94,9 +95,9 @@ function shownBy(own, at) {
   return { ...own, splats: ride(own.splats), matte: own.matte && { ...own.matte, splats: ride(own.matte.splats) } };
 }
 
-function partsOf(file, timeline, source, time) {
+function partsOf(file, timeline, source, { time = 0, eye, focus }) {
   const layer = file.layers[source];
-  if (!layer.moves) return layer.splats ? [{ own: layer, weight: 1 }] : [];
+  if (!layer.moves) return layer.splats ? [{ own: file.eyes ? seenBy(layer, file.eyes, { eye, focus }) : layer, weight: 1 }] : [];
   return timeline.shown(source, time).map(({ segment, at, weight }) => {
     const own = file.segments[segment];
     return { own: own.motion && own.splats ? shownBy(own, at) : own, weight, time: at, shift: shiftAt(own, at) };
@@ -110,15 +111,16 @@ export const hasAlpha = (layer) => Boolean(layer.matte) || layer.header.channels
  *
  * @param {object} file As `decode` gives it.
  * @param {View} view
- * @param {{time?: number, tiers?: number, texture?: number, steps?: object[][], stack?: object[], timeline?: Timeline}} [options]
- *   Time in s; a factor of the strength of textures; edits in place of those of the file; a stack that was made of them.
+ * @param {{time?: number, eye?: number[], focus?: number|null, tiers?: number, texture?: number, steps?: object[][], stack?: object[], timeline?: Timeline}} [options]
+ *   Time in s; of a light field the place of the eye, in steps of its grid, and the disparity at which a lens there is
+ *   sharp; a factor of the strength of textures; edits in place of those of the file; a stack that was made of them.
  */
 export function plan(file, view, options = {}) {
-  const { time = 0, tiers = 6, texture = 1, steps = file.steps } = options;
+  const { tiers = 6, texture = 1, steps = file.steps } = options;
   const stack = options.stack ?? stackOf(file.layers.map(({ name }) => name), steps);
   const timeline = options.timeline ?? (file.rate === null ? null : new Timeline(file));
   const visible = stack.filter(({ visible }) => visible);
-  const layers = visible.map((state) => ({ state, layer: file.layers[state.source], parts: partsOf(file, timeline, state.source, time) }))
+  const layers = visible.map((state) => ({ state, layer: file.layers[state.source], parts: partsOf(file, timeline, state.source, options) }))
     .filter(({ parts }) => parts.length);
   const [only] = layers, alone = layers.length === 1 && !isPlaced(only.state) && !isRecolored(only.state) && only.state.opacity === 1 &&
     !only.layer.matte && only.layer.header.width === file.width && only.layer.header.height === file.height;

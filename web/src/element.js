@@ -31,7 +31,7 @@ function tools() {
 }
 
 export class SplatPicture extends HTMLElement {
-  static observedAttributes = ["src", "alt", "time"];
+  static observedAttributes = ["src", "alt", "time", "eye", "focus"];
   #canvas = document.createElement("canvas");
   #file = null;
   #near = false;
@@ -64,7 +64,12 @@ export class SplatPicture extends HTMLElement {
   attributeChangedCallback(name) {
     this.#canvas.setAttribute("aria-label", this.getAttribute("alt") ?? "");
     if (name === "src" && this.#near) this.#load();
-    if (name === "time") this.#draw();
+    if (["time", "eye", "focus"].includes(name)) this.#draw();
+  }
+  // From where a light field is seen: eye="0.5,-1", or focus="0.8".
+  get #lens() {
+    const eye = (this.getAttribute("eye") ?? "").split(",").map(Number), focus = parseFloat(this.getAttribute("focus"));
+    return { eye: eye.length === 2 && eye.every(Number.isFinite) ? eye : [0, 0], focus: Number.isFinite(focus) ? focus : null };
   }
   /** The decoded file, or null. */
   get file() {
@@ -95,7 +100,7 @@ export class SplatPicture extends HTMLElement {
     const scale = Math.min(this.clientWidth / file.width, this.clientHeight / file.height || Infinity) * devicePixelRatio;
     const [width, height] = [file.width, file.height].map((side) => Math.min(Math.max(Math.round(side * scale), 1), 8192));
     const drawn = plan(file, { x: 0, y: 0, scaleX: width / file.width, scaleY: height / file.height, width, height },
-      { time: Number(this.getAttribute("time") ?? 0), timeline: file.timeline });
+      { ...this.#lens, time: Number(this.getAttribute("time") ?? 0), timeline: file.timeline });
     Object.assign(this.#canvas, { width, height });
     const to = this.#canvas.getContext("2d");
     if (renderer.kind === "cpu") to.putImageData(new ImageData(renderer.pixels(drawn), width, height), 0, 0);

@@ -5,10 +5,11 @@ export interface Splats {
   columns: number;
   /** Splats of each tier, coarse first. */
   tierCounts: number[];
-  /** [count, columns]: colours, area, aspect, angle, iy, ix; of a clip duration, time, vy, vx. */
+  /** [count, columns]: colours, area, aspect, angle, iy, ix; of a clip duration, time, vy, vx; of a light field a disparity. */
   integers: Int32Array;
   /** [count, 16]: centre x, y (px); longer axis times its deviation x, y (px); ratio of deviations; precision in time
-   * (frames^-2); time (frames); 0; red, green, blue, coverage; velocity x, y (px a frame); 0, 0. */
+   * (frames^-2); time (frames); disparity (px a step of the eyes' grid); red, green, blue, coverage; velocity x, y (px a
+   * frame); 0, 0. */
   shapes: Float32Array;
   /** Base colour: red, green, blue, coverage. */
   background: [number, number, number, number];
@@ -68,6 +69,17 @@ export interface Segment extends Coverage {
   matte: Coverage | null;
 }
 
+/** From where a light field is seen. */
+export interface Eyes {
+  /** u, v of each eye whose view was encoded, in steps of their grid from the middle. */
+  places: [number, number][];
+  views: number;
+  spread: number;
+  farthest: number;
+  /** Columns and rows, where the file says that they are a grid. */
+  grid: [number, number] | null;
+}
+
 export interface Operation {
   kind: string;
   layer: number;
@@ -88,6 +100,8 @@ export interface SplatFile {
   edits: Uint8Array;
   steps: Operation[][];
   notes: string[];
+  /** Of a light field. */
+  eyes: Eyes | null;
   /** Frames a second of a clip; null of a picture. */
   rate: number | null;
   /** Tiers that were decoded. */
@@ -161,7 +175,13 @@ export class Decoder {
   close(): void;
 }
 export function viewOf(file: SplatFile, scale?: number, crop?: [number, number, number, number]): View;
-export function plan(file: SplatFile, view: View, options?: { time?: number; tiers?: number; texture?: number; steps?: Operation[][] }): Plan;
+export function plan(file: SplatFile, view: View, options?: { time?: number; eye?: [number, number]; focus?: number | null; tiers?: number; texture?: number; steps?: Operation[][] }): Plan;
+/** Least u and v, then the largest, of eyes. */
+export function reachOf(eyes: Eyes): [number, number, number, number];
+/** The disparities between which nearly all splats of a light field's layer lie. */
+export function disparitiesOf(layer: Layer): [number, number];
+/** The disparity of what an eye sees at a point of the canvas; null where nothing is. */
+export function disparityAt(layer: Layer, x: number, y: number, eye?: [number, number]): number | null;
 export const KINDS: Record<string, unknown[]>;
 export function operation(kind: string, layer: number, values?: number[], name?: string): Operation;
 export function pack(steps: Operation[][]): Uint8Array;

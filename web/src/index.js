@@ -11,6 +11,7 @@ export { Core, TIERS, compile, hasSimd } from "./core.js";
 export { decodeSegment, decodeWith } from "./decode.js";
 export { plan, viewOf } from "./draw.js";
 export { KINDS, operation, pack, stackOf, unpack } from "./edits.js";
+export { disparitiesOf, disparityAt, reachOf } from "./eyes.js";
 export { Timeline } from "./timeline.js";
 export { GlRenderer, RasterRenderer };
 

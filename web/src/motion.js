@@ -1,4 +1,6 @@
 // The motion field of a clip's segment: where a moment shows its splats. docs/FORMAT.md, section 9.6.
+import { axesOf } from "./shapes.js";
+
 const MARGIN = 64, UNITS = 256, LEAST_AREA = 0.0625;
 
 /** The knots of a segment of so many frames: how many intervals, and which knot is the middle frame's. */
@@ -73,8 +75,7 @@ export function ridden(splats, motion, time) {
     const { to, slopes: m } = displaced(field, x + apart * shapes[i + 12], y + apart * shapes[i + 13]);
     const a = [m[0] * u + m[1] * v, m[2] * u + m[3] * v], b = [(m[1] * u - m[0] * v) * ratio, (m[3] * u - m[2] * v) * ratio];
     const xx = a[0] ** 2 + b[0] ** 2, xy = a[0] * a[1] + b[0] * b[1], yy = a[1] ** 2 + b[1] ** 2;
-    const longer = (xx + yy) / 2 + Math.hypot((xx - yy) / 2, xy), angle = 0.5 * Math.atan2(2 * xy, xx - yy);
-    shapes.set([...to, Math.sqrt(longer) * Math.cos(angle), Math.sqrt(longer) * Math.sin(angle), Math.abs(a[0] * b[1] - a[1] * b[0]) / longer], i);
+    shapes.set([...to, ...axesOf(xx, xy, yy, Math.abs(a[0] * b[1] - a[1] * b[0]))], i);
     shapes.fill(0, i + 12, i + 14);
   }
   return { ...splats, shapes };

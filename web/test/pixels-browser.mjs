@@ -20,10 +20,10 @@ try {
     for (const half of [false, true]) {
       const renderer = new GlRenderer(new OffscreenCanvas(8, 8), { half, core });
       out.name = renderer.name;
-      for (const { url, pixels, file, scale, time, crop } of cases) {
+      for (const { url, pixels, file, scale, look, crop } of cases) {
         const decoded = await decodeWith(core, await bytes(url));
-        const drawn = plan(decoded, viewOf(decoded, scale, crop), { time });
-        const wanted = await bytes(pixels), entry = { file, scale, time, half, worst: worst(renderer.pixels(drawn), wanted) };
+        const drawn = plan(decoded, viewOf(decoded, scale, crop), look);
+        const wanted = await bytes(pixels), entry = { file, scale, look, half, worst: worst(renderer.pixels(drawn), wanted) };
         renderer.draw(drawn);
         const shown = new OffscreenCanvas(drawn.view.width, drawn.view.height).getContext("2d");
         shown.drawImage(renderer.canvas, 0, 0);

@@ -8,6 +8,7 @@ import { Compare } from "./compare.js";
 import { Document, operation } from "./document.js";
 import { fetched, fitOnServer, isPicture, offered } from "./files.js";
 import { Handles } from "./handles.js";
+import { Lens } from "./lens.js";
 import { Painter } from "./painter.js";
 import { Adjust, showFacts, showLayers } from "./panels.js";
 import { Player } from "./player.js";
@@ -91,6 +92,11 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     fault: (text) => status(text, true),
   });
 
+  const lens = new Lens($("lens"), { stage, changed: (moving) => {
+    painter.lens = lens.options;
+    painter.request(moving);
+  } });
+
   // What is open
 
   function show(next, { keep = false } = {}) {
@@ -103,12 +109,13 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
       painter.time = 0;
       closeComparison();
       selection.clear();
+      lens.open(doc);
       camera.fit(doc.file);
     }
     $("empty").hidden = true;
     document.title = `${doc.name} - splat2d`;
     const { width, height } = doc.file;
-    $("picture").setAttribute("aria-label", `${doc.name}, ${width} by ${height} pixels, ${doc.clip ? "a clip" : "a picture"}`);
+    $("picture").setAttribute("aria-label", `${doc.name}, ${width} by ${height} pixels, ${doc.clip ? "a clip" : doc.file.eyes ? "a light field" : "a picture"}`);
     changed();
   }
 
@@ -276,7 +283,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     if (selecting) return selecting;
     const s = placeable(), inside = s && !event.altKey && painter.pick(...camera.toCanvas(...from))?.number === selected;
     const drag = handles.begin(doc, s, event, from, inside);
-    if (!drag) return null;
+    if (!drag) return lens.begin(from, event);
     let step = [];
     return {
       move: (to) => attempt((step = guarded(() => drag(to, event)) ?? step)),
@@ -287,7 +294,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     };
   });
   stage.addEventListener("picked", ({ detail }) => {
-    if (!doc || selection.tool) return;
+    if (!doc || selection.tool || lens.focus(...camera.toCanvas(...detail))) return;
     const found = painter.pick(...camera.toCanvas(...detail));
     if (found) select(found.number);
   });
@@ -439,6 +446,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     else if (key === "]") layerAction("raise");
     else if (key === " " && doc?.clip && !event.target.closest("button")) player.toggle();
     else if (doc?.clip && (key === "," || key === ".")) player.step(key === "," ? -1 : 1);
+    else if (doc?.file.eyes && key === "v") lens.toggle();
     else if (keys[key]) run(keys[key]);
     else done = false;
     if (done) event.preventDefault();
@@ -454,5 +462,5 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   } catch (fault) {
     failed(fault);
   }
-  window.splat2d = { get document() { return doc; }, painter, camera, openBytes };
+  window.splat2d = { get document() { return doc; }, painter, camera, lens, openBytes };
 }

@@ -43,7 +43,7 @@ export function windowOf({ width, height }, camera, ratio) {
 export class Painter {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas, camera, core, { renderer, drawn = () => {}, fault = () => {} } = {}) {
-    Object.assign(this, { canvas, camera, core, drawn, fault, document: null, time: 0, tiers: 6, texture: 1, outlines: 0, coarse: 1, last: 0, same: true, shown: null });
+    Object.assign(this, { canvas, camera, core, drawn, fault, document: null, time: 0, lens: {}, tiers: 6, texture: 1, outlines: 0, coarse: 1, last: 0, same: true, shown: null });
     this.renderer = rendererFor(canvas, core, renderer);
     if (this.renderer.kind === "cpu") this.coarse = 0.5; // until it is known how fast it is
     canvas.addEventListener("webglcontextlost", (event) => {
@@ -171,13 +171,13 @@ export class Painter {
     const { document: doc, time } = this;
     // While all moves, grain and splats of less than a fraction of a px wait.
     const texture = draft ? 0 : this.texture, tiers = draft ? Math.min(this.tiers, tiersAt(view.scaleX)) : this.tiers;
-    return plan(doc.file, view, { time, tiers, texture, stack: doc.stack, timeline: doc.timeline ?? undefined });
+    return plan(doc.file, view, { ...this.lens, time, tiers, texture, stack: doc.stack, timeline: doc.timeline ?? undefined });
   }
 
   /** The frontmost visible layer that covers a point of the canvas by half or more. */
   pick(x, y) {
     const { items } = plan(this.document.file, { x: x - 0.5, y: y - 0.5, scaleX: 1, scaleY: 1, width: 1, height: 1 },
-      { time: this.time, texture: 0, stack: this.document.stack.map((state) => ({ ...state, opacity: Math.min(state.opacity, 0.999999) })), timeline: this.document.timeline ?? undefined });
+      { ...this.lens, time: this.time, texture: 0, stack: this.document.stack.map((state) => ({ ...state, opacity: Math.min(state.opacity, 0.999999) })), timeline: this.document.timeline ?? undefined });
     const raster = new RasterRenderer(null, this.core);
     return items.findLast((item) => raster.planes({ view: { x: 0, y: 0, scaleX: 1, scaleY: 1, width: 1, height: 1 }, items: [{ ...item, state: { ...item.state, opacity: 1 } }] })[3] >= 0.5)?.state;
   }

@@ -1,7 +1,7 @@
 // Layers, sliders of the selected one, and what the file holds.
 import { operation } from "./document.js";
 
-const NAMES = { 1: "splats", 2: "layer", 4: "edits", 5: "clip", 6: "segment", 0x81: "notes", 0x82: "metadata", 0x83: "sound", 0x84: "textures", 0x87: "index" };
+const NAMES = { 1: "splats", 2: "layer", 4: "edits", 5: "clip", 6: "segment", 7: "eyes", 0x81: "notes", 0x82: "metadata", 0x83: "sound", 0x84: "textures", 0x87: "index" };
 const MODES = ["", "grey", "grey and alpha", "RGB", "RGB and alpha"];
 
 /** List layers, front to back. */
@@ -87,12 +87,13 @@ export function showFacts(root, doc, bits) {
   root.replaceChildren();
   if (!doc) return;
   const { file, bytes, name } = doc, { header } = file, size = bytes?.length ?? file.size;
-  const frames = doc.timeline?.count ?? 1, splats = [...file.layers, ...file.segments].reduce((n, part) => n + splatsOf(part), 0);
+  const frames = doc.timeline?.count ?? file.eyes?.views ?? 1, splats = [...file.layers, ...file.segments].reduce((n, part) => n + splatsOf(part), 0);
   root.append(table("", [
     ["Name", name],
     ["Size", `${number(file.width)} × ${number(file.height)} px, ${MODES[header.channels]}`],
     ["Bytes", `${number(size)} (${((8 * size) / (file.width * file.height * frames)).toFixed(4)} bpp)`],
     ...(file.rate === null ? [["Splats", number(splats)]] : [["Frames", `${number(frames)}, ${(+file.rate.toFixed(3))} a second, ${doc.timeline.duration.toFixed(2)} s`], ["Segments", number(file.segments.length)]]),
+    ...(file.eyes ? [["Views", file.eyes.grid ? file.eyes.grid.join(" × ") : number(file.eyes.views)]] : []),
     ["Quality", header.quality || "not given"],
     ["Edits", number(doc.steps.flat().length)],
   ]));

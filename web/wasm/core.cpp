@@ -12,6 +12,7 @@
 #include "draw.hpp"
 #include "format/bytes.hpp"
 #include "format/course.hpp"
+#include "format/views.hpp"
 #include "math/wave.hpp"
 #include "model/field_codec.hpp"
 #include "model/motion_codec.hpp"
@@ -103,10 +104,6 @@ void write_bytes(const Sums& s, const float* noise, uint8_t* to) {
   }
 }
 
-FieldLayout layout_of(int width, int height, int channels, int chroma_step, int step_code, int frames) {
-  return {{width, height}, channels, chroma_step, step_code, frames, {}, {}};
-}
-
 // A part of the field that is open.
 const char* read_part(size_t number) {
   State& s = state();
@@ -138,12 +135,18 @@ EXPORT(release) void release(void* at) { std::free(at); }
 
 EXPORT(checksum) uint32_t checksum(const uint8_t* data, size_t size) { return crc32(data, size); }
 
+// What a file says of the field that the next call reads: `frames` of a clip's segment, and `views`, their spread and
+// the farthest of a light field; else 0.
+EXPORT(layout)
+void layout(int width, int height, int channels, int chroma_step, int step_code, int frames, int views, int spread,
+            int farthest) {
+  state().layout = {{width, height}, channels, chroma_step, step_code, frames, {views, spread, farthest}, {}};
+}
+
 // Reads what stands before the streams; returns why it is damaged, or null.
 EXPORT(index)
-const char* index_of(const uint8_t* data, size_t size, int width, int height, int channels, int chroma_step,
-                     int step_code, int frames) {
+const char* index_of(const uint8_t* data, size_t size) {
   state().index = {};
-  state().layout = layout_of(width, height, channels, chroma_step, step_code, frames);
   return read_index(data, size, state().layout, &state().index);
 }
 EXPORT(index_count) int32_t index_count(int tier) { return static_cast<int32_t>(state().index.counts[tier]); }
@@ -160,11 +163,9 @@ EXPORT(index_end) uint32_t index_end(int tier) {
 
 // Decodes a field; returns why it is damaged, or null. A window has x1 > x0.
 EXPORT(decode)
-const char* decode(const uint8_t* data, size_t size, int width, int height, int channels, int chroma_step,
-                   int step_code, int frames, int tiers, int x0, int y0, int x1, int y1) {
+const char* decode(const uint8_t* data, size_t size, int tiers, int x0, int y0, int x1, int y1) {
   State& s = state();
   if (s.fault) return s.fault;
-  s.layout = layout_of(width, height, channels, chroma_step, step_code, frames);
   s.field = {};
   const Box window{x0, y0, x1, y1};
   return decode_field(s.network, s.layout, data, size, {tiers, x1 > x0 ? &window : nullptr}, Workers(),
@@ -173,11 +174,10 @@ const char* decode(const uint8_t* data, size_t size, int width, int height, int 
 // Opens a field that is decoded part by part, and decodes that of the whole canvas; returns why it is damaged, or null.
 // The data must stay where it is.
 EXPORT(open)
-const char* open(const uint8_t* data, size_t size, int width, int height, int channels, int chroma_step, int step_code,
-                 int tiers) {
+const char* open(const uint8_t* data, size_t size, int tiers) {
   State& s = state();
   if (s.fault) return s.fault;
-  s.opened = layout_of(width, height, channels, chroma_step, step_code, 0);
+  s.opened = s.layout;
   s.reader.emplace(s.network, s.alone);
   if (const char* fault = s.reader->open(s.opened, data, size, tiers, nullptr)) return fault;
   s.tiers = tiers;
@@ -243,6 +243,12 @@ EXPORT(shape) const float* shape(double step) {
       to[kX] = static_cast<float>(static_cast<double>(l.x(q[C + 4], q[C + 3])) / (1 << kPositionBits) - kMargin);
       to[kY] = static_cast<float>(static_cast<double>(l.y(q[C + 3])) / (1 << kPositionBits) - kMargin);
       norm = make_shape(r, q[C], q[C + 1], q[C + 2]).norm;
+    }
+    if (const Eyes& eyes = s.layout.eyes; eyes.views) {
+      const double one = 1 << kDisparityBits;
+      const auto step = static_cast<double>(disparity_step(r, q[C], q[C + 1], eyes));
+      to[kDisparityOf] = static_cast<float>(q[C + kDisparity] * step / one);
+      norm *= std::sqrt(static_cast<float>(eyes.views));  // amplitudes are of all views together
     }
     const double log_step = shape_step(r) * (kLn2 / 65536.0);
     const double theta = kHalfTurn * q[C + 2] / angle_count(r, q[C + 1]);

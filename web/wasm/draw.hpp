@@ -11,8 +11,8 @@
 namespace splat2d {
 
 // A splat as renderers take it: four times four floats. Its centre, its longer axis times its deviation (px) and the
-// ratio of the deviations, shorter over longer; colours and coverage; and of a splat that moves the inverse variance
-// in time, its time (frames) and its velocity (px a frame).
+// ratio of the deviations, shorter over longer; colours and coverage; of a splat that moves the inverse variance in
+// time, its time (frames) and its velocity (px a frame); of one of a light field its disparity (px a step of the grid).
 enum ShapeField {
   kX,
   kY,
@@ -21,7 +21,7 @@ enum ShapeField {
   kRatio,
   kPrecisionOf,
   kTimeOf,
-  kUnused,
+  kDisparityOf,
   kColor,
   kVelocityX = 12,
   kVelocityY,
