@@ -38,17 +38,23 @@ constexpr float kOutsideBits = 4.0f;  // for a time that lies half a clip outsid
 
 SPLAT2D_HD MovingShape moving_shape(const MovingModel& model, const float* mean, const float* l) {
   MovingShape s;
-  const auto row_dot = [&](int a, int b) {
-    return l[3 * a] * l[3 * b] + l[3 * a + 1] * l[3 * b + 1] + l[3 * a + 2] * l[3 * b + 2];
-  };
-  s.variance = row_dot(2, 2);
-  const float xt = row_dot(0, 2), yt = row_dot(1, 2);
-  s.velocity[0] = xt / s.variance;
-  s.velocity[1] = yt / s.variance;
-  s.cov[0] = row_dot(0, 0) - s.velocity[0] * xt;
-  s.cov[1] = row_dot(0, 1) - s.velocity[0] * yt;
-  s.cov[2] = row_dot(1, 1) - s.velocity[1] * yt;
-  s.det = sqrtf(larger(s.cov[0] * s.cov[2] - s.cov[1] * s.cov[1], 1e-6f));
+  const auto dot = [](const float* a, const float* b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; };
+  const float* time = l + 6;
+  s.variance = dot(time, time);
+  s.velocity[0] = dot(l, time) / s.variance;
+  s.velocity[1] = dot(l + 3, time) / s.variance;
+  // What of the rows lies across that of time: products of the whole rows would cancel where splats last long and are
+  // fast, and what is left of them would be noise.
+  float x[3], y[3];
+  for (int j = 0; j < 3; ++j) {
+    x[j] = l[j] - s.velocity[0] * time[j];
+    y[j] = l[3 + j] - s.velocity[1] * time[j];
+  }
+  s.cov[0] = dot(x, x);
+  s.cov[1] = dot(x, y);
+  s.cov[2] = dot(y, y);
+  const float across[3] = {x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]};
+  s.det = larger(sqrtf(dot(across, across)), 1e-3f);
   s.presence = s.by_time = s.by_variance = 0;
   const float inverse = 1 / s.variance;
   for (int t = 0; t < model.frames; ++t) {

@@ -65,9 +65,37 @@ def test_natural_gradient_is_that_of_the_objective(lmbda, size, density):
             lit = k + t * z[:, :3] / np.sqrt(density)
             return fitter(means + np.einsum("nij,nj->ni", factors, u), grown, lit).value()
 
-        step = 3e-3
+        step = 1e-2
         difference = (moved(step) - moved(-step)) / (2 * step)
         assert (gradient * z).sum() == pytest.approx(difference, rel=0.04, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_splats_that_last_long_and_are_fast_have_the_shape_of_their_slice(seed):
+    # All factors L Q have the covariance L L^T; of products of their rows, 10^7 px^2, a slice of 2 px^2 is no
+    # more than the rounding.
+    rng = np.random.default_rng(seed)
+    frames, width, height, duration, velocity = 64, 60, 40, 256.0, (-15.0, 11.0)
+    factor = np.array([[2, 0, velocity[0] * duration], [0.4, 1, velocity[1] * duration], [0, 0, duration]])
+    turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    pixels = np.zeros((frames, 1, height, width), np.float32)
+    found = []
+    for turned in (factor, factor @ turn):
+        f = core().ClipFitter(
+            pixels,
+            np.zeros((frames, 2), np.float32),
+            np.ones(frames, np.float32),
+            width,
+            height,
+            np.zeros(1, np.float32),
+            0.3,
+            1e-9,
+        )
+        arrays = (np.array([[30, 20, 32.5]]), turned.reshape(1, 9), np.array([[5.0]]))
+        f.insert(*(np.ascontiguousarray(a, np.float32) for a in arrays))
+        found.append((f.value(), np.linalg.norm(f.natural_gradient())))
+        assert f.step()
+    np.testing.assert_allclose(found[1], found[0], rtol=2e-3)
 
 
 def drawn(means, factors, k, frames, width, height):
