@@ -321,7 +321,7 @@ def record(pictures: tuple[Path, ...], out: Path = Path("build/records")) -> Non
         out: folder for the records.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for name, q, layout in fits(pictures, round(8 * load_config("default").chroma_step)):
+    for name, q, layout in fits(pictures, load_config("default").chroma_code):
         np.savez(out / f"{name}.npz", **vars(record_splats(q, layout)))
         print(f"{name}: {len(q)} splats", flush=True)
 

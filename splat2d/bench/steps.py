@@ -86,7 +86,7 @@ def fit(pixels: NDArray[np.float32], config: FitConfig, quality: float, threads:
     step = step_of(step_code(quality_step(quality, config.tune)))
     done = PictureFit(pixels, config, step, threads=thread_count(threads))
     integers, means, conics = done.state()
-    channels, chroma = len(pixels), round(8 * config.chroma_step)
+    channels, chroma = len(pixels), config.chroma_code
     live = integers[:, :channels].any(1)
     if not live.any():
         raise Splat2dError("the fit has no splats at this quality; choose a higher one")

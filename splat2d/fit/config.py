@@ -68,6 +68,11 @@ class FitConfig:
         """Check types and ranges; a ConfigError names the key."""
         _check(self)
 
+    @property
+    def chroma_code(self) -> int:
+        """The chroma step as files have it, in eighths."""
+        return round(8 * self.chroma_step)
+
     def tuned(self, tune: str) -> FitConfig:
         """The same effort for another tune, with that tune's chroma step."""
         return _tuned(self, tune)
@@ -181,6 +186,11 @@ class ClipConfig:
     def __post_init__(self) -> None:
         """Check types and ranges; a ConfigError names the key."""
         _check(self)
+
+    @property
+    def chroma_code(self) -> int:
+        """The chroma step as files have it, in eighths."""
+        return round(8 * self.chroma_step)
 
     def tuned(self, tune: str) -> ClipConfig:
         """The same effort for another tune, with that tune's chroma step."""

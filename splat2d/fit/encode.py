@@ -165,7 +165,7 @@ class _Writer:
 
     def __init__(self, picture: Picture, config: FitConfig, threads: int) -> None:
         self.picture = picture
-        self.chroma_step = round(8 * config.chroma_step)
+        self.chroma_step = config.chroma_code
         self.threads = threads
         self.bits: dict[str, float] = {}
         self.empty: tuple[str, ...] = ()

@@ -323,8 +323,9 @@ class PictureFit(Fit):
         return {"smallest": SMALLEST_SEED[config.tune], "random": config.seeding == "random"}
 
     def _refiner(self) -> _core.Refiner:
-        chroma = round(8 * self.config.chroma_step)
-        return self.native.Refiner(self._fitter.quantize(), self._fitter, self.step, chroma, CUTOFF)
+        return self.native.Refiner(
+            self._fitter.quantize(), self._fitter, self.step, self.config.chroma_code, CUTOFF
+        )
 
     def tables(self, integers: NDArray[np.int32], classes: NDArray[np.int32]) -> tuple[Any, ...]:
         """Code lengths of integers, as the native `sweep` takes them."""

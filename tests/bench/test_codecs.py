@@ -15,17 +15,6 @@ from splat2d.bench.once import encode_alone, load_pixels
 from splat2d.errors import ConfigError, Splat2dError, TargetError
 
 
-@pytest.fixture
-def crops(tmp_path: Path, samples: Path) -> Path:
-    """A folder of two photographs of 64x48 px."""
-    folder = tmp_path / "crops"
-    folder.mkdir()
-    for name, box in (("coffee", (200, 100, 264, 148)), ("chelsea", (150, 100, 214, 148))):
-        with Image.open(samples / f"{name}.png") as image:
-            image.convert("RGB").crop(box).save(folder / f"{name}.png")
-    return folder
-
-
 @pytest.mark.parametrize("peer", registry.peers(), ids=lambda peer: peer.name)
 def test_others_speak_the_interface(peer, samples: Path):
     if why := peer.unavailable():

@@ -24,17 +24,6 @@ from ..support.command import assert_one_line, run
 GRID = (Setting("quality", 30), Setting("quality", 60), Setting("quality", 90))
 
 
-@pytest.fixture
-def crops(tmp_path: Path, samples: Path) -> Path:
-    """A folder of two photographs of 64x48 px."""
-    folder = tmp_path / "crops"
-    folder.mkdir()
-    for name, box in (("coffee", (200, 100, 264, 148)), ("chelsea", (150, 100, 214, 148))):
-        with Image.open(samples / f"{name}.png") as image:
-            image.convert("RGB").crop(box).save(folder / f"{name}.png")
-    return folder
-
-
 def options(crops: Path, tmp_path: Path, **changes: Any) -> Options:
     given = {"codecs": ("jpeg", "webp"), "grid": GRID, "measures": ("psnr",), **changes}
     return Options(paths=(crops,), out=tmp_path / "out", **given)

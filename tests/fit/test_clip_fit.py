@@ -9,20 +9,10 @@ from splat2d.fit.config import ClipConfig
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.native import core
 
+from ..support.moving_splats import moved_by, random_state
 from ..support.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2)
-
-
-def random_state(rng, count, width, height, frames, size=1.0):
-    means = np.stack([rng.uniform(8, s - 8, count) for s in (width, height)], 1)
-    means = np.column_stack([means, rng.uniform(0.5, frames - 0.5, count)])
-    factors = np.diag([3.0 * size, 4.0 * size, 1.5]) @ (np.eye(3) + 0.25 * rng.standard_normal((count, 3, 3)))
-    return means, factors, 2 * rng.standard_normal((count, 3))
-
-
-def exponential(e):
-    return np.eye(3) + e + e @ e / 2 + e @ e @ e / 6
 
 
 @pytest.mark.parametrize(
@@ -50,20 +40,13 @@ def test_natural_gradient_is_that_of_the_objective(lmbda, size, density):
 
     means, factors, k = random_state(rng, count, width, height, frames, size)
     gradient = fitter(means, factors, k).natural_gradient()
-    amplitude = np.sqrt(density * (k**2).sum(1) + 0.04)[:, None]
     # Colours only where the rate's corner at 0 is rounded alike, that is without the rate.
     for columns in [range(3)] * (lmbda < 0.1) + [range(3, 5), range(5, 6), range(6, 9), range(9, 12)]:
         z = np.zeros((count, 12))
         z[:, columns] = rng.standard_normal((count, len(columns)))
 
         def moved(t, z=z):
-            u = t * z[:, 3:6] * np.sqrt(2) / amplitude
-            d, o = t * z[:, 6:9] * 2 * np.sqrt(2) / amplitude, t * z[:, 9:12] * 2 / amplitude
-            rows = ((d[:, 0], o[:, 0], o[:, 1]), (o[:, 0], d[:, 1], o[:, 2]), (o[:, 1], o[:, 2], d[:, 2]))
-            e = np.stack([np.stack(row, 1) for row in rows], 1)
-            grown = np.stack([f @ exponential(m / 2) for f, m in zip(factors, e, strict=True)])
-            lit = k + t * z[:, :3] / np.sqrt(density)
-            return fitter(means + np.einsum("nij,nj->ni", factors, u), grown, lit).value()
+            return fitter(*moved_by(t * z, means, factors, k, density)).value()
 
         step = 1e-2
         difference = (moved(step) - moved(-step)) / (2 * step)

@@ -34,7 +34,7 @@ from splat2d.native.gpu import choose
 def header_of(width: int, height: int, channels: int, quality: int, config: ClipConfig) -> Header:
     """The header of a clip."""
     code = step_code(COARSER * quality_step(quality, config.tune))
-    return Header(width, height, channels, code, round(8 * config.chroma_step), quality, (0,) * channels)
+    return Header(width, height, channels, code, config.chroma_code, quality, (0,) * channels)
 
 
 def encode_frames(

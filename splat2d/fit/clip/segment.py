@@ -123,8 +123,9 @@ class SegmentFit(FilmFit):
         return {**SEEDS, "durations": list(self.config.durations)}
 
     def _refiner(self) -> _core.ClipRefiner:
-        chroma = round(8 * self.config.chroma_step)
-        return self.native.ClipRefiner(self._fitter.quantize(), self._fitter, self.step, chroma, CUTOFF)
+        return self.native.ClipRefiner(
+            self._fitter.quantize(), self._fitter, self.step, self.config.chroma_code, CUTOFF
+        )
 
     def tables(self, integers: NDArray[np.int32], classes: NDArray[np.int32]) -> tuple[Any, ...]:
         """Code lengths of integers, as the native `sweep` takes them."""

@@ -164,7 +164,7 @@ class LayersFit:
         """What a fit decodes to, clamped; its refinement is kept."""
         self._refined.append(fit.refined())
         height, width = fit.pixels.shape[1:]
-        chroma_step = round(8 * fit.config.chroma_step)
+        chroma_step = fit.config.chroma_code
         splats = core().dequantize(self._refined[-1].integers(), fit.step, chroma_step)
         base = background_floats(fit.background)
         planes = render(*splats, View.whole(width, height), background=base, threads=fit.threads)

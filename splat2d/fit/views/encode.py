@@ -108,7 +108,7 @@ def encode_views(
             height,
             channels,
             step_code(fit.step),
-            round(8 * config.chroma_step),
+            config.chroma_code,
             quality or 0,
             fit.background,
         )

@@ -66,8 +66,9 @@ class ViewsFit(FilmFit):
         return {**SEEDS, "disparities": [plane / scale for plane in self._planes]}
 
     def _refiner(self) -> _core.ViewsRefiner:
-        chroma = round(8 * self.config.chroma_step)
-        return self.native.ViewsRefiner(self._fitter.quantize(), self._fitter, self.step, chroma, CUTOFF)
+        return self.native.ViewsRefiner(
+            self._fitter.quantize(), self._fitter, self.step, self.config.chroma_code, CUTOFF
+        )
 
     def tables(self, integers: NDArray[np.int32], classes: NDArray[np.int32]) -> tuple[Any, ...]:
         """Code lengths of integers, as the native `sweep` takes them."""
