@@ -98,11 +98,12 @@ def encode(
         progress: called with a `Progress` now and then.
         device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
         masks: objects, each a layer in front of the background: a mapping of names, back to front, to masks
-            (paths, or arrays [H, W] in [0, 1]), or the path of a picture of labels.
+            (paths, or arrays [H, W] in [0, 1]), or the path of a picture of labels. Of a clip paths of
+            folders, patterns or videos, or arrays [T, H, W].
         texture: "auto" for noise like the fine structure that the file would lack, which the decoder draws
             for 0.01 bits a pixel; or its strength, 0 to 4, 1 being that of "auto".
-        fps: frames a second of a clip; those of the file when None. Of the arguments above, masks and
-            texture are for pictures; psnr and bpp are those of each segment.
+        fps: frames a second of a clip; those of the file when None. Of the arguments above, texture is for
+            pictures; psnr and bpp are those of each segment.
         jobs: segments of a clip that are fitted at the same time, by processes of their own.
         audio: whether the file holds the sound of a clip's file: the packets of its first track, as they are.
         keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, but
@@ -136,11 +137,11 @@ def encode(
             **targets,
         )
     if fps is not None or _is_clip(image):
-        if masks is not None or texture not in ("off", 0):
-            raise ConfigError("masks and texture are for pictures, and this is a clip")
+        if texture not in ("off", 0):
+            raise ConfigError("texture is for pictures, and this is a clip")
         options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset, "tune": tune}
         options |= {"seed": seed, "threads": threads, "device": device, "jobs": jobs, "progress": progress}
-        return _encode_clip(image, fps, audio, options)
+        return _encode_clip(image, fps, audio, masks, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.objects.masks import load_masks
     from splat2d.media.pictures import load_picture
@@ -193,7 +194,7 @@ def _is_clip(image: Any) -> bool:
     return getattr(image, "ndim", 0) == 4
 
 
-def _encode_clip(source: Any, fps: Any, audio: bool, options: dict[str, Any]) -> bytes:
+def _encode_clip(source: Any, fps: Any, audio: bool, masks: Any, options: dict[str, Any]) -> bytes:
     """Encode the frames of a path, a reader, an array or any iterable."""
     import io
     import tempfile
@@ -208,14 +209,35 @@ def _encode_clip(source: Any, fps: Any, audio: bool, options: dict[str, Any]) ->
         rate, frames = source.fps, ((frame.pixels, frame.time) for frame in source)
         total, options["end"], options["notes"] = source.count, lambda: source.end, source.notes
     else:
+        if masks is not None and not hasattr(source, "__len__"):
+            source = list(source)  # which is read once a layer
         total = len(source) if hasattr(source, "__len__") else None
         rate = DEFAULT_FPS if fps is None else parse_fps(fps)
         frames = ((_pixels(frame), None) for frame in source)
     file = io.BytesIO()
     with tempfile.TemporaryFile() as packets:
         sound = source.sound(packets) if audio and isinstance(source, ClipReader) else None
-        encode_frames(frames, rate, file, total=total, sound=sound, **options)
+        if masks is None:
+            encode_frames(frames, rate, file, total=total, sound=sound, **options)
+        else:
+            _encode_objects(source, rate, file, masks, sound=sound, **options)
     return file.getvalue()
+
+
+def _encode_objects(source: Any, rate: Any, file: Any, masks: Any, **options: Any) -> None:
+    """Encode frames that can be read again with a layer for each mask."""
+    from splat2d.fit.clip.masks import load_clip_masks
+    from splat2d.fit.clip.objects import encode_objects
+    from splat2d.media.frames import ClipReader
+
+    def frames() -> Any:
+        if isinstance(source, ClipReader):
+            return ((frame.pixels, frame.time) for frame in source)
+        return ((_pixels(frame), None) for frame in source)
+
+    height, width = next(iter(frames()))[0].shape[:2]
+    given = load_clip_masks(masks, (width, height))
+    encode_objects(frames, given, rate, file, count=sum(1 for _ in frames()), **options)
 
 
 def _pixels(frame: Any) -> NDArray[np.uint8]:

@@ -289,19 +289,29 @@ struct InTime : MovingModel {
   SPLAT2D_HD float bits(const Shape& s, const float* mean, const float*, const float* k) const {
     return fit::moving_bits(*this, s, mean, k);
   }
-  // That of the frame in which a splat is highest, or of the nearest one that is looked at.
+  // The mean over a splat's life, by what its frames show of its energy.
   SPLAT2D_HD float density(const float* mean, const float* l) const {
     if (!densities) return 1.0f;
-    const int frame = clamp(static_cast<int>(mean[2]) / reel.every, 0, reel.frames - 1);
-    const float variance = l[6] * l[6] + l[7] * l[7] + l[8] * l[8];
+    constexpr int kSamples = 2;     // before and behind its time
+    constexpr float kApart = 0.5f;  // durations
+    const float variance = l[6] * l[6] + l[7] * l[7] + l[8] * l[8], duration = sqrtf(variance);
     const float det =
         l[0] * (l[4] * l[8] - l[5] * l[7]) - l[1] * (l[3] * l[8] - l[5] * l[6]) + l[2] * (l[3] * l[7] - l[4] * l[6]);
-    float velocity[2], at[2];
+    const float deviation = sqrtf(fabsf(det) / duration);
+    float velocity[2];
     for (int a = 0; a < 2; ++a) velocity[a] = (l[3 * a] * l[6] + l[3 * a + 1] * l[7] + l[3 * a + 2] * l[8]) / variance;
-    const Moment m = reel.moment(frame);
-    carry(mean, velocity, m.time - mean[2], at);
-    const float deviation = sqrtf(fabsf(det) / sqrtf(variance));
-    return densities[frame].of(deviation).at(at[0] + m.shift.x, at[1] + m.shift.y);
+    float sum = 0, shares = 0;
+    for (int i = -kSamples; i <= kSamples; ++i) {
+      const float away = kApart * static_cast<float>(i), time = mean[2] + away * duration;
+      const int frame = clamp(static_cast<int>(floorf(time / static_cast<float>(reel.every))), 0, reel.frames - 1);
+      const Moment m = reel.moment(frame);
+      float at[2];
+      carry(mean, velocity, m.time - mean[2], at);
+      const float share = expf(-away * away);
+      sum += share * densities[frame].of(deviation).at(at[0] + m.shift.x, at[1] + m.shift.y);
+      shares += share;
+    }
+    return sum / shares;
   }
   SPLAT2D_HD Units units(const float* mean, const float* l, const float* k) const {
     return fit::units_of(*this, k, density(mean, l));

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from splat2d.cli._arguments import UsageError
 from splat2d.cli._terminal import clip_progress, print_json, warn
 
 if TYPE_CHECKING:
     from splat2d.cli.encode import Encode
+    from splat2d.format.sound import Sound
+    from splat2d.media.frames import ClipReader
 
 
 def encode_clip(command: Encode, size: int | None) -> None:
@@ -29,55 +32,31 @@ def encode_clip(command: Encode, size: int | None) -> None:
     for option in ("labels", "peak"):
         if getattr(command, option) is not None:
             raise UsageError(f"--{option} is for pictures")
-    if command.mask:
-        raise UsageError("--mask is for pictures")
     if command.keep_metadata:
         raise UsageError("--keep-metadata is for pictures")
 
-    from splat2d.fit.clip.encode import encode_frames
-    from splat2d.fit.clip.part import open_part
+    masks = command.mask_files()
+    if masks and (command.resume or size or command.bpp or command.psnr):
+        raise UsageError("--resume, --size, --bpp and --psnr are for clips without masks")
     from splat2d.fit.encode import checked_quality
-    from splat2d.media.files import check_output, write_atomic
+    from splat2d.media.files import check_output
     from splat2d.media.reader import open_clip
 
     checked_quality(command.quality)
     check_output(command.output, force=command.force)
     reader = open_clip(command.input, fps=command.fps, keeps_alpha=True)
-    start = time.perf_counter()
-    with (
-        tempfile.TemporaryFile() as packets,
-        open_part(f"{command.output}.part", resume=command.resume, force=command.force) as part,
-    ):
+    start, told = time.perf_counter(), len(reader.warnings)
+    warn(reader.warnings)
+    with tempfile.TemporaryFile() as packets:
         sound = None if command.no_audio else reader.sound(packets)
+        warn(reader.warnings[told:])
         told = len(reader.warnings)
-        warn([*reader.warnings, *part.warnings])
-        with clip_progress("fitting") as progress:
-            done = encode_frames(
-                ((frame.pixels, frame.time) for frame in reader),
-                reader.fps,
-                None,
-                quality=command.quality,
-                bpp=command.bpp,
-                psnr=command.psnr,
-                size=size,
-                preset=command.preset,
-                tune=command.tune,
-                seed=command.seed,
-                threads=command.threads,
-                device=command.device,
-                jobs=command.jobs,
-                scheduler=command.scheduler,
-                progress=progress,
-                total=_expected(reader),
-                part=part,
-                end=lambda: reader.end,
-                sound=sound,
-            )
-        with write_atomic(command.output, force=command.force) as file:
-            written = part.write(file, tuple(reader.notes), sound)
+        if masks:
+            written, frames = _objects(command, reader, sound, masks)
+        else:
+            written, frames = _segments(command, reader, sound, size)
     warn(reader.warnings[told:])
     seconds = time.perf_counter() - start
-    frames = int(done.frames)
     heard = sound.size if sound else 0
     bpp = 8 * (written - heard) / (reader.width * reader.height * frames)
     if command.as_json:
@@ -109,7 +88,64 @@ def encode_clip(command: Encode, size: int | None) -> None:
         )
 
 
-def _expected(reader) -> int | None:
+def _options(command: Encode) -> dict[str, Any]:
+    """What all ways of encoding take."""
+    names = ("quality", "bpp", "psnr", "preset", "tune", "seed", "threads", "device", "jobs", "scheduler")
+    return {name: getattr(command, name) for name in names}
+
+
+def _segments(command: Encode, reader: ClipReader, sound: Sound | None, size: int | None) -> tuple[int, int]:
+    """Encode a clip of one layer; returns bytes and frames."""
+    from splat2d.fit.clip.encode import encode_frames
+    from splat2d.fit.clip.part import open_part
+    from splat2d.media.files import write_atomic
+
+    with open_part(f"{command.output}.part", resume=command.resume, force=command.force) as part:
+        warn(part.warnings)
+        with clip_progress("fitting") as progress:
+            done = encode_frames(
+                ((frame.pixels, frame.time) for frame in reader),
+                reader.fps,
+                None,
+                size=size,
+                progress=progress,
+                total=_expected(reader),
+                part=part,
+                end=lambda: reader.end,
+                sound=sound,
+                **_options(command),
+            )
+        with write_atomic(command.output, force=command.force) as file:
+            return part.write(file, tuple(reader.notes), sound), int(done.frames)
+
+
+def _objects(
+    command: Encode, reader: ClipReader, sound: Sound | None, masks: Mapping[str, str]
+) -> tuple[int, int]:
+    """Encode a clip with a layer for each mask; returns bytes and frames."""
+    from splat2d.fit.clip.masks import load_clip_masks
+    from splat2d.fit.clip.objects import encode_objects
+    from splat2d.media.files import write_atomic
+
+    given = load_clip_masks(masks, (reader.width, reader.height))
+    count = sum(1 for _ in reader)
+    with write_atomic(command.output, force=command.force) as file, clip_progress("fitting") as progress:
+        done = encode_objects(
+            lambda: ((frame.pixels, frame.time) for frame in reader),
+            given,
+            reader.fps,
+            file,
+            count=count,
+            progress=progress,
+            end=lambda: reader.end,
+            sound=sound,
+            notes=tuple(reader.notes),
+            **_options(command),
+        )
+    return done.size, count
+
+
+def _expected(reader: ClipReader) -> int | None:
     """About how many frames there will be."""
     if reader.count is not None or reader.duration is None:
         return reader.count

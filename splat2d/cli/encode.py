@@ -78,7 +78,7 @@ class Encode:
         arg(
             metavar="NAME=FILE",
             help="Make a layer of what this mask covers: white, a palette's index above 0, or alpha. "
-            "Repeat it for more objects, back to front.",
+            "Repeat it for more objects, back to front. Of a clip a folder, a pattern or a video of masks.",
         ),
     ] = ()
     labels: Annotated[
@@ -170,7 +170,7 @@ class Encode:
         check_preset(self.preset)
         texture = parse_strength(self.texture, auto=True)
         at_most_one(mask=self.mask or None, labels=self.labels)
-        files = self._mask_files()
+        files = self.mask_files()
         at_most_one(quality=self.quality, psnr=self.psnr, bpp=self.bpp, size=self.size)
         in_range(1, 100, quality=self.quality)
         in_range(0, above=True, psnr=self.psnr, bpp=self.bpp)
@@ -268,7 +268,7 @@ class Encode:
                 f"{encoded.psnr:.2f} dB, {encoded.seconds:.2f} s"
             )
 
-    def _mask_files(self) -> dict[str, str]:
+    def mask_files(self) -> dict[str, str]:
         """The masks' files by name, back to front."""
         files: dict[str, str] = {}
         for word in self.mask:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.fitter import HALF_MIN, Fit, OnProgress, Plan, background_of, half
-from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights
+from splat2d.fit.perceptual import error_weights, half_weights
 
 if TYPE_CHECKING:
     from splat2d import _core
 
+LEAST_WEIGHT = 0.1  # of errors where only what is plausible is wanted
 FEW = 20  # pictures; fits of fewer get up to twice the steps
 # px, px, and in units of their scale
 SEEDS: dict[str, Any] = {"smallest": 0.7, "largest": 40.0, "separation": 1.6}
@@ -26,6 +27,7 @@ class FilmFit(Fit):
         pictures: [T, H, W, C] uint8.
         config: effort.
         step: D.
+        weights: [T, H, W] uint8 of squared errors, 255 for one; None for one everywhere.
         options: as of `Fit`.
     """
 
@@ -37,6 +39,7 @@ class FilmFit(Fit):
         config: ClipConfig,
         step: float,
         *,
+        weights: NDArray[np.uint8] | None = None,
         threads: int = 1,
         seed: int = 0,
         on_progress: OnProgress | None = None,
@@ -48,8 +51,9 @@ class FilmFit(Fit):
         super().__init__(config, step, background, pixels.size, **common, **options)
         self.shape = pixels.shape
         self._pixels: NDArray[np.float32] | None = pixels
-        guide = GUIDES.get(config.tune)
-        self._weights = None if guide is None else [structure_weights(picture, guide) for picture in pixels]
+        planes = [None] * len(pixels) if weights is None else planes_of(weights)
+        levels = [error_weights(p, config.tune, w) for p, w in zip(pixels, planes, strict=True)]
+        self._weights = [own for own in levels if own is not None] or None
 
     def _film_plan(self) -> Plan:
         """The plan of the first fit."""
@@ -74,6 +78,11 @@ class FilmFit(Fit):
         else:
             self._pixels, self._weights = None, None
         return pixels, [self.native.Distortion(levels) for levels in weights or []]
+
+
+def planes_of(weights: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """Planes [H, W] of weights [T, H, W] of bytes; none is 0, for steps are divided by their roots."""
+    return [np.maximum(plane * np.float32(1 / 255), np.float32(LEAST_WEIGHT)) for plane in weights]
 
 
 def planar(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:

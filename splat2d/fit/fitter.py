@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, background_floats
 from splat2d.fit.config import ClipConfig, FitConfig
-from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights, weighed
+from splat2d.fit.perceptual import error_weights, half_weights
 from splat2d.fit.rates import rate_tables
 from splat2d.native import core
 
@@ -286,19 +286,9 @@ class PictureFit(Fit):
         common = {"threads": threads, "seed": seed, "on_progress": on_progress}
         super().__init__(config, step, background, pixels.size, **common, **options)
         self.pixels = pixels
-        self._weights = self._weights_of(pixels, weights)
+        self._weights = error_weights(pixels, self.config.tune, weights)
         half_rounds = config.half_rounds if min(pixels.shape[1:]) >= HALF_MIN else 0
         self._optimise(Plan(half_rounds, config.half_steps, config.rounds, config.steps, config.final_steps))
-
-    def _weights_of(
-        self, pixels: NDArray[np.float32], plane: NDArray[np.float32] | None
-    ) -> list[NDArray[np.float32]] | None:
-        """Weights of all levels by the tune and those of each pixel."""
-        guide = GUIDES.get(self.config.tune)
-        weights = None if guide is None else structure_weights(pixels, guide)
-        if plane is None:
-            return weights
-        return [plane] if weights is None else weighed(weights, plane)
 
     def _native_fit(self, scale: int) -> _core.Fitter:
         weights = self._weights
@@ -345,7 +335,7 @@ class PictureFit(Fit):
     def retarget(self, pixels: NDArray[np.float32], weights: NDArray[np.float32] | None) -> None:
         """Go on towards another picture of the same size, with the same base colour."""
         self.pixels = pixels
-        self._weights = self._weights_of(pixels, weights)
+        self._weights = error_weights(pixels, self.config.tune, weights)
         fitter = self._native_fit(1)
         fitter.resample_from(self._fitter, 1.0)
         self._fitter = fitter

@@ -187,6 +187,19 @@ def weighed(
     return out
 
 
+def error_weights(
+    pixels: NDArray[np.float32],  # [C, H, W]
+    tune: str,
+    plane: NDArray[np.float32] | None = None,  # [H, W]
+) -> list[NDArray[np.float32]] | None:
+    """Weights of all levels by a tune and those of each pixel; None where all count alike."""
+    guide = GUIDES.get(tune)
+    weights = None if guide is None else structure_weights(pixels, guide)
+    if plane is None:
+        return weights
+    return [plane] if weights is None else weighed(weights, plane)
+
+
 def half_weights(weights: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """The weights for the picture at half its size (an odd last row or column left out)."""
     height, width = (n // 2 for n in weights[0].shape)

@@ -60,6 +60,7 @@ def encode_frames(
     end: Callable[[], Fraction | None] | None = None,
     part: Part | None = None,
     sound: Sound | None = None,
+    weighed: bool = False,
 ) -> ClipProgress:
     """Encode frames as they come, in bounded memory.
 
@@ -87,6 +88,7 @@ def encode_frames(
         part: gets each segment as soon as it is encoded, and is gone on with where it has some; in memory
             when None.
         sound: of the clip; its bytes count for `size`, not for `bpp`.
+        weighed: whether the frames' last channel says how much their errors count, 255 for fully.
 
     Returns:
         Frames and bytes of the file.
@@ -115,6 +117,7 @@ def encode_frames(
         raise ShapeError("the clip has no frames")
     height, width, channels = start[0].shape
     most = segment_frames(config, width, height, channels)
+    channels -= weighed
     wishes = {"bpp": bpp, "psnr": psnr, "size": size}
     if size is not None:
         if not total:
@@ -139,6 +142,7 @@ def encode_frames(
         "quality": header.quality or None,
         **wishes,
     }
+    settings |= {"weighed": True} if weighed else {}
     settings |= {"seed": seed, "preset": os.path.basename(preset), **asdict(config), "frames a segment": most}
     settings |= {"splat2d": __version__}
     # As it will be read again: a tuple becomes a list.
@@ -165,7 +169,7 @@ def encode_frames(
     alone = jobs == 1 and scheduler is None
     # Threads of a cluster's workers are its own matter.
     share = max(cores // jobs, 1) if scheduler is None else (threads or 1)
-    work = _Work(header, config, seed, share, target, device)
+    work = _Work(header, config, seed, share, target, device, weighed)
     with workers(jobs, scheduler) as crew:
         for coded in work.each(todo(), report) if alone else work.together(todo(), crew):
             part.add(coded, digests.popleft())
@@ -186,10 +190,12 @@ class _Work:
     threads: int
     target: ClipTarget | None = None
     device: str = "cpu"
+    weighed: bool = False
 
     def fit(self, shot: Shot, on_progress: OnProgress | None = None) -> CodedSegment:
         """Fit and code one."""
         cuda = choose(self.device)
+        shot = shot.weighed() if self.weighed else shot
         try:
             return self._fit(shot, on_progress, cuda)
         except BackendUnavailableError:
@@ -215,6 +221,7 @@ class _Work:
             shot.frames,
             self.config,
             self.header.step,
+            weights=shot.weights,
             threads=self.threads,
             seed=self.seed,
             on_progress=on_progress,

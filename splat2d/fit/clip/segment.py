@@ -16,7 +16,7 @@ from splat2d.fit.clip.camera import camera_path
 from splat2d.fit.clip.motion import motion_of
 from splat2d.fit.config import ClipConfig, load_config
 from splat2d.fit.encode import step_code
-from splat2d.fit.film import SEEDS, FilmFit, planar
+from splat2d.fit.film import SEEDS, FilmFit, planar, planes_of
 from splat2d.fit.fitter import SEEDING, Fit, PictureFit, Plan
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.format.header import step_of
@@ -145,14 +145,17 @@ def fit_segment(
     frames: NDArray[np.uint8],
     config: ClipConfig,
     step: float,
+    *,
+    weights: NDArray[np.uint8] | None = None,
     **options: Any,
 ) -> Fit:
     """Fit the frames of a segment; arguments as of `SegmentFit`. One frame is fitted as a picture."""
     if len(frames) > 1:
-        return SegmentFit(frames, config, step, **options)
+        return SegmentFit(frames, config, step, weights=weights, **options)
+    plane = None if weights is None else planes_of(weights)[0]
     # The file has one chroma step for all segments.
     still = replace(config.still or load_config("default"), tune=config.tune, chroma_step=config.chroma_step)
-    return PictureFit(planar(frames)[0], still, step_of(step_code(step / COARSER)), **options)
+    return PictureFit(planar(frames)[0], still, step_of(step_code(step / COARSER)), weights=plane, **options)
 
 
 def frame_weights(count: int, border: float) -> NDArray[np.float32]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import ConfigError, ShapeError
+from splat2d.fit.clip.hidden import revealed
 from splat2d.fit.config import ClipConfig
 from splat2d.format.header import MAX_PIXELS, MAX_SIDE
 from splat2d.format.sections import MAX_RATE
@@ -37,11 +38,18 @@ class Shot:
         first: number of the first.
         frames: [T, H, W, C] uint8.
         ticks: [T] how long each lasts, or none.
+        weights: [T, H, W] uint8 of their errors, or None.
     """
 
     first: int
     frames: NDArray[np.uint8]
     ticks: tuple[int, ...] = ()
+    weights: NDArray[np.uint8] | None = None
+
+    def weighed(self) -> Shot:
+        """The same when the frames' last channel is their weights; what has none is what others show."""
+        frames, weights = (np.ascontiguousarray(v) for v in (self.frames[..., :-1], self.frames[..., -1]))
+        return replace(self, frames=revealed(frames, weights == 0), weights=weights)
 
 
 def segment_frames(config: ClipConfig, width: int, height: int, channels: int) -> int:

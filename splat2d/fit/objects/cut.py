@@ -137,7 +137,7 @@ class Cut:
     def continuation_weights(cover: Floats) -> Floats:
         """Weights [H, W] of an object's colours as continued beyond its edge, by its coverage."""
         inside = cover > 0.01
-        near = ~_eroded(~inside, _NEAR)
+        near = ~eroded(~inside, _NEAR)
         return np.where(inside, _MIXED_WEIGHT, np.where(near, _NEAR_WEIGHT, _FAR_WEIGHT))
 
     def drawn(self, name: str, planes: Floats) -> None:
@@ -250,10 +250,10 @@ def _binomial(plane: Floats) -> Floats:
 
 def near_edge(cover: Floats) -> NDArray[np.bool_]:
     """Where [H, W] the colours of a mask's both sides mix."""
-    return ~(_eroded(cover >= 0.99, _BAND) | _eroded(cover <= 0.01, _BAND))
+    return ~(eroded(cover >= 0.99, _BAND) | eroded(cover <= 0.01, _BAND))
 
 
-def _eroded(inside: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
+def eroded(inside: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
     """What lies more than `px` from everything outside."""
     for _ in range(px):
         padded = np.pad(inside, 1, mode="edge")
@@ -283,7 +283,7 @@ def _peeled(pixels: Floats, cover: Floats) -> tuple[Floats, Floats, Floats, Floa
 
 def _sides(pixels: Floats, cover: Floats) -> tuple[Floats, Floats, Floats]:
     """Colours of an object and of what is behind it, continued at its edge, and its coverage there."""
-    inside, outside = _eroded(cover >= 0.99, _BAND), _eroded(cover <= 0.01, _BAND)
+    inside, outside = eroded(cover >= 0.99, _BAND), eroded(cover <= 0.01, _BAND)
     if not inside.any():
         inside = cover >= cover.max() - 0.01
     front, back = (np.where(known, pixels, continued(pixels, known)) for known in (inside, outside))

@@ -37,6 +37,17 @@ def load_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> Coverage:
         InputImageError: a file that is no picture, is in colour or has another size, or a mask that covers
             nothing or everything by half.
     """
+    name, coverage = shown(path), coverage_of(path, size)
+    if coverage.max() < 0.5:
+        most = f"no px by more than {float(coverage.max()):.1%}"
+        raise InputImageError(f"{name}: covers nothing ({most}); white marks the object")
+    if coverage.min() >= 0.5:
+        raise InputImageError(f"{name}: covers everything; black marks what is not the object")
+    return coverage
+
+
+def coverage_of(path: str | os.PathLike[str], size: tuple[int, int]) -> Coverage:
+    """Read a mask that may cover nothing or everything; else as `load_mask`."""
     name = shown(path)
     image = load_image(path)
     _check_size(image, size, name)
@@ -50,11 +61,6 @@ def load_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> Coverage:
             )
         # The last plane is the alpha; of grey that is stored as RGB any will do.
         coverage = planes[-1]
-    if coverage.max() < 0.5:
-        most = f"no px by more than {float(coverage.max()):.1%}"
-        raise InputImageError(f"{name}: covers nothing ({most}); white marks the object")
-    if coverage.min() >= 0.5:
-        raise InputImageError(f"{name}: covers everything; black marks what is not the object")
     return coverage
 
 

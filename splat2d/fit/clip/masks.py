@@ -1,0 +1,87 @@
+"""Masks of a clip's objects: how much of each pixel of each frame belongs to one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.errors import ConfigError, InputClipError, ShapeError
+from splat2d.fit.objects.masks import coverage_of
+from splat2d.media.files import shown
+from splat2d.media.patterns import folder_files, is_pattern, pattern_files
+
+Masks = Callable[[], Iterator[NDArray[np.uint8]]]
+"""Begins anew with the masks [H, W] of all frames, 255 where the object covers all."""
+
+
+def load_clip_masks(masks: object, size: tuple[int, int]) -> dict[str, Masks]:
+    """Masks of objects, back to front, as callers give them.
+
+    Args:
+        masks: names and masks, which are arrays [T, H, W] in [0, 1], folders of pictures, patterns such as
+            `%04d.png`, or videos in grey.
+        size: width and height of the frames, px.
+
+    Raises:
+        ShapeError: an array that is none.
+    """
+    if not isinstance(masks, Mapping):
+        raise ShapeError(f"masks of a clip must be names and masks, found {type(masks).__name__}")
+    begin = {name: _of_files if _is_path(mask) else _of_array for name, mask in masks.items()}
+    return {name: begin[name](name, mask, size) for name, mask in masks.items()}
+
+
+def check_lengths(masks: Mapping[str, Masks], count: int) -> None:
+    """Read all masks once, before anything is fitted.
+
+    Raises:
+        ShapeError: more or fewer masks than frames.
+        ConfigError: masks that cover nothing in any frame.
+    """
+    for name, begin in masks.items():
+        frames, most = 0, 0
+        for mask in begin():
+            frames, most = frames + 1, max(most, int(mask.max()))
+        if frames != count:
+            raise ShapeError(f"mask {name!r} has {frames} frames, and the clip has {count}")
+        if most < 128:
+            raise ConfigError(f"mask {name!r} covers nothing in any frame; white marks the object")
+
+
+def _is_path(mask: object) -> bool:
+    return isinstance(mask, (str, os.PathLike))
+
+
+def _of_array(name: str, mask: object, size: tuple[int, int]) -> Masks:
+    array = np.asarray(mask)
+    if array.dtype.kind not in "bfiu" or array.ndim != 3 or not (array.min() >= 0 and array.max() <= 1):
+        raise ShapeError(f"the masks of {name!r} must be [T, H, W] in [0, 1]")
+    if array.shape[:0:-1] != size:
+        found = f"{array.shape[2]} x {array.shape[1]} px"
+        raise ShapeError(f"the masks of {name!r} are {found}, the frames {size[0]} x {size[1]} px")
+    return lambda: (np.rint(255 * plane.astype(np.float32)).astype(np.uint8) for plane in array)
+
+
+def _of_files(_: str, path: str, size: tuple[int, int]) -> Masks:
+    files = folder_files(path) if os.path.isdir(path) else None
+    if files is None and not os.path.lexists(path) and is_pattern(os.fspath(path)):
+        files = pattern_files(os.fspath(path))
+    if files is not None:
+        return lambda: (np.rint(255 * coverage_of(file, size)).astype(np.uint8) for file in files)
+    from splat2d.media.reader import open_clip
+
+    reader = open_clip(path, keeps_alpha=True)
+    if (reader.width, reader.height) != size:
+        found = f"{reader.width} x {reader.height} px"
+        raise InputClipError(
+            f"{shown(path)}: is {found}; expected masks of the clip's size, {size[0]} x {size[1]} px"
+        )
+    return lambda: (_coverage(frame.pixels) for frame in reader)
+
+
+def _coverage(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Of a frame with alpha that tells, of others the grey value."""
+    return pixels[..., 3] if pixels.shape[2] == 4 else pixels.mean(2).round().astype(np.uint8)

@@ -1,0 +1,122 @@
+"""Clips that are cut into objects: each a layer that moves, before a background that goes on behind it.
+
+    frames, masks -> frames with weights -> encode_frames, once a layer -> one clip of all layers
+
+The background is fitted to what is seen of it only: splats live through time, so what an object covers in
+some frames is what others show of it. An object's frames have its mask as alpha; what another one covers of
+it counts for nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat2d.errors import ConfigError
+from splat2d.fit.clip.encode import encode_frames
+from splat2d.fit.clip.masks import Masks, check_lengths
+from splat2d.fit.clip.shots import TimedFrame
+from splat2d.fit.objects.cut import eroded
+from splat2d.format.layers import MAX_LAYERS, PICTURE, check_name
+from splat2d.media.frames import ClipProgress
+from splat2d.scene.clip import Clip
+
+BAND = 2  # px around an object whose colours are a mixture of both sides, and count for neither background
+
+Frames = Callable[[], Iterable[TimedFrame]]
+"""Begins anew with all frames [H, W, C] and their times."""
+
+
+def encode_objects(
+    frames: Frames,
+    masks: Mapping[str, Masks],
+    fps: Fraction,
+    file: BinaryIO,
+    *,
+    count: int,
+    progress: Callable[[ClipProgress], None] | None = None,
+    sound: Any = None,
+    notes: tuple[str, ...] = (),
+    **options: Any,
+) -> ClipProgress:
+    """Encode a clip with objects.
+
+    Args:
+        frames: begins anew with the clip.
+        masks: of the objects by their names, back to front.
+        fps: frames a second.
+        file: gets the clip.
+        count: number of the frames.
+        progress: called now and then.
+        sound: of the clip.
+        notes: what was done to it on the way in.
+        options: as of `encode_frames`, the quality among them, which is that of each layer.
+
+    Raises:
+        ConfigError: names that no layer can have, masks that cover nothing, another target than a quality.
+        ShapeError: more or fewer masks than frames; and as `encode_frames`.
+    """
+    if any(options.get(target) is not None for target in ("size", "bpp", "psnr")):
+        raise ConfigError("a clip with masks is encoded at a quality, not at a size, a rate or a PSNR")
+    names = list(masks)
+    for name in names:
+        check_name(name)
+    if PICTURE in names:
+        raise ConfigError(f"the background is called {PICTURE!r}; the mask needs another name")
+    if len(names) >= MAX_LAYERS:
+        raise ConfigError(f"{len(names)} masks, over the limit of {MAX_LAYERS - 1}")
+    check_lengths(masks, count)
+    passes = 1 + len(masks)
+
+    def coded(number: int, pictures: Iterable[TimedFrame], **more: Any) -> Clip:
+        def tell(at: ClipProgress) -> None:
+            if progress is not None:
+                done = Fraction(number * count, passes) + Fraction(at.frames) / passes
+                progress(replace(at, frames=float(done), total=count))
+
+        out = io.BytesIO()
+        encode_frames(pictures, fps, out, total=count, weighed=True, progress=tell, **options, **more)
+        return Clip.from_bytes(out.getvalue())
+
+    clip = coded(0, _background(frames, masks), sound=sound, notes=notes)
+    for number, name in enumerate(names, 1):
+        clip = clip.merge(coded(number, _object(frames, masks, name)), names=[name])
+    data = clip.to_bytes()
+    file.write(data)
+    return ClipProgress(count, count, len(data))
+
+
+def _together(
+    frames: Frames, masks: Mapping[str, Masks]
+) -> Iterator[tuple[TimedFrame, dict[str, NDArray[np.uint8]]]]:
+    """Each frame with the masks of all objects."""
+    begun = {name: begin() for name, begin in masks.items()}
+    for frame in frames():
+        yield frame, {name: next(mask) for name, mask in begun.items()}
+
+
+def _background(frames: Frames, masks: Mapping[str, Masks]) -> Iterator[TimedFrame]:
+    """Frames that count where no object is, nor the mixture at its edge."""
+    for (pixels, time), covers in _together(frames, masks):
+        free = eroded(np.max(list(covers.values()), axis=0) == 0, BAND)
+        yield np.dstack([pixels, np.where(free, 255, 0).astype(np.uint8)]), time
+
+
+def _object(frames: Frames, masks: Mapping[str, Masks], name: str) -> Iterator[TimedFrame]:
+    """Frames of an object alone, premultiplied; they count where nothing in front covers it."""
+    before = list(masks)[list(masks).index(name) + 1 :]
+    for (pixels, time), covers in _together(frames, masks):
+        cover = covers[name].astype(np.uint16)[..., None]
+        alpha = pixels[..., -1:] if pixels.shape[2] in (2, 4) else np.full_like(pixels[..., :1], 255)
+        colors = pixels[..., : pixels.shape[2] - (pixels.shape[2] in (2, 4))]
+        own = [((plane * cover + 127) // 255).astype(np.uint8) for plane in (colors, alpha)]
+        hidden = (
+            np.max([covers[other] for other in before], axis=0) if before else np.zeros_like(covers[name])
+        )
+        yield np.dstack([*own, 255 - hidden]), time
