@@ -65,18 +65,18 @@ class FilmFit(Fit):
         )
         return Plan(half_rounds, half_steps, config.rounds, steps, final)
 
-    def _film(self, scale: int, every: int = 1) -> tuple[NDArray[np.float32], list[_core.Distortion]]:
-        """What a native fit is made of, of every so many pictures: pixels [T, C, H, W] and their distortions.
+    def _full(self, plan: Plan, half: _core.Fit | None) -> tuple[_core.Fit, int]:
+        made = super()._full(plan, half)
+        self._pixels, self._weights = None, None  # no other fit is made of them
+        return made
 
-        At full size it is the last one, so that the pixels and weights are let go.
-        """
+    def _film(self, scale: int, every: int = 1) -> tuple[NDArray[np.float32], list[_core.Distortion]]:
+        """What a native fit is made of, of every so many pictures: pixels [T, C, H, W], distortions."""
         assert self._pixels is not None
         pixels, weights = self._pixels[::every], self._weights and self._weights[::every]
         if scale == 2:
             pixels = np.stack([half(picture) for picture in pixels])
             weights = weights and [half_weights(levels) for levels in weights]
-        else:
-            self._pixels, self._weights = None, None
         return pixels, [self.native.Distortion(levels) for levels in weights or []]
 
 

@@ -175,12 +175,8 @@ class Fit:
     def _optimise(self, plan: Plan) -> None:
         self._plan = plan
         self._all = plan.work + SWEEP * self.config.sweeps
-        half = self._half(plan) if plan.half_rounds else None
-        self._fitter = self._native_fit(1)
-        if half is not None:
-            self._fitter.resample_from(half, 2.0)
-            del half
-        self._rounds(self._fitter, plan.rounds, plan.steps, 1)
+        self._fitter, begun = self._full(plan, self._half(plan) if plan.half_rounds else None)
+        self._rounds(self._fitter, plan.rounds - begun, plan.steps, 1)
         self._finish(plan.final_steps, 3)
 
     def _half(self, plan: Plan) -> _core.Fit:
@@ -188,6 +184,13 @@ class Fit:
         half = self._native_fit(2)
         self._rounds(half, plan.half_rounds, plan.half_steps, 2)
         return half
+
+    def _full(self, plan: Plan, half: _core.Fit | None) -> tuple[_core.Fit, int]:
+        """The fit at full size, from one at half of it; and rounds that it has behind it."""
+        fitter = self._native_fit(1)
+        if half is not None:
+            fitter.resample_from(half, 2.0)
+        return fitter, 0
 
     def _rounds(self, fitter: _core.Fit, rounds: int, steps: int, scale: int) -> None:
         config = self.config

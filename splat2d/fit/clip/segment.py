@@ -31,7 +31,7 @@ COARSER = 1.2
 """D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
 
 LEAST_SEEN = 16  # frames that rounds at half size look at
-LATER = 1.02  # times the cost after the first rounds without a motion field: it saves more in later ones
+CLOSE = 1.1  # times the cost at half the size without a motion field, up to which it is tried at full size
 
 Ride = tuple[NDArray[np.int32], "CodedMotion | None"]
 
@@ -58,6 +58,7 @@ class SegmentFit(FilmFit):
         super().__init__(frames, config, step, **options)
         self.path = camera_path(frames)
         self._rides: list[Ride] = [(self.path, None)]
+        self._rival: _core.Fit | None = None  # at half the size with a motion field
         self._field: MotionField | None = None
         self._gains = np.sqrt(frame_weights(len(frames), config.border_weight))
         plan = self._film_plan()
@@ -68,17 +69,46 @@ class SegmentFit(FilmFit):
         self._optimise(plan)
 
     def _half(self, plan: Plan) -> _core.Fit:
-        """The rounds at half the size, which also find out whether a motion field pays."""
-        self._all += (len(self._rides) - 1) * plan.half_rounds * (plan.half_steps + SEEDING) / 4
-        tried = []
-        for ride in self._rides:
+        """The rounds at half the size; those with a motion field are kept where they come close."""
+        self._ride(*self._rides[0])
+        half = super()._half(plan)
+        plain = self._cost(half, 2)
+        for ride in self._rides[1:]:
+            self._all += plan.half_rounds * (plan.half_steps + SEEDING) / 4
             self._ride(*ride)
-            half = super()._half(plan)
-            field, factor = (0, LATER) if self.motion is None else (8 * len(self.motion.bytes()), 1.0)
-            tried.append((factor * (half.sse + self.lmbda / 4 * (half.bits + field)), half, ride))
-        _, half, ride = min(tried, key=lambda trial: trial[0])
-        self._ride(*ride)
+            other = super()._half(plan)
+            if self._cost(other, 2) < CLOSE * plain:
+                self._rival = other
+        self._ride(*self._rides[0])
         return half
+
+    def _full(self, plan: Plan, half: _core.Fit | None) -> tuple[_core.Fit, int]:
+        """Also finds out whether a motion field pays: what a round at full size costs with it tells."""
+        rival, self._rival = self._rival, None
+        if rival is None or plan.rounds < 1:
+            return super()._full(plan, half)
+        self._all += plan.steps + SEEDING
+        self._ride(*self._rides[1])
+        wanted = self._cost(self._begun(plan, rival), 1)
+        self._ride(*self._rides[0])
+        fitter = self._begun(plan, half)
+        if wanted < self._cost(fitter, 1):
+            self._all += plan.steps + SEEDING
+            self._ride(*self._rides[1])
+            fitter = self._begun(plan, rival)
+        self._pixels, self._weights = None, None
+        return fitter, 1
+
+    def _begun(self, plan: Plan, half: _core.Fit | None) -> _core.Fit:
+        """A fit at full size after its first round."""
+        fitter, _ = Fit._full(self, plan, half)
+        self._rounds(fitter, 1, plan.steps, 1)
+        return fitter
+
+    def _cost(self, fitter: _core.Fit, scale: int) -> float:
+        """J, the motion field's bits included."""
+        bits = 8 * len(self.motion.bytes()) if self.motion is not None else 0
+        return 2 * fitter.value() + self.lmbda / scale**2 * bits
 
     def _ride(self, path: NDArray[np.int32], motion: CodedMotion | None) -> None:
         """Go on a path and a motion field."""
