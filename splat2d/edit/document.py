@@ -60,7 +60,8 @@ class Document:
             container: the same, parsed.
             steps: of edits.
             stack: what the steps make of the layers, where it is known.
-            boxes: of coded layers, by number and tiers decoded, where they are known but not stored.
+            boxes: of coded layers, by number and tiers decoded (0 of those that move), where they are known
+                but not stored.
             limits: that drawing must be within.
 
         Raises:
@@ -186,7 +187,7 @@ class Document:
         if layer.box is not None:
             return layer.box
         if layer.field is None:
-            return 0, 0, layer.header.width, layer.header.height
+            return self._boxes.get((source, 0), (0, 0, layer.header.width, layer.header.height))
         tiers = len(layer.field.tier_counts)
         if coarse:
             tiers = sum(total <= _COARSE for total in accumulate(layer.field.tier_counts))

@@ -70,6 +70,9 @@ def test_the_object_is_a_layer_before_what_is_behind_it(clip, scene):
     back, frames, masks = scene
     assert clip.document.stack.names == ("picture", "disc")
     assert clip.count == COUNT
+    # From x = 16 - 11 of the first frame to 79 + 11 of the last.
+    assert clip.document.stack.find("disc").source == 1
+    assert clip.document.container.stack[1].box == (5, 23, 85, 22)
     everywhere, hole = np.ones(masks.shape), masks > 0
     assert psnr(shown(clip), frames, everywhere) > 29
     bare = shown(clip["disc"].hide().scene)

@@ -34,21 +34,29 @@ def load_clip_masks(masks: object, size: tuple[int, int]) -> dict[str, Masks]:
     return {name: begin[name](name, mask, size) for name, mask in masks.items()}
 
 
-def check_lengths(masks: Mapping[str, Masks], count: int) -> None:
+def boxes_of(masks: Mapping[str, Masks], count: int) -> dict[str, tuple[int, int, int, int]]:
     """Read all masks once, before anything is fitted.
+
+    Returns:
+        Left, top, width and height of what each object covers over all frames, px.
 
     Raises:
         ShapeError: more or fewer masks than frames.
         ConfigError: masks that cover nothing in any frame.
     """
+    boxes = {}
     for name, begin in masks.items():
-        frames, most = 0, 0
+        frames, most = 0, np.zeros((1, 1), np.uint8)
         for mask in begin():
-            frames, most = frames + 1, max(most, int(mask.max()))
+            frames, most = frames + 1, np.maximum(most, mask)
         if frames != count:
             raise ShapeError(f"mask {name!r} has {frames} frames, and the clip has {count}")
-        if most < 128:
+        if most.max() < 128:
             raise ConfigError(f"mask {name!r} covers nothing in any frame; white marks the object")
+        (ys, xs) = np.nonzero(most)
+        left, top = int(xs.min()), int(ys.min())
+        boxes[name] = (left, top, int(xs.max()) + 1 - left, int(ys.max()) + 1 - top)
+    return boxes
 
 
 def _is_path(mask: object) -> bool:

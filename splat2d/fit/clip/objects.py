@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d.edit.document import Document
 from splat2d.errors import ConfigError
 from splat2d.fit.clip.encode import encode_frames
-from splat2d.fit.clip.masks import Masks, check_lengths
+from splat2d.fit.clip.masks import Masks, boxes_of
 from splat2d.fit.clip.shots import TimedFrame
 from splat2d.fit.objects.cut import eroded
 from splat2d.format.layers import MAX_LAYERS, PICTURE, check_name
@@ -71,7 +72,7 @@ def encode_objects(
         raise ConfigError(f"the background is called {PICTURE!r}; the mask needs another name")
     if len(names) >= MAX_LAYERS:
         raise ConfigError(f"{len(names)} masks, over the limit of {MAX_LAYERS - 1}")
-    check_lengths(masks, count)
+    boxes = boxes_of(masks, count)
     passes = 1 + len(masks)
 
     def coded(number: int, pictures: Iterable[TimedFrame], **more: Any) -> Clip:
@@ -86,7 +87,10 @@ def encode_objects(
 
     clip = coded(0, _background(frames, masks), sound=sound, notes=notes)
     for number, name in enumerate(names, 1):
-        clip = clip.merge(coded(number, _object(frames, masks, name)), names=[name])
+        document = coded(number, _object(frames, masks, name)).document
+        # Its handles and the middle that it turns about are those of where it goes.
+        document = Document(document.source, document.container, boxes={(0, 0): boxes[name]})
+        clip = clip.merge(Clip(document), names=[name])
     data = clip.to_bytes()
     file.write(data)
     return ClipProgress(count, count, len(data))
