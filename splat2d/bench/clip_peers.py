@@ -6,9 +6,11 @@ What counts is the raw stream that the decoder needs: parameter sets are in, rem
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -195,11 +197,29 @@ def encode_clip(
         planes.append(frame)
     try:
         start, cpu_start = time.perf_counter(), time.process_time()
-        data = _encode(peer, planes, Fraction(fps), crf, threads)
+        with _as_scheduled():
+            data = _encode(peer, planes, Fraction(fps), crf, threads)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     except load_av().FFmpegError as fault:
         raise ConfigError(f"{peer.label} cannot encode this at crf {crf:g} ({fault})") from None
     return EncodedClip(data, decode_clip(codec, data, len(frames), threads=threads), seconds, cpu_seconds)
+
+
+@contextlib.contextmanager
+def _as_scheduled() -> Iterator[None]:
+    """Undo what an encoder does to this thread: SVT-AV1, run by root, makes it a real-time one for good.
+
+    All that is measured afterwards, and its children, would go before everything else on the machine.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameters)
 
 
 def _encode(peer: ClipPeer, planes: list[Any], fps: Fraction, crf: float, threads: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from fractions import Fraction
 
@@ -32,6 +33,14 @@ def test_peer(codec):
     # A wrong matrix or siting shows in the mean or at edges, and not in what the codec loses.
     assert abs(np.mean(fine.frames.astype(float) - frames)) < 0.5
     assert encode_clip(codec, frames, Fraction(25), 50).data == coarse.data
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="no policies of scheduling here")
+@pytest.mark.parametrize("codec", PEERS)
+def test_encoders_leave_the_thread_as_it_was(codec):
+    encode_clip(codec, moving(4, 64, 64), 25, 40)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.sched_getparam(0).sched_priority == 0
 
 
 @pytest.mark.parametrize("codec", PEERS)
