@@ -99,7 +99,7 @@ def encode(
         device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
         masks: objects, each a layer in front of the background: a mapping of names, back to front, to masks
             (paths, or arrays [H, W] in [0, 1]), or the path of a picture of labels. Of a clip paths of
-            folders, patterns or videos, or arrays [T, H, W].
+            folders, patterns or videos, or arrays [T, H, W]; or the path of a folder or a pattern of labels.
         texture: "auto" for noise like the fine structure that the file would lack, which the decoder draws
             for 0.01 bits a pixel; or its strength, 0 to 4, 1 being that of "auto".
         fps: frames a second of a clip; those of the file when None. Of the arguments above, texture is for

@@ -29,13 +29,12 @@ def encode_clip(command: Encode, size: int | None) -> None:
         UsageError: an option that only pictures have.
         Splat2dError: what the input, the settings or the files are at fault for.
     """
-    for option in ("labels", "peak"):
-        if getattr(command, option) is not None:
-            raise UsageError(f"--{option} is for pictures")
+    if command.peak is not None:
+        raise UsageError("--peak is for pictures")
     if command.keep_metadata:
         raise UsageError("--keep-metadata is for pictures")
 
-    masks = command.mask_files()
+    masks = command.labels or command.mask_files()
     if masks and (command.resume or size or command.bpp or command.psnr):
         raise UsageError("--resume, --size, --bpp and --psnr are for clips without masks")
     from splat2d.fit.encode import checked_quality
@@ -120,7 +119,7 @@ def _segments(command: Encode, reader: ClipReader, sound: Sound | None, size: in
 
 
 def _objects(
-    command: Encode, reader: ClipReader, sound: Sound | None, masks: Mapping[str, str]
+    command: Encode, reader: ClipReader, sound: Sound | None, masks: Mapping[str, str] | str
 ) -> tuple[int, int]:
     """Encode a clip with a layer for each mask; returns bytes and frames."""
     from splat2d.fit.clip.masks import load_clip_masks

@@ -85,7 +85,8 @@ class Encode:
         Optional[str],
         arg(
             metavar="FILE",
-            help='A picture of integers: each but 0 is an object, called "object 1" and so on.',
+            help='A picture of integers: each but 0 is an object, called "object 1" and so on. Of a clip a '
+            "folder or a pattern of them.",
         ),
     ] = None
     views: Annotated[

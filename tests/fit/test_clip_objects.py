@@ -131,7 +131,8 @@ def test_no_weight_is_nothing():
         ({"picture": np.ones((COUNT, HEIGHT, WIDTH))}, {}, ConfigError, "another name"),
         ({"disc": np.ones((COUNT, HEIGHT, WIDTH))}, {"size": 9000}, ConfigError, "not at a size"),
         ({"disc": np.ones((COUNT, HEIGHT, WIDTH))}, {"psnr": 30}, ConfigError, "at a quality"),
-        ("labels.png", {}, ShapeError, "names and masks"),
+        ([1, 2], {}, ShapeError, "names and masks"),
+        ("labels.png", {}, InputImageError, "a folder or a pattern"),
     ],
 )
 def test_masks_that_fit_no_clip(scene, preset, masks, options, error, words):
@@ -166,9 +167,21 @@ def test_the_command(capsys, folder, preset, tmp_path, masks):
     assert not (tmp_path / "a.splat.part").exists()
 
 
+def test_labels_are_objects(capsys, folder, preset, tmp_path):
+    words = ["--fps", 12, "--preset", preset, "--quality", 40, "--labels", folder / "indexed/%04d.png"]
+    out = tmp_path / "a.splat"
+    status, _, err = run(capsys, "encode", folder / "frames", out, *words)
+    assert (status, err) == (0, "")
+    assert Clip.open(out).document.stack.names == ("picture", "object 3")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--labels", "empty"], "has no labels"),
+        (["--labels", "frames"], "expected labels"),
+        (["--labels", "masks/0001.png"], "a folder or a pattern"),
+        (["--labels", "indexed", "--mask", "disc=masks"], "contradict"),
         (["--mask", "disc=small"], "expected a mask of the picture's size"),
         (["--mask", "disc=empty"], "covers nothing in any frame"),
         (["--mask", "disc=nowhere/%04d.png"], "nowhere"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.errors import ConfigError, InputClipError, ShapeError
-from splat2d.fit.objects.masks import coverage_of
+from splat2d.errors import ConfigError, InputClipError, InputImageError, ShapeError
+from splat2d.fit.objects.masks import coverage_of, labels_of
 from splat2d.media.files import shown
 from splat2d.media.patterns import folder_files, is_pattern, pattern_files
 
@@ -22,14 +23,17 @@ def load_clip_masks(masks: object, size: tuple[int, int]) -> dict[str, Masks]:
 
     Args:
         masks: names and masks, which are arrays [T, H, W] in [0, 1], folders of pictures, patterns such as
-            `%04d.png`, or videos in grey.
+            `%04d.png`, or videos in grey; or a folder or pattern of label images.
         size: width and height of the frames, px.
 
     Raises:
         ShapeError: an array that is none.
+        InputImageError: label images without labels, or that are none.
     """
+    if _is_path(masks):
+        return _of_labels(masks, size)
     if not isinstance(masks, Mapping):
-        raise ShapeError(f"masks of a clip must be names and masks, found {type(masks).__name__}")
+        raise ShapeError(f"masks must be names and masks, or a path of labels; found {type(masks).__name__}")
     begin = {name: _of_files if _is_path(mask) else _of_array for name, mask in masks.items()}
     return {name: begin[name](name, mask, size) for name, mask in masks.items()}
 
@@ -59,7 +63,7 @@ def boxes_of(masks: Mapping[str, Masks], count: int) -> dict[str, tuple[int, int
     return boxes
 
 
-def _is_path(mask: object) -> bool:
+def _is_path(mask: object) -> TypeGuard[str]:
     return isinstance(mask, (str, os.PathLike))
 
 
@@ -73,10 +77,32 @@ def _of_array(name: str, mask: object, size: tuple[int, int]) -> Masks:
     return lambda: (np.rint(255 * plane.astype(np.float32)).astype(np.uint8) for plane in array)
 
 
+def _files_of(path: str) -> list[str] | None:
+    """The pictures of a folder or a pattern; None of anything else."""
+    if os.path.isdir(path):
+        return folder_files(path)
+    return (
+        pattern_files(os.fspath(path)) if not os.path.lexists(path) and is_pattern(os.fspath(path)) else None
+    )
+
+
+def _of_labels(path: str, size: tuple[int, int]) -> dict[str, Masks]:
+    """A mask of each number but 0 that any of some label images has, in rising order."""
+    files = _files_of(path)
+    if files is None:
+        raise InputImageError(f"{shown(path)}: labels of a clip are a folder or a pattern of pictures")
+    values = sorted({int(v) for file in files for v in np.unique(labels_of(file, size)) if v})
+    if not values:
+        raise InputImageError(f"{shown(path)}: has no labels, all px are 0")
+
+    def begin(value: int) -> Masks:
+        return lambda: (np.where(labels_of(file, size) == value, 255, 0).astype(np.uint8) for file in files)
+
+    return {f"object {value}": begin(value) for value in values}
+
+
 def _of_files(_: str, path: str, size: tuple[int, int]) -> Masks:
-    files = folder_files(path) if os.path.isdir(path) else None
-    if files is None and not os.path.lexists(path) and is_pattern(os.fspath(path)):
-        files = pattern_files(os.fspath(path))
+    files = _files_of(path)
     if files is not None:
         return lambda: (np.rint(255 * coverage_of(file, size)).astype(np.uint8) for file in files)
     from splat2d.media.reader import open_clip

@@ -78,20 +78,25 @@ def load_labels(path: str | os.PathLike[str], size: tuple[int, int]) -> dict[str
         InputImageError: a file that is no picture of labels, has another size, no label, or more than a file
             can hold beside the background.
     """
-    name = shown(path)
-    image = load_image(path)
-    _check_size(image, size, name)
-    labels = np.asarray(image)
-    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-        raise InputImageError(
-            f"{name}: has mode {image.mode}; expected labels: a picture with a palette or grey integers"
-        )
+    name, labels = shown(path), labels_of(path, size)
     values = [int(value) for value in np.unique(labels) if value != 0]
     if not values:
         raise InputImageError(f"{name}: has no labels, all px are 0")
     if len(values) >= MAX_LAYERS:
         raise InputImageError(f"{name}: has {len(values)} labels; the limit is {MAX_LAYERS - 1}")
     return {f"object {value}": (labels == value).astype(np.float32) for value in values}
+
+
+def labels_of(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np.integer]:
+    """The numbers [H, W] of a label image, which may all be 0; else as `load_labels`."""
+    name = shown(path)
+    image = load_image(path)
+    _check_size(image, size, name)
+    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+        raise InputImageError(
+            f"{name}: has mode {image.mode}; expected labels: a picture with a palette or grey integers"
+        )
+    return np.asarray(image)
 
 
 def load_masks(masks: object, size: Sequence[int]) -> dict[str, Coverage]:
