@@ -200,44 +200,29 @@ def _encode_clip(source: Any, fps: Any, audio: bool, masks: Any, options: dict[s
     import tempfile
 
     from splat2d.fit.clip.encode import encode_frames
+    from splat2d.fit.clip.objects import encode_objects
     from splat2d.media.frames import DEFAULT_FPS, ClipReader
     from splat2d.media.reader import open_clip, parse_fps
 
     if isinstance(source, str | os.PathLike):
         source = open_clip(source, fps=fps, keeps_alpha=True)
     if isinstance(source, ClipReader):
-        rate, frames = source.fps, ((frame.pixels, frame.time) for frame in source)
+        rate, frames = source.fps, lambda: ((frame.pixels, frame.time) for frame in source)
         total, options["end"], options["notes"] = source.count, lambda: source.end, source.notes
     else:
         if masks is not None and not hasattr(source, "__len__"):
             source = list(source)  # which is read once a layer
         total = len(source) if hasattr(source, "__len__") else None
         rate = DEFAULT_FPS if fps is None else parse_fps(fps)
-        frames = ((_pixels(frame), None) for frame in source)
+        frames = lambda: ((_pixels(frame), None) for frame in source)  # noqa: E731
     file = io.BytesIO()
     with tempfile.TemporaryFile() as packets:
         sound = source.sound(packets) if audio and isinstance(source, ClipReader) else None
         if masks is None:
-            encode_frames(frames, rate, file, total=total, sound=sound, **options)
+            encode_frames(frames(), rate, file, total=total, sound=sound, **options)
         else:
-            _encode_objects(source, rate, file, masks, sound=sound, **options)
+            encode_objects(frames, masks, rate, file, sound=sound, **options)
     return file.getvalue()
-
-
-def _encode_objects(source: Any, rate: Any, file: Any, masks: Any, **options: Any) -> None:
-    """Encode frames that can be read again with a layer for each mask."""
-    from splat2d.fit.clip.masks import load_clip_masks
-    from splat2d.fit.clip.objects import encode_objects
-    from splat2d.media.frames import ClipReader
-
-    def frames() -> Any:
-        if isinstance(source, ClipReader):
-            return ((frame.pixels, frame.time) for frame in source)
-        return ((_pixels(frame), None) for frame in source)
-
-    height, width = next(iter(frames()))[0].shape[:2]
-    given = load_clip_masks(masks, (width, height))
-    encode_objects(frames, given, rate, file, count=sum(1 for _ in frames()), **options)
 
 
 def _pixels(frame: Any) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from splat2d.cli._terminal import clip_progress, print_json, warn
 
 if TYPE_CHECKING:
     from splat2d.cli.encode import Encode
+    from splat2d.fit.clip.part import Part
     from splat2d.format.sound import Sound
     from splat2d.media.frames import ClipReader
 
@@ -37,6 +39,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
     masks = command.labels or command.mask_files()
     if masks and (command.resume or size or command.bpp or command.psnr):
         raise UsageError("--resume, --size, --bpp and --psnr are for clips without masks")
+    from splat2d.fit.clip.part import open_part
     from splat2d.fit.encode import checked_quality
     from splat2d.media.files import check_output
     from splat2d.media.reader import open_clip
@@ -44,16 +47,19 @@ def encode_clip(command: Encode, size: int | None) -> None:
     checked_quality(command.quality)
     check_output(command.output, force=command.force)
     reader = open_clip(command.input, fps=command.fps, keeps_alpha=True)
-    start, told = time.perf_counter(), len(reader.warnings)
-    warn(reader.warnings)
-    with tempfile.TemporaryFile() as packets:
+    start = time.perf_counter()
+    with contextlib.ExitStack() as stack:
+        packets, part = stack.enter_context(tempfile.TemporaryFile()), None
+        if not masks:
+            part = open_part(f"{command.output}.part", resume=command.resume, force=command.force)
+            part = stack.enter_context(part)
         sound = None if command.no_audio else reader.sound(packets)
-        warn(reader.warnings[told:])
         told = len(reader.warnings)
-        if masks:
+        warn([*reader.warnings, *(part.warnings if part else ())])
+        if part is None:
             written, frames = _objects(command, reader, sound, masks)
         else:
-            written, frames = _segments(command, reader, sound, size)
+            written, frames = _segments(command, reader, sound, size, part)
     warn(reader.warnings[told:])
     seconds = time.perf_counter() - start
     heard = sound.size if sound else 0
@@ -93,55 +99,50 @@ def _options(command: Encode) -> dict[str, Any]:
     return {name: getattr(command, name) for name in names}
 
 
-def _segments(command: Encode, reader: ClipReader, sound: Sound | None, size: int | None) -> tuple[int, int]:
+def _segments(
+    command: Encode, reader: ClipReader, sound: Sound | None, size: int | None, part: Part
+) -> tuple[int, int]:
     """Encode a clip of one layer; returns bytes and frames."""
     from splat2d.fit.clip.encode import encode_frames
-    from splat2d.fit.clip.part import open_part
     from splat2d.media.files import write_atomic
 
-    with open_part(f"{command.output}.part", resume=command.resume, force=command.force) as part:
-        warn(part.warnings)
-        with clip_progress("fitting") as progress:
-            done = encode_frames(
-                ((frame.pixels, frame.time) for frame in reader),
-                reader.fps,
-                None,
-                size=size,
-                progress=progress,
-                total=_expected(reader),
-                part=part,
-                end=lambda: reader.end,
-                sound=sound,
-                **_options(command),
-            )
-        with write_atomic(command.output, force=command.force) as file:
-            return part.write(file, tuple(reader.notes), sound), int(done.frames)
+    with clip_progress("fitting") as progress:
+        done = encode_frames(
+            ((frame.pixels, frame.time) for frame in reader),
+            reader.fps,
+            None,
+            size=size,
+            progress=progress,
+            total=_expected(reader),
+            part=part,
+            end=lambda: reader.end,
+            sound=sound,
+            **_options(command),
+        )
+    with write_atomic(command.output, force=command.force) as file:
+        return part.write(file, tuple(reader.notes), sound), int(done.frames)
 
 
 def _objects(
     command: Encode, reader: ClipReader, sound: Sound | None, masks: Mapping[str, str] | str
 ) -> tuple[int, int]:
     """Encode a clip with a layer for each mask; returns bytes and frames."""
-    from splat2d.fit.clip.masks import load_clip_masks
     from splat2d.fit.clip.objects import encode_objects
     from splat2d.media.files import write_atomic
 
-    given = load_clip_masks(masks, (reader.width, reader.height))
-    count = sum(1 for _ in reader)
     with write_atomic(command.output, force=command.force) as file, clip_progress("fitting") as progress:
         done = encode_objects(
             lambda: ((frame.pixels, frame.time) for frame in reader),
-            given,
+            masks,
             reader.fps,
             file,
-            count=count,
             progress=progress,
             end=lambda: reader.end,
             sound=sound,
-            notes=tuple(reader.notes),
+            notes=reader.notes,
             **_options(command),
         )
-    return done.size, count
+    return done.size, int(done.frames)
 
 
 def _expected(reader: ClipReader) -> int | None:

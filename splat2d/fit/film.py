@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.fit.config import ClipConfig
-from splat2d.fit.fitter import HALF_MIN, Fit, OnProgress, Plan, background_of, half
+from splat2d.fit.fitter import HALF_MIN, Fit, Plan, background_of, half
 from splat2d.fit.perceptual import error_weights, half_weights
 
 if TYPE_CHECKING:
@@ -40,15 +40,10 @@ class FilmFit(Fit):
         step: float,
         *,
         weights: NDArray[np.uint8] | None = None,
-        threads: int = 1,
-        seed: int = 0,
-        on_progress: OnProgress | None = None,
         **options: Any,
     ) -> None:
         pixels = planar(pictures)
-        background = background_of(pixels.mean(0))
-        common = {"threads": threads, "seed": seed, "on_progress": on_progress}
-        super().__init__(config, step, background, pixels.size, **common, **options)
+        super().__init__(config, step, background_of(pixels.mean(0)), pixels.size, **options)
         self.shape = pixels.shape
         self._pixels: NDArray[np.float32] | None = pixels
         planes = [None] * len(pixels) if weights is None else planes_of(weights)

@@ -130,9 +130,9 @@ class Fit:
         background: tuple[int, ...],
         samples: int,
         *,
-        threads: int,
-        seed: int,
-        on_progress: OnProgress | None,
+        threads: int = 1,
+        seed: int = 0,
+        on_progress: OnProgress | None = None,
         share_of_work: tuple[float, float] = (0.0, 1.0),
         control: Control | None = None,
         cuda: bool = False,
@@ -280,14 +280,10 @@ class PictureFit(Fit):
         *,
         weights: NDArray[np.float32] | None = None,
         background: tuple[int, ...] | None = None,
-        threads: int = 1,
-        seed: int = 0,
-        on_progress: OnProgress | None = None,
         **options: Any,
     ) -> None:
         background = background_of(pixels) if background is None else background
-        common = {"threads": threads, "seed": seed, "on_progress": on_progress}
-        super().__init__(config, step, background, pixels.size, **common, **options)
+        super().__init__(config, step, background, pixels.size, **options)
         self.pixels = pixels
         self._weights = error_weights(pixels, self.config.tune, weights)
         half_rounds = config.half_rounds if min(pixels.shape[1:]) >= HALF_MIN else 0

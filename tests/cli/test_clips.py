@@ -15,20 +15,8 @@ import splat2d
 from splat2d.format.container import parse
 from splat2d.format.sections import Source
 
+from ..support.clips import PRESET
 from ..support.scenes_in_time import moving_scene
-
-PRESET = """
-rounds: 1
-steps: 1
-final_steps: 0
-sweeps: 1
-clip:
-  rounds: 3
-  steps: 5
-  final_steps: 6
-  sweeps: 2
-  frames: 6
-"""
 
 
 @pytest.fixture(scope="module")

@@ -140,3 +140,15 @@ def test_clips_without_motion_have_no_field(kind):
     clip = Clip.from_bytes(data)
     assert clip.segment(0).motion is None
     assert len(list(clip)) == 5
+
+
+@pytest.mark.parametrize(("half", "full", "taken"), [(0.9, 0.9, True), (0.9, 1.2, False), (1.2, 0.9, False)])
+def test_a_round_at_full_size_decides(monkeypatch, turning, half, full, taken):
+    # What a fit costs with a field over what it costs without, where it comes close at half the size.
+    frames = turning[0] if isinstance(turning, tuple) else turning
+    costs = {2: half, 1: full}
+    monkeypatch.setattr(
+        fitting.SegmentFit, "_cost", lambda fit, _, scale: costs[scale] if fit.motion is not None else 1.0
+    )
+    fit = fitting.SegmentFit(frames, QUICK, 0.6)
+    assert (fit.motion is not None) == taken

@@ -10,23 +10,11 @@ from splat2d.fit.clip.hidden import revealed
 from splat2d.fit.film import LEAST_WEIGHT, planes_of
 from splat2d.scene.clip import Clip
 
+from ..support.clips import PRESET
 from ..support.command import assert_one_line, run
 from ..support.scenes_in_time import moving_scene
 
 COUNT, WIDTH, HEIGHT = 10, 96, 64
-PRESET = """
-rounds: 1
-steps: 1
-final_steps: 0
-sweeps: 1
-clip:
-  half_rounds: 3
-  half_steps: 5
-  rounds: 3
-  steps: 5
-  final_steps: 9
-  sweeps: 2
-"""
 
 
 def psnr(a, b, where):

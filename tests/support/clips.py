@@ -16,6 +16,20 @@ WEIGHTS = {
 CODES = {"bt709": 1, "bt601": 6, "bt2020": 9}
 LIMITED, FULL = 1, 2
 
+PRESET = """
+rounds: 1
+steps: 1
+final_steps: 0
+sweeps: 1
+clip:
+  rounds: 3
+  steps: 5
+  final_steps: 6
+  sweeps: 2
+  frames: 6
+"""
+"""Effort of a preset's file for a clip of a second, in segments of at most six frames."""
+
 
 def moving(count: int = 12, height: int = 48, width: int = 64) -> np.ndarray:
     """Return a soft pattern that moves, [T, H, W, 3] uint8; no two frames are the same."""

@@ -50,19 +50,19 @@ function covarianceOf({ places }) {
 }
 
 // What an eye sees: each splat moves by its disparity.
-function moved({ count, ...splats }, [u, v]) {
+function moved(splats, [u, v]) {
   const shapes = splats.shapes.slice();
-  for (let i = 0; i < FIELDS * count; i += FIELDS) {
+  for (let i = 0; i < FIELDS * splats.count; i += FIELDS) {
     shapes[i] += u * shapes[i + DISPARITY];
     shapes[i + 1] += v * shapes[i + DISPARITY];
   }
-  return { ...splats, count, shapes };
+  return { ...splats, shapes };
 }
 
 // What a lens sees that is sharp at a disparity: all eyes' mean, for which others are blurred.
-function blurred({ count, ...splats }, focus, [xx, xy, yy]) {
+function blurred(splats, focus, [xx, xy, yy]) {
   const shapes = splats.shapes.slice();
-  for (let i = 0; i < FIELDS * count; i += FIELDS) {
+  for (let i = 0; i < FIELDS * splats.count; i += FIELDS) {
     const x = shapes[i + 2], y = shapes[i + 3], ratio = shapes[i + 4], away = (shapes[i + DISPARITY] - focus) ** 2;
     const across = ratio * ratio, before = ratio * (x * x + y * y);
     const sxx = x * x + across * y * y + away * xx, sxy = (1 - across) * x * y + away * xy, syy = y * y + across * x * x + away * yy;
@@ -70,7 +70,7 @@ function blurred({ count, ...splats }, focus, [xx, xy, yy]) {
     shapes.set(axesOf(sxx, sxy, syy, root), i + 2);
     for (let c = 0; c < 4; ++c) shapes[i + COLOR + c] *= before / root;
   }
-  return { ...splats, count, shapes };
+  return { ...splats, shapes };
 }
 
 // What was seen last of splats: who pans with an eye at rest wants the same again.

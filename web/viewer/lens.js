@@ -2,9 +2,9 @@
 import { disparitiesOf, disparityAt, reachOf } from "../src/eyes.js";
 
 export class Lens {
-  /** @param {HTMLElement} root @param {{stage: HTMLElement, changed: () => void}} options */
-  constructor(root, { stage, changed }) {
-    Object.assign(this, { root, stage, changed, doc: null });
+  /** @param {HTMLElement} root @param {{stage: HTMLElement, document: () => object|null, changed: () => void}} options */
+  constructor(root, { stage, document, changed }) {
+    Object.assign(this, { root, stage, document, changed });
     const find = (id) => root.querySelector(`#${id}`);
     Object.assign(this, { look: find("look"), u: find("eye-u"), v: find("eye-v"), at: find("eye-at"), wide: find("wide"), sharp: find("focus"), sharpAt: find("focus-at") });
     for (const input of [this.u, this.v, this.sharp]) input.oninput = () => this.#show();
@@ -13,9 +13,15 @@ export class Lens {
     find("straight").onclick = () => this.move(0, 0);
   }
 
-  open(doc) {
-    const { eyes } = doc.file;
-    this.doc = eyes ? doc : null;
+  /** The document, where it is a light field. */
+  get doc() {
+    const doc = this.document();
+    return doc?.file.eyes ? doc : null;
+  }
+
+  /** Begin with the middle eye of another document. */
+  open() {
+    const { doc } = this, eyes = doc?.file.eyes;
     this.root.hidden = !eyes;
     this.wide.checked = false;
     if (!eyes) return this.#tell();

@@ -92,7 +92,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     fault: (text) => status(text, true),
   });
 
-  const lens = new Lens($("lens"), { stage, changed: (moving) => {
+  const lens = new Lens($("lens"), { stage, document: () => doc, changed: (moving) => {
     painter.lens = lens.options;
     painter.request(moving);
   } });
@@ -109,7 +109,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
       painter.time = 0;
       closeComparison();
       selection.clear();
-      lens.open(doc);
+      lens.open();
       camera.fit(doc.file);
     }
     $("empty").hidden = true;

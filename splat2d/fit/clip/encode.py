@@ -142,7 +142,6 @@ def encode_frames(
         "quality": header.quality or None,
         **wishes,
     }
-    settings |= {"weighed": True} if weighed else {}
     settings |= {"seed": seed, "preset": os.path.basename(preset), **asdict(config), "frames a segment": most}
     settings |= {"splat2d": __version__}
     # As it will be read again: a tuple becomes a list.

@@ -10,7 +10,7 @@ it counts for nothing.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, BinaryIO
@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.edit.document import Document
-from splat2d.errors import ConfigError
+from splat2d.errors import ConfigError, ShapeError
 from splat2d.fit.clip.encode import encode_frames
-from splat2d.fit.clip.masks import Masks, boxes_of
+from splat2d.fit.clip.masks import Masks, boxes_of, load_clip_masks
 from splat2d.fit.clip.shots import TimedFrame
 from splat2d.fit.objects.cut import eroded
 from splat2d.format.layers import MAX_LAYERS, PICTURE, check_name
+from splat2d.format.sound import Sound
 from splat2d.media.frames import ClipProgress
 from splat2d.scene.clip import Clip
 
@@ -36,24 +37,22 @@ Frames = Callable[[], Iterable[TimedFrame]]
 
 def encode_objects(
     frames: Frames,
-    masks: Mapping[str, Masks],
+    masks: object,
     fps: Fraction,
     file: BinaryIO,
     *,
-    count: int,
     progress: Callable[[ClipProgress], None] | None = None,
-    sound: Any = None,
-    notes: tuple[str, ...] = (),
+    sound: Sound | None = None,
+    notes: Sequence[str] = (),
     **options: Any,
 ) -> ClipProgress:
     """Encode a clip with objects.
 
     Args:
         frames: begins anew with the clip.
-        masks: of the objects by their names, back to front.
+        masks: of the objects, as of `load_clip_masks`.
         fps: frames a second.
         file: gets the clip.
-        count: number of the frames.
         progress: called now and then.
         sound: of the clip.
         notes: what was done to it on the way in.
@@ -65,15 +64,19 @@ def encode_objects(
     """
     if any(options.get(target) is not None for target in ("size", "bpp", "psnr")):
         raise ConfigError("a clip with masks is encoded at a quality, not at a size, a rate or a PSNR")
-    names = list(masks)
+    sizes = [pixels.shape[1::-1] for pixels, _ in frames()]
+    if not sizes:
+        raise ShapeError("the clip has no frames")
+    count, given = len(sizes), load_clip_masks(masks, sizes[0])
+    names = list(given)
     for name in names:
         check_name(name)
     if PICTURE in names:
         raise ConfigError(f"the background is called {PICTURE!r}; the mask needs another name")
     if len(names) >= MAX_LAYERS:
         raise ConfigError(f"{len(names)} masks, over the limit of {MAX_LAYERS - 1}")
-    boxes = boxes_of(masks, count)
-    passes = 1 + len(masks)
+    boxes = boxes_of(given, count)
+    passes = 1 + len(given)
 
     def coded(number: int, pictures: Iterable[TimedFrame], **more: Any) -> Clip:
         def tell(at: ClipProgress) -> None:
@@ -85,9 +88,9 @@ def encode_objects(
         encode_frames(pictures, fps, out, total=count, weighed=True, progress=tell, **options, **more)
         return Clip.from_bytes(out.getvalue())
 
-    clip = coded(0, _background(frames, masks), sound=sound, notes=notes)
+    clip = coded(0, _background(frames, given), sound=sound, notes=notes)
     for number, name in enumerate(names, 1):
-        document = coded(number, _object(frames, masks, name)).document
+        document = coded(number, _object(frames, given, name)).document
         # Its handles and the middle that it turns about are those of where it goes.
         document = Document(document.source, document.container, boxes={(0, 0): boxes[name]})
         clip = clip.merge(Clip(document), names=[name])
@@ -114,13 +117,13 @@ def _background(frames: Frames, masks: Mapping[str, Masks]) -> Iterator[TimedFra
 
 def _object(frames: Frames, masks: Mapping[str, Masks], name: str) -> Iterator[TimedFrame]:
     """Frames of an object alone, premultiplied; they count where nothing in front covers it."""
-    before = list(masks)[list(masks).index(name) + 1 :]
-    for (pixels, time), covers in _together(frames, masks):
-        cover = covers[name].astype(np.uint16)[..., None]
+    names = list(masks)
+    front = names[names.index(name) :]
+    for (pixels, time), covers in _together(frames, {own: masks[own] for own in front}):
+        cover = covers.pop(name)
         alpha = pixels[..., -1:] if pixels.shape[2] in (2, 4) else np.full_like(pixels[..., :1], 255)
         colors = pixels[..., : pixels.shape[2] - (pixels.shape[2] in (2, 4))]
-        own = [((plane * cover + 127) // 255).astype(np.uint8) for plane in (colors, alpha)]
-        hidden = (
-            np.max([covers[other] for other in before], axis=0) if before else np.zeros_like(covers[name])
-        )
+        share = cover.astype(np.uint16)[..., None]
+        own = [((plane * share + 127) // 255).astype(np.uint8) for plane in (colors, alpha)]
+        hidden = np.max([np.zeros_like(cover), *covers.values()], axis=0)
         yield np.dstack([*own, 255 - hidden]), time
