@@ -13,6 +13,7 @@ from splat2d.native import core
 from splat2d.scene.picture import Scene
 
 from ..support.lightfields import FAR, NEAR, views_of
+from ..support.places import GOLDEN
 
 VIEWS, EYES = views_of(3, 3)
 
@@ -118,6 +119,13 @@ def test_disparities_are_those_of_the_scene(encoded):
     found = Scene.from_bytes(encoded.data).disparity()
     assert np.median(found[20:28, 28:36]) == pytest.approx(NEAR, abs=0.35)
     assert np.median(found[:10]) == pytest.approx(FAR, abs=0.35)
+
+
+def test_what_is_fine_tells_the_disparity():
+    # By amplitudes alone wide splats behind the square draw it to 1.44 px.
+    found = Scene.from_bytes((GOLDEN / "lightfields/grid.splat").read_bytes()).disparity()
+    assert np.median(found[19:29, 25:38]) == pytest.approx(NEAR, abs=0.3)
+    assert np.median(found[:12]) == pytest.approx(FAR, abs=0.1)
 
 
 def test_between_and_beyond_the_views():
