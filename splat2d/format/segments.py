@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.errors import BitstreamError, ConfigError
+from splat2d.format.clock import Clock, read_clock
 from splat2d.format.field import Field, Layout
 from splat2d.format.header import DEFAULT_LIMITS, Header, Limits, check_fields, step_of
 from splat2d.format.layers import MAX_LAYERS, CodedLayer, matte_header
@@ -41,7 +42,8 @@ MAX_OVERLAP = 8
 
 MAX_PATH = 1 << 20  # 1/64 px
 MAX_HEAD = 2048  # bytes that a segment takes before its splats, at most
-_PATH, _TICKS, _MATTE, _MOTION = 1, 2, 4, 8  # flags
+_PATH, _TICKS, _MATTE, _MOTION, _CLOCK = 1, 2, 4, 8, 16  # flags
+_FLAGS = _PATH | _TICKS | _MATTE | _MOTION | _CLOCK
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,16 @@ class CodedSegment:
 
     Args:
         first: number of the first frame.
-        path: [T, 2] 1/64 px by which each frame shows the world farther to the right and down, at most 0
-            and 0 in some frame on each axis.
-        ticks: how long each frame lasts, in 1/90,000 s; empty where all last as the rate says.
+        path: [T', 2] 1/64 px by which each moment shows the world farther to the right and down, at most 0
+            and 0 in some moment on each axis; a frame is a moment where there is no clock.
+        ticks: [T] how long each frame lasts, in 1/90,000 s; empty where all last as the rate says.
         step_code: of D.
         background: one byte a channel.
         data: of the coded splats.
         layer: number of the layer that the frames are of.
         matte: the layer's coverage in these frames.
         motion: the motion field, where there is one.
+        clock: which moment each frame shows, where some show that of the frame before.
     """
 
     first: int
@@ -85,10 +88,16 @@ class CodedSegment:
     layer: int = 0
     matte: CodedMatte | None = None
     motion: CodedMotion | None = None
+    clock: Clock | None = None
 
     @property
     def count(self) -> int:
         """Number of frames."""
+        return self.moments if self.clock is None else self.clock.frames
+
+    @property
+    def moments(self) -> int:
+        """Number of moments that its splats move through: of frames that differ."""
         return len(self.path)
 
     @property
@@ -121,7 +130,7 @@ class CodedSegment:
         Raises:
             BitstreamError: it is damaged.
         """
-        return None if self.motion is None else self.motion.decoded(world_of(header, self.path), self.count)
+        return None if self.motion is None else self.motion.decoded(world_of(header, self.path), self.moments)
 
     def matte_field(self, header: Header) -> Field | None:
         """The coded splats of its coverage; arguments as of `field`."""
@@ -143,7 +152,7 @@ def world_shown(size: tuple[int, int], path: NDArray[np.int32]) -> tuple[int, in
 
 
 def segment_layout(header: Header, path: NDArray[np.int32], step_code: int) -> Layout:
-    """What the splats of a segment are relative to; those of one frame have no courses."""
+    """What the splats of a segment are relative to; those of one moment have no courses."""
     frames = len(path) if len(path) > 1 else 0
     return Layout(*world_of(header, path), header.channels, header.chroma_step, step_code, frames)
 
@@ -158,6 +167,7 @@ def code_segment(
     integers: NDArray[np.int32],
     *,
     motion: CodedMotion | None = None,
+    clock: Clock | None = None,
     threads: int = 1,
 ) -> CodedSegment:
     """Code a fitted segment.
@@ -165,16 +175,19 @@ def code_segment(
     Args:
         header: of the file.
         first: number of the first frame.
-        path: [T, 2].
-        ticks: [T], or none.
+        path: [T', 2], of moments.
+        ticks: [T], of frames, or none.
         step_code: of D.
         background: one byte a channel.
-        integers: [N, C + 9], or [N, C + 5] of one frame, in any order.
+        integers: [N, C + 9], or [N, C + 5] of one moment, in any order.
         motion: the motion field.
+        clock: which moment each frame shows; None where each has its own.
         threads: of the native core.
     """
     coded = Field.encode(integers, segment_layout(header, path, step_code), threads=threads)
-    return CodedSegment(first, path, tuple(ticks), step_code, background, coded.data, motion=motion)
+    return CodedSegment(
+        first, path, tuple(ticks), step_code, background, coded.data, motion=motion, clock=clock
+    )
 
 
 def storable_rate(rate: Fraction) -> Fraction:
@@ -220,9 +233,12 @@ def read_clip(payload: bytes) -> tuple[Fraction, bool]:
 def segment_section(segment: CodedSegment) -> bytes:
     """A segment as a section."""
     moving, matte, motion = bool(segment.path.any()), segment.matte, segment.motion
+    clock = segment.clock
     flags = _PATH * moving | _TICKS * bool(segment.ticks) | _MATTE * (matte is not None)
-    flags |= _MOTION * (motion is not None)
+    flags |= _MOTION * (motion is not None) | _CLOCK * (clock is not None)
     payload = varint(segment.layer) + varint(segment.first) + bytes([segment.count, flags])
+    if clock is not None:
+        payload += clock.bytes()
     if moving:
         payload += b"".join(zigzag(int(v)) for v in np.diff(segment.path, axis=0, prepend=0).ravel())
     payload += b"".join(map(varint, segment.ticks))
@@ -248,8 +264,9 @@ def read_span(payload: bytes, what: str = "a segment") -> Span:
         BitstreamError: they make no sense.
     """
     span, flags, r = _head(Reader(payload), what)
+    clock = _clock(r, span.count, flags, what)
     if flags & _PATH:
-        for _ in range(2 * span.count):
+        for _ in range(2 * (clock.count if clock else span.count)):
             r.varint("a path", 4 * MAX_PATH)
     ticks = _ticks(r, span.count, flags)
     return replace(span, ticks=sum(ticks))
@@ -275,15 +292,17 @@ def read_segment(
     layer = layers[span.layer]
     if bool(flags & _MATTE) != (layer.matte is not None):
         raise BitstreamError(f"{what} and its layer do not agree on a matte")
-    path = np.zeros((span.count, 2), np.int32)
+    clock = _clock(r, span.count, flags, what)
+    moments = clock.count if clock else span.count
+    path = np.zeros((moments, 2), np.int32)
     if flags & _PATH:
-        steps = [r.zigzag("a path", 4 * MAX_PATH) for _ in range(2 * span.count)]
+        steps = [r.zigzag("a path", 4 * MAX_PATH) for _ in range(2 * moments)]
         wide = np.cumsum(np.array(steps, np.int64).reshape(-1, 2), axis=0)
         if (wide > 0).any() or (wide < -MAX_PATH).any() or wide.max(0).any():
             raise BitstreamError(f"the path of {what} is out of range")
         path = wide.astype(np.int32)
     ticks = _ticks(r, span.count, flags)
-    motion = read_motion(r, span.count, what) if flags & _MOTION else None
+    motion = read_motion(r, moments, what) if flags & _MOTION else None
     step_code = r.varint("the step", 2047)
     h = layer.header
     background = tuple(r.take(h.channels, "the background"))
@@ -293,7 +312,9 @@ def read_segment(
         code, base = r.varint("the step of a matte", 2047), tuple(r.take(1, "the background of a matte"))
         length = r.varint("the length of a matte", MAX_LENGTH)
         matte = CodedMatte(code, base, r.take(length, f"the matte of {what}"))
-    return CodedSegment(span.first, path, ticks, step_code, background, r.rest, span.layer, matte, motion)
+    return CodedSegment(
+        span.first, path, ticks, step_code, background, r.rest, span.layer, matte, motion, clock
+    )
 
 
 def _head(r: Reader, what: str) -> tuple[Span, int, Reader]:
@@ -301,11 +322,21 @@ def _head(r: Reader, what: str) -> tuple[Span, int, Reader]:
     layer = r.varint("a segment's layer", MAX_LAYERS)
     first = r.varint("a segment's first frame", MAX_RATE)
     count, flags = r.take(2, what)
-    if flags > _PATH | _TICKS | _MATTE | _MOTION or (flags & _MOTION and count == 1):
+    if flags & ~_FLAGS or (flags & (_MOTION | _CLOCK) and count == 1):
         raise BitstreamError(f"{what} has flags {flags}: a newer version may be needed")
     if not 1 <= count <= core().MAX_FRAMES:
         raise BitstreamError(f"{what} has {count} frames, expected 1 to {core().MAX_FRAMES}")
     return Span(layer, first, count, 0), flags, r
+
+
+def _clock(r: Reader, count: int, flags: int, what: str) -> Clock | None:
+    """The clock, where there is one."""
+    if not flags & _CLOCK:
+        return None
+    clock = read_clock(r, count, what)
+    if flags & _MOTION and clock.count == 1:
+        raise BitstreamError(f"{what} has a motion field and one moment")
+    return clock
 
 
 def _ticks(r: Reader, count: int, flags: int) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from splat2d.draw.compose import Splats
 from splat2d.draw.render import CUTOFF, background_floats
 from splat2d.errors import BitstreamError
+from splat2d.format.clock import Clock
 from splat2d.format.header import Header
 from splat2d.format.layers import matte_header
 from splat2d.format.motion import MARGIN, MotionField
@@ -25,13 +26,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Moving:
-    """Decoded splats of some frames.
+    """Decoded splats of some moments, which are frames where a segment has no clock.
 
     Args:
-        means: [N, 3] centres in the world, px, and times, frames from the segment's first edge.
-        velocities: [N, 2] px a frame, relative to the camera's path.
+        means: [N, 3] centres in the world, px, and times, moments from the segment's first edge.
+        velocities: [N, 2] px a moment, relative to the camera's path.
         conics: [N, 3] of a slice, px^-2.
-        precisions: [N] inverse variances in time, frames^-2.
+        precisions: [N] inverse variances in time, moments^-2.
         colors: [N, C] amplitudes.
         background: [C] the colour under all splats.
     """
@@ -53,7 +54,7 @@ class Moving:
         """What a moment shows.
 
         Args:
-            time: frames from the segment's first edge; frame i is at i + 0.5.
+            time: moments from the segment's first edge; moment i is at i + 0.5.
             shift: of the world then, px.
             size: of the layer's canvas, px.
             motion: the motion field, where there is one.
@@ -70,10 +71,11 @@ class Segment:
 
     Args:
         splats: of its colours.
-        path: [T, 2] px by which each frame shows the world farther to the right and down.
+        path: [T', 2] px by which each moment shows the world farther to the right and down.
         size: of the layer's canvas, px.
         matte: of its coverage, where it has a matte.
         motion: the motion field, where there is one.
+        clock: which moment each frame shows, where some show that of the frame before.
     """
 
     splats: Moving
@@ -81,6 +83,7 @@ class Segment:
     size: tuple[int, int]
     matte: Moving | None = None
     motion: MotionField | None = None
+    clock: Clock | None = None
 
     @classmethod
     def of(
@@ -98,17 +101,17 @@ class Segment:
             BitstreamError: damaged data.
         """
         integers, _ = coded.field(header).decode(tiers=tiers, threads=threads)
-        splats = moving(integers, header, coded.step, coded.count, coded.background)
+        splats = moving(integers, header, coded.step, coded.moments, coded.background)
         matte, field = None, coded.matte_field(header)
         if field is not None and coded.matte is not None:
             own = matte_header(header, coded.matte.step_code, coded.matte.background)
             integers, _ = field.decode(tiers=tiers, threads=threads)
-            matte = moving(integers, own, own.step, coded.count, own.background)
+            matte = moving(integers, own, own.step, coded.moments, own.background)
         size = header.width, header.height
-        return cls(splats, coded.path / PATH_UNITS, size, matte, coded.motion_field(header))
+        return cls(splats, coded.path / PATH_UNITS, size, matte, coded.motion_field(header), coded.clock)
 
     def shift(self, time: float) -> tuple[float, float]:
-        """Of the world at a time in frames, px: the path, between the middles of frames in a line."""
+        """Of the world at a time in moments, px: the path, between their middles in a line."""
         at = np.arange(len(self.path)) + 0.5
         x, y = (float(np.interp(time, at, self.path[:, axis])) for axis in range(2))
         return x, y
@@ -119,16 +122,17 @@ class Segment:
         Args:
             time: frames from the segment's first edge; frame i is at i + 0.5.
         """
-        shown = self.splats.slice(time, self.shift(time), self.size, self.motion)
+        at = time if self.clock is None else self.clock.at(time)
+        shown = self.splats.slice(at, self.shift(at), self.size, self.motion)
         if self.matte is None:
             return shown
-        return replace(shown, matte=self.matte.slice(time, self.shift(time), self.size, self.motion))
+        return replace(shown, matte=self.matte.slice(at, self.shift(at), self.size, self.motion))
 
 
 def moving(
     integers: NDArray[np.int32], header: Header, step: float, frames: int, background: tuple[int, ...]
 ) -> Moving:
-    """The splats of integers [N, C + 9], or of [N, C + 5] in one frame, which neither move nor fade."""
+    """The splats of integers [N, C + 9], or of [N, C + 5] in one moment, which neither move nor fade."""
     if frames > 1:
         poses = core().moving_poses(integers, step, header.chroma_step, frames)
         return Moving(*poses, background_floats(background))

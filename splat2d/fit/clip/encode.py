@@ -16,6 +16,7 @@ from splat2d import __version__
 from splat2d.arguments import whole
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError, TargetError
 from splat2d.fit.clip.part import Part, digest_of
+from splat2d.fit.clip.repeats import clock_of, moments_of
 from splat2d.fit.clip.segment import COARSER, fit_segment
 from splat2d.fit.clip.shots import Shot, Shots, TimedFrame, overlap, segment_frames
 from splat2d.fit.clip.target import ClipTarget, fit_to_target
@@ -194,7 +195,6 @@ class _Work:
     def fit(self, shot: Shot, on_progress: OnProgress | None = None) -> CodedSegment:
         """Fit and code one."""
         cuda = choose(self.device)
-        shot = shot.weighed() if self.weighed else shot
         try:
             return self._fit(shot, on_progress, cuda)
         except BackendUnavailableError:
@@ -216,11 +216,16 @@ class _Work:
                 on_progress=on_progress,
                 cuda=cuda,
             )
+        clock = clock_of(shot.frames, self.header.step, weighed=self.weighed)
+        if clock is not None:
+            shot = replace(shot, frames=moments_of(shot.frames, clock))
+        shot = shot.weighed() if self.weighed else shot
         fit = fit_segment(
             shot.frames,
             self.config,
             self.header.step,
             weights=shot.weights,
+            clock=clock,
             threads=self.threads,
             seed=self.seed,
             on_progress=on_progress,
@@ -235,6 +240,7 @@ class _Work:
             fit.background,
             fit.refined().integers(),
             motion=fit.motion,
+            clock=clock,
             threads=self.threads,
         )
 

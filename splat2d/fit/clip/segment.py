@@ -5,6 +5,7 @@ The loops are native: cpp/fit/clip_fitter.hpp, cpp/refine/refiner.hpp.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,11 @@ from splat2d.draw.render import CUTOFF, background_floats
 from splat2d.fit.clip.camera import camera_path
 from splat2d.fit.clip.motion import motion_of
 from splat2d.fit.config import ClipConfig, load_config
-from splat2d.fit.encode import step_code
+from splat2d.fit.encode import quality_step, step_code
 from splat2d.fit.film import SEEDS, FilmFit, planar, planes_of
 from splat2d.fit.fitter import SEEDING, Fit, PictureFit, Plan
 from splat2d.fit.rates import moving_tables, rate_tables
+from splat2d.format.clock import Clock
 from splat2d.format.header import step_of
 from splat2d.format.motion import MARGIN, CodedMotion, MotionField
 from splat2d.format.segments import PATH_UNITS, world_shown
@@ -43,6 +45,7 @@ class SegmentFit(FilmFit):
         frames: [T, H, W, C] uint8, two at least.
         config: effort.
         step: D.
+        shown: [T] how often each is shown, and so how much its errors count; once when None.
         options: as of `Fit`.
     """
 
@@ -53,6 +56,8 @@ class SegmentFit(FilmFit):
         frames: NDArray[np.uint8],
         config: ClipConfig,
         step: float,
+        *,
+        shown: Sequence[int] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(frames, config, step, **options)
@@ -60,7 +65,7 @@ class SegmentFit(FilmFit):
         self._rides: list[Ride] = [(self.path, None)]
         self._rival: _core.Fit | None = None  # at half the size with a motion field
         self._field: MotionField | None = None
-        self._gains = np.sqrt(frame_weights(len(frames), config.border_weight))
+        self._gains = np.sqrt(frame_weights(len(frames), config.border_weight, shown))
         plan = self._film_plan()
         if plan.half_rounds and len(frames) > 1 and self.native is core():
             path, motion = motion_of(frames, self.path, self.lmbda)
@@ -177,19 +182,37 @@ def fit_segment(
     step: float,
     *,
     weights: NDArray[np.uint8] | None = None,
+    clock: Clock | None = None,
     **options: Any,
 ) -> Fit:
-    """Fit the frames of a segment; arguments as of `SegmentFit`. One frame is fitted as a picture."""
+    """Fit the frames of a segment; arguments as of `SegmentFit`. One frame is fitted as a picture.
+
+    What is shown for longer costs no more bits: D is finer by the root of how often its frames are shown in the
+    mean, so that a bit is worth the same error in all that is seen.
+
+    Args:
+        frames: [T', H, W, C] uint8, of the clock's moments.
+        config: effort.
+        step: D of frames that are shown once.
+        weights: of errors.
+        clock: which moment each frame shows.
+        options: as of `SegmentFit`.
+    """
+    shown = None
+    if clock is not None:
+        finest = quality_step(100, config.tune)
+        finer = max(step * (clock.count / clock.frames) ** 0.5, min(step, finest))
+        step, shown = step_of(step_code(finer)), clock.shown
     if len(frames) > 1:
-        return SegmentFit(frames, config, step, weights=weights, **options)
+        return SegmentFit(frames, config, step, weights=weights, shown=shown, **options)
     plane = None if weights is None else planes_of(weights)[0]
     # The file has one chroma step for all segments.
     still = replace(config.still or load_config("default"), tune=config.tune, chroma_step=config.chroma_step)
     return PictureFit(planar(frames)[0], still, step_of(step_code(step / COARSER)), weights=plane, **options)
 
 
-def frame_weights(count: int, border: float) -> NDArray[np.float32]:
-    """Weights of the errors of frames, [count], of mean 1.
+def frame_weights(count: int, border: float, shown: Sequence[int] | None = None) -> NDArray[np.float32]:
+    """Weights of the errors of frames, [count], of mean 1; of those that are `shown` longer they are greater.
 
     A segment's first and last frames have neighbours on one side only and would come out worse than others,
     which shows as a pulse where segments meet; they weigh up to `border` times as much, half of that a frame
@@ -197,4 +220,5 @@ def frame_weights(count: int, border: float) -> NDArray[np.float32]:
     """
     from_edge = np.minimum(np.arange(count), np.arange(count)[::-1])
     weights = 1 + (border - 1) * 0.5**from_edge
+    weights = weights if shown is None else weights * np.array(shown)
     return (weights / weights.mean()).astype(np.float32)
