@@ -316,7 +316,7 @@ def _segment(file: File, other: bytes, rng: random.Random) -> None:
         case 2:
             count = rng.choice((0, 1, 64, 65, 255, max(count - 1, 0), (count + 1) % 256))
         case 3:
-            flags = rng.choice((0, 1, 2, 3, 4, 7, 8, 255))
+            flags = rng.choice((0, 1, 2, 3, 4, 7, 8, 16, 17, 24, flags ^ 16, 255))
         case 4:
             steps = [rng.choice((0, 1, -1, -rng.getrandbits(18))) for _ in range(2 * count)]
             ticks = [rng.choice((0, 1, 3600, _number(rng))) for _ in range(count)]

@@ -27,6 +27,7 @@ from splat2d.errors import BitstreamError
 from splat2d.fit.clip.encode import encode_frames
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode import encode_picture
+from splat2d.format.clock import Clock
 from splat2d.format.container import Container, is_clip, read, write
 from splat2d.format.eyes import Eyes
 from splat2d.format.field import Field
@@ -204,8 +205,39 @@ def clips() -> Files:
     }
 
 
-def layered_clip() -> bytes:
-    """Return a clip of random splats with a moving object and a still one, and edits of both."""
+def clocks() -> Files:
+    """Return files of clips in which frames repeat the one before."""
+    wide = crop("coffee.png", 180, 60, 200, 120)
+    moments = [np.ascontiguousarray(wide[20 + t : 68 + t, 4 * t : 64 + 4 * t]) for t in range(9)]
+    config = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2, frames=8)
+
+    def of(order: tuple[int, ...]) -> bytes:
+        file = io.BytesIO()
+        frames = ((moments[t], None) for t in order)
+        encode_frames(frames, Fraction(30), file, config=config, quality=40, threads=1, total=len(order))
+        return file.getvalue()
+
+    clock = (Clock((0, 1, 1, 2, 3, 3)), Clock((0, 0, 0, 1)), Clock((0, 0, 1, 1)))
+    return {
+        "pulldown": (
+            "every fifth frame twice, in two segments that overlap",
+            of((0, 1, 2, 3, 3, 4, 5, 6, 7, 7, 8)),
+        ),
+        "held": ("a picture for five frames, of one moment", of((0, 0, 0, 0, 0))),
+        "layers": (
+            "layers and a matte by clocks of their own, durations",
+            layered_clip(clock, (3000,) * 5 + (9000,)),
+        ),
+    }
+
+
+def layered_clip(clocks: tuple[Clock | None, ...] = (None, None, None), ticks: tuple[int, ...] = ()) -> bytes:
+    """Return a clip of random splats with a moving object and a still one, and edits of both.
+
+    Args:
+        clocks: of its segments: one of the background, one of the object, and another of the background.
+        ticks: of the first one's frames.
+    """
     from tests.support.integers import random_integers, random_moving
 
     header = Header(48, 32, 3, 200, 10, 0, (90, 100, 110))
@@ -220,7 +252,9 @@ def layered_clip() -> bytes:
         ),
     ]
     segments = []
-    for seed, layer, own, first, count in ((4, 0, header, 0, 4), (5, 1, bike, 1, 3), (6, 0, header, 3, 3)):
+    own_segments = ((4, 0, header, 0, 4), (5, 1, bike, 1, 3), (6, 0, header, 3, 3))
+    for (seed, layer, own, first, count), clock in zip(own_segments, clocks, strict=True):
+        count = count if clock is None else clock.count
         path = np.zeros((count, 2), np.int32)
         layout = segment_layout(own, path, own.step_code)
         coded = Field.encode(random_moving(30, 3, 48, 32, count, seed=seed), layout).data
@@ -230,7 +264,10 @@ def layered_clip() -> bytes:
             matte = CodedMatte(
                 200, (96,), Field.encode(random_moving(15, 1, 48, 32, count, seed=9), cover).data
             )
-        segments.append(CodedSegment(first, path, (), 200, own.background, coded, layer, matte))
+        lasting = () if segments else ticks
+        segments.append(
+            CodedSegment(first, path, lasting, 200, own.background, coded, layer, matte, clock=clock)
+        )
     parts = [(clip_section(Fraction(10)), None), *((layer_section(layer), None) for layer in stack)]
     parts += [(segment_section(s), s.span) for s in segments]
     data = header_bytes(header) + b"".join(part for part, _ in parts)
@@ -296,6 +333,7 @@ KINDS = {
     "pictures": pictures,
     "layers": lambda: layers(pictures()),
     "clips": clips,
+    "clocks": clocks,
     "lightfields": light_fields,
 }
 

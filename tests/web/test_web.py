@@ -46,7 +46,7 @@ def test_the_page_is_small():
 
 @needs_node
 def test_golden_files_decode_to_the_same_integers_and_broken_ones_are_refused():
-    assert "23 golden files decode to the manifest's integers, 8 broken ones are refused" in run(
+    assert "26 golden files decode to the manifest's integers, 8 broken ones are refused" in run(
         "golden.mjs", WASM
     )
 

@@ -158,18 +158,31 @@ function readClip(payload) {
   return { rate: numerator / denominator, own: !flags };
 }
 
+// Of each frame of a segment, the number of the moment that it shows.
+function readClock(r, count, what) {
+  const bits = r.take(Math.ceil(count / 8), `the clock of ${what}`), repeats = (i) => (bits[i >> 3] >> (i & 7)) & 1;
+  if (repeats(0)) throw new SplatError(`the clock of ${what} repeats a frame before its first`);
+  for (let i = count; i < 8 * bits.length; ++i) if (repeats(i)) throw new SplatError(`the clock of ${what} repeats frames behind its ${count}`);
+  const clock = [0];
+  for (let i = 1; i < count; ++i) clock.push(clock[i - 1] + 1 - repeats(i));
+  if (clock[count - 1] === count - 1) throw new SplatError(`the clock of ${what} repeats no frame`);
+  return clock;
+}
+
 function readSegment(payload, layers, what, limits) {
   const r = new Reader(payload);
   const layer = r.varint("a segment's layer", MAX_LAYERS), first = r.varint("a segment's first frame", MAX_RATE);
   const [count, flags] = r.take(2, what);
-  if (flags > 15 || (flags & 8 && count === 1)) throw new SplatError(`${what} has flags ${flags}: a newer version may be needed`);
+  if (flags > 31 || (flags & 24 && count === 1)) throw new SplatError(`${what} has flags ${flags}: a newer version may be needed`);
   if (count < 1 || count > MAX_FRAMES) throw new SplatError(`${what} has ${count} frames, expected 1 to ${MAX_FRAMES}`);
   if (!layers[layer]?.moves) throw new SplatError(`${what} is of layer ${layer}, which has no segments`);
   const { header: h, matte: cover } = layers[layer];
   if (Boolean(flags & 4) !== Boolean(cover)) throw new SplatError(`${what} and its layer do not agree on a matte`);
-  const path = new Int32Array(2 * count);
+  const clock = flags & 16 ? readClock(r, count, what) : null, moments = clock ? clock.at(-1) + 1 : count;
+  if (flags & 8 && moments === 1) throw new SplatError(`${what} has a motion field and one moment`);
+  const path = new Int32Array(2 * moments);
   if (flags & 1) {
-    for (let i = 0; i < 2 * count; ++i) {
+    for (let i = 0; i < 2 * moments; ++i) {
       path[i] = (i > 1 ? path[i - 2] : 0) + r.zigzag("a path", 4 * MAX_PATH);
       if (path[i] > 0 || path[i] < -MAX_PATH) throw new SplatError(`the path of ${what} is out of range`);
     }
@@ -184,7 +197,7 @@ function readSegment(payload, layers, what, limits) {
   let motion = null;
   if (flags & 8) {
     const [sizes, spacing] = r.take(2, `the motion field of ${what}`);
-    if (!spacing || spacing >= count) throw new SplatError(`the motion field of ${what} is known every ${spacing} frames`);
+    if (!spacing || spacing >= moments) throw new SplatError(`the motion field of ${what} is known every ${spacing} frames`);
     const length = r.varint("the length of a motion field", MAX_LENGTH);
     motion = { cellLog2: sizes >> 4, stepLog2: sizes & 15, spacing, data: r.take(length, `the motion field of ${what}`) };
   }
@@ -198,7 +211,7 @@ function readSegment(payload, layers, what, limits) {
     const length = r.varint("the length of a matte", MAX_LENGTH);
     matte = { header: matteHeader(world, code, base), data: r.take(length, `the matte of ${what}`) };
   }
-  return { layer, first, count, path, ticks, header: world, data: r.rest, matte, motion };
+  return { layer, first, count, clock, moments, path, ticks, header: world, data: r.rest, matte, motion };
 }
 
 /**

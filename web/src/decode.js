@@ -4,8 +4,8 @@ import { LIMITS, parse } from "./container.js";
 import { TIERS } from "./core.js";
 import { stackOf, unpack } from "./edits.js";
 
-// Splats of one frame have no courses.
-const framesOf = ({ count }) => (count > 1 ? count : 0);
+// Splats of one moment have no courses.
+const framesOf = ({ moments }) => (moments > 1 ? moments : 0);
 
 function field(core, part, { coarse = false, ...options }) {
   if (!part.data) return part;
@@ -93,6 +93,6 @@ export async function decodeWith(core, bytes, options = {}) {
 /** Decode one segment of a file that was decoded without its segments. */
 export function decodeSegment(core, segment, tiers = TIERS) {
   const moving = { frames: framesOf(segment), tiers };
-  const motion = segment.motion && core.motion(segment.motion, segment.header, segment.count);
+  const motion = segment.motion && core.motion(segment.motion, segment.header, segment.moments);
   return { ...field(core, segment, moving), matte: segment.matte && field(core, segment.matte, moving), motion };
 }

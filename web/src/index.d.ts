@@ -62,7 +62,10 @@ export interface Segment extends Coverage {
   layer: number;
   first: number;
   count: number;
-  /** [count, 2], 1/64 px. */
+  /** Of each frame the number of the moment that it shows; null where each has its own. */
+  clock: number[] | null;
+  moments: number;
+  /** [moments, 2], 1/64 px. */
   path: Int32Array;
   /** Of each frame, 1/90,000 s; empty where all last as the rate says. */
   ticks: number[];

@@ -11,9 +11,9 @@ export class Timeline {
     file.segments.forEach((segment, index) => {
       const track = this.tracks.get(segment.layer) ?? [];
       this.tracks.set(segment.layer, track);
-      const before = track.at(-1), { first, count, layer } = segment;
+      const before = track.at(-1), { first, count, layer, clock } = segment;
       if (layer && before && first <= before.first) throw new SplatError(`segment ${index} does not follow those of its layer`);
-      const part = { index, first, count, last: first + count, start: 0, ends: null };
+      const part = { index, first, count, clock, last: first + count, start: 0, ends: null };
       if (!layer) {
         const least = before ? Math.max(before.last - 8, before.first + 1) : 0, most = before?.last ?? 0;
         if (first < least || first > most) throw new SplatError(`segment ${index} begins with frame ${first}, expected ${most}`);
@@ -57,7 +57,7 @@ export class Timeline {
     return [part, within + Math.min(Math.max((time - begin) / (part.ends[within] - begin), 0), 0.999) + 0.5];
   }
 
-  /** What a coded layer that moves shows at a moment: numbers of segments, local times (frames) and weights. */
+  /** What a coded layer that moves shows at a time: numbers of segments, local times (moments) and weights. */
   shown(layer, time) {
     const track = this.tracks.get(layer) ?? [], [own, local] = this.#place(time);
     let part = own, at = local;
@@ -68,11 +68,11 @@ export class Timeline {
       at = moment - part.first;
     }
     const before = track[track.indexOf(part) - 1], shared = before ? before.last - part.first : 0;
-    if (at >= shared) return [{ segment: part.index, at, weight: 1 }];
+    if (at >= shared) return [{ segment: part.index, at: momentAt(part, at), weight: 1 }];
     const share = (at + 0.5) / (shared + 1);
     return [
-      { segment: before.index, at: at + part.first - before.first, weight: 1 - share },
-      { segment: part.index, at, weight: share },
+      { segment: before.index, at: momentAt(before, at + part.first - before.first), weight: 1 - share },
+      { segment: part.index, at: momentAt(part, at), weight: share },
     ];
   }
 
@@ -82,9 +82,17 @@ export class Timeline {
   }
 }
 
-/** By how much a segment shows the world farther to the right and down at a local time, px. */
-export function shiftAt({ path, count }, at) {
-  const t = Math.min(Math.max(at - 0.5, 0), count - 1), i = Math.min(Math.floor(t), Math.max(count - 2, 0)), f = t - i;
-  const next = Math.min(i + 1, count - 1);
+/** The local time in moments at one in frames. docs/FORMAT.md, section 9.7. */
+export function momentAt({ clock }, at) {
+  if (!clock) return at;
+  const last = clock.length - 1, frame = Math.min(Math.max(Math.floor(at - 0.5), 0), last), share = at - 0.5 - frame;
+  const here = clock[frame], following = share < 0 || frame === last ? here + 1 : clock[frame + 1];
+  return here + share * (following - here) + 0.5;
+}
+
+/** By how much a segment shows the world farther to the right and down at a local time in moments, px. */
+export function shiftAt({ path, moments }, at) {
+  const t = Math.min(Math.max(at - 0.5, 0), moments - 1), i = Math.min(Math.floor(t), Math.max(moments - 2, 0)), f = t - i;
+  const next = Math.min(i + 1, moments - 1);
   return [0, 1].map((axis) => (path[2 * i + axis] * (1 - f) + path[2 * next + axis] * f) / 64);
 }

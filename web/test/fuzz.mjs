@@ -23,7 +23,7 @@ async function look(bytes, name) {
   said.set(kind, (said.get(kind) ?? 0) + 1);
 }
 
-for (const folder of ["pictures", "layers", "clips", "lightfields"])
+for (const folder of ["pictures", "layers", "clips", "clocks", "lightfields"])
   for (const name of readdirSync(new URL(folder, golden))) {
     const bytes = new Uint8Array(readFileSync(new URL(`${folder}/${name}`, golden)));
     for (let size = 0; size < Math.min(bytes.length, 200); ++size) await look(bytes.subarray(0, size), name);

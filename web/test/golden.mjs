@@ -24,7 +24,7 @@ function expect(what, found, wanted) {
 for (const path of process.argv.slice(2)) {
   const core = new Core(await compile(readFileSync(path)));
   let good = 0, bad = 0;
-  for (const group of ["pictures", "layers", "clips", "lightfields"])
+  for (const group of ["pictures", "layers", "clips", "clocks", "lightfields"])
     for (const [name, entry] of Object.entries(manifest[group])) {
       try {
         const file = await decodeWith(core, bytes(name));

@@ -1,12 +1,14 @@
-"""Frames that repeat the one before: of a slower film shown faster, of drawings held, of a screen, of dropped frames.
+"""Frames that repeat the one before: of film shown faster, of drawings held, of screens, of lost frames.
 
-A segment holds such frames once, and a clock (splat2d/format/clock.py) says when they are shown. For its fit a
-frame that stays is motion that stops, which neither velocities nor a motion field follow.
+A segment holds what such frames show once, and a clock (splat2d/format/clock.py) says when it is shown. To
+its fit they would be motion that stops, which neither velocities nor a motion field follow.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,45 +16,60 @@ from numpy.typing import NDArray
 from splat2d.fit.encode import PSNR_SLOPE
 from splat2d.format.clock import Clock
 
-# What a clip at the step D = 0.72 is off by: it comes to about 32 dB.
+# What decoded clips are off by at a step D = 0.72, squared levels: about 32 dB.
 STEP, SQUARED = 0.72, 255**2 * 10**-3.2
-LOST = 0.5  # of that, at most, two frames may differ by that are one moment: each is off by a quarter of it
+LOST = 0.5  # of that, at most, frames of one moment may differ by: each is then off by a quarter of it
 LEAST_RATIO = 16.0  # by which frames around change more than one that repeats
 HOLD = 3  # repeats in a row beside which a change is looked for
 BLOCK = 16  # px
-# Root of a block's squared difference in units of D: what moves alone in a still picture is no repeat, and what
-# no splat would be coded for is one whatever is around.
+# Of a block's difference, in units of D: what moves alone in a still picture is no repeat, and what no splat
+# would be coded for is one whatever is around.
 MOVED, STILL = 5.0, 0.125
+
+
+class Change(NamedTuple):
+    """Between two frames.
+
+    Args:
+        squared: mean of the squared differences, levels.
+        gathered: root of the sum of the squared differences in a block, that of the block with most, levels.
+    """
+
+    squared: float
+    gathered: float
 
 
 def clock_of(frames: NDArray[np.uint8], step: float, *, weighed: bool = False) -> Clock | None:
     """The clock of a segment's frames; None where each is a moment of its own.
 
-    A frame repeats the one before if their difference is small against what the fit at D is off by, nowhere
-    gathers to something that is seen, and is small against what changes shortly before and behind: slow motion
-    is no repeat. Where it is next to nothing, the last does not count.
+    A frame repeats the one before if the change is small against what a fit at D is off by, gathers nowhere,
+    and is small against what changes shortly before and behind: slow motion is no repeat. Next to no change at
+    all is one in any case.
 
     Args:
         frames: [T, H, W, C].
         step: D.
         weighed: whether the last channel says how much errors count.
     """
-    if len(frames) < 2:
-        return None
-    changes = [_difference(a, b, weighed) for a, b in zip(frames, frames[1:], strict=False)]
     lost = LOST * SQUARED * (step / STEP) ** (PSNR_SLOPE / (10 * np.log10(2)))
-    repeats, held = [False], 0
-    for i, (change, gathered) in enumerate(changes):
-        same = False
-        if change <= lost and gathered <= MOVED * 255 * step:
-            if held != i:  # slow changes add up
-                change, gathered = _difference(frames[held], frames[i + 1], weighed)
-            around = _around([c for c, _ in changes], i)
-            passing = change <= lost and gathered <= MOVED * 255 * step and LEAST_RATIO * change <= around
-            same = passing or gathered <= STILL * 255 * step
-        repeats.append(same)
-        held = held if same else i + 1
-    return Clock.of(repeats)
+    changes = [_change(a, b, weighed) for a, b in itertools.pairwise(frames)]
+    squared = [change.squared for change in changes]
+
+    def repeats(change: Change, around: float) -> bool:
+        if change.gathered <= STILL * 255 * step:
+            return True
+        small = change.squared <= lost and change.gathered <= MOVED * 255 * step
+        return small and LEAST_RATIO * change.squared <= around
+
+    found, held = [False], 0  # the frame that shows the moment first
+    for frame, change in enumerate(changes, 1):
+        around = _around(squared, frame - 1)
+        same = repeats(change, around)
+        if same and held < frame - 1:  # slow changes add up
+            same = repeats(_change(frames[held], frames[frame], weighed), around)
+        found.append(same)
+        held = held if same else frame
+    return Clock.of(found)
 
 
 def moments_of(frames: NDArray[np.uint8], clock: Clock) -> NDArray[np.uint8]:
@@ -62,18 +79,18 @@ def moments_of(frames: NDArray[np.uint8], clock: Clock) -> NDArray[np.uint8]:
     return np.stack([np.rint(frames[a:b].mean(0, dtype=np.float32)).astype(np.uint8) for a, b in parts])
 
 
-def _difference(a: NDArray[np.uint8], b: NDArray[np.uint8], weighed: bool) -> tuple[float, float]:
-    """Mean of the squared differences of two frames [H, W, C], and the root of a block's sum at most, levels."""
+def _change(a: NDArray[np.uint8], b: NDArray[np.uint8], weighed: bool) -> Change:
+    """Between two frames [H, W, C]; what counts in neither changes nothing."""
     difference = a.astype(np.int16) - b
     if weighed:
         difference[(a[..., -1] == 0) & (b[..., -1] == 0)] = 0
     squared = np.square(difference, dtype=np.int32).sum(-1)
     by_row = np.add.reduceat(squared, range(0, len(squared), BLOCK), axis=0)
     blocks = np.add.reduceat(by_row, range(0, squared.shape[1], BLOCK), axis=1)
-    return float(squared.sum(dtype=np.int64)) / a.size, float(np.sqrt(blocks.max()))
+    return Change(float(squared.mean()) / a.shape[2], float(np.sqrt(blocks.max())))
 
 
-def _around(changes: Sequence[float], i: int) -> float:
-    """How much changes shortly before and behind a change, the lesser of both; of what there is of them."""
-    sides = changes[max(i - HOLD, 0) : i], changes[i + 1 : i + 1 + HOLD]
+def _around(squared: Sequence[float], i: int) -> float:
+    """What changes shortly before a change, or shortly behind it: the lesser where there are both."""
+    sides = squared[max(i - HOLD, 0) : i], squared[i + 1 : i + 1 + HOLD]
     return min((max(side) for side in sides if side), default=0.0)

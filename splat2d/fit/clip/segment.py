@@ -187,7 +187,7 @@ def fit_segment(
 ) -> Fit:
     """Fit the frames of a segment; arguments as of `SegmentFit`. One frame is fitted as a picture.
 
-    What is shown for longer costs no more bits: D is finer by the root of how often its frames are shown in the
+    What is shown for longer costs no more bits: D is finer by the root of how often a moment is shown in the
     mean, so that a bit is worth the same error in all that is seen.
 
     Args:

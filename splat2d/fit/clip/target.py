@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import View, render_bytes
 from splat2d.errors import ConfigError, TargetError
+from splat2d.fit.clip.repeats import clock_of, moments_of
 from splat2d.fit.clip.segment import fit_segment
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.encode import PSNR_SLOPE, STEP_CODES, step_code
@@ -26,6 +27,7 @@ RATE_SLOPE = 1.2  # octaves of the size for one of D
 CORRECTIONS = 4
 MORE = 5  # corrections, by halves, where what was met lies far below
 FAR = -0.3  # octaves or dB of the excess
+FINER = 4  # times, D of a clip whose rate is ample, over that of an ordinary one
 RESERVED = 64  # bytes of a segment's share for the file's head and tail
 # Where searches begin: D and rate of an ordinary clip, and its PSNR there.
 USUAL_STEP, USUAL_BPP, USUAL_PSNR = 0.72, 0.04, 32.0
@@ -58,6 +60,11 @@ class ClipTarget:
         else:
             step = USUAL_STEP * ((self.bpp or USUAL_BPP) / USUAL_BPP) ** (-1 / RATE_SLOPE)
         return step_of(step_code(step))
+
+    @property
+    def least_step(self) -> float:
+        """A D that ordinary clips do not go below."""
+        return self.first_step if self.psnr is not None else self.first_step / FINER
 
     def excess(self, bpp: float, psnr: float) -> float:
         """By how much a segment misses the target, octaves of the rate or dB; at most 0 where it is met."""
@@ -120,13 +127,15 @@ def fit_to_target(
         TargetError: these frames cannot be brought there.
     """
     options = {"threads": threads, "seed": seed, "on_progress": on_progress, "cuda": cuda}
-    fit = fit_segment(frames, config, target.first_step, **options)
+    clock = clock_of(frames, target.least_step)
+    moments = frames if clock is None else moments_of(frames, clock)
+    fit = fit_segment(moments, config, target.first_step, clock=clock, **options)
     pixels = frames[..., 0].size
 
     def code() -> Try[CodedSegment]:
         integers = fit.refined().integers()
         plan = (header, first, fit.path, ticks, step_code(fit.step), fit.background, integers)
-        coded = code_segment(*plan, motion=fit.motion, threads=threads)
+        coded = code_segment(*plan, motion=fit.motion, clock=clock, threads=threads)
         bpp = 8 * (len(segment_section(coded)) + RESERVED) / pixels
         psnr = 0.0 if target.psnr is None else psnr_of_segment(header, coded, frames, threads)
         return Try(coded, coded.step, bpp, psnr)
