@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import splat2d
+from splat2d.format.clock import Clock
 from splat2d.format.container import is_clip, read
 from splat2d.format.texture import CodedTexture, grid, texture_section
 from splat2d.scene.clip import Clip
@@ -118,6 +119,9 @@ def write_cases(folder: Path, golden: Path, files: dict[str, dict[str, Any]]) ->
     rides = folder / "rides.splat"
     rides.write_bytes(riding_clip())
     paths[rides] = {"times": ["0", "17/100", "2/5"]}
+    halts = folder / "halts.splat"
+    halts.write_bytes(riding_clip(Clock((0, 0, 1, 2, 2, 3, 4))))
+    paths[halts] = {"times": ["0", "17/100", "2/5", "43/100", "13/20"]}
     for source, entry in paths.items():
         data = source.read_bytes()
         drawable = (Clip if is_clip(data) else Scene).from_bytes(data)

@@ -28,8 +28,8 @@ def affine_field(frames, matrix, cell=16, world=WORLD):
     )
 
 
-def riding_clip():
-    """The bytes of a clip of 48 x 32 px and 5 frames: splats and a matte that ride on a field."""
+def riding_clip(clock=None):
+    """The bytes of a clip of 48 x 32 px and 5 moments: splats and a matte that ride on a field."""
     header = Header(48, 32, 3, 200, 10, 0, (90, 100, 110))
     layer = CodedLayer(
         "kite", header, None, (0, 0, 48, 32), CodedLayer("kite", matte_header(header, 200, (0,)), None)
@@ -51,7 +51,7 @@ def riding_clip():
             shape = random_moving(15, 1, layout.width, layout.height, 5, seed=9)
             matte = CodedMatte(200, (96,), Field.encode(shape, cover).data)
         data = Field.encode(splats, layout).data
-        segments.append(CodedSegment(0, path, (), 200, (90, 100, 110), data, number, matte, motion))
+        segments.append(CodedSegment(0, path, (), 200, (90, 100, 110), data, number, matte, motion, clock))
     parts = [(clip_section(Fraction(10)), None), (layer_section(layer), None)]
     parts += [(segment_section(s), s.span) for s in segments]
     data = header_bytes(header) + b"".join(part for part, _ in parts)

@@ -43,8 +43,8 @@ def clock_of(frames: NDArray[np.uint8], step: float, *, weighed: bool = False) -
     """The clock of a segment's frames; None where each is a moment of its own.
 
     A frame repeats the one before if the change is small against what a fit at D is off by, gathers nowhere,
-    and is small against what changes shortly before and behind: slow motion is no repeat. Next to no change at
-    all is one in any case.
+    and is small against what changes shortly before and behind: slow motion is no repeat. Next to no change
+    is one in any case.
 
     Args:
         frames: [T, H, W, C].
@@ -91,6 +91,9 @@ def _change(a: NDArray[np.uint8], b: NDArray[np.uint8], weighed: bool) -> Change
 
 
 def _around(squared: Sequence[float], i: int) -> float:
-    """What changes shortly before a change, or shortly behind it: the lesser where there are both."""
-    sides = squared[max(i - HOLD, 0) : i], squared[i + 1 : i + 1 + HOLD]
+    """What changes shortly before a change, or shortly behind it: the lesser, of sides that are whole."""
+    whole = [
+        side for side in (squared[max(i - HOLD, 0) : i], squared[i + 1 : i + 1 + HOLD]) if len(side) == HOLD
+    ]
+    sides = whole or [squared]
     return min((max(side) for side in sides if side), default=0.0)

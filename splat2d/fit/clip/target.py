@@ -27,7 +27,7 @@ RATE_SLOPE = 1.2  # octaves of the size for one of D
 CORRECTIONS = 4
 MORE = 5  # corrections, by halves, where what was met lies far below
 FAR = -0.3  # octaves or dB of the excess
-FINER = 4  # times, D of a clip whose rate is ample, over that of an ordinary one
+FINER = 2  # times, D of a clip whose rate is ample, below that of an ordinary one
 RESERVED = 64  # bytes of a segment's share for the file's head and tail
 # Where searches begin: D and rate of an ordinary clip, and its PSNR there.
 USUAL_STEP, USUAL_BPP, USUAL_PSNR = 0.72, 0.04, 32.0
