@@ -80,7 +80,7 @@ def read_clock(r: Reader, frames: int, what: str) -> Clock:
         raise BitstreamError(f"the clock of {what} repeats a frame before its first")
     if bits >> frames:
         raise BitstreamError(f"the clock of {what} repeats frames behind its {frames}")
-    clock = Clock.of(bits >> frame & 1 for frame in range(frames))
+    clock = Clock.of(bool(bits >> frame & 1) for frame in range(frames))
     if clock is None:
         raise BitstreamError(f"the clock of {what} repeats no frame")
     return clock
