@@ -31,7 +31,7 @@ class Clock:
             repeats: [T] whether a frame shows what the one before does; not the first.
         """
         given = [bool(repeated) for repeated in repeats]
-        if not any(given):
+        if not any(given[1:]):
             return None
         return cls(tuple(itertools.accumulate((not repeated for repeated in given[1:]), initial=0)))
 

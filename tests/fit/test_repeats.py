@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import splat2d
 from splat2d.fit.clip import encode as encoding
 from splat2d.fit.clip import target as targeting
 from splat2d.fit.clip.encode import encode_frames
@@ -16,6 +17,7 @@ from splat2d.fit.config import ClipConfig
 from splat2d.format.clock import Clock
 from splat2d.scene.clip import Clip
 
+from ..support.clips import PRESET
 from ..support.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2, frames=12, tune="psnr")
@@ -240,6 +242,29 @@ def test_targets_count_all_frames(frames, monkeypatch):
     data = encoded(moving_scene(10, pan=(2.0, 0.5))[PULLDOWN], quality=None, size=3000)
     assert 2500 < len(data) <= 3000
     assert found == [Clock(moments(PULLDOWN))] * 2
+
+
+def test_objects_go_by_clocks_of_their_own(tmp_path):
+    """Film of a disc that flies by a still wall, shown faster, with masks."""
+    order, count = [0, 1, 1, 2, 3, 4, 4, 5], 6
+    y, x = np.mgrid[:64, :96] + 0.5
+    masks = np.stack([np.clip(11 - np.hypot(x - 20 - 9 * t, y - 34), 0, 1) for t in range(count)])[..., None]
+    wall = moving_scene(1, seed=4)[0]
+    film = np.rint(wall * (1 - masks) + np.array([220, 180, 40]) * masks).astype(np.uint8)
+    preset = tmp_path / "quick.yaml"
+    preset.write_text(PRESET.replace("frames: 6", "frames: 8"))
+    options = {"fps": 12, "quality": 50, "preset": preset, "tune": "psnr"}
+    data = splat2d.encode(film[order], masks={"disc": masks[order, ..., 0]}, **options)
+    clip = Clip.from_bytes(data)
+    found = [clip._segment(n) for n in range(len(clip.document.container.places))]
+    assert [coded.layer for coded in found] == [0, 1]
+    # The wall's errors do not count where the disc is, so that its moments are the disc's.
+    assert [coded.clock for coded in found] == [Clock(tuple(order))] * 2
+    assert min(psnr(a, b) for a, b in zip(clip, film[order], strict=True)) > 28
+    # Where the disc's masks go on while the wall repeats, the disc's moments are more.
+    odd = masks[[0, 1, 5, 2, 3, 4, 4, 5], ..., 0]
+    other = Clip.from_bytes(splat2d.encode(film[order], masks={"disc": odd}, **options))
+    assert other._segment(0).clock == Clock((0, 1, 2, 3, 4, 5, 5, 6))
 
 
 def test_durations_stay_with_frames(frames):
