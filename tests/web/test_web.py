@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import io
 import json
 import re
 import subprocess
@@ -16,7 +17,8 @@ from PIL import Image
 
 import splat2d
 from splat2d.errors import BitstreamError, OutputError
-from splat2d.format.sections import TEXTURE, section, varint
+from splat2d.format.container import sections_of
+from splat2d.format.sections import CLIP, SEGMENT, TEXTURE, Source, Span, index_section, section, varint
 from splat2d.native import core
 from splat2d.web.bundle import FILES, STATIC, html
 from splat2d.web.local import MAX_UPLOAD, LocalServer, serving
@@ -80,6 +82,39 @@ def test_damaged_textures_are_refused_as_by_the_package(small_splat, tmp_path):
             said.append(str(fault).removeprefix(f"{path}: "))
     assert said[:2] == [None, None]
     assert None not in said[2:]
+    assert json.loads(run("refuse.mjs", WASM, *paths)) == said
+
+
+@needs_node
+def test_damaged_clocks_are_refused_as_by_the_package(tmp_path):
+    data = (GOLDEN / "clocks" / "held.splat").read_bytes()
+    source = Source(io.BytesIO(data))
+    begin, (clip, held, _) = sections_of(source)
+    payload = source.payload(held)
+    assert payload[:5] == bytes([0, 0, 5, 16, 0x1E])  # layer, first frame, frames, flags, clock
+    heads = [
+        (5, 16, 0x1E),
+        (5, 16, 0x1F),
+        (5, 16, 0x3E),
+        (5, 16, 0),
+        (5, 24, 0x1E),
+        (5, 48, 0x1E),
+        (1, 16, 0),
+    ]
+    payloads = [*(bytes([0, 0, *head]) + payload[5:] for head in heads), bytes([0, 0, 9, 16, 0xFE])]
+    paths, said = [tmp_path / f"{i}.splat" for i in range(len(payloads))], []
+    for path, own in zip(paths, payloads, strict=True):
+        segment = section(SEGMENT, own)
+        entries = [(CLIP, clip.size, None), (SEGMENT, len(segment), Span(0, 0, own[2], 0))]
+        path.write_bytes(data[:begin] + source.read(clip.at, clip.size) + segment + index_section(entries))
+        try:
+            with splat2d.open(path) as found:
+                found.segment(0)
+            said.append(None)
+        except BitstreamError as fault:
+            said.append(str(fault).removeprefix(f"{path}: "))
+    assert said[0] is None
+    assert None not in said[1:]
     assert json.loads(run("refuse.mjs", WASM, *paths)) == said
 
 
