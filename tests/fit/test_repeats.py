@@ -67,7 +67,6 @@ def moments(order):
         PULLDOWN,
         [0, 0, 1, 1, 2, 2, 3, 3],  # on twos
         [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2],  # on fours
-        [0, 1, 2, 2, 4, 5, 6],  # one got lost
         [0, 1, 2, 3, 4, 4],
         [0, 0, 1, 2, 3],
     ],
@@ -88,6 +87,15 @@ def test_what_moves_does_not_repeat(film):
     assert clock_of(slow, STEP) is None
     film = moving_scene(10, pan=(2.0, 0.5))
     assert clock_of(np.concatenate([slow[:8], film[1:]]), STEP) is None
+
+
+@pytest.mark.parametrize("sigma", [0, 0.7])
+def test_what_stands_for_a_lost_frame_stays_a_moment(film, sigma):
+    assert clock_of(noisy(film[[0, 1, 2, 2, 4, 5, 6, 7]], sigma), STEP) is None
+    assert clock_of(noisy(film[[0, 1, 2, 3, 3, 5, 6, 7, 7, 9]], sigma), STEP) is None
+    # What stands still in between is no motion that went on.
+    held = [0, 1, 2, 2, 4, 5, 6, 6, 6, 6, 6, 7, 8, 9]
+    assert clock_of(film[held], STEP) == Clock((0, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6, 7, 8, 9))
 
 
 def test_what_moves_alone_is_kept(film):
