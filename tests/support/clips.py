@@ -17,10 +17,10 @@ CODES = {"bt709": 1, "bt601": 6, "bt2020": 9}
 LIMITED, FULL = 1, 2
 
 PRESET = """
-rounds: 1
-steps: 1
-final_steps: 0
-sweeps: 1
+rounds: 4
+steps: 8
+final_steps: 8
+sweeps: 2
 clip:
   rounds: 3
   steps: 5
@@ -28,7 +28,7 @@ clip:
   sweeps: 2
   frames: 6
 """
-"""Effort of a preset's file for a clip of a second, in segments of at most six frames."""
+"""Effort of a preset's file for a clip of a second, in segments of at most six frames; of a still one as for pictures."""
 
 
 def moving(count: int = 12, height: int = 48, width: int = 64) -> np.ndarray:
