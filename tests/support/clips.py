@@ -28,7 +28,7 @@ clip:
   sweeps: 2
   frames: 6
 """
-"""Effort of a preset's file for a clip of a second, in segments of at most six frames; of a still one as for pictures."""
+"""Effort of a preset's file for a clip of a second, in segments of six frames at most."""
 
 
 def moving(count: int = 12, height: int = 48, width: int = 64) -> np.ndarray:
