@@ -74,11 +74,29 @@ void area_range(int energy_class, int tier, int* low, int* high) {
   *high = static_cast<int>(-floor_div(-end_edge, step)) - 1;
 }
 
-int64_t lattice_points(const Lattice& l, const CellBox& box) {
-  int64_t total = 0;
-  for (CellRows rows(l, box); rows.more(); rows.next()) total += rows.end() - rows.first();
-  return total;
+PointsInCell::PointsInCell(const Lattice& l, const CellBox& box) : lattice_(l), box_(box) {
+  CellRows rows(l, box);
+  for (first_row_ = rows.iy; rows.more(); rows.next(), ++rows_) {
+    const int64_t first = rows.first(), count = rows.end() - first;
+    count_ += count;
+    if (rows_ >= kKept) continue;
+    first_[rows_] = first;
+    counts_[rows_] = count;
+  }
 }
+
+bool PointsInCell::at(int64_t index, int64_t* ix, int64_t* iy) const {
+  if (rows_ > kKept) return lattice_point(lattice_, box_, index, ix, iy);
+  for (int r = 0; r < rows_; index -= counts_[r++])
+    if (index < counts_[r]) {
+      *ix = first_[r] + index;
+      *iy = first_row_ + r;
+      return true;
+    }
+  return false;
+}
+
+int64_t lattice_points(const Lattice& l, const CellBox& box) { return PointsInCell(l, box).count(); }
 
 int64_t lattice_index(const Lattice& l, const CellBox& box, int64_t ix, int64_t iy) {
   int64_t total = 0;

@@ -168,9 +168,9 @@ struct Spread {
   int64_t x, y, shear;
 };
 
-SPLAT2D_HD Spread spread_of(int energy_class, int area, int aspect, int angle) {
+SPLAT2D_HD Spread spread_of(int energy_class, int area, int aspect, const Direction& direction) {
   const int64_t step = shape_step(energy_class);
-  const auto [sine, cosine] = direction_of(angle, angle_count(energy_class, aspect));
+  const auto [sine, cosine] = direction;
   const int64_t v1 = exp2_q16((area + aspect) * step), v2 = exp2_q16((area - aspect) * step);  // variances, Q16
   const auto positive = [](int64_t v) { return v > 1 ? v : 1; };
   const int64_t yy = positive((((sine * sine) >> 15) * v1 + ((cosine * cosine) >> 15) * v2) >> 15);
@@ -179,15 +179,22 @@ SPLAT2D_HD Spread spread_of(int energy_class, int area, int aspect, int angle) {
   return {(exp2_q16(static_cast<int64_t>(area) * step) << 16) / sy, sy, floor_div(xy << kPositionBits, yy)};
 }
 
+SPLAT2D_HD Spread spread_of(int energy_class, int area, int aspect, int angle) {
+  return spread_of(energy_class, area, aspect, direction_of(angle, angle_count(energy_class, aspect)));
+}
+
 // Step of a centre in units of the deviation, Q16.
 SPLAT2D_HD int64_t position_step(int energy_class) { return by_class(92406, 65340, energy_class); }
 
-SPLAT2D_HD Lattice make_lattice(int energy_class, int area, int aspect, int angle) {
-  const Spread spread = spread_of(energy_class, area, aspect, angle);
+SPLAT2D_HD Lattice make_lattice(int energy_class, const Spread& spread) {
   const auto quantum = [&](int64_t s) {
     return clamp<int64_t>((position_step(energy_class) * s) >> 20, kFinestLattice, 32 << kPositionBits);
   };
   return {quantum(spread.x), quantum(spread.y), spread.shear};
+}
+
+SPLAT2D_HD Lattice make_lattice(int energy_class, int area, int aspect, int angle) {
+  return make_lattice(energy_class, spread_of(energy_class, area, aspect, angle));
 }
 
 // Whether lattice point (iy, ix) of this shape lies on the canvas or its margin.
@@ -200,6 +207,22 @@ SPLAT2D_HD bool on_canvas(const Lattice& l, Canvas canvas, int64_t iy, int64_t i
 // A box of Q12 coordinates [x0, x1) x [y0, y1) and its lattice points in row order.
 struct CellBox {
   int64_t x0, y0, x1, y1;
+};
+
+// Those points, counted once and then looked up.
+class PointsInCell {
+ public:
+  PointsInCell(const Lattice& l, const CellBox& box);
+  int64_t count() const { return count_; }
+  bool at(int64_t index, int64_t* ix, int64_t* iy) const;
+
+ private:
+  static constexpr int kKept = 16;  // rows that are remembered; few cells have more
+  Lattice lattice_;
+  CellBox box_;
+  int64_t count_ = 0, first_row_ = 0;
+  int rows_ = 0;
+  int64_t first_[kKept], counts_[kKept];
 };
 
 int64_t lattice_points(const Lattice& l, const CellBox& box);

@@ -108,9 +108,9 @@ Context::Context(int64_t pixels, const ColorSteps& steps, int step_code, const s
   log_spacing_ = log2_q6(pixels) - log2_q6(std::max<int64_t>(total, 1));
 }
 
-void Context::add(const int32_t* q, int tier) {
-  const int C = steps_.channels, r = energy_class(q, steps_);
-  const Lattice l = make_lattice(r, q[C], q[C + 1], q[C + 2]);
+void Context::add(const int32_t* q, const Form& form, int tier) {
+  const int C = steps_.channels, r = form.energy_class;
+  const Lattice& l = form.lattice;
   const int64_t log_area = static_cast<int64_t>(q[C]) * shape_step(r);
   const int64_t log_aspect = static_cast<int64_t>(q[C + 1]) * shape_step(r);
   Known k{};
@@ -119,9 +119,12 @@ void Context::add(const int32_t* q, int tier) {
   k.log_area = static_cast<int32_t>(log_area);
   k.log_aspect = static_cast<int32_t>(log_aspect);
   k.area = exp2_q16(log_area);
-  k.direction = direction_of(q[C + 2], angle_count(r, q[C + 1]));
-  k.twice = doubled(k.direction);
-  lean(k.twice, k.log_aspect, &k.leaning[0], &k.leaning[1]);
+  const Direction twice = doubled(form.direction);
+  k.cosine = static_cast<int32_t>(form.direction.cosine);
+  k.sine = static_cast<int32_t>(form.direction.sine);
+  k.twice_cosine = static_cast<int32_t>(twice.cosine);
+  k.twice_sine = static_cast<int32_t>(twice.sine);
+  lean(twice, k.log_aspect, &k.leaning[0], &k.leaning[1]);
   k.inverse_long = static_cast<int32_t>(exp2_q16(-((log_area + log_aspect) >> 1)));
   k.inverse_short = static_cast<int32_t>(exp2_q16(-((log_area - log_aspect) >> 1)));
   for (int c = 0; c < C; ++c) k.logs[slot(c)] = static_cast<int32_t>(signed_log(q[c], 1));
@@ -209,10 +212,10 @@ int View::look(const Leaf& leaf, const Surroundings& around, Nearest* nearest, i
     f.dy[j] = k.y - y;
     f.log_area[j] = k.log_area;
     f.log_aspect[j] = k.log_aspect;
-    f.cosine[j] = k.direction.cosine;
-    f.sine[j] = k.direction.sine;
-    f.twice_cosine[j] = k.twice.cosine;
-    f.twice_sine[j] = k.twice.sine;
+    f.cosine[j] = k.cosine;
+    f.sine[j] = k.sine;
+    f.twice_cosine[j] = k.twice_cosine;
+    f.twice_sine[j] = k.twice_sine;
     f.lean_cosine[j] = k.leaning[0];
     f.lean_sine[j] = k.leaning[1];
     f.inverse_long[j] = k.inverse_long;
@@ -238,10 +241,9 @@ void Context::learn_aspect(int energy_class, int aspect, int16_t* self) const {
   self[5] = network_input(std::min<int64_t>(log_aspect >> 10, 6 * kOne));
 }
 
-void Context::learn_angle(int energy_class, int aspect, int angle, int16_t* self) const {
+void Context::learn_angle(int energy_class, int aspect, const Direction& direction, int16_t* self) const {
   int32_t cosine, sine;
-  lean(doubled(direction_of(angle, angle_count(energy_class, aspect))),
-       static_cast<int64_t>(aspect) * shape_step(energy_class), &cosine, &sine);
+  lean(doubled(direction), static_cast<int64_t>(aspect) * shape_step(energy_class), &cosine, &sine);
   self[6] = network_input(cosine);
   self[7] = network_input(sine);
 }

@@ -48,6 +48,13 @@ struct Surroundings {
 
 std::vector<Surroundings> surroundings(const std::vector<Leaf>& leaves, LeafSize size, int tier);
 
+// What a splat's integers say of its place and shape, worked out once.
+struct Form {
+  int32_t energy_class;
+  Direction direction;
+  Lattice lattice;
+};
+
 class Context {
  public:
   static constexpr int kNear = Nearest::kMost;             // nearest known splats that are looked at
@@ -60,8 +67,10 @@ class Context {
   // pixels: of the canvas; counts: splats of the field in each tier.
   Context(int64_t pixels, const ColorSteps& steps, int step_code, const std::array<int64_t, kTiers>& counts);
 
+  // Makes room for so many more splats.
+  void expect(size_t splats) { known_.reserve(known_.size() + splats); }
   // A splat of a tier that has been decoded, after those of the tiers before.
-  void add(const int32_t* integers, int tier);
+  void add(const int32_t* integers, const Form& form, int tier);
   // With only some of the splats, in the order given.
   Context of(const std::vector<int32_t>& known) const;
 
@@ -71,7 +80,7 @@ class Context {
   void learn_magnitude(int channel, int64_t magnitude, int16_t* self) const;
   void learn_area(int energy_class, int area, int tier, int16_t* self) const;
   void learn_aspect(int energy_class, int aspect, int16_t* self) const;
-  void learn_angle(int energy_class, int aspect, int angle, int16_t* self) const;
+  void learn_angle(int energy_class, int aspect, const Direction& direction, int16_t* self) const;
   void learn_sign(int channel, int64_t value, int16_t* self) const;
 
   const ColorSteps& steps() const { return steps_; }
@@ -87,7 +96,8 @@ class Context {
     int32_t x, y;                         // Q12 px
     int32_t log_area, log_aspect;         // Q16
     int64_t area;                         // s1 s2, Q16 px^2
-    Direction direction, twice;           // of the angle, and of twice the angle
+    int32_t cosine, sine;                 // of the angle, Q15
+    int32_t twice_cosine, twice_sine;     // of twice the angle
     int32_t leaning[2];                   // cosine and sine of twice the angle, the more the longer it is; Q6
     int32_t inverse_long, inverse_short;  // Q16 px^-1
     int32_t logs[kMaxChannels];           // signed log2(1 + |k|), Q6; by slot

@@ -88,6 +88,9 @@ const char* FieldReader::decode(size_t p, Traversal<Decoder>* traversal, const s
   const char* fault = stream.fault;
   Decoder coder(bytes, length, tap_, stop_);
   if (tap_) tap_->stream();
+  int64_t count = 0;
+  for (int t = 0; t < tiers_; ++t) count += index_.parts[p].pieces[t].count;
+  traversal->expect(static_cast<size_t>(count));
   for (int t = 0; t < tiers_ && !fault; ++t)
     fault = traversal->code(coder, t, index_.parts[p].cell, index_.parts[p].pieces[t].count, to[t]);
   return fault;

@@ -33,9 +33,14 @@ int64_t area_weight(const Cell& cell, Canvas canvas) {
              overlap(cell.y, cell.height, 0, canvas.height + 2 * kMargin);
 }
 
-SplitTree::SplitTree(const Setting& setting, const Cell& root, int64_t count, const std::vector<Center>& earlier,
-                     size_t older, const Center* positions)
-    : setting_(setting), width_(root.width), height_(root.height), encoding_(positions != nullptr) {
+void SplitTree::begin(const Setting& setting, const Cell& root, int64_t count, const std::vector<Center>& earlier,
+                      size_t older, const Center* positions) {
+  setting_ = setting;
+  width_ = root.width;
+  height_ = root.height;
+  encoding_ = positions != nullptr;
+  levels_ = 0;
+  level_ = -1;
   const int64_t leaf_area = int64_t{1} << (leaf_log2(setting.tier) + 2 * kPositionBits);
   for (int64_t area = width_ * height_; area > leaf_area; area /= 2) ++levels_;
   const int64_t pixels = static_cast<int64_t>(setting.canvas.width) * setting.canvas.height;
@@ -45,8 +50,12 @@ SplitTree::SplitTree(const Setting& setting, const Cell& root, int64_t count, co
   recent_.assign(earlier_.size() + 1, 0);
   for (size_t i = 0; i < earlier_.size(); ++i) recent_[i + 1] = recent_[i] + (earlier_[i].index >= older);
   if (encoding_) given_ = keyed(positions, static_cast<size_t>(count), root);
-  nodes_.push_back({root.x,
-                    root.y,
+  // No level has more nodes than splats.
+  nodes_.clear();
+  nodes_.reserve(static_cast<size_t>(count) + 1);
+  halves_.reserve(static_cast<size_t>(count) + 1);
+  nodes_.push_back({static_cast<int32_t>(root.x),
+                    static_cast<int32_t>(root.y),
                     static_cast<int32_t>(count),
                     0,
                     0,
@@ -146,43 +155,37 @@ void SplitTree::put_inputs(const Node& node, int64_t first_weight, int64_t secon
 }
 
 void SplitTree::finish_level() {
-  std::vector<Node> halves;
-  halves.reserve(nodes_.size() + nodes_.size() / 2);
-  std::vector<std::array<int32_t, 2>> index(nodes_.size(), {-1, -1});  // of each half among the new nodes
+  halves_.resize(std::min(2 * nodes_.size(), halves_.capacity()));
+  halves_of_.resize(nodes_.size());
+  const int32_t right = static_cast<int32_t>(along_x_ ? width_ : 0), down = static_cast<int32_t>(along_x_ ? 0 : height_);
+  int32_t size = 0;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const Node& node = nodes_[i];
     const int32_t second = node.count - node.first;
-    if (node.first) {
-      index[i][0] = static_cast<int32_t>(halves.size());
-      halves.push_back({node.x, node.y, node.first, 0, node.begin, 0, node.middle, node.given, {}});
-    }
-    if (second) {
-      index[i][1] = static_cast<int32_t>(halves.size());
-      halves.push_back({node.x + (along_x_ ? width_ : 0),
-                        node.y + (along_x_ ? 0 : height_),
-                        second,
-                        0,
-                        node.middle,
-                        0,
-                        node.end,
-                        node.given + node.first,
-                        {}});
-    }
+    // Written in any case, and kept where there are splats.
+    halves_[size] = {node.x, node.y, node.first, 0, node.begin, 0, node.middle, node.given, {}};
+    halves_of_[i][0] = node.first ? size : -1;
+    size += node.first != 0;
+    halves_[size] = {node.x + right, node.y + down, second,  0, node.middle, 0, node.end, node.given + node.first, {}};
+    halves_of_[i][1] = second ? size : -1;
+    size += second != 0;
   }
+  halves_.resize(size);
   // A half lies beside its sibling, and beside halves of the cells beside its parent.
   const int before = along_x_ ? 0 : 2, across = along_x_ ? 2 : 0;
-  const auto half_of = [&](int32_t node, int half) { return node < 0 ? -1 : index[node][half]; };
+  const auto half_of = [&](int32_t node, int half) { return node < 0 ? -1 : halves_of_[node][half]; };
   for (size_t i = 0; i < nodes_.size(); ++i)
     for (int h = 0; h < 2; ++h) {
-      if (index[i][h] < 0) continue;
+      const int32_t own = halves_of_[i][h], sibling = halves_of_[i][1 - h];
+      if (own < 0) continue;
       const auto& parent = nodes_[i].beside;
-      auto& b = halves[index[i][h]].beside;
-      b[before] = h == 0 ? half_of(parent[before], 1) : index[i][0];
-      b[before + 1] = h == 0 ? index[i][1] : half_of(parent[before + 1], 0);
+      auto& b = halves_[own].beside;
+      b[before] = h == 0 ? half_of(parent[before], 1) : sibling;
+      b[before + 1] = h == 0 ? sibling : half_of(parent[before + 1], 0);
       b[across] = half_of(parent[across], h);
       b[across + 1] = half_of(parent[across + 1], h);
     }
-  nodes_ = std::move(halves);
+  std::swap(nodes_, halves_);
 }
 
 std::vector<Leaf> SplitTree::leaves() const {

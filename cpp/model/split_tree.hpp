@@ -48,8 +48,9 @@ class SplitTree {
 
   // earlier: centres of earlier tiers' splats in the root, the first `older` of them not of the tier before;
   // positions: [count] of this tier's splats, null when decoding.
-  SplitTree(const Setting& setting, const Cell& root, int64_t count, const std::vector<Center>& earlier, size_t older,
-            const Center* positions);
+  // What was there before is forgotten, but for its memory.
+  void begin(const Setting& setting, const Cell& root, int64_t count, const std::vector<Center>& earlier, size_t older,
+             const Center* positions);
 
   // Prepares the next level; false when the cells are leaves.
   bool next_level();
@@ -69,7 +70,7 @@ class SplitTree {
 
  private:
   struct Node {
-    int64_t x, y;
+    int32_t x, y;  // which 32 bits hold on the largest canvas
     int32_t count, first;
     int32_t begin, middle, end;     // of the earlier splats in it and in its second half
     int32_t given;                  // where its splats begin, when encoding
@@ -81,12 +82,13 @@ class SplitTree {
   std::vector<Keyed> keyed(const Center* centers, size_t n, const Cell& root) const;
   void put_inputs(const Node& node, int64_t first_weight, int64_t second_weight, int16_t* in) const;
 
-  Setting setting_;
-  int64_t width_, height_;  // of the level's cells, then of halves
+  Setting setting_{};
+  int64_t width_ = 0, height_ = 0;  // of the level's cells, then of halves
   int levels_ = 0, level_ = -1;
-  bool along_x_ = false, encoding_;
-  int64_t size_ = 0, spacing_, tier_spacing_;  // inputs that the level's cells share
-  std::vector<Node> nodes_;
+  bool along_x_ = false, encoding_ = false;
+  int64_t size_ = 0, spacing_ = 0, tier_spacing_ = 0;  // inputs that the level's cells share
+  std::vector<Node> nodes_, halves_;               // of the level, and of the next
+  std::vector<std::array<int32_t, 2>> halves_of_;  // of each node, which of the next level's; -1 where it has no splat
   std::vector<int32_t> open_;
   std::vector<int16_t> inputs_;
   std::vector<Keyed> earlier_, given_;

@@ -71,35 +71,37 @@ class Traversal {
   // coding order when encoding. Returns why they are damaged, or null.
   const char* code(Coder& coder, int tier, const Cell& root, int64_t count, int32_t* splats) {
     if (count == 0) return nullptr;
-    SplitTree tree = make_tree(tier, root, count, splats);
-    if (const char* fault = code_tree(coder, tier, &tree)) return fault;
-    const std::vector<Leaf> leaves = tree.leaves();
-    if (!Coder::kDecodes) sort(tree.order(), splats);
-    const std::vector<Surroundings> near = surroundings(leaves, tree.leaf_size(), tier);
+    begin_tree(tier, root, count, splats);
+    if (const char* fault = code_tree(coder, tier)) return fault;
+    const std::vector<Leaf> leaves = tree_.leaves();
+    if (!Coder::kDecodes) sort(tree_.order(), splats);
+    const std::vector<Surroundings> near = surroundings(leaves, tree_.leaf_size(), tier);
     std::vector<int32_t> leaf_of;
     for (size_t i = 0; i < leaves.size(); ++i) leaf_of.insert(leaf_of.end(), leaves[i].count, static_cast<int32_t>(i));
     // The second half of the splats has the first as neighbours.
     for (int batch = 0; batch < kBatches; ++batch) {
       begin_batch(batch, leaf_of, splats);
       if (splats_.empty()) continue;
-      if (const char* fault = code_batch(coder, tier, leaves, near, tree.leaf_size())) return fault;
+      if (const char* fault = code_batch(coder, tier, leaves, near, tree_.leaf_size())) return fault;
     }
     return nullptr;
   }
 
+  // Makes room for so many more splats.
+  void expect(size_t splats) { context_.expect(splats); }
   const Context& context() const { return context_; }
 
  private:
   static constexpr int kBatches = 2;
   static constexpr int kSectors = 32;  // of the half turn, coded before the remainder of a fine angle
   static constexpr int64_t kMostPoints = int64_t{1} << kPrecision;
-  static constexpr size_t kBlock = 1024, kPart = 64;  // rows of weights at a time, and by one worker
+  static constexpr size_t kBlock = 512, kPart = 64;  // rows of weights at a time, and by one worker
   static constexpr int kSymbols = Network::kMostSymbols;
   enum Head { kLuma, kChroma1, kChroma2, kAlpha, kArea, kAspect, kAngle, kSign0, kSignAlpha = kSign0 + 3 };
 
   // Positions
 
-  SplitTree make_tree(int tier, const Cell& root, int64_t count, const int32_t* splats) const {
+  void begin_tree(int tier, const Cell& root, int64_t count, const int32_t* splats) {
     int64_t all = 0;
     for (const int64_t n : layout_.counts) all += n;
     std::vector<Center> earlier, given;
@@ -111,36 +113,32 @@ class Traversal {
       }
     if (!Coder::kDecodes)
       for (int64_t i = 0; i < count; ++i) given.push_back(center_of(splats + i * layout_.columns(), steps_));
-    return {{layout_.canvas, tier, layout_.step_code, layout_.counts[tier], all},
-            root,
-            count,
-            earlier,
-            older,
-            Coder::kDecodes ? nullptr : given.data()};
+    tree_.begin({layout_.canvas, tier, layout_.step_code, layout_.counts[tier], all}, root, count, earlier, older,
+                Coder::kDecodes ? nullptr : given.data());
   }
 
-  const char* code_tree(Coder& coder, int tier, SplitTree* tree) {
+  const char* code_tree(Coder& coder, int tier) {
     uint16_t weights[SplitTree::kLargestTable + 1];
-    while (tree->next_level()) {
-      const size_t n = tree->open();
+    while (tree_.next_level()) {
+      const size_t n = tree_.open();
       logs_.resize(2 * n);
-      if (tap_) tap_->split(tier, tree->inputs(), n);
+      if (tap_) tap_->split(tier, tree_.inputs(), n);
       workers_.parts(n, 4 * kPart, [&](size_t begin, size_t end) {
-        network_.split(tree->inputs() + begin * Network::kSplitStride, end - begin, tier, &logs_[2 * begin]);
+        network_.split(tree_.inputs() + begin * Network::kSplitStride, end - begin, tier, &logs_[2 * begin]);
       });
       for (size_t i = 0; i < n; ++i) {
-        const int64_t count = tree->count(i);
-        int64_t first = tree->first(i);
+        const int64_t count = tree_.count(i);
+        int64_t first = tree_.first(i);
         if (count > SplitTree::kLargestTable) {
           first = coder.uniform(Attribute::kPosition, count + 1, first);
         } else {
           network_.split_weights(count, logs_[2 * i], logs_[2 * i + 1], weights);
           first = coder.symbol(Attribute::kPosition, weights, static_cast<int>(count) + 1, static_cast<int>(first));
         }
-        tree->set_first(i, first);
+        tree_.set_first(i, first);
       }
       if (coder.damaged()) return kNoSymbol;
-      tree->finish_level();
+      tree_.finish_level();
     }
     return nullptr;
   }
@@ -178,6 +176,7 @@ class Traversal {
     self_.assign(splats_.size() * Network::kSelfStride, 0);
     levels_.assign(splats_.size(), 0);
     classes_.resize(splats_.size());
+    forms_.resize(splats_.size());
     const char* fault = magnitudes(coder);
     if (!fault) fault = shapes(coder, tier);
     if (!fault) fault = angles(coder);
@@ -187,7 +186,7 @@ class Traversal {
     if (!fault && disparities_) fault = disparities_->code(coder, splats_);
     if (!fault && Coder::kDecodes) fault = check_batch();
     if (!fault)
-      for (const int32_t* q : splats_) context_.add(q, tier);
+      for (size_t i = 0; i < splats_.size(); ++i) context_.add(splats_[i], forms_[i], tier);
     return fault;
   }
 
@@ -218,7 +217,6 @@ class Traversal {
     constexpr int kSelf = Network::kSelfStride;
     std::array<int32_t, kBlock> of, levels;
     block_self_.resize(kBlock * kSelf);
-    logits_.resize(kBlock * kSymbols);
     weights_.resize(kBlock * kSymbols);
     for (size_t begin = 0; begin < chosen.size(); begin += kBlock) {
       const size_t n = std::min(kBlock, chosen.size() - begin);
@@ -230,9 +228,10 @@ class Traversal {
       }
       if (tap_) tap_->rows(head, of.data(), block_self_.data(), levels.data(), n);
       workers_.parts(n, kPart, [&](size_t first, size_t end) {
+        int16_t logits[kPart * kSymbols];
         network_.logits(head, hidden_.data(), &of[first], &block_self_[first * kSelf], &levels[first], end - first,
-                        &logits_[first * kSymbols]);
-        for (size_t i = first; i < end; ++i) weigh(which[i], &logits_[i * kSymbols], &weights_[i * kSymbols]);
+                        logits);
+        for (size_t i = first; i < end; ++i) weigh(which[i], logits + (i - first) * kSymbols, &weights_[i * kSymbols]);
       });
       for (size_t i = 0; i < n; ++i) use(which[i], &weights_[i * kSymbols]);
     }
@@ -363,7 +362,10 @@ class Traversal {
       const int64_t rest = Coder::kDecodes ? 0 : (splats_[i][C + 2] - start + count) % count;
       splats_[i][C + 2] = static_cast<int32_t>((start + count + coder.uniform(Attribute::kAngle, size, rest)) % count);
     }
-    for (size_t i = 0; i < n; ++i) context_.learn_angle(classes_[i], splats_[i][C + 1], splats_[i][C + 2], self(i));
+    for (size_t i = 0; i < n; ++i) {
+      forms_[i].direction = direction_of(splats_[i][C + 2], counts_[i]);
+      context_.learn_angle(classes_[i], splats_[i][C + 1], forms_[i].direction, self(i));
+    }
     return coder.damaged() ? kNoSymbol : nullptr;
   }
 
@@ -374,14 +376,18 @@ class Traversal {
       int32_t* q = splats_[i];
       const Leaf& leaf = leaves[of_[i]];
       const CellBox box{leaf.x, leaf.y, leaf.x + size.width, leaf.y + size.height};
-      const Lattice lattice = make_lattice(classes_[i], q[C], q[C + 1], q[C + 2]);
-      const int64_t points = lattice_points(lattice, box);
+      const int32_t energy_class = classes_[i];
+      const Lattice lattice = make_lattice(energy_class, spread_of(energy_class, q[C], q[C + 1], forms_[i].direction));
+      forms_[i].energy_class = energy_class;
+      forms_[i].lattice = lattice;
+      const PointsInCell inside(lattice, box);
+      const int64_t points = inside.count();
       if (points < 1 || points > kMostPoints) return "a cell without a position for its splat";
       const int64_t given = Coder::kDecodes ? 0 : lattice_index(lattice, box, q[C + 4], q[C + 3]);
       const int64_t index = coder.uniform(Attribute::kPosition, points, given);
       if (!Coder::kDecodes) continue;
       int64_t ix = 0, iy = 0;
-      if (!lattice_point(lattice, box, index, &ix, &iy)) return "no such lattice point";
+      if (!inside.at(index, &ix, &iy)) return "no such lattice point";
       if (!on_canvas(lattice, layout_.canvas, iy, ix)) return "a centre is beyond the margin";
       if (ix != static_cast<int32_t>(ix) || iy != static_cast<int32_t>(iy)) return "a centre leaves 32 bits";
       q[C + 3] = static_cast<int32_t>(iy);
@@ -427,11 +433,13 @@ class Traversal {
   Context context_;
   std::optional<Courses> courses_;
   std::optional<Disparities> disparities_;
+  SplitTree tree_;
 
   // Of the batch: its splats, the leaves that hold them and which of those holds each.
   std::vector<int32_t*> splats_;
   std::vector<int32_t> used_, of_;
-  std::vector<int16_t> hidden_, self_, block_self_, logits_, logs_;
+  std::vector<int16_t> hidden_, self_, block_self_, logs_;
+  std::vector<Form> forms_;
   std::vector<int32_t> levels_, classes_, tokens_, lows_, counts_, few_, many_, all_;
   std::vector<uint16_t> weights_;
 };
