@@ -34,7 +34,9 @@ int square_shift(int tier) { return kPositionBits + 2 + (kTiers - tier) / 2; }
 // What a splat so far away counts in the sums of Surroundings, by the leaves between; they are few in the squares.
 class Directions {
  public:
-  Directions(LeafSize size, int tier) : size_(size) {
+  Directions(LeafSize size, int tier)
+      : wide_(std::countr_zero(static_cast<uint64_t>(size.width))),
+        high_(std::countr_zero(static_cast<uint64_t>(size.height))) {
     const int shift = square_shift(tier);
     const int64_t side = int64_t{1} << shift, reach = int64_t{1} << (2 * (shift - 6) - 2);
     across_ = static_cast<int>(2 * side / size.width);
@@ -50,13 +52,13 @@ class Directions {
       }
   }
   const std::pair<int64_t, int64_t>& of(int64_t dx, int64_t dy) const {
-    return sums_[at(static_cast<int>(dx / size_.width), static_cast<int>(dy / size_.height))];
+    return sums_[at(static_cast<int>(dx >> wide_), static_cast<int>(dy >> high_))];
   }
 
  private:
   size_t at(int i, int j) const { return static_cast<size_t>((j + down_) * stride_ + i + across_); }
 
-  LeafSize size_;
+  int wide_, high_;  // log2 of the leaves' sides
   int across_, down_, stride_;
   std::vector<std::pair<int64_t, int64_t>> sums_;
 };

@@ -19,7 +19,7 @@ constexpr int64_t kInputOne = 64;  // what stands for 1 in an input
 constexpr int kStepBias = 640;     // step code of D = 1; 64 codes double it, so that a code less it is log2 D in Q6
 
 // log2(x) in Q6 for x >= 1, linear between powers of two.
-inline int64_t log2_q6(int64_t x) {
+constexpr int64_t log2_q6(int64_t x) {
   // A double's exponent, and the first six bits behind its point; x is below 2^53.
   return (std::bit_cast<int64_t>(static_cast<double>(x)) >> 46) - (int64_t{1023} << 6);
 }

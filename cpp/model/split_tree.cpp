@@ -1,7 +1,10 @@
 #include "model/split_tree.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstdlib>
+#include <iterator>
 #include <utility>
 
 #include "model/network.hpp"
@@ -9,6 +12,25 @@
 namespace splat2d {
 
 namespace {
+
+// log2(1 + n) in Q6 as the network takes it; most n are small.
+constexpr int kLogs = 1024;
+constexpr std::array<int16_t, kLogs> make_logs() {
+  std::array<int16_t, kLogs> out{};
+  for (int n = 0; n < kLogs; ++n) out[n] = static_cast<int16_t>(log2_q6(1 + n));
+  return out;
+}
+constexpr std::array<int16_t, kLogs> kLogOf = make_logs();
+int16_t log_of(int64_t n) { return n < kLogs ? kLogOf[n] : network_input(log2_q6(1 + n)); }
+
+// Bits of a number, to every second bit.
+uint64_t spread(uint64_t v) {
+  v = (v | v << 16) & 0x0000ffff0000ffff;
+  v = (v | v << 8) & 0x00ff00ff00ff00ff;
+  v = (v | v << 4) & 0x0f0f0f0f0f0f0f0f;
+  v = (v | v << 2) & 0x3333333333333333;
+  return (v | v << 1) & 0x5555555555555555;
+}
 
 constexpr int64_t kInsideWeight = 31;  // extra weight of the canvas over its margin
 
@@ -44,12 +66,14 @@ void SplitTree::begin(const Setting& setting, const Cell& root, int64_t count, c
   const int64_t leaf_area = int64_t{1} << (leaf_log2(setting.tier) + 2 * kPositionBits);
   for (int64_t area = width_ * height_; area > leaf_area; area /= 2) ++levels_;
   const int64_t pixels = static_cast<int64_t>(setting.canvas.width) * setting.canvas.height;
-  spacing_ = (log2_q6(pixels) - log2_q6(setting.of_all)) / 2;
-  tier_spacing_ = (log2_q6(pixels) - log2_q6(setting.of_tier)) / 2;
-  earlier_ = keyed(earlier.data(), earlier.size(), root);
+  shared_[2] = network_input((log2_q6(pixels) - log2_q6(setting.of_all)) / 2);
+  shared_[3] = network_input((log2_q6(pixels) - log2_q6(setting.of_tier)) / 2);
+  shared_[4] = network_input(setting.step_code - kStepBias);
+  sort_by_key(earlier.data(), earlier.size(), root, &earlier_);
   recent_.assign(earlier_.size() + 1, 0);
   for (size_t i = 0; i < earlier_.size(); ++i) recent_[i + 1] = recent_[i] + (earlier_[i].index >= older);
-  if (encoding_) given_ = keyed(positions, static_cast<size_t>(count), root);
+  seconds_.assign(earlier_.size() + 1, 0);
+  if (encoding_) sort_by_key(positions, static_cast<size_t>(count), root, &given_);
   // No level has more nodes than splats.
   nodes_.clear();
   nodes_.reserve(static_cast<size_t>(count) + 1);
@@ -65,40 +89,58 @@ void SplitTree::begin(const Setting& setting, const Cell& root, int64_t count, c
                     {-1, -1, -1, -1}});
 }
 
-std::vector<SplitTree::Keyed> SplitTree::keyed(const Center* centers, size_t n, const Cell& root) const {
-  std::vector<Keyed> out(n);
-  for (size_t i = 0; i < n; ++i) out[i] = {0, static_cast<uint32_t>(i)};
-  int64_t width = width_, height = height_;
-  for (int level = 0; level < levels_; ++level) {
-    const bool along_x = width >= height;
-    int64_t& side = along_x ? width : height;
-    side /= 2;
-    for (size_t i = 0; i < n; ++i) {
-      const int64_t v = along_x ? centers[i].x - root.x : centers[i].y - root.y;
-      out[i].key = out[i].key << 1 | static_cast<uint32_t>((v & side) != 0);
-    }
+// By key, then in the order given.
+void SplitTree::sort_by_key(const Center* centers, size_t n, const Cell& root, std::vector<Keyed>* out) {
+  // The longer side is halved until both are equal, then x and y take turns.
+  const int wide = std::countr_zero(static_cast<uint64_t>(root.width)),
+            high = std::countr_zero(static_cast<uint64_t>(root.height)), square = std::min(wide, high);
+  const int alone = std::min(std::abs(wide - high), levels_), both = levels_ - alone, pairs = (both + 1) / 2;
+  const auto bits = [](int64_t v, int from, int count) {
+    return static_cast<uint64_t>(v >> from) & ((uint64_t{1} << count) - 1);
+  };
+  out->resize(n);
+  for (size_t i = 0; i < n; ++i) {
+    const int64_t x = centers[i].x - root.x, y = centers[i].y - root.y;
+    const uint64_t lead = wide > high ? bits(x, wide - alone, alone) : bits(y, high - alone, alone);
+    const uint64_t turns = spread(bits(x, square - pairs, pairs)) << 1 | spread(bits(y, square - pairs, pairs));
+    (*out)[i] = {static_cast<uint32_t>(lead << both | turns >> (both & 1)), static_cast<uint32_t>(i)};
   }
-  std::sort(out.begin(), out.end(),
-            [](const Keyed& a, const Keyed& b) { return a.key != b.key ? a.key < b.key : a.index < b.index; });
-  return out;
+  constexpr int kDigit = 11;
+  constexpr size_t kFew = 256;
+  if (n < kFew) {
+    std::sort(out->begin(), out->end(),
+              [](const Keyed& a, const Keyed& b) { return a.key != b.key ? a.key < b.key : a.index < b.index; });
+    return;
+  }
+  sorted_.resize(n);
+  const int passes = (levels_ + kDigit - 1) / kDigit, digit = passes ? (levels_ + passes - 1) / passes : 0;
+  for (int pass = 0; pass < passes; ++pass) {
+    const int shift = pass * digit;
+    const uint32_t mask = (1u << digit) - 1;
+    uint32_t next[(1 << kDigit) + 1] = {};
+    for (const Keyed& k : *out) ++next[(k.key >> shift & mask) + 1];
+    for (uint32_t d = 0; d < mask; ++d) next[d + 1] += next[d];
+    for (const Keyed& k : *out) sorted_[next[k.key >> shift & mask]++] = k;
+    std::swap(*out, sorted_);
+  }
 }
 
 bool SplitTree::next_level() {
   if (++level_ >= levels_) return false;
   along_x_ = width_ >= height_;
   (along_x_ ? width_ : height_) /= 2;
-  size_ = log2_q6((2 * width_ * height_) >> (2 * kPositionBits)) / 2;
+  shared_[0] = network_input(log2_q6((2 * width_ * height_) >> (2 * kPositionBits)) / 2);
+  shared_[1] = along_x_ ? 0 : kInputOne;
   const uint32_t bit = uint32_t{1} << (levels_ - 1 - level_);
   open_.clear();
-  // Where the second half begins among splats whose keys agree up to this bit.
-  const auto middle = [&](const std::vector<Keyed>& splats, int32_t begin, int32_t end) {
-    const auto from = splats.begin();
-    return static_cast<int32_t>(
-        std::partition_point(from + begin, from + end, [&](const Keyed& k) { return !(k.key & bit); }) - from);
-  };
+  for (size_t i = 0; i < earlier_.size(); ++i) seconds_[i + 1] = seconds_[i] + ((earlier_[i].key & bit) != 0);
   for (Node& node : nodes_) {
-    node.middle = node.begin == node.end ? node.end : middle(earlier_, node.begin, node.end);
-    if (encoding_) node.first = middle(given_, node.given, node.given + node.count) - node.given;
+    node.middle = node.end - (seconds_[node.end] - seconds_[node.begin]);
+    if (!encoding_) continue;
+    // Keys agree up to this bit.
+    const auto from = given_.begin() + node.given;
+    node.first = static_cast<int32_t>(
+        std::partition_point(from, from + node.count, [&](const Keyed& k) { return !(k.key & bit); }) - from);
   }
   inputs_.resize(nodes_.size() * Network::kSplitStride);
   const Canvas canvas = setting_.canvas;
@@ -125,20 +167,22 @@ bool SplitTree::next_level() {
 }
 
 void SplitTree::put_inputs(const Node& node, int64_t first_weight, int64_t second_weight, int16_t* in) const {
+  static constexpr Node kNobody{};
   const int across = along_x_ ? 2 : 0, along = 2 - across;
-  const auto beside = [&](int side) { return node.beside[side] < 0 ? nullptr : &nodes_[node.beside[side]]; };
-  const auto count = [&](int side) { return beside(side) ? beside(side)->count : 0; };
-  const Node *before = beside(along), *after = beside(along + 1);
-  in[0] = network_input(log2_q6(1 + node.count));
-  in[1] = network_input(log2_q6(1 + node.middle - node.begin));
-  in[2] = network_input(log2_q6(1 + node.end - node.middle));
-  in[3] = network_input(log2_q6(1 + recent_[node.middle] - recent_[node.begin]));
-  in[4] = network_input(log2_q6(1 + recent_[node.end] - recent_[node.middle]));
-  in[5] = network_input(log2_q6(1 + count(along)));
-  in[6] = network_input(log2_q6(1 + count(along + 1)));
-  in[7] = network_input(log2_q6(1 + int64_t{count(across)} + count(across + 1)));
-  in[8] = before ? network_input(log2_q6(1 + before->end - before->middle)) : int16_t{0};
-  in[9] = after ? network_input(log2_q6(1 + after->middle - after->begin)) : int16_t{0};
+  const auto beside = [&](int side) -> const Node& {
+    return *(node.beside[side] < 0 ? &kNobody : &nodes_[node.beside[side]]);
+  };
+  const Node &before = beside(along), &after = beside(along + 1);
+  in[0] = log_of(node.count);
+  in[1] = log_of(node.middle - node.begin);
+  in[2] = log_of(node.end - node.middle);
+  in[3] = log_of(recent_[node.middle] - recent_[node.begin]);
+  in[4] = log_of(recent_[node.end] - recent_[node.middle]);
+  in[5] = log_of(before.count);
+  in[6] = log_of(after.count);
+  in[7] = log_of(int64_t{beside(across).count} + beside(across + 1).count);
+  in[8] = log_of(before.end - before.middle);
+  in[9] = log_of(after.middle - after.begin);
   if (first_weight == second_weight) {
     in[10] = in[11] = -kInputOne;
   } else {
@@ -146,12 +190,7 @@ void SplitTree::put_inputs(const Node& node, int64_t first_weight, int64_t secon
     in[10] = network_input(std::max<int64_t>(log2_q6(first_weight) - both, -6 * kInputOne));
     in[11] = network_input(std::max<int64_t>(log2_q6(second_weight) - both, -6 * kInputOne));
   }
-  in[12] = network_input(size_);
-  in[13] = along_x_ ? 0 : kInputOne;
-  in[14] = network_input(spacing_);
-  in[15] = network_input(tier_spacing_);
-  in[16] = network_input(setting_.step_code - kStepBias);
-  in[17] = 0;
+  std::copy_n(shared_, std::size(shared_), in + kShared);
 }
 
 void SplitTree::finish_level() {

@@ -79,19 +79,21 @@ class SplitTree {
   struct Keyed {
     uint32_t key, index;  // which half at every level, the first in the highest bit
   };
-  std::vector<Keyed> keyed(const Center* centers, size_t n, const Cell& root) const;
+  void sort_by_key(const Center* centers, size_t n, const Cell& root, std::vector<Keyed>* out);
   void put_inputs(const Node& node, int64_t first_weight, int64_t second_weight, int16_t* in) const;
 
   Setting setting_{};
   int64_t width_ = 0, height_ = 0;  // of the level's cells, then of halves
   int levels_ = 0, level_ = -1;
   bool along_x_ = false, encoding_ = false;
-  int64_t size_ = 0, spacing_ = 0, tier_spacing_ = 0;  // inputs that the level's cells share
+  static constexpr int kShared = 12;  // the first of the inputs that the level's cells share
+  int16_t shared_[6]{};
   std::vector<Node> nodes_, halves_;               // of the level, and of the next
   std::vector<std::array<int32_t, 2>> halves_of_;  // of each node, which of the next level's; -1 where it has no splat
   std::vector<int32_t> open_;
   std::vector<int16_t> inputs_;
-  std::vector<Keyed> earlier_, given_;
+  std::vector<Keyed> earlier_, given_, sorted_;
+  std::vector<int32_t> seconds_;  // of the earlier ones before each, those in second halves
   std::vector<int32_t> recent_;  // of the earlier ones before each, those of the tier before
 };
 

@@ -29,7 +29,7 @@ class Squares {
       const auto [x, y] = at(i);
       return ((y >> shift) - top_ + 1) * across_ + (x >> shift) - left_ + 1;
     };
-    dense_ = across_ * down_ <= 16 * count + 4096;
+    dense_ = across_ * down_ <= std::max(16 * count, std::min<int64_t>(64 * count, 1 << 16)) + 4096;
     if (!dense_) {
       keys_.resize(count);
       for (int64_t i = 0; i < count; ++i) keys_[i] = square_of(i);
