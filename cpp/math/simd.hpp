@@ -206,6 +206,15 @@ SPLAT2D_INLINE v16i load_ints(const int32_t* p) {
   return r;
 }
 
+SPLAT2D_INLINE void store_ints(int32_t* p, const v16i& v) {
+  SPLAT2D_EACH std::memcpy(p + p_ * kNative, &v.part[p_], sizeof(NativeInt));
+}
+
+// counts[i] += value < v[i]
+SPLAT2D_INLINE void count_above(int32_t value, const v16i& v, v16i* counts) {
+  SPLAT2D_EACH counts->part[p_] -= NativeInt{} + value < v.part[p_];
+}
+
 // sum[i] += w[2 i] x[0] + w[2 i + 1] x[1], which no 32 bits overflow.
 SPLAT2D_INLINE void add_products(v16i* sum, const int16_t* w, const int16_t* x) {
   int32_t pair;

@@ -154,7 +154,7 @@ View::View(const Context& context, LeafSize size, int tier)
       shift_(kPositionBits + (tier < kTiers / 2 ? 6 : 5)),
       buckets_(static_cast<int64_t>(context.known_.size()), shift_, Context::kMostInBucket,
                [&](int64_t i) { return std::pair<int64_t, int64_t>(context.known_[i].x, context.known_[i].y); }),
-      xs_(buckets_.order.size()),
+      xs_(buckets_.order.size() + 15),
       ys_(xs_.size()),
       weights_(xs_.size()) {
   const int64_t m = static_cast<int64_t>(context.known_.size());
@@ -167,7 +167,7 @@ View::View(const Context& context, LeafSize size, int tier)
   shared_[12] = network_input(log2_q6(1 + m) / 2);
   // Distances count in units of the known splat's size and the tier's together.
   const int64_t own_area = exp2_q16(tier_log_area(tier));
-  for (size_t at = 0; at < xs_.size(); ++at) {
+  for (size_t at = 0; at < buckets_.order.size(); ++at) {
     const Context::Known& k = context.known_[buckets_.order[at]];
     xs_[at] = k.x;
     ys_[at] = k.y;

@@ -26,51 +26,67 @@ SPLAT2D_INLINE uint32_t below(const int32_t* values, int32_t limit) {
 #endif
 }
 
-typedef double EightDoubles __attribute__((vector_size(64)));
-
-// Products are below 2^43 and exact in double, scores below 2^27.
+// Products are below 2^43, scores below 2^27.
 SPLAT2D_INLINE int32_t score_of(int32_t x, int32_t y, const Points& points, int32_t at) {
   const int32_t dx = (points.x[at] - x) >> 8, dy = (points.y[at] - y) >> 8;
-  return static_cast<int32_t>(static_cast<double>(dx * dx + dy * dy) * static_cast<double>(points.weight[at]) *
-                              (1.0 / 65536));
+  return (int32_t)((uint64_t)(uint32_t)(dx * dx + dy * dy) * (uint32_t)points.weight[at] >> 16);
 }
 
-// A key is a score and the turn at which it came, below
-// 2^37; the list stays sorted when each of its keys becomes the lesser of itself and the larger of its predecessor and
-// the new key.
+// Candidates in the order in which they came: score << 4 | their place here, so that no two are equal.
+struct Candidates {
+  static constexpr int kRoom = 16;
+  int count = 0;
+  int32_t key[kRoom], at[kRoom];
+
+  // Those of the smallest keys, the smallest first. Each goes where its rank among the others is, so that none waits
+  // for another.
+  SPLAT2D_INLINE void sort(Nearest* nearest) {
+    for (int i = count; i < kRoom; ++i) key[i] = INT32_MAX;
+    const v16i keys = load_ints(key);
+    v16i ranks{};
+    for (int j = 0; j < count; ++j) count_above(key[j], keys, &ranks);
+    int32_t rank[kRoom], score[kRoom], sorted[kRoom];
+    store_ints(rank, ranks);
+    for (int i = 0; i < count; ++i) {
+      score[rank[i]] = key[i] >> 4;
+      sorted[rank[i]] = at[i];
+    }
+    nearest->count = count < Nearest::kMost ? count : Nearest::kMost;
+    for (int i = 0; i < nearest->count; ++i) {
+      nearest->score[i] = score[i];
+      nearest->at[i] = sorted[i];
+    }
+  }
+};
+
 void find_nearest(int32_t x, int32_t y, const Points& points, const PointRange* ranges, int count, int32_t limit,
                   Nearest* nearest) {
   constexpr int kMost = Nearest::kMost, kBlock = 16;
-  constexpr double kNone = 1e15, kTurns = 1024;
-  EightDoubles list = EightDoubles{} + kNone;
-  int32_t turn = 0;
+  Candidates found;
   for (int r = 0; r < count; ++r)
     for (int32_t begin = ranges[r].begin; begin < ranges[r].end; begin += kBlock) {
-      const int n = ranges[r].end - begin < kBlock ? ranges[r].end - begin : kBlock;
+      const int n = ranges[r].end - begin;
       int32_t scores[kBlock];
-      for (int i = 0; i < n; ++i) scores[i] = score_of(x, y, points, begin + i);
-      for (int i = n; i < kBlock; ++i) scores[i] = INT32_MAX;
+      for (int i = 0; i < kBlock; ++i) scores[i] = score_of(x, y, points, begin + i);
       uint32_t left = below(scores, limit);
-      if (left) {
-        for (; left; left &= left - 1) {
-          const int i = __builtin_ctz(left);
-          const EightDoubles key = EightDoubles{} + (scores[i] * kTurns + (turn + i));
-          const EightDoubles before = __builtin_shufflevector(list, EightDoubles{-1.0}, 8, 0, 1, 2, 3, 4, 5, 6);
-          const EightDoubles larger = before > key ? before : key;
-          list = list < larger ? list : larger;
+      if (n < kBlock) left &= (1u << n) - 1;
+      for (; left; left &= left - 1) {
+        const int i = __builtin_ctz(left);
+        if (found.count == Candidates::kRoom) {
+          found.sort(nearest);
+          limit = nearest->score[kMost - 1];
+          for (int j = 0; j < kMost; ++j) {
+            found.key[j] = nearest->score[j] << 4 | j;
+            found.at[j] = nearest->at[j];
+          }
+          found.count = kMost;
         }
-        if (list[kMost - 1] < kNone) limit = static_cast<int32_t>(list[kMost - 1] / kTurns);
+        if (scores[i] >= limit) continue;
+        found.key[found.count] = scores[i] << 4 | found.count;
+        found.at[found.count++] = begin + i;
       }
-      turn += n;
     }
-  nearest->count = 0;
-  for (int j = 0; j < kMost && list[j] < kNone; ++j, ++nearest->count) {
-    const auto key = static_cast<int64_t>(list[j]);
-    nearest->score[j] = static_cast<int32_t>(key >> 10);
-    int32_t at = static_cast<int32_t>(key & 1023), r = 0;
-    for (; at >= ranges[r].end - ranges[r].begin; ++r) at -= ranges[r].end - ranges[r].begin;
-    nearest->at[j] = ranges[r].begin + at;
-  }
+  found.sort(nearest);
 }
 
 // log2 of x from 1 to 2^51 in Q6, linear between powers of two: a double's exponent and the first bits behind its

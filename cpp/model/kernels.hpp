@@ -16,7 +16,7 @@ struct DenseLayer {
   const int32_t* bias;
 };
 
-// Points, Q12 px, and what their squared distances are multiplied by, Q16.
+// Points, Q12 px, and what their squared distances are multiplied by, Q16. There are fifteen more that can be read.
 struct Points {
   const int32_t *x, *y, *weight;
 };
@@ -42,7 +42,7 @@ struct NearFields {
 };
 
 struct ModelKernels {
-  // The nearest of all points of some ranges, at most 1024 of them, and of scores below a limit. A point's score is its
+  // The nearest of all points of some ranges, and of scores below a limit. A point's score is its
   // squared distance to (x, y), in (1/16 px)^2, times its weight; those of one score stay in the order of the ranges.
   void (*find_nearest)(int32_t x, int32_t y, const Points& points, const PointRange* ranges, int count, int32_t limit,
                        Nearest* nearest);
