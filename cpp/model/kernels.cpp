@@ -36,7 +36,7 @@ SPLAT2D_INLINE int32_t score_of(int32_t x, int32_t y, const Points& points, int3
 struct Candidates {
   static constexpr int kRoom = 16;
   int count = 0;
-  int32_t key[kRoom], at[kRoom];
+  int32_t key[kRoom], at[kRoom] = {};
 
   // Those of the smallest keys, the smallest first. Each goes where its rank among the others is, so that none waits
   // for another.
@@ -45,16 +45,15 @@ struct Candidates {
     const v16i keys = load_ints(key);
     v16i ranks{};
     for (int j = 0; j < count; ++j) count_above(key[j], keys, &ranks);
-    int32_t rank[kRoom], score[kRoom], sorted[kRoom];
+    int32_t rank[kRoom];
     store_ints(rank, ranks);
-    for (int i = 0; i < count; ++i) {
-      score[rank[i]] = key[i] >> 4;
-      sorted[rank[i]] = at[i];
-    }
+    uint64_t order = 0;  // four bits a place; those of no candidates are above all others
+    for (int i = 0; i < kRoom; ++i) order |= (uint64_t)i << (4 * rank[i]);
     nearest->count = count < Nearest::kMost ? count : Nearest::kMost;
-    for (int i = 0; i < nearest->count; ++i) {
-      nearest->score[i] = score[i];
-      nearest->at[i] = sorted[i];
+    for (int j = 0; j < Nearest::kMost; ++j) {
+      const int i = order >> (4 * j) & 15;
+      nearest->score[j] = key[i] >> 4;
+      nearest->at[j] = at[i];
     }
   }
 };
@@ -151,41 +150,50 @@ void describe_near(const NearFields& f, int count, int64_t log_size, int64_t inv
 // Outputs of `blocks` times sixteen for `rows` rows at once, so that a weight is loaded once for all rows and an input
 // once for all outputs.
 template <int kRows, int kBlocks>
-SPLAT2D_INLINE void dense_part(const DenseLayer& layer, const int16_t* x, size_t stride, const int32_t* index, int o,
-                               int low, int16_t* y) {
+SPLAT2D_INLINE void dense_part(const DenseLayer& layer, const int16_t* const (&x)[2][kRows], const int (&pairs)[2],
+                               const int32_t* index, int o, int low, int16_t* y, size_t stride) {
   const int width = layer.width;
   v16i sums[kRows][kBlocks];
   for (int r = 0; r < kRows; ++r)
     for (int b = 0; b < kBlocks; ++b)
       sums[r][b] = load_ints(layer.bias + (index ? static_cast<size_t>(index[r]) * width : size_t{0}) + o + b * kLanes);
   const int16_t* w = layer.weight + 2 * o;
-  for (int p = 0; p < layer.pairs; ++p, w += 2 * width)
-    for (int r = 0; r < kRows; ++r)
-      for (int b = 0; b < kBlocks; ++b) add_products(&sums[r][b], w + 2 * b * kLanes, x + r * stride + 2 * p);
+  for (int part = 0; part < 2; ++part)
+    for (int p = 0; p < pairs[part]; ++p, w += 2 * width)
+      for (int r = 0; r < kRows; ++r)
+        for (int b = 0; b < kBlocks; ++b) add_products(&sums[r][b], w + 2 * b * kLanes, x[part][r] + 2 * p);
   for (int r = 0; r < kRows; ++r)
     for (int b = 0; b < kBlocks; ++b)
-      store_activations(sums[r][b], layer.shift, low, kMostActive, y + r * width + o + b * kLanes);
+      store_activations(sums[r][b], layer.shift, low, kMostActive, y + r * stride + o + b * kLanes);
 }
 
 template <int kRows>
-SPLAT2D_INLINE void dense_rows(const DenseLayer& layer, const int16_t* x, size_t stride, const int32_t* index, int low,
-                               int16_t* y) {
+SPLAT2D_INLINE void dense_rows(const DenseLayer& layer, const DenseRows& first, const DenseRows& behind, size_t row,
+                               const int32_t* index, int low, int16_t* y, size_t stride) {
+  const int16_t* x[2][kRows];
+  const int pairs[2] = {first.pairs, behind.pairs};
+  for (int r = 0; r < kRows; ++r) {
+    x[0][r] = first.data + first.stride * (first.row ? (size_t)first.row[row + r] : row + r);
+    x[1][r] = behind.data + behind.stride * (behind.row ? (size_t)behind.row[row + r] : row + r);
+  }
+  if (index) index += row;
+  y += row * stride;
   int o = 0;
 #if defined(__AVX512BW__)
   // Elsewhere registers are too few.
-  for (; o + 3 * kLanes <= layer.width; o += 3 * kLanes) dense_part<kRows, 3>(layer, x, stride, index, o, low, y);
-  for (; o + 2 * kLanes <= layer.width; o += 2 * kLanes) dense_part<kRows, 2>(layer, x, stride, index, o, low, y);
+  for (; o + 3 * kLanes <= layer.width; o += 3 * kLanes)
+    dense_part<kRows, 3>(layer, x, pairs, index, o, low, y, stride);
+  for (; o + 2 * kLanes <= layer.width; o += 2 * kLanes)
+    dense_part<kRows, 2>(layer, x, pairs, index, o, low, y, stride);
 #endif
-  for (; o < layer.width; o += kLanes) dense_part<kRows, 1>(layer, x, stride, index, o, low, y);
+  for (; o < layer.width; o += kLanes) dense_part<kRows, 1>(layer, x, pairs, index, o, low, y, stride);
 }
 
-void dense(const DenseLayer& layer, const int16_t* x, const int32_t* index, size_t rows, size_t stride, int low,
-           int16_t* y) {
+void dense(const DenseLayer& layer, const DenseRows& x, const DenseRows& behind, const int32_t* index, size_t rows,
+           int low, int16_t* y, size_t stride) {
   size_t r = 0;
-  for (; r + 4 <= rows; r += 4)
-    dense_rows<4>(layer, x + r * stride, stride, index ? index + r : nullptr, low, y + r * layer.width);
-  for (; r < rows; ++r)
-    dense_rows<1>(layer, x + r * stride, stride, index ? index + r : nullptr, low, y + r * layer.width);
+  for (; r + 4 <= rows; r += 4) dense_rows<4>(layer, x, behind, r, index, low, y, stride);
+  for (; r < rows; ++r) dense_rows<1>(layer, x, behind, r, index, low, y, stride);
 }
 
 // Products stay below 2^53 and quotients below 2^16, so that cutting the double quotient is the exact floor.

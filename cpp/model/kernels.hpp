@@ -11,9 +11,17 @@ constexpr int kMostActive = 1023;  // of an input or activation of the network
 // One layer of the network (cpp/model/network.hpp): weight [pairs, width, 2] of two inputs each, bias [any, width]; the
 // width is a multiple of sixteen.
 struct DenseLayer {
-  int pairs, width, shift;
+  int width, shift;
   const int16_t* weight;
   const int32_t* bias;
+};
+
+// Rows of inputs, so many pairs of each: row i is data + stride * row[i], or + stride * i where `row` is null.
+struct DenseRows {
+  const int16_t* data;
+  size_t stride;
+  int pairs;
+  const int32_t* row = nullptr;
 };
 
 // Points, Q12 px, and what their squared distances are multiplied by, Q16. There are fifteen more that can be read.
@@ -48,10 +56,10 @@ struct ModelKernels {
                        Nearest* nearest);
   // Inputs [Nearest::kMost, NearFields::kInputs] of the first `count`, and zeros; sizes of the tier's splats in Q16.
   void (*describe_near)(const NearFields& fields, int count, int64_t log_size, int64_t inverse_size, int16_t* out);
-  // y [rows, width] = (W x + bias[index]) >> shift, at least low and at most kMostActive, for x [rows, stride] of even
-  // stride; index may be null for the first bias.
-  void (*dense)(const DenseLayer& layer, const int16_t* x, const int32_t* index, size_t rows, size_t stride, int low,
-                int16_t* y);
+  // y [rows, stride] = (W x + bias[index]) >> shift, at least low and at most kMostActive, of the layer's width, for x
+  // and the inputs behind it; index may be null for the first bias.
+  void (*dense)(const DenseLayer& layer, const DenseRows& x, const DenseRows& behind, const int32_t* index, size_t rows,
+                int low, int16_t* y, size_t stride);
   // Weights that sum to 2^16: shares * (2^16 - symbols) // (their sum) + 1, exactly, for shares below 2^29; the first
   // of the largest gets what is missing.
   void (*normalise)(const int32_t* shares, int symbols, uint16_t* weights);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "format/quantizer.hpp"
 #include "model/context.hpp"
@@ -130,16 +129,21 @@ void Network::weigh_angles(const int16_t* logits, int count, uint16_t* weights) 
   model_kernels().normalise(shares, count, weights);
 }
 
+void Network::run(const Layer& layer, const int16_t* x, size_t stride, const int32_t* index, size_t rows, int low,
+                  int16_t* y) {
+  const DenseRows all{x, stride, (layer.inputs + 1) / 2};
+  model_kernels().dense(layer.dense(), all, {}, index, rows, low, y, layer.width);
+}
+
 void Network::split(const int16_t* inputs, size_t n, int tier, int16_t* logs) const {
-  const auto dense = model_kernels().dense;
   int32_t index[kRows];
   std::fill_n(index, kRows, tier);
   int16_t x[kRows * kWidest], y[kRows * kWidest];
   for (size_t begin = 0; begin < n; begin += kRows) {
     const size_t rows = std::min(kRows, n - begin);
-    dense(split_[0].dense(), inputs + begin * kSplitStride, index, rows, kSplitStride, 0, x);
-    dense(split_[1].dense(), x, nullptr, rows, split_[0].width, 0, y);
-    dense(split_[2].dense(), y, nullptr, rows, split_[1].width, kLeastSplit, x);
+    run(split_[0], inputs + begin * kSplitStride, kSplitStride, index, rows, 0, x);
+    run(split_[1], x, split_[0].width, nullptr, rows, 0, y);
+    run(split_[2], y, split_[1].width, nullptr, rows, kLeastSplit, x);
     for (size_t i = 0; i < rows; ++i)
       for (int half = 0; half < 2; ++half)
         logs[2 * (begin + i) + half] = std::min<int16_t>(x[i * split_[2].width + half], kMostSplit);
@@ -172,15 +176,14 @@ void Network::split_weights(int64_t count, int first, int second, uint16_t* weig
 void Network::embed(int16_t* place, const int16_t* near, const uint8_t* counts, size_t n, int tier,
                     int16_t* hidden) const {
   constexpr int K = Context::kNear, P = Context::kPlaceInputs;
-  const auto dense = model_kernels().dense;
   const int summed = near_last_.outputs, width = near_last_.width;
   int32_t index[kRows];
   std::fill_n(index, kRows, tier);
   int16_t x[kRows * K * kWidest], y[kRows * K * kWidest];
   for (size_t begin = 0; begin < n; begin += kRows) {
     const size_t rows = std::min(kRows, n - begin);
-    dense(near_first_.dense(), near + begin * K * kNearStride, nullptr, rows * K, kNearStride, 0, x);
-    dense(near_last_.dense(), x, nullptr, rows * K, near_first_.width, 0, y);
+    run(near_first_, near + begin * K * kNearStride, kNearStride, nullptr, rows * K, 0, x);
+    run(near_last_, x, near_first_.width, nullptr, rows * K, 0, y);
     for (size_t i = 0; i < rows; ++i) {
       int32_t sums[kWidest] = {};
       for (int j = 0; j < counts[begin + i]; ++j)
@@ -188,26 +191,21 @@ void Network::embed(int16_t* place, const int16_t* near, const uint8_t* counts, 
       int16_t* row = place + (begin + i) * kPlaceStride;
       for (int o = 0; o < summed; ++o) row[P + o] = static_cast<int16_t>(std::min(sums[o], kMostActive));
     }
-    dense(trunk_.dense(), place + begin * kPlaceStride, index, rows, kPlaceStride, 0, hidden + begin * kHiddenStride);
+    run(trunk_, place + begin * kPlaceStride, kPlaceStride, index, rows, 0, hidden + begin * kHiddenStride);
   }
 }
 
-void Network::logits(int head, const int16_t* hidden, const int32_t* of, const int16_t* self, const int32_t* levels,
-                     size_t n, int16_t* out) const {
-  constexpr int kStride = kHiddenStride + kSelfStride;
+void Network::logits(int head, const int16_t* hidden, const int32_t* of, const int16_t* self, const int32_t* own,
+                     const int32_t* levels, size_t n, int16_t* out) const {
   const Layer &a = heads_[head].first, &b = heads_[head].last;
   const auto dense = model_kernels().dense;
-  int16_t x[kRows * kStride], y[kRows * kWidest], z[kRows * kWidest];
+  int16_t x[kRows * kWidest];
   for (size_t begin = 0; begin < n; begin += kRows) {
     const size_t rows = std::min(kRows, n - begin);
-    for (size_t i = 0; i < rows; ++i) {
-      std::memcpy(x + i * kStride, hidden + static_cast<size_t>(of[begin + i]) * kHiddenStride, 2 * kHiddenStride);
-      std::memcpy(x + i * kStride + kHiddenStride, self + (begin + i) * kSelfStride, 2 * kSelfStride);
-    }
-    dense(a.dense(), x, levels + begin, rows, kStride, 0, y);
-    dense(b.dense(), y, nullptr, rows, a.width, -kMostActive, z);
-    for (size_t i = 0; i < rows; ++i)
-      std::memcpy(out + (begin + i) * kMostSymbols, z + i * b.width, 2 * std::min(b.width, kMostSymbols));
+    dense(a.dense(), {hidden, kHiddenStride, kHiddenStride / 2, of + begin},
+          {self, kSelfStride, kSelfStride / 2, own + begin}, levels + begin, rows, 0, x, a.width);
+    dense(b.dense(), {x, static_cast<size_t>(a.width), (b.inputs + 1) / 2}, {}, nullptr, rows, -kMostActive,
+          out + begin * kMostSymbols, kMostSymbols);
   }
 }
 

@@ -18,7 +18,7 @@ struct Layer {
   std::vector<int16_t> weight;  // [inputs rounded up / 2, width, 2]
   std::vector<int32_t> bias;    // [biases, width]
 
-  DenseLayer dense() const { return {(inputs + 1) / 2, width, shift, weight.data(), bias.data()}; }
+  DenseLayer dense() const { return {width, shift, weight.data(), bias.data()}; }
 };
 
 class Network {
@@ -41,10 +41,10 @@ class Network {
   // each, near [n, kNear, kNearStride]; place is used up.
   void embed(int16_t* place, const int16_t* near, const uint8_t* counts, size_t n, int tier, int16_t* hidden) const;
 
-  // Logits [n, kMostSymbols] of a head, from hidden [n, kHiddenStride], self [n, kSelfStride] and levels [n]; splat i
-  // has the hidden state number of[i].
-  void logits(int head, const int16_t* hidden, const int32_t* of, const int16_t* self, const int32_t* levels, size_t n,
-              int16_t* out) const;
+  // Logits [n, kMostSymbols] of a head, from hidden [any, kHiddenStride], self [any, kSelfStride] and levels [n]; splat
+  // i has the hidden state number of[i] and the row own[i] of self.
+  void logits(int head, const int16_t* hidden, const int32_t* of, const int16_t* self, const int32_t* own,
+              const int32_t* levels, size_t n, int16_t* out) const;
 
   // Weights [kSymbols[head]] of logits, one from `limit` on.
   void weigh(int head, const int16_t* logits, int limit, uint16_t* weights) const;
@@ -63,6 +63,9 @@ class Network {
   struct Overlap {
     uint8_t angle, sector, width;
   };
+  // y [rows, width of the layer] of x [rows, stride].
+  static void run(const Layer& layer, const int16_t* x, size_t stride, const int32_t* index, size_t rows, int low,
+                  int16_t* y);
   // Of two symbols, the first of which has a logit that is so much larger.
   void weigh_pair(int larger, uint16_t* weights) const;
 

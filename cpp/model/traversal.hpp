@@ -215,8 +215,7 @@ class Traversal {
   template <class Weigh, class Use>
   void rows(int head, const std::vector<int32_t>& chosen, Weigh weigh, Use use) {
     constexpr int kSelf = Network::kSelfStride;
-    std::array<int32_t, kBlock> of, levels;
-    block_self_.resize(kBlock * kSelf);
+    std::array<int32_t, kBlock> of, own, levels;
     weights_.resize(kBlock * kSymbols);
     for (size_t begin = 0; begin < chosen.size(); begin += kBlock) {
       const size_t n = std::min(kBlock, chosen.size() - begin);
@@ -224,13 +223,20 @@ class Traversal {
       for (size_t i = 0; i < n; ++i) {
         of[i] = of_[which[i]];
         levels[i] = levels_[which[i]];
-        std::copy_n(self(which[i]), kSelf, &block_self_[i * kSelf]);
       }
-      if (tap_) tap_->rows(head, of.data(), block_self_.data(), levels.data(), n);
+      const int16_t* selves = self_.data();
+      if (tap_) {
+        tapped_.resize(n * kSelf);
+        for (size_t i = 0; i < n; ++i) std::copy_n(self(which[i]), kSelf, &tapped_[i * kSelf]);
+        tap_->rows(head, of.data(), tapped_.data(), levels.data(), n);
+        selves = tapped_.data();
+        std::iota(own.begin(), own.begin() + n, 0);
+      } else {
+        std::copy_n(which, n, own.begin());
+      }
       workers_.parts(n, kPart, [&](size_t first, size_t end) {
         int16_t logits[kPart * kSymbols];
-        network_.logits(head, hidden_.data(), &of[first], &block_self_[first * kSelf], &levels[first], end - first,
-                        logits);
+        network_.logits(head, hidden_.data(), &of[first], selves, &own[first], &levels[first], end - first, logits);
         for (size_t i = first; i < end; ++i) weigh(which[i], logits + (i - first) * kSymbols, &weights_[i * kSymbols]);
       });
       for (size_t i = 0; i < n; ++i) use(which[i], &weights_[i * kSymbols]);
@@ -438,7 +444,7 @@ class Traversal {
   // Of the batch: its splats, the leaves that hold them and which of those holds each.
   std::vector<int32_t*> splats_;
   std::vector<int32_t> used_, of_;
-  std::vector<int16_t> hidden_, self_, block_self_, logs_;
+  std::vector<int16_t> hidden_, self_, tapped_, logs_;
   std::vector<Form> forms_;
   std::vector<int32_t> levels_, classes_, tokens_, lows_, counts_, few_, many_, all_;
   std::vector<uint16_t> weights_;
