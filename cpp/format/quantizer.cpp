@@ -74,22 +74,24 @@ void area_range(int energy_class, int tier, int* low, int* high) {
   *high = static_cast<int>(-floor_div(-end_edge, step)) - 1;
 }
 
-PointsInCell::PointsInCell(const Lattice& l, const CellBox& box) : lattice_(l), box_(box) {
+PointsInCell::PointsInCell(const Lattice& l, const CellBox& box) {
   CellRows rows(l, box);
-  for (first_row_ = rows.iy; rows.more(); rows.next(), ++rows_) {
+  for (first_row_ = rows.iy; rows.more(); rows.next()) {
     const int64_t first = rows.first(), count = rows.end() - first;
     count_ += count;
-    if (rows_ >= kKept) continue;
-    first_[rows_] = first;
-    counts_[rows_] = count;
+    const Row row{static_cast<int32_t>(first), static_cast<int32_t>(count)};
+    if (rows_ < kKept && row.first == first && row.count == count)
+      kept_[rows_++] = row;
+    else
+      rows_ = kKept + 1;
   }
 }
 
-bool PointsInCell::at(int64_t index, int64_t* ix, int64_t* iy) const {
-  if (rows_ > kKept) return lattice_point(lattice_, box_, index, ix, iy);
-  for (int r = 0; r < rows_; index -= counts_[r++])
-    if (index < counts_[r]) {
-      *ix = first_[r] + index;
+bool PointsInCell::at(const Lattice& l, const CellBox& box, int64_t index, int64_t* ix, int64_t* iy) const {
+  if (rows_ > kKept) return lattice_point(l, box, index, ix, iy);
+  for (int r = 0; r < rows_; index -= kept_[r++].count)
+    if (index < kept_[r].count) {
+      *ix = kept_[r].first + index;
       *iy = first_row_ + r;
       return true;
     }

@@ -212,17 +212,19 @@ struct CellBox {
 // Those points, counted once and then looked up.
 class PointsInCell {
  public:
+  PointsInCell() = default;
   PointsInCell(const Lattice& l, const CellBox& box);
   int64_t count() const { return count_; }
-  bool at(int64_t index, int64_t* ix, int64_t* iy) const;
+  // Lattice and box are those that it was made of.
+  bool at(const Lattice& l, const CellBox& box, int64_t index, int64_t* ix, int64_t* iy) const;
 
  private:
-  static constexpr int kKept = 16;  // rows that are remembered; few cells have more
-  Lattice lattice_;
-  CellBox box_;
+  static constexpr int kKept = 12;  // rows that are remembered; few cells have more
   int64_t count_ = 0, first_row_ = 0;
-  int rows_ = 0;
-  int64_t first_[kKept], counts_[kKept];
+  int rows_ = 0;  // kKept + 1 for more
+  struct Row {
+    int32_t first, count;
+  } kept_[kKept];
 };
 
 int64_t lattice_points(const Lattice& l, const CellBox& box);

@@ -70,7 +70,8 @@ int64_t signed_log(int64_t x, int64_t one) {
   return x < 0 ? -v : v;
 }
 
-std::vector<Surroundings> surroundings(const std::vector<Leaf>& leaves, LeafSize size, int tier) {
+std::vector<Surroundings> surroundings(const std::vector<Leaf>& leaves, LeafSize size, int tier,
+                                       const Workers& workers) {
   std::vector<Surroundings> out(leaves.size());
   const Directions directions(size, tier);
   for (int scale = 0; scale < 2; ++scale) {
@@ -79,7 +80,7 @@ std::vector<Surroundings> surroundings(const std::vector<Leaf>& leaves, LeafSize
                           [&](int64_t i) { return std::pair(leaves[i].x, leaves[i].y); });
     std::vector<int32_t> before(leaves.size() + 1, 0);  // splats of the leaves before, in the squares' order
     for (size_t k = 0; k < leaves.size(); ++k) before[k + 1] = before[k] + leaves[squares.order[k]].count;
-    for (size_t i = 0; i < leaves.size(); ++i) {
+    const auto look_around = [&](size_t i) {
       const Leaf& own = leaves[i];
       const int64_t column = own.x >> shift, row = own.y >> shift;
       int64_t count = 0, cosine = 0, sine = 0;
@@ -95,10 +96,13 @@ std::vector<Surroundings> surroundings(const std::vector<Leaf>& leaves, LeafSize
         }
       }
       (scale ? out[i].many : out[i].few) = log2_q6(count);
-      if (scale) continue;
+      if (scale) return;
       out[i].cosine = cosine;
       out[i].sine = sine;
-    }
+    };
+    workers.parts(leaves.size(), 2 * kPart, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) look_around(i);
+    });
   }
   return out;
 }
@@ -110,7 +114,17 @@ Context::Context(int64_t pixels, const ColorSteps& steps, int step_code, const s
   log_spacing_ = log2_q6(pixels) - log2_q6(std::max<int64_t>(total, 1));
 }
 
-void Context::add(const int32_t* q, const Form& form, int tier) {
+void Context::add(const std::vector<int32_t*>& integers, const std::vector<Form>& forms, int tier,
+                  const Workers& workers) {
+  const size_t before = known_.size(), n = integers.size();
+  known_.resize(before + n);
+  workers.parts(n, 2 * kPart, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) known_[before + i] = known_of(integers[i], forms[i], tier);
+  });
+  for (size_t i = before; i < known_.size(); ++i) sum(known_[i]);
+}
+
+Context::Known Context::known_of(const int32_t* q, const Form& form, int tier) const {
   const int C = steps_.channels, r = form.energy_class;
   const Lattice& l = form.lattice;
   const int64_t log_area = static_cast<int64_t>(q[C]) * shape_step(r);
@@ -131,18 +145,21 @@ void Context::add(const int32_t* q, const Form& form, int tier) {
   k.inverse_short = static_cast<int32_t>(exp2_q16(-((log_area - log_aspect) >> 1)));
   for (int c = 0; c < C; ++c) k.logs[slot(c)] = static_cast<int32_t>(signed_log(q[c], 1));
   k.tier = tier;
-  keep(k);
+  return k;
 }
 
-void Context::keep(const Known& k) {
-  known_.push_back(k);
+void Context::sum(const Known& k) {
   for (int c = 0; c < kMaxChannels; ++c) sums_[c] += std::abs(k.logs[c]);
   sums_[4] += k.log_aspect >> 10;
 }
 
 Context Context::of(const std::vector<int32_t>& known) const {
   Context out(pixels_, steps_, step_code_, counts_);
-  for (const int32_t i : known) out.keep(known_[i]);
+  out.known_.reserve(known.size());
+  for (const int32_t i : known) {
+    out.known_.push_back(known_[i]);
+    out.sum(known_[i]);
+  }
   return out;
 }
 

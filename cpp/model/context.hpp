@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "format/quantizer.hpp"
+#include "math/workers.hpp"
 #include "model/kernels.hpp"
 #include "model/squares.hpp"
 
@@ -46,7 +47,8 @@ struct Surroundings {
   int64_t few, many, cosine, sine;
 };
 
-std::vector<Surroundings> surroundings(const std::vector<Leaf>& leaves, LeafSize size, int tier);
+std::vector<Surroundings> surroundings(const std::vector<Leaf>& leaves, LeafSize size, int tier,
+                                       const Workers& workers);
 
 // What a splat's integers say of its place and shape, worked out once.
 struct Form {
@@ -69,8 +71,8 @@ class Context {
 
   // Makes room for so many more splats.
   void expect(size_t splats) { known_.reserve(known_.size() + splats); }
-  // A splat of a tier that has been decoded, after those of the tiers before.
-  void add(const int32_t* integers, const Form& form, int tier);
+  // Splats of a tier that have been decoded, after those of the tiers before.
+  void add(const std::vector<int32_t*>& integers, const std::vector<Form>& forms, int tier, const Workers& workers);
   // With only some of the splats, in the order given.
   Context of(const std::vector<int32_t>& known) const;
 
@@ -103,7 +105,8 @@ class Context {
     int32_t logs[kMaxChannels];           // signed log2(1 + |k|), Q6; by slot
     int32_t tier;
   };
-  void keep(const Known& k);
+  Known known_of(const int32_t* integers, const Form& form, int tier) const;
+  void sum(const Known& k);
 
   int64_t pixels_;
   ColorSteps steps_;

@@ -125,6 +125,15 @@ void SplitTree::sort_by_key(const Center* centers, size_t n, const Cell& root, s
   }
 }
 
+inline bool SplitTree::inside(const Node& node) const {
+  constexpr int64_t kEdge = int64_t{kMargin} << kPositionBits;
+  const Canvas canvas = setting_.canvas;
+  const int64_t across = along_x_ ? 2 * width_ : width_, down = along_x_ ? height_ : 2 * height_;
+  return node.x >= kEdge && node.y >= kEdge &&
+         node.x + across <= kEdge + (static_cast<int64_t>(canvas.width) << kPositionBits) &&
+         node.y + down <= kEdge + (static_cast<int64_t>(canvas.height) << kPositionBits);
+}
+
 bool SplitTree::next_level() {
   if (++level_ >= levels_) return false;
   along_x_ = width_ >= height_;
@@ -142,31 +151,29 @@ bool SplitTree::next_level() {
     node.first = static_cast<int32_t>(
         std::partition_point(from, from + node.count, [&](const Keyed& k) { return !(k.key & bit); }) - from);
   }
-  inputs_.resize(nodes_.size() * Network::kSplitStride);
-  const Canvas canvas = setting_.canvas;
-  const int64_t across = along_x_ ? 2 * width_ : width_, down = along_x_ ? height_ : 2 * height_;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     Node& node = nodes_[i];
-    constexpr int64_t kEdge = int64_t{kMargin} << kPositionBits;
-    int64_t first = 1, second = 1;  // equal where both lie on the canvas
-    if (node.x < kEdge || node.y < kEdge ||
-        node.x + across > kEdge + (static_cast<int64_t>(canvas.width) << kPositionBits) ||
-        node.y + down > kEdge + (static_cast<int64_t>(canvas.height) << kPositionBits)) {
-      first = area_weight({node.x, node.y, width_, height_}, canvas);
-      second =
-          area_weight({node.x + (along_x_ ? width_ : 0), node.y + (along_x_ ? 0 : height_), width_, height_}, canvas);
-      if (first == 0 || second == 0) {
+    if (!inside(node))
+      if (const auto [first, second] = area_weights(node); first == 0 || second == 0) {
         node.first = second == 0 ? node.count : 0;
         continue;
       }
-    }
-    put_inputs(node, first, second, &inputs_[open_.size() * Network::kSplitStride]);
     open_.push_back(static_cast<int32_t>(i));
   }
   return true;
 }
 
-void SplitTree::put_inputs(const Node& node, int64_t first_weight, int64_t second_weight, int16_t* in) const {
+std::array<int64_t, 2> SplitTree::area_weights(const Node& node) const {
+  const Canvas canvas = setting_.canvas;
+  return {area_weight({node.x, node.y, width_, height_}, canvas),
+          area_weight({node.x + (along_x_ ? width_ : 0), node.y + (along_x_ ? 0 : height_), width_, height_}, canvas)};
+}
+
+void SplitTree::put_inputs(size_t begin, size_t n, int16_t* to) const {
+  for (size_t i = 0; i < n; ++i) put_inputs(nodes_[open_[begin + i]], to + i * Network::kSplitStride);
+}
+
+void SplitTree::put_inputs(const Node& node, int16_t* in) const {
   static constexpr Node kNobody{};
   const int across = along_x_ ? 2 : 0, along = 2 - across;
   const auto beside = [&](int side) -> const Node& {
@@ -183,7 +190,9 @@ void SplitTree::put_inputs(const Node& node, int64_t first_weight, int64_t secon
   in[7] = log_of(int64_t{beside(across).count} + beside(across + 1).count);
   in[8] = log_of(before.end - before.middle);
   in[9] = log_of(after.middle - after.begin);
-  if (first_weight == second_weight) {
+  if (inside(node)) {
+    in[10] = in[11] = -kInputOne;
+  } else if (const auto [first_weight, second_weight] = area_weights(node); first_weight == second_weight) {
     in[10] = in[11] = -kInputOne;
   } else {
     const int64_t both = log2_q6(first_weight + second_weight);
@@ -196,7 +205,8 @@ void SplitTree::put_inputs(const Node& node, int64_t first_weight, int64_t secon
 void SplitTree::finish_level() {
   halves_.resize(std::min(2 * nodes_.size(), halves_.capacity()));
   halves_of_.resize(nodes_.size());
-  const int32_t right = static_cast<int32_t>(along_x_ ? width_ : 0), down = static_cast<int32_t>(along_x_ ? 0 : height_);
+  const int32_t right = static_cast<int32_t>(along_x_ ? width_ : 0),
+                down = static_cast<int32_t>(along_x_ ? 0 : height_);
   int32_t size = 0;
   for (size_t i = 0; i < nodes_.size(); ++i) {
     const Node& node = nodes_[i];
@@ -205,7 +215,7 @@ void SplitTree::finish_level() {
     halves_[size] = {node.x, node.y, node.first, 0, node.begin, 0, node.middle, node.given, {}};
     halves_of_[i][0] = node.first ? size : -1;
     size += node.first != 0;
-    halves_[size] = {node.x + right, node.y + down, second,  0, node.middle, 0, node.end, node.given + node.first, {}};
+    halves_[size] = {node.x + right, node.y + down, second, 0, node.middle, 0, node.end, node.given + node.first, {}};
     halves_of_[i][1] = second ? size : -1;
     size += second != 0;
   }

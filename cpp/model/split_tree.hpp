@@ -52,12 +52,12 @@ class SplitTree {
   void begin(const Setting& setting, const Cell& root, int64_t count, const std::vector<Center>& earlier, size_t older,
              const Center* positions);
 
-  // Prepares the next level; false when the cells are leaves.
+  // Goes on to the next level; false when the cells are leaves.
   bool next_level();
-  // Cells of the level whose split has to be coded, in order, and their inputs [open, Network::kSplitStride].
+  // Cells of the level whose split has to be coded, in order.
   size_t open() const { return open_.size(); }
-  const int16_t* inputs() const { return inputs_.data(); }
-  int16_t* inputs() { return inputs_.data(); }
+  // Inputs [n, Network::kSplitStride] of some of them.
+  void put_inputs(size_t begin, size_t n, int16_t* to) const;
   int64_t count(size_t i) const { return nodes_[open_[i]].count; }
   int64_t first(size_t i) const { return nodes_[open_[i]].first; }             // splats in the first half
   void set_first(size_t i, int64_t first) { nodes_[open_[i]].first = first; }  // from 0 to count
@@ -80,7 +80,9 @@ class SplitTree {
     uint32_t key, index;  // which half at every level, the first in the highest bit
   };
   void sort_by_key(const Center* centers, size_t n, const Cell& root, std::vector<Keyed>* out);
-  void put_inputs(const Node& node, int64_t first_weight, int64_t second_weight, int16_t* in) const;
+  bool inside(const Node& node) const;                          // of the canvas
+  std::array<int64_t, 2> area_weights(const Node& node) const;  // of its halves
+  void put_inputs(const Node& node, int16_t* in) const;
 
   Setting setting_{};
   int64_t width_ = 0, height_ = 0;  // of the level's cells, then of halves
@@ -91,10 +93,9 @@ class SplitTree {
   std::vector<Node> nodes_, halves_;               // of the level, and of the next
   std::vector<std::array<int32_t, 2>> halves_of_;  // of each node, which of the next level's; -1 where it has no splat
   std::vector<int32_t> open_;
-  std::vector<int16_t> inputs_;
   std::vector<Keyed> earlier_, given_, sorted_;
   std::vector<int32_t> seconds_;  // of the earlier ones before each, those in second halves
-  std::vector<int32_t> recent_;  // of the earlier ones before each, those of the tier before
+  std::vector<int32_t> recent_;   // of the earlier ones before each, those of the tier before
 };
 
 }  // namespace splat2d

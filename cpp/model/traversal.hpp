@@ -75,7 +75,7 @@ class Traversal {
     if (const char* fault = code_tree(coder, tier)) return fault;
     const std::vector<Leaf> leaves = tree_.leaves();
     if (!Coder::kDecodes) sort(tree_.order(), splats);
-    const std::vector<Surroundings> near = surroundings(leaves, tree_.leaf_size(), tier);
+    const std::vector<Surroundings> near = surroundings(leaves, tree_.leaf_size(), tier, workers_);
     std::vector<int32_t> leaf_of;
     for (size_t i = 0; i < leaves.size(); ++i) leaf_of.insert(leaf_of.end(), leaves[i].count, static_cast<int32_t>(i));
     // The second half of the splats has the first as neighbours.
@@ -97,6 +97,7 @@ class Traversal {
   static constexpr int64_t kMostPoints = int64_t{1} << kPrecision;
   static constexpr size_t kBlock = 512, kPart = 64;  // rows of weights at a time, and by one worker
   static constexpr int kSymbols = Network::kMostSymbols;
+  static constexpr int64_t kSplitSymbols = 8;  // of splits whose weights are worked out by all workers: most of them
   enum Head { kLuma, kChroma1, kChroma2, kAlpha, kArea, kAspect, kAngle, kSign0, kSignAlpha = kSign0 + 3 };
 
   // Positions
@@ -120,27 +121,46 @@ class Traversal {
   const char* code_tree(Coder& coder, int tier) {
     uint16_t weights[SplitTree::kLargestTable + 1];
     while (tree_.next_level()) {
-      const size_t n = tree_.open();
-      logs_.resize(2 * n);
-      if (tap_) tap_->split(tier, tree_.inputs(), n);
-      workers_.parts(n, 4 * kPart, [&](size_t begin, size_t end) {
-        network_.split(tree_.inputs() + begin * Network::kSplitStride, end - begin, tier, &logs_[2 * begin]);
-      });
-      for (size_t i = 0; i < n; ++i) {
-        const int64_t count = tree_.count(i);
-        int64_t first = tree_.first(i);
-        if (count > SplitTree::kLargestTable) {
-          first = coder.uniform(Attribute::kPosition, count + 1, first);
-        } else {
-          network_.split_weights(count, logs_[2 * i], logs_[2 * i + 1], weights);
-          first = coder.symbol(Attribute::kPosition, weights, static_cast<int>(count) + 1, static_cast<int>(first));
+      for (size_t block = 0; block < tree_.open(); block += kBlock) {
+        const size_t n = std::min(kBlock, tree_.open() - block);
+        weigh_splits(tier, block, n);
+        for (size_t i = 0; i < n; ++i) {
+          const int64_t count = tree_.count(block + i);
+          int64_t first = tree_.first(block + i);
+          if (count > SplitTree::kLargestTable) {
+            first = coder.uniform(Attribute::kPosition, count + 1, first);
+          } else {
+            const uint16_t* ready = &split_weights_[i * kSplitSymbols];
+            if (count >= kSplitSymbols) network_.split_weights(count, logs_[2 * i], logs_[2 * i + 1], weights);
+            first = coder.symbol(Attribute::kPosition, count < kSplitSymbols ? ready : weights,
+                                 static_cast<int>(count) + 1, static_cast<int>(first));
+          }
+          tree_.set_first(block + i, first);
         }
-        tree_.set_first(i, first);
       }
       if (coder.damaged()) return kNoSymbol;
       tree_.finish_level();
     }
     return nullptr;
+  }
+
+  // What is known of so many splits, up to their weights where these are few.
+  void weigh_splits(int tier, size_t block, size_t n) {
+    constexpr int kStride = Network::kSplitStride;
+    inputs_.resize(n * kStride);
+    logs_.resize(2 * n);
+    split_weights_.resize(n * kSplitSymbols);
+    if (tap_) {
+      tree_.put_inputs(block, n, inputs_.data());
+      tap_->split(tier, inputs_.data(), n);
+    }
+    workers_.parts(n, 2 * kPart, [&](size_t begin, size_t end) {
+      if (!tap_) tree_.put_inputs(block + begin, end - begin, &inputs_[begin * kStride]);
+      network_.split(&inputs_[begin * kStride], end - begin, tier, &logs_[2 * begin]);
+      for (size_t i = begin; i < end; ++i)
+        if (const int64_t count = tree_.count(block + i); count < kSplitSymbols)
+          network_.split_weights(count, logs_[2 * i], logs_[2 * i + 1], &split_weights_[i * kSplitSymbols]);
+    });
   }
 
   void sort(const std::vector<int32_t>& order, int32_t* splats) const {
@@ -185,8 +205,7 @@ class Traversal {
     if (!fault && courses_) fault = courses_->code(coder, splats_);
     if (!fault && disparities_) fault = disparities_->code(coder, splats_);
     if (!fault && Coder::kDecodes) fault = check_batch();
-    if (!fault)
-      for (size_t i = 0; i < splats_.size(); ++i) context_.add(splats_[i], forms_[i], tier);
+    if (!fault) context_.add(splats_, forms_, tier, workers_);
     return fault;
   }
 
@@ -378,26 +397,38 @@ class Traversal {
   // The lattice point inside the leaf.
   const char* centers(Coder& coder, const std::vector<Leaf>& leaves, LeafSize size) {
     const int C = layout_.channels;
-    for (size_t i = 0; i < splats_.size(); ++i) {
-      int32_t* q = splats_[i];
+    const auto box_of = [&](size_t i) -> CellBox {
       const Leaf& leaf = leaves[of_[i]];
-      const CellBox box{leaf.x, leaf.y, leaf.x + size.width, leaf.y + size.height};
-      const int32_t energy_class = classes_[i];
-      const Lattice lattice = make_lattice(energy_class, spread_of(energy_class, q[C], q[C + 1], forms_[i].direction));
-      forms_[i].energy_class = energy_class;
-      forms_[i].lattice = lattice;
-      const PointsInCell inside(lattice, box);
-      const int64_t points = inside.count();
-      if (points < 1 || points > kMostPoints) return "a cell without a position for its splat";
-      const int64_t given = Coder::kDecodes ? 0 : lattice_index(lattice, box, q[C + 4], q[C + 3]);
-      const int64_t index = coder.uniform(Attribute::kPosition, points, given);
-      if (!Coder::kDecodes) continue;
-      int64_t ix = 0, iy = 0;
-      if (!inside.at(index, &ix, &iy)) return "no such lattice point";
-      if (!on_canvas(lattice, layout_.canvas, iy, ix)) return "a centre is beyond the margin";
-      if (ix != static_cast<int32_t>(ix) || iy != static_cast<int32_t>(iy)) return "a centre leaves 32 bits";
-      q[C + 3] = static_cast<int32_t>(iy);
-      q[C + 4] = static_cast<int32_t>(ix);
+      return {leaf.x, leaf.y, leaf.x + size.width, leaf.y + size.height};
+    };
+    inside_.resize(std::min(kBlock, splats_.size()));
+    for (size_t block = 0; block < splats_.size(); block += kBlock) {
+      const size_t n = std::min(kBlock, splats_.size() - block);
+      workers_.parts(n, kPart, [&](size_t begin, size_t end) {
+        for (size_t i = block + begin; i < block + end; ++i) {
+          const int32_t* q = splats_[i];
+          Form& form = forms_[i];
+          form.energy_class = classes_[i];
+          form.lattice = make_lattice(form.energy_class, spread_of(form.energy_class, q[C], q[C + 1], form.direction));
+          inside_[i - block] = PointsInCell(form.lattice, box_of(i));
+        }
+      });
+      for (size_t i = block; i < block + n; ++i) {
+        int32_t* q = splats_[i];
+        const PointsInCell& inside = inside_[i - block];
+        const CellBox box = box_of(i);
+        const Lattice& lattice = forms_[i].lattice;
+        if (inside.count() < 1 || inside.count() > kMostPoints) return "a cell without a position for its splat";
+        const int64_t given = Coder::kDecodes ? 0 : lattice_index(lattice, box, q[C + 4], q[C + 3]);
+        const int64_t index = coder.uniform(Attribute::kPosition, inside.count(), given);
+        if (!Coder::kDecodes) continue;
+        int64_t ix = 0, iy = 0;
+        if (!inside.at(lattice, box, index, &ix, &iy)) return "no such lattice point";
+        if (!on_canvas(lattice, layout_.canvas, iy, ix)) return "a centre is beyond the margin";
+        if (ix != static_cast<int32_t>(ix) || iy != static_cast<int32_t>(iy)) return "a centre leaves 32 bits";
+        q[C + 3] = static_cast<int32_t>(iy);
+        q[C + 4] = static_cast<int32_t>(ix);
+      }
     }
     return coder.damaged() ? kNoSymbol : nullptr;
   }
@@ -444,10 +475,11 @@ class Traversal {
   // Of the batch: its splats, the leaves that hold them and which of those holds each.
   std::vector<int32_t*> splats_;
   std::vector<int32_t> used_, of_;
-  std::vector<int16_t> hidden_, self_, tapped_, logs_;
+  std::vector<int16_t> hidden_, self_, tapped_, inputs_, logs_;
   std::vector<Form> forms_;
+  std::vector<PointsInCell> inside_;
   std::vector<int32_t> levels_, classes_, tokens_, lows_, counts_, few_, many_, all_;
-  std::vector<uint16_t> weights_;
+  std::vector<uint16_t> weights_, split_weights_;
 };
 
 }  // namespace splat2d
