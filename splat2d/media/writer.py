@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -70,7 +69,7 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
     else:
         folder = os.path.dirname(os.path.normpath(folder)) or "."  # the folder itself is made
     # Whether a file could be made there.
-    check_output(os.path.join(folder, f".splat2d-{secrets.token_hex(8)}.tmp"))
+    check_output(os.path.join(folder, f".splat2d-{os.urandom(8).hex()}.tmp"))
 
 
 class ClipWriter:
@@ -239,7 +238,7 @@ class _Images:
         self._pattern, self._force = pattern, force
         self._folder = _folder(pattern)
         self._makes_folder = not os.path.isdir(self._folder)
-        self._temporary = os.path.join(self._folder, f".splat2d-{secrets.token_hex(8)}.tmp")
+        self._temporary = os.path.join(self._folder, f".splat2d-{os.urandom(8).hex()}.tmp")
         self._names: list[str] = []
 
     def open(self) -> None:
