@@ -132,25 +132,30 @@ Context::Known Context::known_of(const int32_t* q, const Form& form, int tier) c
   Known k{};
   k.x = static_cast<int32_t>(l.x(q[C + 4], q[C + 3]));
   k.y = static_cast<int32_t>(l.y(q[C + 3]));
-  k.log_area = static_cast<int32_t>(log_area);
-  k.log_aspect = static_cast<int32_t>(log_aspect);
+  k.log_size = static_cast<int32_t>(log_area >> 1);
+  k.log_aspect = static_cast<int32_t>(log_aspect >> 10);
   k.area = exp2_q16(log_area);
   const Direction twice = doubled(form.direction);
   k.cosine = static_cast<int32_t>(form.direction.cosine);
   k.sine = static_cast<int32_t>(form.direction.sine);
   k.twice_cosine = static_cast<int32_t>(twice.cosine);
   k.twice_sine = static_cast<int32_t>(twice.sine);
-  lean(twice, k.log_aspect, &k.leaning[0], &k.leaning[1]);
+  int32_t lean_cosine, lean_sine;
+  lean(twice, log_aspect, &lean_cosine, &lean_sine);
+  int16_t* fixed = k.fixed.value;
+  fixed[Fixed::kAspect] = static_cast<int16_t>(std::min<int64_t>(k.log_aspect, 5 * kOne));
+  fixed[Fixed::kLeanCosine] = static_cast<int16_t>(lean_cosine);
+  fixed[Fixed::kLeanSine] = static_cast<int16_t>(lean_sine);
   k.inverse_long = static_cast<int32_t>(exp2_q16(-((log_area + log_aspect) >> 1)));
   k.inverse_short = static_cast<int32_t>(exp2_q16(-((log_area - log_aspect) >> 1)));
-  for (int c = 0; c < C; ++c) k.logs[slot(c)] = static_cast<int32_t>(signed_log(q[c], 1));
+  for (int c = 0; c < C; ++c) fixed[Fixed::kLogs + slot(c)] = static_cast<int16_t>(signed_log(q[c], 1));
   k.tier = tier;
   return k;
 }
 
 void Context::sum(const Known& k) {
-  for (int c = 0; c < kMaxChannels; ++c) sums_[c] += std::abs(k.logs[c]);
-  sums_[4] += k.log_aspect >> 10;
+  for (int c = 0; c < kMaxChannels; ++c) sums_[c] += std::abs(k.fixed.value[Fixed::kLogs + c]);
+  sums_[4] += k.log_aspect;
 }
 
 Context Context::of(const std::vector<int32_t>& known) const {
@@ -227,20 +232,17 @@ int View::look(const Leaf& leaf, const Surroundings& around, Nearest* nearest, i
   NearFields f{};
   for (int j = 0; j < nearest->count; ++j) {
     const Context::Known& k = context_.known_[buckets_.order[nearest->at[j]]];
-    f.dx[j] = k.x - x;
-    f.dy[j] = k.y - y;
-    f.log_area[j] = k.log_area;
-    f.log_aspect[j] = k.log_aspect;
+    f.dx[j] = static_cast<int32_t>(k.x - x);
+    f.dy[j] = static_cast<int32_t>(k.y - y);
+    f.log_size[j] = k.log_size;
+    f.fixed[j] = k.fixed;
     f.cosine[j] = k.cosine;
     f.sine[j] = k.sine;
     f.twice_cosine[j] = k.twice_cosine;
     f.twice_sine[j] = k.twice_sine;
-    f.lean_cosine[j] = k.leaning[0];
-    f.lean_sine[j] = k.leaning[1];
     f.inverse_long[j] = k.inverse_long;
     f.inverse_short[j] = k.inverse_short;
-    for (int c = 0; c < kMaxChannels; ++c) f.logs[c][j] = k.logs[c];
-    f.closeness[j] = exp2_q16(-(int64_t{nearest->score[j]} << 8)) >> 10;
+    f.closeness[j] = static_cast<int32_t>(exp2_q16(-(int64_t{nearest->score[j]} << 8)) >> 10);
   }
   model_kernels().describe_near(f, nearest->count, log_size_, inverse_size_, near);
   return nearest->count;

@@ -96,13 +96,12 @@ class Context {
   friend class View;
   struct Known {
     int32_t x, y;                         // Q12 px
-    int32_t log_area, log_aspect;         // Q16
     int64_t area;                         // s1 s2, Q16 px^2
     int32_t cosine, sine;                 // of the angle, Q15
     int32_t twice_cosine, twice_sine;     // of twice the angle
-    int32_t leaning[2];                   // cosine and sine of twice the angle, the more the longer it is; Q6
     int32_t inverse_long, inverse_short;  // Q16 px^-1
-    int32_t logs[kMaxChannels];           // signed log2(1 + |k|), Q6; by slot
+    Fixed fixed;                          // colours by slot
+    int32_t log_size, log_aspect;         // of the deviation, Q16; Q6
     int32_t tier;
   };
   Known known_of(const int32_t* integers, const Form& form, int tier) const;

@@ -104,10 +104,31 @@ SPLAT2D_INLINE int64_t log2_q6(int64_t x) {
 
 SPLAT2D_INLINE int64_t magnitude(int64_t v) { return v < 0 ? -v : v; }
 
+typedef int16_t EightShorts __attribute__((vector_size(16)));
+typedef int32_t EightInts __attribute__((vector_size(32)));
+
+// Columns become rows.
+SPLAT2D_INLINE void transpose(EightShorts (&m)[8]) {
+  EightShorts a[8], b[8];
+  for (int i = 0; i < 4; ++i) {
+    a[2 * i] = __builtin_shufflevector(m[2 * i], m[2 * i + 1], 0, 8, 1, 9, 2, 10, 3, 11);
+    a[2 * i + 1] = __builtin_shufflevector(m[2 * i], m[2 * i + 1], 4, 12, 5, 13, 6, 14, 7, 15);
+  }
+  for (int h = 0; h < 8; h += 4)
+    for (int i = 0; i < 2; ++i) {
+      b[h + 2 * i] = __builtin_shufflevector(a[h + i], a[h + 2 + i], 0, 1, 8, 9, 2, 3, 10, 11);
+      b[h + 2 * i + 1] = __builtin_shufflevector(a[h + i], a[h + 2 + i], 4, 5, 12, 13, 6, 7, 14, 15);
+    }
+  for (int i = 0; i < 4; ++i) {
+    m[2 * i] = __builtin_shufflevector(b[i], b[4 + i], 0, 1, 2, 3, 8, 9, 10, 11);
+    m[2 * i + 1] = __builtin_shufflevector(b[i], b[4 + i], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
 void describe_near(const NearFields& f, int count, int64_t log_size, int64_t inverse_size, int16_t* out) {
   constexpr int N = Nearest::kMost, F = NearFields::kInputs;
   constexpr int64_t kOne = 64;
-  int64_t in[F][N];
+  int64_t in[8][N];  // what depends on the point: inputs 1, 2, 11 to 14, 20 and 21
   for (int i = 0; i < N; ++i) {
     const int64_t dx = f.dx[i], dy = f.dy[i], closeness = f.closeness[i];
     const int64_t across = (dx * inverse_size) >> 22, down = (dy * inverse_size) >> 22;
@@ -120,31 +141,44 @@ void describe_near(const NearFields& f, int count, int64_t log_size, int64_t inv
     const int64_t u = dx >> 6, v = dy >> 6;
     const auto inverse = static_cast<int32_t>(1073741824.0 / static_cast<double>(u * u + v * v + 1));
     const int64_t toward2 = ((u * u - v * v) * inverse) >> 24, across2 = (2 * u * v * inverse) >> 24;
-    in[0][i] = kOne;
-    in[1][i] = across < 0 ? -log_across : log_across;
-    in[2][i] = down < 0 ? -log_down : log_down;
-    in[3][i] = ((f.log_area[i] >> 1) - log_size) >> 10;
-    in[4][i] = f.log_aspect[i] >> 10 < 5 * kOne ? f.log_aspect[i] >> 10 : 5 * kOne;
-    in[5][i] = f.lean_cosine[i];
-    in[6][i] = f.lean_sine[i];
-    for (int c = 0; c < 4; ++c) in[7 + c][i] = f.logs[c][i];
-    in[11][i] = closeness;
-    in[12][i] = log2_q6(kOne + ((along * f.inverse_long[i]) >> 22)) - 6 * kOne;
-    in[13][i] = log2_q6(kOne + ((away * f.inverse_short[i]) >> 22)) - 6 * kOne;
-    in[14][i] = (toward2 * f.twice_cosine[i] + across2 * f.twice_sine[i]) >> 15;
-    for (int c = 0; c < 3; ++c) in[15 + c][i] = (closeness * f.logs[c][i]) >> 6;
-    in[18][i] = (closeness * f.lean_cosine[i]) >> 6;
-    in[19][i] = (closeness * f.lean_sine[i]) >> 6;
-    in[20][i] = (closeness * toward2) >> 6;
-    in[21][i] = (closeness * across2) >> 6;
+    in[0][i] = across < 0 ? -log_across : log_across;
+    in[1][i] = down < 0 ? -log_down : log_down;
+    in[2][i] = closeness;
+    in[3][i] = log2_q6(kOne + ((along * f.inverse_long[i]) >> 22)) - 6 * kOne;
+    in[4][i] = log2_q6(kOne + ((away * f.inverse_short[i]) >> 22)) - 6 * kOne;
+    in[5][i] = (toward2 * f.twice_cosine[i] + across2 * f.twice_sine[i]) >> 15;
+    in[6][i] = (closeness * toward2) >> 6;
+    in[7][i] = (closeness * across2) >> 6;
   }
-  for (int k = 0; k < F; ++k)
+  EightShorts seen[8];
+  for (int k = 0; k < 8; ++k) {
+    int16_t column[N];
     for (int i = 0; i < N; ++i) {
       const int64_t v = in[k][i];
-      in[k][i] = v < -kMostActive ? -kMostActive : v > kMostActive ? kMostActive : v;
+      column[i] = static_cast<int16_t>(v < -kMostActive ? -kMostActive : v > kMostActive ? kMostActive : v);
     }
-  for (int i = 0; i < N; ++i)
-    for (int k = 0; k < F; ++k) out[i * F + k] = i < count ? static_cast<int16_t>(in[k][i]) : int16_t{0};
+    std::memcpy(&seen[k], column, sizeof column);
+  }
+  transpose(seen);
+  const EightShorts most = EightShorts{} + static_cast<int16_t>(kMostActive);
+  for (int i = 0; i < count; ++i, out += F) {
+    EightShorts fixed;
+    std::memcpy(&fixed, f.fixed[i].value, sizeof fixed);
+    fixed[0] = static_cast<int16_t>((f.log_size[i] - log_size) >> 10);
+    fixed = fixed < most ? fixed : most;
+    fixed = fixed > -most ? fixed : -most;
+    // The nearer, the more: three colours, then where it leans.
+    const EightInts products = __builtin_convertvector(fixed, EightInts) * f.closeness[i] >> 6;
+    const EightShorts near = __builtin_convertvector(products, EightShorts), own = seen[i];
+    const EightShorts middle = __builtin_shufflevector(own, near, 2, 3, 4, 5, 12, 13, 14, 10);
+    const EightShorts last = __builtin_shufflevector(near, own, 3, 14, 15, 3, 14, 15, 3, 14);
+    out[0] = kOne;
+    std::memcpy(out + 1, &own, 2 * sizeof *out);
+    std::memcpy(out + 3, &fixed, sizeof fixed);
+    std::memcpy(out + 11, &middle, sizeof middle);
+    std::memcpy(out + 19, &last, 3 * sizeof *out);
+  }
+  std::memset(out, 0, static_cast<size_t>(N - count) * F * sizeof *out);
 }
 
 // Outputs of `blocks` times sixteen for `rows` rows at once, so that a weight is loaded once for all rows and an input

@@ -40,13 +40,20 @@ struct Nearest {
   int32_t score[kMost], at[kMost];
 };
 
-// Near splats as seen from a point: distances in Q12 px, logarithms of areas and aspects and inverse sizes in Q16,
-// directions in Q15, the rest in Q6.
+// What the network sees of a splat from wherever it is looked at, in Q6: the logarithm of its aspect, where it leans,
+// logarithms of its colours; before them a place for its size.
+struct Fixed {
+  enum { kAspect = 1, kLeanCosine, kLeanSine, kLogs };
+  int16_t value[8];
+};
+
+// Near splats as seen from a point: distances in Q12 px, logarithms of deviations and inverse deviations in Q16,
+// directions in Q15, closeness in Q6.
 struct NearFields {
   static constexpr int kInputs = 22;  // of the network, of each
-  using Field = int64_t[Nearest::kMost];
-  Field dx, dy, log_area, log_aspect, cosine, sine, twice_cosine, twice_sine, lean_cosine, lean_sine, inverse_long,
-      inverse_short, logs[4], closeness;
+  using Field = int32_t[Nearest::kMost];
+  Field dx, dy, log_size, cosine, sine, twice_cosine, twice_sine, inverse_long, inverse_short, closeness;
+  Fixed fixed[Nearest::kMost];
 };
 
 struct ModelKernels {
