@@ -21,12 +21,14 @@ SHELL := bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz fuzz-native sanitize sanitize-threads figures figures-images figures-photos figures-clips man wheel check-package aarch64 wasm web clean
+.PHONY: help demo test lint fuzz fuzz-native sanitize sanitize-memory sanitize-threads figures figures-images figures-photos figures-clips man wheel check-package aarch64 wasm web clean
 
 PYTHON ?= python3
 # Where a CPU build of torch comes from; PyPI's own build for Linux brings gigabytes of CUDA.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST_ARGS ?= -n auto
+# What is installed into .venv: this folder, or a wheel that has been made of it.
+PACKAGE ?= .
 # Of benchmarks/figures.py: --data DIR, --peers-only, --jobs N ...
 FIGURES_ARGS ?=
 
@@ -51,7 +53,9 @@ $(VENV)/.tools: constraints.txt
 # Not editable: what runs is what a user gets.
 $(VENV)/.package: $(VENV)/.tools $(SOURCES)
 	@echo "installing splat2d"
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-build-isolation .
+	# pip takes a wheel of the version that is there for the same.
+	[ "$(PACKAGE)" = . ] || $(BIN)/python -m pip --disable-pip-version-check uninstall --quiet --yes splat2d 2> /dev/null
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-build-isolation $(PACKAGE)
 	touch $@
 
 $(VENV)/.torch: $(VENV)/.tools
@@ -101,9 +105,12 @@ fuzz: $(VENV)/.test
 fuzz-native: $(VENV)/.test
 	@$(BIN)/python fuzz/native.py --seconds $(SECONDS) --compiler $(CLANGXX)
 
+# With `make -j2` one is built while the other runs.
+sanitize: sanitize-memory sanitize-threads
+
 # Python itself is not built with it, so the runtimes are loaded before it. Its own leaks are nobody's business here.
 SANITIZED := build/sanitize
-sanitize: $(VENV)/.test
+sanitize-memory: $(VENV)/.test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSPLAT2D_CUDA=OFF \
 	  -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DSPLAT2D_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 	  -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) > /dev/null
@@ -113,7 +120,6 @@ sanitize: $(VENV)/.test
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	  PYTHONPATH=$(SANITIZED)/package $(BIN)/python fuzz/sanitize.py
-	$(MAKE) --no-print-directory sanitize-threads
 
 # Without address randomisation, which older runtimes do not bear.
 SANITIZED_THREADS := build/sanitize-threads
@@ -141,14 +147,18 @@ wheel: $(VENV)/.tools
 # As a user installs it, without extras.
 check-package: wheel
 	@mkdir -p build/run
-	for archive in dist/*.whl dist/*.tar.gz; do
-	  rm -rf build/empty
-	  $(PYTHON) -m venv build/empty
-	  build/empty/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt "$$archive"
-	  (cd build/run && ../empty/bin/python ../../.ci/check_installed.py ../..)
-	  echo "$$archive: installs into an empty environment and works"
-	done
-	rm -rf build/empty
+	checked() {
+	  rm -rf build/empty-$$1
+	  $(PYTHON) -m venv build/empty-$$1
+	  build/empty-$$1/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt dist/*.$$1
+	  (cd build/run && ../empty-$$1/bin/python ../../.ci/check_installed.py ../..)
+	  echo "dist/*.$$1: installs into an empty environment and works"
+	  rm -rf build/empty-$$1
+	}
+	# The wheel is tried while the other is compiled.
+	checked whl & wheel=$$!
+	checked tar.gz
+	wait $$wheel
 
 aarch64: $(VENV)/.tools
 	@.ci/aarch64.sh $(BIN)/python
