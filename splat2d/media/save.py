@@ -23,8 +23,8 @@ _NO_PICTURE_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "ICNS", "SPIDER", "SPLAT",
 # A decoded picture should not lose again what the user does not ask for.
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
-    # Runs and Huffman codes alone: what splats add up to has few repetitions. Photographs are 1.05 times as large
-    # as at Pillow's level 6, in a fifth of its time, which was most of a decode's.
+    # Runs and Huffman codes alone: what splats add up to has few repetitions. Photographs are 1.05 times as
+    # large as at Pillow's level 6, in a fifth of its time, which was most of a decode's.
     "PNG": {"compress_level": 1, "compress_type": zlib.Z_RLE},
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
