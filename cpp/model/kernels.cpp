@@ -26,10 +26,10 @@ SPLAT2D_INLINE uint32_t below(const int32_t* values, int32_t limit) {
 #endif
 }
 
-// Products are below 2^43, scores below 2^27.
+// Products are below 2^43, scores below 2^27; of points beyond the ranges, which are not used, they may be anything.
 SPLAT2D_INLINE int32_t score_of(int32_t x, int32_t y, const Points& points, int32_t at) {
-  const int32_t dx = (points.x[at] - x) >> 8, dy = (points.y[at] - y) >> 8;
-  return (int32_t)((uint64_t)(uint32_t)(dx * dx + dy * dy) * (uint32_t)points.weight[at] >> 16);
+  const uint32_t dx = (uint32_t)((points.x[at] - x) >> 8), dy = (uint32_t)((points.y[at] - y) >> 8);
+  return (int32_t)((uint64_t)(dx * dx + dy * dy) * (uint32_t)points.weight[at] >> 16);
 }
 
 // Candidates in the order in which they came: score << 4 | their place here, so that no two are equal.
