@@ -106,8 +106,8 @@ def encode(
             pictures; psnr and bpp are those of each segment.
         jobs: segments of a clip that are fitted at the same time, by processes of their own.
         audio: whether the file holds the sound of a clip's file: the packets of its first track, as they are.
-        keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, but
-            not where it was taken.
+        keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, or
+            title, artist, copyright, comment, description and date of a clip's file, but not the place.
         positions: of the views of a light field: [K, 2] u, v of each of an array [K, H, W, 3], in steps of
             their grid from its middle; or the grid's columns and rows, for an array row by row, a folder or a
             pattern.
@@ -141,7 +141,7 @@ def encode(
             raise ConfigError("texture is for pictures, and this is a clip")
         options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset, "tune": tune}
         options |= {"seed": seed, "threads": threads, "device": device, "jobs": jobs, "progress": progress}
-        return _encode_clip(image, fps, audio, masks, options)
+        return _encode_clip(image, fps, audio, masks, keep_metadata, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.objects.masks import load_masks
     from splat2d.media.pictures import load_picture
@@ -191,10 +191,16 @@ def _is_clip(image: Any) -> bool:
         from splat2d.media.reader import is_clip
 
         return is_clip(image)
+    from splat2d.media.frames import ClipReader
+
+    if isinstance(image, ClipReader):
+        return True
     return getattr(image, "ndim", 0) == 4
 
 
-def _encode_clip(source: Any, fps: Any, audio: bool, masks: Any, options: dict[str, Any]) -> bytes:
+def _encode_clip(
+    source: Any, fps: Any, audio: bool, masks: Any, keep_metadata: bool, options: dict[str, Any]
+) -> bytes:
     """Encode the frames of a path, a reader, an array or any iterable."""
     import io
     import tempfile
@@ -205,10 +211,11 @@ def _encode_clip(source: Any, fps: Any, audio: bool, masks: Any, options: dict[s
     from splat2d.media.reader import open_clip, parse_fps
 
     if isinstance(source, str | os.PathLike):
-        source = open_clip(source, fps=fps, keeps_alpha=True)
+        source = open_clip(source, fps=fps, keeps_alpha=True, keep_metadata=keep_metadata)
     if isinstance(source, ClipReader):
         rate, frames = source.fps, lambda: ((frame.pixels, frame.time) for frame in source)
         total, options["end"], options["notes"] = source.count, lambda: source.end, source.notes
+        options["metadata"] = source.metadata
     else:
         if masks is not None and not hasattr(source, "__len__"):
             source = list(source)  # which is read once a layer

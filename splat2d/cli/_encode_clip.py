@@ -33,9 +33,6 @@ def encode_clip(command: Encode, size: int | None) -> None:
     """
     if command.peak is not None:
         raise UsageError("--peak is for pictures")
-    if command.keep_metadata:
-        raise UsageError("--keep-metadata is for pictures")
-
     masks = command.labels or command.mask_files()
     if masks and (command.resume or size or command.bpp or command.psnr):
         raise UsageError("--resume, --size, --bpp and --psnr are for clips without masks")
@@ -46,7 +43,8 @@ def encode_clip(command: Encode, size: int | None) -> None:
 
     checked_quality(command.quality)
     check_output(command.output, force=command.force)
-    reader = open_clip(command.input, fps=command.fps, keeps_alpha=True)
+    kept = {"keep_metadata": command.keep_metadata, "keep_gps": command.keep_gps}
+    reader = open_clip(command.input, fps=command.fps, keeps_alpha=True, **kept)
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
         packets, part = stack.enter_context(tempfile.TemporaryFile()), None
@@ -117,10 +115,11 @@ def _segments(
             part=part,
             end=lambda: reader.end,
             sound=sound,
+            metadata=reader.metadata,
             **_options(command),
         )
     with write_atomic(command.output, force=command.force) as file:
-        return part.write(file, tuple(reader.notes), sound), int(done.frames)
+        return part.write(file, tuple(reader.notes), sound, reader.metadata), int(done.frames)
 
 
 def _objects(
@@ -139,6 +138,7 @@ def _objects(
             progress=progress,
             end=lambda: reader.end,
             sound=sound,
+            metadata=reader.metadata,
             notes=reader.notes,
             **_options(command),
         )

@@ -61,9 +61,13 @@ class Batch:
     ] = None
     seed: Annotated[int, arg(metavar="N", help="Seed of the random order of refinement.")] = 0
     keep_metadata: Annotated[
-        bool, arg(help="Keep pictures' EXIF, XMP, resolution and their profiles' names, but not the place.")
+        bool,
+        arg(
+            help="Keep pictures' EXIF, XMP, resolution and their profiles' names, and clips' titles, "
+            "artists, copyrights, comments, descriptions and dates, but not the place."
+        ),
     ] = False
-    keep_gps: Annotated[bool, arg(help="With --keep-metadata, also keep where pictures were taken.")] = False
+    keep_gps: Annotated[bool, arg(help="With --keep-metadata, also keep the places.")] = False
     scale: Annotated[Optional[float], arg(metavar="S", help="Of decoded files over the original's.")] = None
     width: Annotated[Optional[int], arg(metavar="W", help="Of decoded files, px; the height follows.")] = None
     height: Annotated[Optional[int], arg(metavar="H", help="Of decoded files, px; the width follows.")] = None

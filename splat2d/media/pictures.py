@@ -117,9 +117,7 @@ def _told(picture: Picture, found: Found, *, keep: bool) -> Picture:
     """Return a picture with its metadata, and with words on what of it is dropped."""
     if not found.dropped:
         return replace(picture, metadata=found.kept)
-    said = f"dropped: {', '.join(found.dropped)}"
-    alert = said if keep else f"{said}; --keep-metadata keeps what can be kept"
-    notes, alerts = (*picture.notes, said), (*picture.warnings, alert)
+    notes, alerts = (*picture.notes, found.note), (*picture.warnings, found.alert(keep=keep))
     return replace(picture, notes=notes, warnings=alerts, metadata=found.kept)
 
 
