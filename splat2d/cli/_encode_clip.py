@@ -43,8 +43,13 @@ def encode_clip(command: Encode, size: int | None) -> None:
 
     checked_quality(command.quality)
     check_output(command.output, force=command.force)
-    kept = {"keep_metadata": command.keep_metadata, "keep_gps": command.keep_gps}
-    reader = open_clip(command.input, fps=command.fps, keeps_alpha=True, **kept)
+    reader = open_clip(
+        command.input,
+        fps=command.fps,
+        keeps_alpha=True,
+        keep_metadata=command.keep_metadata,
+        keep_gps=command.keep_gps,
+    )
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
         packets, part = stack.enter_context(tempfile.TemporaryFile()), None

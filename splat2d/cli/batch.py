@@ -56,8 +56,11 @@ class Batch:
         str, arg(metavar="P", help="How long to search: fast, default, best, or a YAML file of settings.")
     ] = "default"
     tune: Annotated[
-        Optional[Literal["psnr", "ms-ssim"]],
-        arg(help="Keep squared errors small, or what MS-SSIM sees of them; the preset's when not given."),
+        Optional[Literal["visual", "psnr", "ms-ssim"]],
+        arg(
+            help="Keep errors small as eyes weigh them, their squares, or what MS-SSIM sees of them; psnr "
+            "with --psnr, else the preset's when not given."
+        ),
     ] = None
     seed: Annotated[int, arg(metavar="N", help="Seed of the random order of refinement.")] = 0
     keep_metadata: Annotated[

@@ -81,6 +81,8 @@ def load_picture(
     path = ""
     if isinstance(source, bytes | bytearray | memoryview | io.IOBase):
         data = source.read() if isinstance(source, io.IOBase) else source
+        if isinstance(data, str):
+            raise InputImageError("expected the bytes of a picture, found a file that is open for text")
         name, opened = _MEMORY, contextlib.nullcontext(io.BytesIO(data))  # which can seek
     elif isinstance(source, str | os.PathLike):
         name, opened, path = shown(source), open_input(source), source

@@ -71,8 +71,11 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
             raise OutputError(f"{shown(min(taken.values()))}: exists already and is kept; use --force")
     else:
         folder = os.path.dirname(os.path.normpath(folder)) or "."  # the folder itself is made
-    # Whether a file could be made there.
-    check_output(os.path.join(folder, f".splat2d-{secrets.token_hex(8)}.tmp"))
+    probe = os.path.join(folder, f".splat2d-{secrets.token_hex(8)}.tmp")
+    try:
+        check_output(probe)  # whether a file could be made there
+    except OutputError as fault:
+        raise OutputError(str(fault).replace(shown(probe), shown(path))) from None
 
 
 class ClipWriter:
