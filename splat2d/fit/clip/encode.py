@@ -150,7 +150,9 @@ def encode_frames(
         "quality": header.quality or None,
         **wishes,
     }
-    settings |= {"seed": seed, "preset": os.path.basename(preset), **asdict(config), "frames a segment": most}
+    # First what has a name on the command line, as the first difference is what a user is told.
+    settings |= {"seed": seed, "preset": os.path.basename(preset), "tune": config.tune}
+    settings |= {**asdict(config), "frames a segment": most}
     settings |= {"metadata": ", ".join(metadata.names) if metadata else None, "splat2d": __version__}
     # As it will be read again: a tuple becomes a list.
     part.begin(header_bytes(header), clip_section(fps), json.loads(json.dumps(settings)))
