@@ -90,7 +90,7 @@ def decode_job(name: str, data: bytes, suffix: str, options: dict[str, Any]) -> 
     with _Folder(name) as folder:
         from splat2d.format.container import is_clip
 
-        output, warnings = os.path.join(folder.path, f"output{suffix}"), []
+        output, warnings = os.path.join(folder.path, os.path.splitext(name)[0] + suffix), []
         if is_clip(data[:64]):
             more, warnings = _decode_clip(data, output, options)
             figures = {"kind": "clip", **more}

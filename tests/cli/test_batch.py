@@ -135,7 +135,8 @@ def test_resume_knows_what_was_written_before_a_kill(
     lines = "".join(json.dumps(row) + "\n" for row in begun)
     (out / "report.jsonl").write_text(lines + json.dumps(b)[:30])
     records = Records(str(out), resume=True)
-    records.add(b)  # killed again
+    records.add(b)
+    records._file.close()  # killed again
     assert (out / "report.jsonl").read_text() == lines + json.dumps(b, ensure_ascii=False) + "\n"
     assert run(capsys, *arguments, "--resume")[0] == 0
     assert len(same_process) == 3
@@ -338,6 +339,29 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path):
     done = [row for row in report(out)["files"] if row["status"] == "done"]
     assert 3 <= len(done) < 40
     assert sorted(row["output"] for row in done) == sorted(map(str, out.glob("*.splat")))
+
+
+def test_two_batches_of_one_place(capsys, photos: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    first = Records(str(out), resume=False)
+    first.add({"input": "x", "output": str(out / "x"), "status": "failed"})
+    for more in ((), ("--resume",), ("--force",)):
+        status, _, err = run(capsys, "batch", photos, "--out-dir", out, "--preset", "fast", *more)
+        assert status == 1
+        assert_one_line(err, "report.jsonl: another batch is writing it")
+    first.close({})
+    assert [path.name for path in out.iterdir()] == ["report.json"]
+    assert [row["input"] for row in report(out)["files"]] == ["x"]
+    assert run(capsys, "batch", photos, "--out-dir", out, "--preset", "fast")[0] == 0
+
+
+def test_a_clip_among_pictures_is_named(capsys, tmp_path: Path):
+    frames = np.zeros((2, 16, 16, 3), np.uint8)
+    (tmp_path / "a b.splat").write_bytes(splat2d.encode(frames, fps=5, preset="fast"))
+    status, _, err = run(capsys, "batch", tmp_path, "--to", "png", "--out-dir", tmp_path / "out")
+    assert status == 1
+    assert "a b.splat: a b.png: the extension .png is no clip that can be written" in err
 
 
 @pytest.mark.parametrize("ended", ["SIGTERM", "SIGKILL"])
