@@ -136,7 +136,7 @@ class Records:
         except OSError as fault:
             raise OutputError(f"{name}: cannot be written ({reason(fault)})") from None
         try:
-            if not locked(self._file.buffer, self._journal):
+            if not locked(self._file, self._journal):
                 raise OutputError(
                     f"{name}: another batch is writing it; wait for its end, or choose another place"
                 )
@@ -194,7 +194,7 @@ class Records:
         with write_atomic(self._report, force=True) as file:
             file.write(text.encode() + b"\n")
         if os.name == "posix":  # while it is locked
-            remove_own(self._file.buffer, self._journal)
+            remove_own(self._file, self._journal)
         self._file.close()
         if os.name != "posix":  # where nobody removes what is open
             os.unlink(self._journal)

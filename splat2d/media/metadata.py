@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +149,12 @@ def save_options(metadata: Metadata | None, format_name: str) -> dict[str, Any]:
 
 def summary(metadata: Metadata) -> dict[str, Any]:
     """Return what metadata says, for people and JSON."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of damage
+        return _summary(metadata)
+
+
+def _summary(metadata: Metadata) -> dict[str, Any]:
     exif = _loaded(metadata.exif)
     inner = exif.get_ifd(_EXIF_IFD)
     place = exif.get_ifd(_GPS_IFD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zlib
 from dataclasses import replace
 
@@ -180,6 +181,18 @@ def test_damaged_metadata_does_not_cost_the_picture(capsys, tmp_path):
     source = photo(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff", xmp=b"<x:xmpmeta GPS")
     path, _ = kept(capsys, tmp_path, source)
     assert splat2d.open(path).info()["metadata"]["dpi"] == [300, 300]
+
+
+def test_damaged_exif_in_a_file_is_no_fault_of_who_asks(small_splat):
+    exif = (
+        b"II*\0\x08\0\0\0\x02\0"
+        + b"\x3b\x01\x02\0\xff\0\0\0\x50\0\0\0"
+        + b"\x0f\x01\x03\0\x07\0\0\0\x01\0\0\0"
+    )
+    data = write(replace(read(small_splat), metadata=Metadata(exif)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert splat2d.Scene.from_bytes(data).info()["metadata"]["exif_bytes"] == len(exif)
 
 
 def test_xml_with_entities_is_not_read(tmp_path):
