@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from splat2d.cli._arguments import UsageError
 from splat2d.cli._terminal import clip_progress, print_json, warn
+from splat2d.errors import OutputError
 
 if TYPE_CHECKING:
     from splat2d.cli.encode import Encode
@@ -123,8 +124,12 @@ def _segments(
             metadata=reader.metadata,
             **_options(command),
         )
-    with write_atomic(command.output, force=command.force) as file:
-        return part.write(file, tuple(reader.notes), sound, reader.metadata), int(done.frames)
+    try:
+        with write_atomic(command.output, force=command.force) as file:
+            return part.write(file, tuple(reader.notes), sound, reader.metadata), int(done.frames)
+    except OutputError as fault:
+        kept = f"the finished segments are kept in {part.name}; --resume goes on"
+        raise OutputError(f"{fault}; {kept}") from None
 
 
 def _objects(
