@@ -237,7 +237,9 @@ class ContainerReader(ClipReader):
     def _decoder(stream: VideoStream) -> VideoStream | VideoCodecContext:
         """Return what decodes a stream: its own decoder, or the one that knows its alpha."""
         kind = stream.codec.name
-        if stream.metadata.get("alpha_mode") != "1" or kind not in _WITH_ALPHA:
+        # A tag of the same name in capitals, as of ffmpeg's Matroska, hides the track's own word on it.
+        modes = {value for key, value in stream.metadata.items() if key.lower() == "alpha_mode"}
+        if modes != {"1"} or kind not in _WITH_ALPHA:
             return stream
         av = load_av()
         try:
