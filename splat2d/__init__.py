@@ -246,7 +246,7 @@ def _encode_clip(
         source = open_clip(source, fps=fps, keeps_alpha=True, keep_metadata=keep_metadata)
     if isinstance(source, ClipReader):
         rate, frames = source.fps, lambda: ((frame.pixels, frame.time) for frame in source)
-        total, options["end"], options["notes"] = source.count, lambda: source.end, source.notes
+        total, options["end"], options["notes"] = source.expected, lambda: source.end, source.notes
         options["metadata"] = source.metadata
     else:
         if masks is not None and not hasattr(source, "__len__"):

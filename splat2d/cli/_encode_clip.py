@@ -38,7 +38,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
     if masks and (command.resume or size or command.bpp or command.psnr):
         raise UsageError("--resume, --size, --bpp and --psnr are for clips without masks")
     from splat2d.fit.clip.part import open_part
-    from splat2d.fit.encode import checked_quality
+    from splat2d.fit.encode import WINDOW, checked_quality
     from splat2d.media.files import check_output
     from splat2d.media.reader import open_clip
 
@@ -64,6 +64,10 @@ def encode_clip(command: Encode, size: int | None) -> None:
             written, frames = _objects(command, reader, sound, masks)
         else:
             written, frames = _segments(command, reader, sound, size, part)
+    if size is not None and written < (1 - WINDOW) * size:
+        reader.warnings.append(
+            f"the largest file found that fits has {written} bytes, {1 - written / size:.0%} below the size"
+        )
     warn(reader.warnings[told:])
     seconds = time.perf_counter() - start
     heard = sound.size if sound else 0
@@ -117,7 +121,7 @@ def _segments(
             None,
             size=size,
             progress=progress,
-            total=_expected(reader),
+            total=reader.expected,
             part=part,
             end=lambda: reader.end,
             sound=sound,
@@ -153,10 +157,3 @@ def _objects(
             **_options(command),
         )
     return done.size, int(done.frames)
-
-
-def _expected(reader: ClipReader) -> int | None:
-    """About how many frames there will be."""
-    if reader.count is not None or reader.duration is None:
-        return reader.count
-    return round(reader.duration * reader.fps)

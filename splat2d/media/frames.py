@@ -118,6 +118,13 @@ class ClipReader(ABC):
             return 3
         return 4 if any(frame.pixels.shape[2] == 4 for frame in self._stored_frames(0)) else 3
 
+    @property
+    def expected(self) -> int | None:
+        """About how many frames there will be; None where nothing tells."""
+        if self.count is not None or self.duration is None:
+            return self.count
+        return round(self.duration * self.fps)
+
     def sound(self, file: BinaryIO) -> Sound | None:
         """The first audio track, its packets as they are; None without one that can be kept.
 

@@ -19,7 +19,7 @@ from splat2d.fit.clip.part import Part, digest_of
 from splat2d.fit.clip.repeats import clock_of, moments_of
 from splat2d.fit.clip.segment import COARSER, fit_segment
 from splat2d.fit.clip.shots import Shot, Shots, TimedFrame, overlap, segment_frames
-from splat2d.fit.clip.target import ClipTarget, fit_to_target
+from splat2d.fit.clip.target import MAX_BPP, ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step, step_code
 from splat2d.fit.fitter import OnProgress
@@ -133,7 +133,7 @@ def encode_frames(
         size -= beside
         if size <= 0:
             raise TargetError(f"the metadata alone has {beside} bytes, and the file may have {size + beside}")
-        bpp = 8 * size / (width * height * total)
+        bpp = min(8 * size / (width * height * total), MAX_BPP)  # more than any clip takes
     shared = overlap(most)
     if total and total > most:
         parts = -(-(total - shared) // (most - shared))
