@@ -7,7 +7,7 @@
 # make figures-clips   the same with clips
 # make fuzz            mutants of the golden files for SECONDS=600
 # make fuzz-native     libFuzzer on the native decoding of fields, for SECONDS=600 (needs clang)
-# make sanitize        the native core under ASan and UBSan, and under TSan where there is a clang that can
+# make sanitize        the native core under ASan and UBSan with MUTANTS=5000, and under TSan where a clang can
 # make wheel           dist/*.whl and dist/*.tar.gz
 # make check-package   install both into empty virtual environments and use them
 # make aarch64         a wheel for 64-bit Arm by a cross compiler, run on the golden files in an emulator (on Debian)
@@ -110,6 +110,7 @@ sanitize: sanitize-memory sanitize-threads
 
 # Python itself is not built with it, so the runtimes are loaded before it. Its own leaks are nobody's business here.
 SANITIZED := build/sanitize
+MUTANTS ?= 5000
 sanitize-memory: $(VENV)/.test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSPLAT2D_CUDA=OFF \
 	  -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DSPLAT2D_SANITIZE=address,undefined -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
@@ -119,7 +120,7 @@ sanitize-memory: $(VENV)/.test
 	cp -r splat2d configs $(SANITIZED)/package && cp $(SANITIZED)/_core*.so $(SANITIZED)/package/splat2d
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
-	  PYTHONPATH=$(SANITIZED)/package $(BIN)/python fuzz/sanitize.py
+	  PYTHONPATH=$(SANITIZED)/package $(BIN)/python fuzz/sanitize.py --mutants $(MUTANTS)
 
 # Without address randomisation, which older runtimes do not bear.
 SANITIZED_THREADS := build/sanitize-threads

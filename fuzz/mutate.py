@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import zlib
 from collections.abc import Callable
 
@@ -14,8 +15,10 @@ from splat2d.format.header import Header
 from splat2d.format.sections import (
     CLIP,
     EDITS,
+    EYES,
     INDEX,
     LAYER,
+    METADATA,
     NOTE,
     SEGMENT,
     SOUND,
@@ -198,6 +201,8 @@ def _arrange(file: File, other: bytes, rng: random.Random) -> None:
                 SEGMENT,
                 NOTE,
                 SOUND,
+                METADATA,
+                EYES,
                 INDEX,
                 0x88,
                 0x42,
@@ -355,6 +360,39 @@ def _notes(file: File, _: bytes, rng: random.Random) -> None:
     file.sections.append((NOTE, zlib.compress(text)[: rng.choice((1000, 5))]))
 
 
+def _metadata(file: File, _: bytes, rng: random.Random) -> None:
+    """Metadata, of which most is right, before the index."""
+    tags = rng.sample((0x010E, 0x010F, 0x0110, 0x013B, 0x8298, 0x8769, 0x8825, rng.randrange(1 << 16)), 3)
+    entries = [(tag, rng.choice((1, 2, 2, 3, 4, 5, 7, rng.randrange(16))), _number(rng)) for tag in tags]
+    exif = b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries))
+    exif += b"".join(
+        struct.pack(
+            "<HHII",
+            tag,
+            kind,
+            count & 0xFFFFFFFF if rng.random() < 0.3 else rng.randrange(9),
+            rng.randrange(90),
+        )
+        for tag, kind, count in entries
+    )
+    exif += b"\0" * 4 + rng.randbytes(40)
+    payloads = {
+        1: exif if rng.random() < 0.7 else bytes(_noise(bytearray(exif), rng)),
+        2: rng.choice((b"<x/>", b"<x/>", rng.randbytes(9))),
+        3: rng.choice((b"Display P3", b"a\x1bb", rng.randbytes(2))),
+        4: varint(abs(_number(rng))) + varint(rng.choice((0, 3_000_000))),
+        5: rng.choice(
+            (b"title=a\0date=2020", b"title=\x1b[0m\0title=b", b"=", b"a", b"\0", rng.randbytes(9))
+        ),
+    }
+    out = b""
+    for kind in rng.sample(range(7), rng.randrange(1, 5)):
+        data = payloads.get(kind, b"new")
+        out += bytes([kind]) + varint(len(data) if rng.random() < 0.95 else abs(_number(rng))) + data
+    at = len(file.sections) - (file.sections[-1][0] == INDEX)
+    file.sections.insert(at, (METADATA, zlib.compress(out)[: 9 if rng.random() < 0.05 else None]))
+
+
 def _sound(file: File, _: bytes, rng: random.Random) -> None:
     """A sound, of which most is right, before the index."""
     count = rng.choice((1, 1, 2, 20, _number(rng)))
@@ -386,5 +424,6 @@ CHANGES: tuple[Change, ...] = (
     _segment,
     _index,
     _notes,
+    _metadata,
     _sound,
 )

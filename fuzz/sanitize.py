@@ -1,11 +1,17 @@
-"""What `make sanitize` runs: golden and broken files, an encode of each kind, the corpus, some mutants."""
+"""What `make sanitize` runs: golden and broken files, an encode of each kind, the corpus, some mutants.
+
+More of them with `make sanitize MUTANTS=100000`, which takes minutes.
+"""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import itertools
 import random
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +24,6 @@ from fuzz.check import Found, check  # noqa: E402
 from fuzz.run import CORPUS, GOLDEN, mutant, seeds  # noqa: E402
 from splat2d.native import core  # noqa: E402
 
-MUTANTS = 5000
 QUICK = """rounds: 1
 steps: 2
 half_rounds: 1
@@ -56,24 +61,30 @@ def pictures(preset: str) -> list[bytes]:
     return files
 
 
-def checked(files: list[bytes]) -> None:
-    """Read, draw and describe all files."""
-    for data in files:
+def checked(files: Iterable[bytes]) -> int:
+    """Read, draw and describe all files; their number."""
+    count = 0
+    for count, data in enumerate(files, 1):
         with contextlib.suppress(Found):  # slow, as it is under sanitizers
             check(data)
+        if count % 10_000 == 0:
+            print(f"{count:,} files", flush=True)
+    return count
 
 
 def main() -> int:
     """Run all of it; a sanitizer's report ends the process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mutants", type=int, default=5000)
+    given = parser.parse_args()
     print(f"core: {core().__file__}")
     start = time.monotonic()
     sound = seeds()
     files = sound + [path.read_bytes() for path in sorted(GOLDEN.rglob("*.bad"))]
     files += [path.read_bytes() for path in sorted(CORPUS.glob("*.bin"))]
     rng = random.Random(int(start))
-    files += [mutant(sound, rng) for _ in range(MUTANTS)]
-    checked(files)
-    print(f"{len(files)} files in {time.monotonic() - start:.0f} s", flush=True)
+    count = checked(itertools.chain(files, (mutant(sound, rng) for _ in range(given.mutants))))
+    print(f"{count:,} files in {time.monotonic() - start:.0f} s", flush=True)
     preset = Path(core().__file__).with_name("quick.yaml")
     preset.write_text(QUICK)
     encoded = pictures(str(preset))

@@ -8,10 +8,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from splat2d.arguments import whole
 from splat2d.errors import (
     BackendUnavailableError,
     BitstreamError,
@@ -24,6 +26,7 @@ from splat2d.errors import (
     Splat2dError,
     TargetError,
 )
+from splat2d.native import MAX_THREADS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,8 +86,9 @@ def encode(
     Args:
         image: a path, the bytes of a picture's file, an open file, a Pillow image or an array [H, W] or
             [H, W, C] (uint8, uint16, or floats in [0, 1]).
-            A clip: the path of one, or with `fps` an iterable of frames, arrays [H, W, C] of uint8 or an
-            array [T, H, W, C] of them, which need not all be in memory. Alpha is straight everywhere.
+            A clip: the path, bytes or open file of one, or with `fps` an iterable of frames, arrays [H, W, C]
+            of uint8 or an array [T, H, W, C] of them, which need not all be in memory. Alpha is straight
+            everywhere.
         quality: 1 to 100; 75 when no target is given.
         psnr: least PSNR of the decoded file, dB.
         bpp: most bits a pixel of the file.
@@ -106,8 +110,8 @@ def encode(
             pictures; psnr and bpp are those of each segment.
         jobs: segments of a clip that are fitted at the same time, by processes of their own.
         audio: whether the file holds the sound of a clip's file: the packets of its first track, as they are.
-        keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, but
-            not where it was taken.
+        keep_metadata: whether the file holds a picture's EXIF, XMP, resolution and its profile's name, or
+            title, artist, copyright, comment, description and date of a clip's file, but not the place.
         positions: of the views of a light field: [K, 2] u, v of each of an array [K, H, W, 3], in steps of
             their grid from its middle; or the grid's columns and rows, for an array row by row, a folder or a
             pattern.
@@ -122,6 +126,11 @@ def encode(
         TargetError: a target that the picture cannot reach.
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
+    whole("jobs", jobs, 1, MAX_THREADS)
+    if hasattr(image, "read") and not isinstance(image, str | os.PathLike):
+        image = image.read()
+        if isinstance(image, str):
+            raise InputImageError("expected the bytes of a picture, found a file that is open for text")
     if positions is not None:
         if masks is not None or device == "cuda" or texture not in ("off", 0):
             raise ConfigError("masks, texture and the GPU are not for light fields")
@@ -141,7 +150,7 @@ def encode(
             raise ConfigError("texture is for pictures, and this is a clip")
         options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset, "tune": tune}
         options |= {"seed": seed, "threads": threads, "device": device, "jobs": jobs, "progress": progress}
-        return _encode_clip(image, fps, audio, masks, options)
+        return _encode_clip(image, fps, audio, masks, keep_metadata, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.objects.masks import load_masks
     from splat2d.media.pictures import load_picture
@@ -191,10 +200,36 @@ def _is_clip(image: Any) -> bool:
         from splat2d.media.reader import is_clip
 
         return is_clip(image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        from splat2d.media.reader import is_clip
+
+        with _stored(image) as path:
+            return is_clip(path)
+    from splat2d.media.frames import ClipReader
+
+    if isinstance(image, ClipReader):
+        return True
     return getattr(image, "ndim", 0) == 4
 
 
-def _encode_clip(source: Any, fps: Any, audio: bool, masks: Any, options: dict[str, Any]) -> bytes:
+@contextlib.contextmanager
+def _stored(data: bytes | bytearray | memoryview) -> Iterator[str]:
+    """Give the path of a temporary file of bytes, which errors do not tell."""
+    import pathlib
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="splat2d-") as folder:
+        path = os.path.join(folder, "data")
+        pathlib.Path(path).write_bytes(data)
+        try:
+            yield path
+        except Splat2dError as fault:
+            raise type(fault)(str(fault).replace(path, "<clip>")) from None
+
+
+def _encode_clip(
+    source: Any, fps: Any, audio: bool, masks: Any, keep_metadata: bool, options: dict[str, Any]
+) -> bytes:
     """Encode the frames of a path, a reader, an array or any iterable."""
     import io
     import tempfile
@@ -204,11 +239,15 @@ def _encode_clip(source: Any, fps: Any, audio: bool, masks: Any, options: dict[s
     from splat2d.media.frames import DEFAULT_FPS, ClipReader
     from splat2d.media.reader import open_clip, parse_fps
 
+    if isinstance(source, bytes | bytearray | memoryview):
+        with _stored(source) as path:
+            return _encode_clip(path, fps, audio, masks, keep_metadata, options)
     if isinstance(source, str | os.PathLike):
-        source = open_clip(source, fps=fps, keeps_alpha=True)
+        source = open_clip(source, fps=fps, keeps_alpha=True, keep_metadata=keep_metadata)
     if isinstance(source, ClipReader):
         rate, frames = source.fps, lambda: ((frame.pixels, frame.time) for frame in source)
-        total, options["end"], options["notes"] = source.count, lambda: source.end, source.notes
+        total, options["end"], options["notes"] = source.expected, lambda: source.end, source.notes
+        options["metadata"] = source.metadata
     else:
         if masks is not None and not hasattr(source, "__len__"):
             source = list(source)  # which is read once a layer
@@ -279,6 +318,8 @@ def decode(
     from splat2d.format.header import Limits
     from splat2d.scene.picture import Scene
 
+    if not isinstance(limits, Limits | None):
+        raise ConfigError(f"limits is of type {type(limits).__name__}, expected Limits")
     if dtype not in ("uint8", "float32"):
         raise ConfigError(f"dtype is {dtype!r}, expected 'uint8' or 'float32'")
     scene = Scene.from_bytes(data, tiers=tiers, threads=threads, limits=limits or Limits())

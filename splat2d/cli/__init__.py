@@ -67,7 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("error: out of memory; try a smaller picture, a smaller --scale or a --crop")
         return EXIT_FAULT
     except OSError as fault:
-        say(f"error: {fault}")  # a full disk behind a redirected stdout, for example
+        # A full disk behind a redirected stdout, for example, which has no name.
+        named = f"{fault.filename}: " if fault.filename else ""
+        say(f"error: {named or 'output: '}{fault.strerror or fault}")
         _abandon_stdout()
         return EXIT_FAULT
     finally:

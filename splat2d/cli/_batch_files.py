@@ -12,7 +12,7 @@ from typing import Any
 
 from splat2d.cli._names import refuse_twins
 from splat2d.errors import ConfigError, InputImageError, OutputError
-from splat2d.media.files import read_bytes, reason, shown, write_atomic
+from splat2d.media.files import locked, read_bytes, reason, remove_own, shown, write_atomic
 
 REPORT = "report.json"
 JOURNAL = "report.jsonl"
@@ -123,21 +123,31 @@ class Records:
         resume: whether to go on with what is there.
 
     Raises:
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or another batch writes to it.
     """
 
     def __init__(self, folder: str, *, resume: bool) -> None:
         self._report, self._journal = os.path.join(folder, REPORT), os.path.join(folder, JOURNAL)
         self._before: dict[str, dict[str, Any]] = {}
-        if resume:
-            self._before = {row["output"]: row for row in [*self._reported(), *self._journaled()]}
         self.rows: list[dict[str, Any]] = []
+        name = shown(self._journal)
         try:
-            if resume and os.path.exists(self._journal):
-                _drop_cut_line(self._journal)
-            self._file = open(self._journal, "a" if resume else "w", encoding="utf-8")
+            self._file = open(self._journal, "a", encoding="utf-8")
         except OSError as fault:
-            raise OutputError(f"{shown(self._journal)}: cannot be written ({reason(fault)})") from None
+            raise OutputError(f"{name}: cannot be written ({reason(fault)})") from None
+        try:
+            if not locked(self._file, self._journal):
+                raise OutputError(
+                    f"{name}: another batch is writing it; wait for its end, or choose another place"
+                )
+            if resume:
+                self._before = {row["output"]: row for row in [*self._reported(), *self._journaled()]}
+                _drop_cut_line(self._journal)
+            else:
+                self._file.truncate(0)
+        except BaseException:
+            self._file.close()
+            raise
 
     def _reported(self) -> list[dict[str, Any]]:
         return _rows(self._report, lambda text: json.loads(text)["files"])
@@ -181,10 +191,13 @@ class Records:
         rows = self.rows + [row for row in self._before.values() if row["output"] not in got_to]
         rows.sort(key=lambda row: row["input"])
         text = json.dumps({**summary, "files": rows}, indent=1, ensure_ascii=False)
-        self._file.close()
         with write_atomic(self._report, force=True) as file:
             file.write(text.encode() + b"\n")
-        os.unlink(self._journal)
+        if os.name == "posix":  # while it is locked
+            remove_own(self._file, self._journal)
+        self._file.close()
+        if os.name != "posix":  # where nobody removes what is open
+            os.unlink(self._journal)
 
 
 def _counts(row: dict[str, Any]) -> bool:

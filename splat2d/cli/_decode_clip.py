@@ -67,9 +67,8 @@ def _one(clip: Clip, command: Decode, size: dict[str, Any]) -> int:
     check_output(command.output, force=command.force)
     as_float = picture_format(command.output) == "NPY"
     render = clip.render_float if as_float else clip.render
-    save_picture(
-        _named(command, lambda: render(time=command.time or 0, **size)), command.output, force=command.force
-    )
+    pixels = _named(command, lambda: render(time=command.time or 0, **size))
+    save_picture(pixels, command.output, force=command.force, metadata=clip.document.container.metadata)
     return 1
 
 
@@ -119,6 +118,7 @@ def _all(clip: Clip, command: Decode, size: dict[str, Any]) -> tuple[int, tuple[
             last=last,
             sound=sound,
             alpha=clip.has_alpha,
+            metadata=clip.document.container.metadata,
         ) as writer,
     ):
         while True:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from splat2d.cli._arguments import UsageError
 from splat2d.cli._terminal import clip_progress, print_json, warn
+from splat2d.errors import OutputError
 
 if TYPE_CHECKING:
     from splat2d.cli.encode import Encode
@@ -33,20 +34,23 @@ def encode_clip(command: Encode, size: int | None) -> None:
     """
     if command.peak is not None:
         raise UsageError("--peak is for pictures")
-    if command.keep_metadata:
-        raise UsageError("--keep-metadata is for pictures")
-
     masks = command.labels or command.mask_files()
     if masks and (command.resume or size or command.bpp or command.psnr):
         raise UsageError("--resume, --size, --bpp and --psnr are for clips without masks")
     from splat2d.fit.clip.part import open_part
-    from splat2d.fit.encode import checked_quality
+    from splat2d.fit.encode import WINDOW, checked_quality
     from splat2d.media.files import check_output
     from splat2d.media.reader import open_clip
 
     checked_quality(command.quality)
     check_output(command.output, force=command.force)
-    reader = open_clip(command.input, fps=command.fps, keeps_alpha=True)
+    reader = open_clip(
+        command.input,
+        fps=command.fps,
+        keeps_alpha=True,
+        keep_metadata=command.keep_metadata,
+        keep_gps=command.keep_gps,
+    )
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
         packets, part = stack.enter_context(tempfile.TemporaryFile()), None
@@ -60,6 +64,10 @@ def encode_clip(command: Encode, size: int | None) -> None:
             written, frames = _objects(command, reader, sound, masks)
         else:
             written, frames = _segments(command, reader, sound, size, part)
+    if size is not None and written < (1 - WINDOW) * size:
+        reader.warnings.append(
+            f"the largest file found that fits has {written} bytes, {1 - written / size:.0%} below the size"
+        )
     warn(reader.warnings[told:])
     seconds = time.perf_counter() - start
     heard = sound.size if sound else 0
@@ -113,14 +121,19 @@ def _segments(
             None,
             size=size,
             progress=progress,
-            total=_expected(reader),
+            total=reader.expected,
             part=part,
             end=lambda: reader.end,
             sound=sound,
+            metadata=reader.metadata,
             **_options(command),
         )
-    with write_atomic(command.output, force=command.force) as file:
-        return part.write(file, tuple(reader.notes), sound), int(done.frames)
+    try:
+        with write_atomic(command.output, force=command.force) as file:
+            return part.write(file, tuple(reader.notes), sound, reader.metadata), int(done.frames)
+    except OutputError as fault:
+        kept = f"the finished segments are kept in {part.name}; --resume goes on"
+        raise OutputError(f"{fault}; {kept}") from None
 
 
 def _objects(
@@ -139,14 +152,8 @@ def _objects(
             progress=progress,
             end=lambda: reader.end,
             sound=sound,
+            metadata=reader.metadata,
             notes=reader.notes,
             **_options(command),
         )
     return done.size, int(done.frames)
-
-
-def _expected(reader: ClipReader) -> int | None:
-    """About how many frames there will be."""
-    if reader.count is not None or reader.duration is None:
-        return reader.count
-    return round(reader.duration * reader.fps)

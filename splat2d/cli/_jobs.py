@@ -36,8 +36,8 @@ def encode_job(name: str, data: bytes, options: dict[str, Any]) -> Made:
     Args:
         name: of the file, without a folder.
         data: its bytes.
-        options: quality, psnr, bpp, size, preset, tune, seed and threads, as of `splat2d.encode`; and of a
-            picture keep_metadata and keep_gps, as of `load_picture`.
+        options: quality, psnr, bpp, size, preset, tune, seed and threads, as of `splat2d.encode`; and
+            keep_metadata and keep_gps, as of `load_picture`.
 
     Raises:
         Splat2dError: as of `splat2d.encode`; names the file.
@@ -51,10 +51,11 @@ def encode_job(name: str, data: bytes, options: dict[str, Any]) -> Made:
 
         if is_clip(path):
             import splat2d
+            from splat2d.media.reader import open_clip
 
+            reader = open_clip(path, keeps_alpha=True, **kept)
             # Targets are those of segments.
-            lost = ("a clip's metadata is not kept",) if kept else ()
-            made = Made(splat2d.encode(path, **options), {"kind": "clip"}, lost)
+            made = Made(splat2d.encode(reader, **options), {"kind": "clip"}, tuple(reader.warnings))
         else:
             from splat2d.fit.encode import encode_picture
             from splat2d.media.pictures import load_picture
@@ -89,7 +90,7 @@ def decode_job(name: str, data: bytes, suffix: str, options: dict[str, Any]) -> 
     with _Folder(name) as folder:
         from splat2d.format.container import is_clip
 
-        output, warnings = os.path.join(folder.path, f"output{suffix}"), []
+        output, warnings = os.path.join(folder.path, os.path.splitext(name)[0] + suffix), []
         if is_clip(data[:64]):
             more, warnings = _decode_clip(data, output, options)
             figures = {"kind": "clip", **more}
@@ -120,6 +121,7 @@ def _decode_clip(data: bytes, output: str, options: dict[str, Any]) -> tuple[dic
     last = clip.duration - clip.time_of(clip.count - 1)
     sound, warnings = clip.heard()
     more = {"last": last, "sound": sound, "alpha": clip.has_alpha}
+    more["metadata"] = clip.document.container.metadata
     with ClipWriter(output, view.width, view.height, clip.fps, **more) as writer:
         for moment, pixels in clip.frames(**options):
             writer.write(pixels, moment)

@@ -99,11 +99,12 @@ def is_clip_file(path: str) -> bool:
         return file.seekable() and is_clip(file.read(64))
 
 
-def open_document(path: str) -> Document:
+def open_document(path: str, limits: Limits | None = None) -> Document:
     """Return a .splat file's layers and edits, no splat decoded.
 
     Args:
         path: The file.
+        limits: That it must be within; those of the format when None.
 
     Returns:
         The document.
@@ -120,7 +121,7 @@ def open_document(path: str) -> Document:
     large = os.path.isfile(path) and os.path.getsize(path) > _IN_MEMORY
     data = b"" if large else read_bytes(path, error=BitstreamError)
     try:
-        limits = Limits.of_format()
+        limits = limits or Limits.of_format()
         return Document.read(Source(open(path, "rb")), limits) if large else Document.from_bytes(data, limits)
     except BitstreamError as fault:
         raise BitstreamError(f"{shown(path)}: {fault}") from None

@@ -85,7 +85,10 @@ def binary_stdout() -> Any:
 
     Raises:
         UsageError: If it is a terminal.
+        OutputError: If it is closed.
     """
+    if getattr(sys.stdout, "name", None) == os.devnull:  # what stands in for it
+        raise OutputError("standard output is closed; redirect it, or give a file")
     if sys.stdout.isatty():
         raise UsageError("standard output is a terminal; redirect it, or give a file")
     return sys.stdout.buffer

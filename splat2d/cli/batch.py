@@ -56,14 +56,21 @@ class Batch:
         str, arg(metavar="P", help="How long to search: fast, default, best, or a YAML file of settings.")
     ] = "default"
     tune: Annotated[
-        Optional[Literal["psnr", "ms-ssim"]],
-        arg(help="Keep squared errors small, or what MS-SSIM sees of them; the preset's when not given."),
+        Optional[Literal["visual", "psnr", "ms-ssim"]],
+        arg(
+            help="Keep errors small as eyes weigh them, their squares, or what MS-SSIM sees of them; psnr "
+            "with --psnr, else the preset's when not given."
+        ),
     ] = None
     seed: Annotated[int, arg(metavar="N", help="Seed of the random order of refinement.")] = 0
     keep_metadata: Annotated[
-        bool, arg(help="Keep pictures' EXIF, XMP, resolution and their profiles' names, but not the place.")
+        bool,
+        arg(
+            help="Keep pictures' EXIF, XMP, resolution and their profiles' names, and clips' titles, "
+            "artists, copyrights, comments, descriptions and dates, but not the place."
+        ),
     ] = False
-    keep_gps: Annotated[bool, arg(help="With --keep-metadata, also keep where pictures were taken.")] = False
+    keep_gps: Annotated[bool, arg(help="With --keep-metadata, also keep the places.")] = False
     scale: Annotated[Optional[float], arg(metavar="S", help="Of decoded files over the original's.")] = None
     width: Annotated[Optional[int], arg(metavar="W", help="Of decoded files, px; the height follows.")] = None
     height: Annotated[Optional[int], arg(metavar="H", help="Of decoded files, px; the width follows.")] = None

@@ -31,7 +31,7 @@ class Convert:
     def run(self) -> None:
         """Write the file, print one line, warn of what is lost."""
         in_range(0, time=self.time)
-        from splat2d.convert.formats import IMPORTS, check_export, export, load, suffix_of
+        from splat2d.convert.formats import IMPORTS, PAINTED, check_export, export, load, suffix_of
         from splat2d.media.files import check_output, write_atomic
 
         check_output(self.output, force=self.force)
@@ -45,9 +45,10 @@ class Convert:
                 file.write(data)
             return self._tell(())
         check_export(self.output)
-        from splat2d.cli._scene import open_drawable
+        from splat2d.cli._scene import limits_of, open_drawable
 
-        drawable = open_drawable(self.input)
+        options = {"limits": limits_of()} if suffix_of(self.output) in PAINTED else {}
+        drawable = open_drawable(self.input, **options)
         if drawable.document.is_clip and self.time is None:
             raise UsageError("this is a clip, of which a moment can be converted: give a --time")
         if not drawable.document.is_clip and self.time is not None:

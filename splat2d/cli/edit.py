@@ -106,7 +106,7 @@ class Edit:
             command._edit()
 
     def _edit(self) -> None:
-        from splat2d.cli._scene import open_document
+        from splat2d.cli._scene import limits_of, open_document
         from splat2d.edit.script import edited
         from splat2d.errors import ConfigError
         from splat2d.media.files import check_output, write_atomic
@@ -114,7 +114,7 @@ class Edit:
         check_output(self.output, force=self.force)
         if self.reset and self.undo:
             raise ConfigError("--reset and --undo contradict each other; give one of them")
-        before = open_document(self.input)
+        before = open_document(self.input, limits_of() if self.bake else None)
         start = time.perf_counter()
         document = before.reset() if self.reset else before.undone(self.undo)
         entries = [*self._scripted(), *self._written(document)]

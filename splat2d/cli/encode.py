@@ -134,9 +134,13 @@ class Encode:
         bool, arg(help="Go on with a clip where an interrupted encode stopped (OUTPUT.part).")
     ] = False
     keep_metadata: Annotated[
-        bool, arg(help="Keep a picture's EXIF, XMP, resolution and its profile's name, but not the place.")
+        bool,
+        arg(
+            help="Keep a picture's EXIF, XMP, resolution and its profile's name, or a clip's title, artist, "
+            "copyright, comment, description and date, but not the place."
+        ),
     ] = False
-    keep_gps: Annotated[bool, arg(help="With --keep-metadata, also keep where a picture was taken.")] = False
+    keep_gps: Annotated[bool, arg(help="With --keep-metadata, also keep the place.")] = False
     force: Annotated[bool, arg(help="Replace an existing OUTPUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
 

@@ -62,12 +62,12 @@ class Group:
         point = None if self.point is None else parse_numbers("point", self.point, "X,Y")
         polygon = None if self.polygon is None else _pairs(self.polygon)
 
-        from splat2d.cli._scene import open_drawable
+        from splat2d.cli._scene import limits_of, open_drawable
         from splat2d.media.files import check_output, write_atomic
         from splat2d.scene.picture import Scene
 
         check_output(self.output, force=self.force)
-        scene = open_drawable(self.input, threads=self.threads)
+        scene = open_drawable(self.input, threads=self.threads, limits=limits_of())
         if not isinstance(scene, Scene):
             raise UsageError("objects are cut out of pictures, and this is a clip")
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 EXPORTS = {".html": "html", ".svg": "svg", ".ply": "ply", ".ora": "ora", ".psd": "psd", ".npz": "npz"}
 """Modules of this package by the suffix of files that they write."""
 
+PAINTED = (".ora", ".psd")
+"""Those that hold all pixels of a canvas."""
+
 IMPORTS = {".npz": "npz"}
 """Modules of this package by the suffix of files that they read."""
 

@@ -15,11 +15,12 @@ from splat2d.codec.layer import container_of, decode_layer, visible_box
 from splat2d.draw.compose import output_channels
 from splat2d.edit.stack import Stack, State
 from splat2d.errors import BitstreamError, ConfigError
-from splat2d.format.container import Container, NewSection, assembled, parse, write
+from splat2d.format.container import Container, NewSection, assembled, notes_section, parse, write
 from splat2d.format.edits import MAX_OPERATIONS, Operation, Step, pack, unpack
 from splat2d.format.field import Field
 from splat2d.format.header import DEFAULT_LIMITS, Limits, header_bytes
 from splat2d.format.layers import MAX_LAYERS, MAX_NAME, CodedLayer, layer_section
+from splat2d.format.metadata import metadata_section
 from splat2d.format.sections import Section, Source, index_section
 from splat2d.format.segments import clip_section, of_layer
 from splat2d.format.texture import renumbered, texture_section
@@ -259,6 +260,8 @@ class Document:
             raise ConfigError(f"{name!r} is a still layer of a clip, and cannot be a clip alone")
         else:
             new = [NewSection(layer_section(layer)), *self._segments(state.source, 0)]
+            for told in (notes_section(notes), metadata_section(metadata)):
+                new += [NewSection(told)] if told else []
             if sound := self.container.sound:
                 new.append(NewSection(self.source.read(sound.at, sound.size)))
             parts = [NewSection(clip_section(rate, own=False)), *new]

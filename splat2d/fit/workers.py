@@ -9,7 +9,9 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
 import warnings
@@ -148,16 +150,26 @@ class Processes(Workers):
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
         self._started: Future[int] | None = None
+        self._folder: str | None = None
 
     @property
     def slots(self) -> int:
         """Number of processes."""
         return self._jobs
 
+    def results(
+        self, tasks: Iterable[tuple[_Key, Callable[[], Any]]]
+    ) -> Iterator[tuple[_Key, Any | Exception]]:
+        """Work at tasks; what processes leave in temporary files goes, however they ended."""
+        with tempfile.TemporaryDirectory(prefix="splat2d-", ignore_cleanup_errors=True) as self._folder:
+            yield from super().results(tasks)
+
     def executor(self, slots: int | None = None) -> Executor:
         """Return a pool; its processes are spawned, because a fork behind a parallel loop would hang."""
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(slots or self._jobs, mp_context=context, initializer=_begin)
+        pool = ProcessPoolExecutor(
+            slots or self._jobs, mp_context=context, initializer=_begin, initargs=(self._folder,)
+        )
         self._started = pool.submit(int)
         return pool
 
@@ -297,18 +309,25 @@ def workers(jobs: int, scheduler: str | None = None) -> Iterator[Workers]:
         cluster.close()
 
 
-def _begin() -> None:
-    """Leave Ctrl-C to the parent process, end when it has ended, and keep libraries' warnings quiet."""
+def _begin(folder: str | None) -> None:
+    """Leave Ctrl-C to the parent process, end when it has ended, and keep libraries' warnings quiet.
+
+    Args:
+        folder: of temporary files, which whoever ends last removes.
+    """
+    tempfile.tempdir = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     warnings.simplefilter("ignore")
     if (parent := multiprocessing.parent_process()) is not None:
-        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_follow, args=(parent.sentinel, folder), daemon=True).start()
 
 
-def _follow(parent: int) -> None:
+def _follow(parent: int, folder: str | None) -> None:
     """End this process when its parent has ended, however that was."""
     multiprocessing.connection.wait([parent])
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 

@@ -6,8 +6,9 @@ docs/FORMAT.md, section 2, is this file in words.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from splat2d.arguments import whole
 from splat2d.errors import BitstreamError, LargeFileWarning
 from splat2d.format.field import MAX_SPLATS, Layout
 from splat2d.format.sections import MAX_RATE, Reader, crc, varint
@@ -52,6 +53,15 @@ class Limits:
     max_frames: int = MAX_RATE
     max_evaluations: int = 1 << 36
     warn_pixels: int = 89_478_485
+
+    def __post_init__(self) -> None:
+        """Check what the caller gives.
+
+        Raises:
+            ConfigError: a limit that is no whole number from 0 on.
+        """
+        for field in fields(self):
+            object.__setattr__(self, field.name, whole(field.name, getattr(self, field.name), 0, 1 << 63))
 
     @classmethod
     def of_format(cls) -> Limits:

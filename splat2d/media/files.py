@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from splat2d.errors import InputImageError, OutputError, Splat2dError
 
@@ -291,7 +291,7 @@ def open_own(path: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def locked(file: BinaryIO, path: str) -> bool:
+def locked(file: IO[Any], path: str) -> bool:
     """Return whether nobody else has a lock on a file, which this process now has until it closes it.
 
     Args:
@@ -311,14 +311,14 @@ def locked(file: BinaryIO, path: str) -> bool:
     return _is_at(file, path)
 
 
-def remove_own(file: BinaryIO, path: str) -> None:
+def remove_own(file: IO[Any], path: str) -> None:
     """Remove an open file unless another lies in its place by now."""
     with contextlib.suppress(OSError):
         if _is_at(file, path):
             os.unlink(path)
 
 
-def _is_at(file: BinaryIO, path: str) -> bool:
+def _is_at(file: IO[Any], path: str) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
     except OSError:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from splat2d.errors import InputClipError
 from splat2d.format.header import MAX_PIXELS
 from splat2d.format.sound import Sound
+
+if TYPE_CHECKING:
+    from splat2d.format.metadata import Metadata
+    from splat2d.media.metadata import Found, Keep
 
 DEFAULT_FPS = Fraction(25)
 """Frames a second of images that do not say, as in ffmpeg."""
@@ -49,9 +53,11 @@ class ClipReader(ABC):
         keeps_alpha: whether frames have alpha where anything is transparent, rather than being put on white.
         warnings: what a user should be told on stderr; reading may add some, each once.
         notes: what is done on the way in, one short sentence each.
+        metadata: what is kept of what the source says beside its frames.
     """
 
     keeps_alpha = False
+    metadata: Metadata | None = None
 
     def __init__(
         self,
@@ -112,6 +118,13 @@ class ClipReader(ABC):
             return 3
         return 4 if any(frame.pixels.shape[2] == 4 for frame in self._stored_frames(0)) else 3
 
+    @property
+    def expected(self) -> int | None:
+        """About how many frames there will be; None where nothing tells."""
+        if self.count is not None or self.duration is None:
+            return self.count
+        return round(self.duration * self.fps)
+
     def sound(self, file: BinaryIO) -> Sound | None:
         """The first audio track, its packets as they are; None without one that can be kept.
 
@@ -127,6 +140,13 @@ class ClipReader(ABC):
     def _warn(self, message: str) -> None:
         if message not in self.warnings:
             self.warnings.append(message)
+
+    def _keep(self, found: Found, keep: Keep) -> None:
+        """Keep metadata, and say what is dropped of it."""
+        self.metadata = found.kept
+        if found.note:
+            self.notes.append(found.note)
+            self._warn(found.alert(keep=keep.metadata))
 
     def _drop(self, message: str) -> None:
         """Warn of something that is left out, and keep a note of it."""

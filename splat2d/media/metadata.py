@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from splat2d.format.metadata import MAX_METADATA, Metadata
+from splat2d.media.texts import shown_texts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,6 +41,22 @@ _WRITERS = {"JPEG", "PNG", "WEBP", "TIFF", "AVIF"}
 
 
 @dataclass(frozen=True)
+class Keep:
+    """What of a file's metadata is kept.
+
+    Args:
+        metadata: anything.
+        gps: the place, too.
+    """
+
+    metadata: bool = False
+    gps: bool = False
+
+
+NOTHING = Keep()
+
+
+@dataclass(frozen=True)
 class Found:
     """What a file said.
 
@@ -49,6 +67,15 @@ class Found:
 
     kept: Metadata | None
     dropped: tuple[str, ...]
+
+    @property
+    def note(self) -> str:
+        """What is dropped, in a sentence; empty for nothing."""
+        return f"dropped: {', '.join(self.dropped)}" if self.dropped else ""
+
+    def alert(self, *, keep: bool) -> str:
+        """The same for who may not know that it could be kept."""
+        return self.note if keep or not self.note else f"{self.note}; --keep-metadata keeps what can be kept"
 
 
 def metadata_of(image: Image.Image, *, keep: bool = False, keep_gps: bool = False) -> Found:
@@ -122,6 +149,12 @@ def save_options(metadata: Metadata | None, format_name: str) -> dict[str, Any]:
 
 def summary(metadata: Metadata) -> dict[str, Any]:
     """Return what metadata says, for people and JSON."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of damage
+        return _summary(metadata)
+
+
+def _summary(metadata: Metadata) -> dict[str, Any]:
     exif = _loaded(metadata.exif)
     inner = exif.get_ifd(_EXIF_IFD)
     place = exif.get_ifd(_GPS_IFD)
@@ -139,8 +172,11 @@ def summary(metadata: Metadata) -> dict[str, Any]:
     }
     if metadata.resolution:
         shown["dpi"] = list(metadata.resolution)
+    shown |= shown_texts(metadata.texts)
     if place:
         shown["place"] = "kept"
+    if metadata.texts and not (metadata.exif or metadata.xmp):
+        return shown  # of a video, which has neither
     return {**shown, "exif_bytes": len(metadata.exif), "xmp_bytes": len(metadata.xmp)}
 
 

@@ -81,6 +81,8 @@ def load_picture(
     path = ""
     if isinstance(source, bytes | bytearray | memoryview | io.IOBase):
         data = source.read() if isinstance(source, io.IOBase) else source
+        if isinstance(data, str):
+            raise InputImageError("expected the bytes of a picture, found a file that is open for text")
         name, opened = _MEMORY, contextlib.nullcontext(io.BytesIO(data))  # which can seek
     elif isinstance(source, str | os.PathLike):
         name, opened, path = shown(source), open_input(source), source
@@ -117,9 +119,7 @@ def _told(picture: Picture, found: Found, *, keep: bool) -> Picture:
     """Return a picture with its metadata, and with words on what of it is dropped."""
     if not found.dropped:
         return replace(picture, metadata=found.kept)
-    said = f"dropped: {', '.join(found.dropped)}"
-    alert = said if keep else f"{said}; --keep-metadata keeps what can be kept"
-    notes, alerts = (*picture.notes, said), (*picture.warnings, alert)
+    notes, alerts = (*picture.notes, found.note), (*picture.warnings, found.alert(keep=keep))
     return replace(picture, notes=notes, warnings=alerts, metadata=found.kept)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from splat2d.errors import BackendUnavailableError, ConfigError, InputClipError
 from splat2d.media.files import open_input, shown
 from splat2d.media.frames import ClipReader, Frame
+from splat2d.media.metadata import Keep
 from splat2d.media.opening import HEIF_BRANDS
 from splat2d.media.patterns import folder_files, is_pattern, pattern_files
 from splat2d.media.sequences import AnimationReader, SequenceReader, is_animation
@@ -37,6 +38,8 @@ def open_clip(
     fps: Fraction | float | str | None = None,
     matrix: Matrix | None = None,
     keeps_alpha: bool = False,
+    keep_metadata: bool = False,
+    keep_gps: bool = False,
 ) -> ClipReader:
     """Open a clip to read it frame by frame, as sRGB of 8 bits with square, upright pixels.
 
@@ -50,6 +53,9 @@ def open_clip(
         matrix: of a video file's YCbCr, instead of its tag.
         keeps_alpha: whether frames have alpha where anything in the clip is transparent; else they are put on
             white.
+        keep_metadata: whether the reader has what the file says beside its frames; of images what the first
+            one says.
+        keep_gps: with the former, also the place.
 
     Returns:
         The reader; what needs saying is in its `warnings`.
@@ -60,25 +66,30 @@ def open_clip(
         ConfigError: fps out of range.
         BackendUnavailableError: a video file and no PyAV.
     """
-    reader = _reader_of(path, None if fps is None else parse_fps(fps), matrix)
+    keep = Keep(keep_metadata, keep_gps)
+    reader = _reader_of(path, None if fps is None else parse_fps(fps), matrix, keep)
     reader.keeps_alpha = keeps_alpha
     return reader
 
 
-def _reader_of(path: str | os.PathLike[str], rate: Fraction | None, matrix: Matrix | None) -> ClipReader:
+def _reader_of(
+    path: str | os.PathLike[str], rate: Fraction | None, matrix: Matrix | None, keep: Keep
+) -> ClipReader:
     name = os.fspath(path)
     if os.path.isdir(path):
-        return SequenceReader(shown(path), folder_files(path), rate)
+        return SequenceReader(shown(path), folder_files(path), rate, keep)
     if not os.path.lexists(path) and is_pattern(name):
-        return SequenceReader(shown(path), pattern_files(name), rate)
+        return SequenceReader(shown(path), pattern_files(name), rate, keep)
     with open_input(path, error=InputClipError):
         pass  # what is wrong with the path is said before anything is made of its content
     animated = is_animation(path)
     if animated is None or _is_motion_jpeg(path):
         from splat2d.media.video import ContainerReader
 
-        return ContainerReader(path, rate, matrix, None if animated is None else "mjpeg")
-    return AnimationReader(path, rate) if animated else SequenceReader(shown(path), [name], rate)
+        return ContainerReader(path, rate, matrix, None if animated is None else "mjpeg", keep)
+    if animated:
+        return AnimationReader(path, rate, keep)
+    return SequenceReader(shown(path), [name], rate, keep)
 
 
 def is_clip(path: str | os.PathLike[str]) -> bool:

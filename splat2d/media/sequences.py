@@ -16,6 +16,7 @@ from splat2d.errors import InputClipError, InputImageError
 from splat2d.media.animation import Animation, Damage, parse
 from splat2d.media.files import open_input, read_bytes, reason, shown
 from splat2d.media.frames import DEFAULT_FPS, ClipReader, Frame
+from splat2d.media.metadata import NOTHING, Keep, metadata_of
 from splat2d.media.opening import open_image, orientation_of, pixel_limit, too_large
 from splat2d.media.pictures import load_picture
 from splat2d.media.reading import read_image
@@ -38,21 +39,28 @@ class SequenceReader(ClipReader):
         name: of messages.
         paths: at least one.
         fps: frames a second.
+        keep: what of the first one's metadata is kept.
     """
 
-    def __init__(self, name: str, paths: Sequence[str], fps: Fraction | None = None) -> None:
-        self._paths = paths
-        first = load_picture(paths[0])
+    def __init__(
+        self, name: str, paths: Sequence[str], fps: Fraction | None = None, keep: Keep = NOTHING
+    ) -> None:
+        self._paths, self._keeps = paths, keep
+        first = self._load(0)
         fps = fps or DEFAULT_FPS
         duration = len(paths) / fps
         super().__init__(name, (first.width, first.height), fps, count=len(paths), duration=duration)
         self.notes += first.notes
+        self.metadata = first.metadata
         self._say(first)
+
+    def _load(self, index: int) -> Picture:
+        return load_picture(self._paths[index], keep_metadata=self._keeps.metadata, keep_gps=self._keeps.gps)
 
     def _stored_frames(self, start: int) -> Iterator[Frame]:
         """Yield the frames in order; those before start are not read."""
         for index in range(start, len(self._paths)):
-            picture = load_picture(self._paths[index])
+            picture = self._load(index)
             self._check_size((picture.width, picture.height), index, (self.width, self.height))
             self._say(picture)
             yield Frame(_frame_of(picture), index / self.fps)
@@ -71,9 +79,12 @@ class AnimationReader(ClipReader):
     Args:
         path: the file.
         fps: frames a second instead of the file's delays.
+        keep: what of its metadata is kept.
     """
 
-    def __init__(self, path: str | os.PathLike[str], fps: Fraction | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], fps: Fraction | None = None, keep: Keep = NOTHING
+    ) -> None:
         self._path = path
         self._orientation = 1
         animation = self._parsed()
@@ -99,6 +110,9 @@ class AnimationReader(ClipReader):
         self.notes += first.notes
         for message in first.warnings:
             self._warn(message)
+        with open_input(path) as file:
+            found = metadata_of(open_image(file, shown(path)), keep=keep.metadata, keep_gps=keep.gps)
+        self._keep(found, keep)
         if fps and fps != own:
             self._warn(f"its delays, {float(own):g} frames/s, are replaced by {float(fps):g} frames/s")
         if animation is not None and not animation.whole:

@@ -17,6 +17,8 @@ from splat2d.media.cicp import UNKNOWN, Stated
 from splat2d.media.convert import Matrix, ToRgb, guess_matrix, load_av
 from splat2d.media.files import open_input, reason, shown
 from splat2d.media.frames import DEFAULT_FPS, ClipReader, Frame
+from splat2d.media.metadata import NOTHING, Found, Keep
+from splat2d.media.texts import texts_of
 from splat2d.media.whole import check_whole
 
 if TYPE_CHECKING:
@@ -49,17 +51,6 @@ _LIMITED_RANGE, _FULL_RANGE = 1, 2
 _LIMITED_GREY = {"h264", "hevc", "vvc", "av1", "vp8", "vp9", "mpeg1video", "mpeg2video", "mpeg4"}
 # Of which each packet gives a picture.
 _ONE_EACH = {"h264", "hevc", "vvc", "av1", "vp9", "ffv1", "mjpeg", "prores", "dnxhd"}
-# What containers say beside the pictures, and a .splat file does not.
-_SAID = {
-    "title": "title",
-    "artist": "author",
-    "author": "author",
-    "copyright": "copyright",
-    "description": "description",
-    "location": "GPS position",
-    "location-eng": "GPS position",
-    "com.apple.quicktime.location.iso6709": "GPS position",
-}
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # what decodes it, which ffmpeg's own do not
 
 
@@ -73,6 +64,7 @@ class ContainerReader(ClipReader):
         fps: frames a second instead of the file's timestamps.
         matrix: of YCbCr instead of what the file says or its size suggests.
         format: ffmpeg's name of the container, where the content would be taken for another.
+        keep: what of its metadata is kept.
     """
 
     def __init__(
@@ -81,6 +73,7 @@ class ContainerReader(ClipReader):
         fps: Fraction | None = None,
         matrix: Matrix | None = None,
         format: str | None = None,
+        keep: Keep = NOTHING,
     ) -> None:
         self._path, self._format = path, format
         self._matrix: Matrix | None = matrix
@@ -106,8 +99,7 @@ class ContainerReader(ClipReader):
             self._rate_differs = fps is not None and fps != own
             self._limited_grey = stream.codec.name in _LIMITED_GREY or container.format.name == "yuv4mpegpipe"
             track = stream.id
-            told = {key.lower() for key in container.metadata}
-            said = dict.fromkeys(name for key, name in _SAID.items() if key in told)
+            said = texts_of(container.metadata, keep=keep.metadata, keep_gps=keep.gps)
         self._stored = (first.width, first.height)
         self._has_alpha = any(component.is_alpha for component in first.format.components)
         with open_input(path, error=InputClipError) as file:
@@ -134,8 +126,7 @@ class ContainerReader(ClipReader):
                 f"pixels are {aspect.numerator}:{aspect.denominator}; {stored} is scaled to {shown_as}"
             )
         self._judge(first)
-        if said:
-            self._drop(f"dropped: {', '.join(said)}")
+        self._keep(Found(*said), keep)
 
     def _may_be_transparent(self) -> bool:
         return self._has_alpha
@@ -195,7 +186,10 @@ class ContainerReader(ClipReader):
         try:
             # The prefix keeps a colon in the name from being taken for a protocol.
             container = av.open(
-                f"file:{os.fspath(self._path)}", format=self._format, container_options=options
+                f"file:{os.fspath(self._path)}",
+                format=self._format,
+                container_options=options,
+                metadata_errors="replace",  # old files say their titles in some code page
             )
         except (av.FFmpegError, ValueError) as fault:
             raise InputClipError(
@@ -243,7 +237,9 @@ class ContainerReader(ClipReader):
     def _decoder(stream: VideoStream) -> VideoStream | VideoCodecContext:
         """Return what decodes a stream: its own decoder, or the one that knows its alpha."""
         kind = stream.codec.name
-        if stream.metadata.get("alpha_mode") != "1" or kind not in _WITH_ALPHA:
+        # A tag of the same name in capitals, as of ffmpeg's Matroska, hides the track's own word on it.
+        modes = {value for key, value in stream.metadata.items() if key.lower() == "alpha_mode"}
+        if modes != {"1"} or kind not in _WITH_ALPHA:
             return stream
         av = load_av()
         try:
@@ -306,7 +302,9 @@ def is_video(path: str | os.PathLike[str]) -> bool:
     av = load_av()
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
     try:
-        with av.open(f"file:{os.fspath(path)}", container_options=options) as container:
+        with av.open(
+            f"file:{os.fspath(path)}", container_options=options, metadata_errors="replace"
+        ) as container:
             return any(next(container.decode(stream), None) for stream in _videos(container)[:1])
     except (av.FFmpegError, ValueError, OSError):
         return False

@@ -21,6 +21,7 @@ from splat2d.media.outputs import VideoFormat, video_format
 from splat2d.media.patterns import Pattern
 from splat2d.media.save import keeps_alpha, on_white, picture_format, save_picture
 from splat2d.media.sound import SoundStream, fitting
+from splat2d.media.texts import tags_for
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.filter import Graph
 
+    from splat2d.format.metadata import Metadata
     from splat2d.format.sound import Sound
 
 DEFAULT_CRF = 12
@@ -68,8 +70,11 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
             raise OutputError(f"{shown(min(taken.values()))}: exists already and is kept; use --force")
     else:
         folder = os.path.dirname(os.path.normpath(folder)) or "."  # the folder itself is made
-    # Whether a file could be made there.
-    check_output(os.path.join(folder, f".splat2d-{os.urandom(8).hex()}.tmp"))
+    probe = os.path.join(folder, f".splat2d-{os.urandom(8).hex()}.tmp")
+    try:
+        check_output(probe)  # whether a file could be made there
+    except OutputError as fault:
+        raise OutputError(str(fault).replace(shown(probe), shown(path))) from None
 
 
 class ClipWriter:
@@ -95,6 +100,7 @@ class ClipWriter:
             out of what has no sound, with a warning.
         alpha: whether frames may be transparent: MOV is then ProRes 4444, and what has no alpha gets them on
             white.
+        metadata: to be written, too, as far as the container has a place for it.
 
     Attributes:
         warnings: what a user should be told on stderr.
@@ -119,6 +125,7 @@ class ClipWriter:
         last: Fraction | None = None,
         sound: Sound | None = None,
         alpha: bool = False,
+        metadata: Metadata | None = None,
     ) -> None:
         if fps <= 0:
             raise ConfigError(f"fps is {fps}, expected a rate above 0")
@@ -137,14 +144,16 @@ class ClipWriter:
             if sound is not None:
                 self.warnings.append("the sound is left out: this output has none")
             kept = alpha and keeps_alpha(pattern.path(1))
+            tags, untold = tags_for(metadata, "images")
         else:
             form = video_format(path, lossless=lossless, alpha=alpha)
             if file is not None and form.seeks:
                 name = form.muxer.upper()
                 raise OutputError(f"{name} needs a file, and cannot go into a pipe; use y4m or mkv")
             kept = alpha and form.has_alpha
+            tags, untold = tags_for(metadata, form.muxer)
             self._sink = _Video(
-                path, (width, height), self.fps, form, crf, force, last, file, sound, alpha=kept
+                path, (width, height), self.fps, form, crf, force, last, file, sound, alpha=kept, tags=tags
             )
             if self._sink.size != (width, height):
                 size = "x".join(map(str, self._sink.size))
@@ -153,6 +162,8 @@ class ClipWriter:
                 )
         if alpha and not kept:
             self.warnings.append("this output has no alpha: frames are put on white; use .webm, .mov or .png")
+        if untold:
+            self.warnings.append(untold)
         self._channels = 4 if kept else 3
         if file is None:
             check_clip_output(path, force=force)
@@ -292,8 +303,9 @@ class _Video:
         sound: Sound | None = None,
         *,
         alpha: bool = False,
+        tags: dict[str, str],
     ) -> None:
-        self._av, self._alpha = load_av(), alpha
+        self._av, self._alpha, self._tags = load_av(), alpha, tags
         self._sound, self._heard = sound, None
         self._warnings: list[str] = []
         self._path, self._force, self._format, self._file = path, force, format, file
@@ -334,6 +346,7 @@ class _Video:
         if self._format.muxer == "gif":
             options["final_delay"] = str(min(max(round(self._length * 100), 1), _LONGEST_DELAY))
         self._container = self._av.open(file, "w", format=self._format.muxer, container_options=options)
+        self._container.metadata.update(self._tags)
         stream: Any = self._container.add_stream(self._format.codec, rate=self._fps, options=self._options)
         stream.width, stream.height, stream.pix_fmt = width, height, self._format.pixels
         context = stream.codec_context

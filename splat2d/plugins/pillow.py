@@ -11,6 +11,7 @@ make it render at that size in the first place. A clip is a sequence of frames.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -46,12 +47,13 @@ class SplatImageFile(ImageFile.ImageFile):
     _close_exclusive_fp_after_loading = False
 
     def _open(self) -> None:
-        from splat2d.format.header import read_header
+        from splat2d.format.header import Limits, read_header
         from splat2d.format.sections import Reader
 
         assert self.fp is not None
         try:
-            header = read_header(Reader(self.fp.read(64)))
+            # How large is too large is what Pillow asks next, and its user sets.
+            header = read_header(Reader(self.fp.read(64)), Limits.of_format())
         except BitstreamError as fault:
             raise SyntaxError(str(fault)) from None
         self._fp = self.fp
@@ -206,9 +208,11 @@ class SplatImageFile(ImageFile.ImageFile):
 
 def _document(file: BinaryIO) -> Document:
     from splat2d.edit.document import Document
+    from splat2d.format.header import DEFAULT_LIMITS, MAX_PIXELS
     from splat2d.format.sections import Source
 
-    return Document.read(Source(file))
+    limits = replace(DEFAULT_LIMITS, max_pixels=MAX_PIXELS, warn_pixels=MAX_PIXELS)
+    return Document.read(Source(file), limits)
 
 
 def _milliseconds(time: Fraction) -> int | float:

@@ -393,6 +393,7 @@ class Clip(Drawable):
             "chroma_step": self.header.chroma_step / 8,
             **({"sound": {**sound.figures(), "bytes": own}} if sound else {}),
             "notes": list(self.notes),
+            **self._metadata(),
             "damaged": self.damaged,
         }
 

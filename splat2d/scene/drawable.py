@@ -58,6 +58,15 @@ class Drawable(ABC):
             raise ConfigError("frame is of clips, and this is a picture")
         return time
 
+    def _metadata(self) -> dict[str, Any]:
+        """What is said of the file's metadata; nothing where there is none."""
+        metadata = self.document.container.metadata
+        if metadata is None:
+            return {}
+        from splat2d.media.metadata import summary
+
+        return {"metadata": summary(metadata)}
+
     @property
     def width(self) -> int:
         """Canvas width, px."""

@@ -291,12 +291,3 @@ class Scene(Drawable):
             **({"views": len(self.eyes), "eyes": [list(eye) for eye in self.eyes]} if self.eyes else {}),
             **self._metadata(),
         }
-
-    def _metadata(self) -> dict[str, Any]:
-        """What is said of the file's metadata; nothing where there is none."""
-        metadata = self.document.container.metadata
-        if metadata is None:
-            return {}
-        from splat2d.media.metadata import summary
-
-        return {"metadata": summary(metadata)}

@@ -135,7 +135,8 @@ def test_resume_knows_what_was_written_before_a_kill(
     lines = "".join(json.dumps(row) + "\n" for row in begun)
     (out / "report.jsonl").write_text(lines + json.dumps(b)[:30])
     records = Records(str(out), resume=True)
-    records.add(b)  # killed again
+    records.add(b)
+    records._file.close()  # killed again
     assert (out / "report.jsonl").read_text() == lines + json.dumps(b, ensure_ascii=False) + "\n"
     assert run(capsys, *arguments, "--resume")[0] == 0
     assert len(same_process) == 3

@@ -19,6 +19,8 @@ from splat2d.media.pictures import save_picture
 from splat2d.media.reader import parse_fps
 from splat2d.scene.picture import Scene
 
+from ..support.clips import write_clip
+
 ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": ""}
 PIXELS = np.zeros((16, 16, 3), np.uint8)
 PIXELS[4:8] = 200
@@ -48,6 +50,8 @@ def test_any_type_of_number_is_a_quality(quality, data):
         *[{"quality": None, "bpp": value} for value in (NAN, "1", 0, 65, 1e-9, HUGE)],
         *[{"threads": value} for value in (1.5, "x", 0, NAN)],
         *[{"seed": value} for value in (-1, HUGE, 1.5, "x")],
+        {"jobs": 0},
+        {"jobs": "x"},
         {"masks": 5},
         {"masks": {5: np.eye(16)}},
     ],
@@ -99,6 +103,38 @@ def test_bytes_and_open_files_are_encoded(data, tmp_path):
             assert splat2d.encode(source, **options) == data
     with pytest.raises(InputImageError):
         splat2d.encode(b"nonsense", **options)
+    with pytest.raises(InputImageError, match="open for text"):
+        splat2d.encode(io.StringIO("a.png"), **options)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "mp4"])
+def test_bytes_and_open_files_of_a_clip_are_encoded_whole(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    frames = [np.roll(PIXELS, shift, 0) for shift in range(3)]
+    if suffix == "gif":
+        first, *others = map(Image.fromarray, frames)
+        first.save(path, save_all=True, append_images=others, duration=100)
+    else:
+        pytest.importorskip("av")
+        write_clip(path, frames)
+    options = {"preset": "fast", "quality": 30, "threads": 1}
+    data = splat2d.encode(path, **options)
+    assert splat2d.Clip.from_bytes(data).count == 3
+    with open(path, "rb") as opened:
+        assert splat2d.encode(path.read_bytes(), **options) == data
+        assert splat2d.encode(opened, **options) == data
+    assert splat2d.encode(memoryview(path.read_bytes()), fps=5, **options) != data
+    with pytest.raises(Splat2dError) as caught:
+        splat2d.encode(path.read_bytes()[:-300], **options)
+    assert "/tmp" not in str(caught.value)
+
+
+@pytest.mark.parametrize("limit", [-1, "x", 1.5, None, True])
+def test_limits_are_whole_numbers(limit, data):
+    with pytest.raises(ConfigError, match="max_pixels is"):
+        splat2d.Limits(max_pixels=limit)
+    with pytest.raises(ConfigError, match="limits is of type"):
+        splat2d.decode(data, limits=5)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +225,21 @@ def folder(tmp_path_factory, data):
 def test_a_closed_stdout(folder, words, closed):
     done = shell(folder, f"{words} {closed}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("words", ["decode a.splat - --format png", "edit a.splat - --blur 1"])
+def test_data_for_a_closed_stdout_is_an_error(folder, words):
+    done = shell(folder, f"{words} >&-")
+    assert done.returncode == 1
+    assert done.stderr == "splat2d: error: standard output is closed; redirect it, or give a file\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+@pytest.mark.parametrize("words", ["info a.splat", "decode a.splat - --format png", "--help"])
+def test_a_full_disk_behind_stdout_is_one_line(folder, words):
+    done = shell(folder, f"{words} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "splat2d: error: output: No space left on device"
 
 
 @pytest.mark.parametrize("words", ["layers a.splat", "info a.splat --json"])

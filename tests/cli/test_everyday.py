@@ -86,6 +86,7 @@ def test_what_is_no_pattern_is_one_line(capsys, tmp_path, clip, pattern, said):
     status, _, err = run(capsys, "decode", clip, tmp_path / pattern)
     assert status == 1
     assert_one_line(err, said)
+    assert ".tmp" not in err
     assert list(tmp_path.iterdir()) == []
 
 

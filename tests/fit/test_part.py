@@ -23,6 +23,7 @@ from splat2d.fit.config import ClipConfig
 from splat2d.format.segments import storable_rate
 from splat2d.media.reader import parse_fps
 
+from ..support.command import assert_one_line, run
 from ..support.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=2, steps=3, final_steps=3, sweeps=1, frames=5)
@@ -163,6 +164,25 @@ def test_a_full_disk_names_the_part(frames, finished):
     with pytest.raises(OutputError, match=r"a\.part: cannot be written .*No space.*--resume goes on"):
         part._write(b"more")
     assert part.file.getvalue() == finished
+
+
+def test_a_full_disk_in_the_end_names_output_and_part(tmp_path, monkeypatch, capsys):
+    pictures = [Image.fromarray(np.full((16, 16, 3), 9 * i, np.uint8)) for i in range(3)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=100)
+    words = ("encode", tmp_path / "a.gif", tmp_path / "a.splat", "--preset", "fast")
+
+    def full(*_, **__):
+        raise OutputError("a.splat: cannot be written (No space left on device)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("splat2d.media.files.write_atomic", full)
+        status, _, err = run(capsys, *words)
+    assert status == 1
+    assert_one_line(
+        err, "a.splat: cannot be written (No space left on device); the finished segments are kept"
+    )
+    assert "a.splat.part; --resume goes on" in err
+    assert run(capsys, *words, "--resume")[0] == 0
 
 
 # Rates, times and sizes that a file cannot hold.

@@ -62,6 +62,25 @@ def test_the_command_line_says_so(tmp_path, capsys):
     assert_one_line(err, "the limit is 8")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("convert", "huge", "a.psd"),
+        ("convert", "huge", "a.ora"),
+        ("group", "huge", "a.splat", "--name", "n", "--box", "1,2,3,4"),
+        ("edit", "huge", "a.splat", "--bake"),
+    ],
+    ids=" ".join,
+)
+def test_verbs_that_make_all_pixels_have_the_limit(tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    Path("huge").write_bytes(flat(13378, 13378))
+    status, _, err = run(capsys, *words)
+    assert status == 1
+    assert_one_line(err, "huge: the canvas has 178970884 pixels, over the limit of 178956970")
+    assert [path.name for path in tmp_path.iterdir()] == ["huge"]
+
+
 def test_layers_are_composited_in_bands():
     width, height = 5000, 4000
     header = Header(width, height, 4, 600, 10, 0, (0, 0, 0, 0))

@@ -306,12 +306,14 @@ def test_range_of_grey_video(tmp_path, name, codec, format, range_, limited):
 
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
-def test_alpha_of_webm_is_put_on_white(tmp_path, codec):
+@pytest.mark.parametrize("suffix", ["webm", "mkv"])
+def test_alpha_of_webm_is_put_on_white(tmp_path, codec, suffix):
     rgba = np.zeros((48, 64, 4), np.uint8)
     rgba[..., 0] = 255
     rgba[:, :32, 3] = 255
     frames = [av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="yuva420p") for _ in range(4)]
-    path = write_clip(tmp_path / "a.webm", frames, codec, "yuva420p", options={"auto-alt-ref": "0"})
+    options, tagged = {"auto-alt-ref": "0"}, lambda stream: stream.metadata.update(alpha_mode="1")
+    path = write_clip(tmp_path / f"a.{suffix}", frames, codec, "yuva420p", options=options, prepare=tagged)
     reader = open_clip(path)
     frames = [frame.pixels for frame in reader]
     assert len(frames) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zlib
 from dataclasses import replace
 
@@ -182,35 +183,23 @@ def test_damaged_metadata_does_not_cost_the_picture(capsys, tmp_path):
     assert splat2d.open(path).info()["metadata"]["dpi"] == [300, 300]
 
 
+def test_damaged_exif_in_a_file_is_no_fault_of_who_asks(small_splat):
+    exif = (
+        b"II*\0\x08\0\0\0\x02\0"
+        + b"\x3b\x01\x02\0\xff\0\0\0\x50\0\0\0"
+        + b"\x0f\x01\x03\0\x07\0\0\0\x01\0\0\0"
+    )
+    data = write(replace(read(small_splat), metadata=Metadata(exif)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert splat2d.Scene.from_bytes(data).info()["metadata"]["exif_bytes"] == len(exif)
+
+
 def test_xml_with_entities_is_not_read(tmp_path):
     bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa">]><x GPS="1">&a;</x>'
     picture = load_picture(photo(tmp_path / "a.webp", xmp=bomb), keep_metadata=True)
     assert picture.metadata is not None
     assert picture.metadata.xmp == b""
-
-
-def test_metadata_is_for_pictures(capsys, tmp_path):
-    frames = [Image.fromarray(frame) for frame in moving(2)]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
-    status, _, err = run(capsys, "encode", tmp_path / "a.gif", tmp_path / "a.splat", "--keep-metadata")
-    assert status == 2
-    assert_one_line(err, "--keep-metadata is for pictures")
-
-
-def test_what_a_video_says_is_dropped_and_said(capsys, tmp_path):
-    av = pytest.importorskip("av")
-    made = write_clip(tmp_path / "made.mkv", moving(3), "ffv1", "bgr0")
-    with av.open(str(made)) as source, av.open(str(tmp_path / "a.mkv"), "w") as out:
-        out.metadata.update({"title": "Holiday", "ARTIST": "Ann", "COPYRIGHT": "(c) Ann"})
-        stream = out.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                out.mux(packet)
-    words = ("encode", tmp_path / "a.mkv", tmp_path / "a.splat", "--preset", "fast")
-    status, _, err = run(capsys, *words)
-    assert (status, err) == (0, "splat2d: warning: dropped: title, author, copyright\n")
-    assert "dropped: title, author, copyright" in splat2d.open(tmp_path / "a.splat").info()["notes"]
 
 
 def test_packets_that_give_no_picture_are_said(capsys, tmp_path):
@@ -241,7 +230,8 @@ def test_packets_that_give_no_picture_are_said(capsys, tmp_path):
         Metadata(xmp="ümlaut".encode()),
         Metadata(profile="Display P3"),
         Metadata(resolution=(299.9994, 72.5)),
-        Metadata(b"a", b"b", "c", (1.0, 2.0)),
+        Metadata(texts=(("title", "Ümlaut = 1\n2"), ("what is new", ""))),
+        Metadata(b"a", b"b", "c", (1.0, 2.0), (("date", "2020"),)),
     ],
 )
 def test_every_entry_comes_back(small_splat, metadata):
@@ -266,6 +256,11 @@ def test_unknown_entries_are_skipped():
         (zlib.compress(b"\x03\x05p"), "truncated"),
         (zlib.compress(b"\x03\x01p\x03\x01q"), "two entries"),
         (zlib.compress(b"\x02\x01\xff"), "UTF-8"),
+        (zlib.compress(b"\x05\x03a=\xff"), "UTF-8"),
+        (zlib.compress(b"\x05\x02ab"), "no name"),
+        (zlib.compress(b"\x05\x02=b"), "no name"),
+        (zlib.compress(b"\x05\x00"), "no name"),
+        (zlib.compress(b"\x05\x07a=1\0a=2"), "another"),
         (zlib.compress(b"\x04\x01\x01"), "truncated"),
         (zlib.compress(b"\x04\x03\x01\x01\x01"), "resolution"),
     ],

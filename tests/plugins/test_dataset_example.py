@@ -73,9 +73,12 @@ def test_a_crop_is_what_decode_gives(example, folder: Path):
 
 
 @pytest.mark.slow
-def test_spawned_workers_give_the_same_batches(example, folder: Path):
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")  # of Python 3.12
+@pytest.mark.parametrize("context", ["spawn", "fork"])
+def test_workers_give_the_same_batches(example, folder: Path, context: str):
     data = example.SplatCrops(folder, size=16)
-    spawned = example.loader(data, batch=3, workers=2, context="spawn")
+    splat2d.decode(data.paths[0].read_bytes(), threads=2)  # behind which a fork used to hang
+    spawned = example.loader(data, batch=3, workers=2, context=context)
     for epoch in range(2):
         data.set_epoch(epoch)
         here = list(example.loader(data, batch=3, workers=0))

@@ -6,6 +6,7 @@ import io
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from PIL import Image, ImageFile, ImageSequence, UnidentifiedImageError
 
 import splat2d
 import splat2d.plugins.pillow
+from splat2d.format.container import Container, write
+from splat2d.format.field import Field
+from splat2d.format.header import Header
 
 from ..support.places import GOLDEN
 
@@ -227,3 +231,16 @@ def test_import_is_light(run_python):
     done = run_python("-c", code, check=True)
     loaded = {name.partition(".")[0] for name in eval(done.stdout)}
     assert not loaded & {"numpy", "constriction", "torch", "av", "yaml", "rich", "tyro"}
+
+
+def test_how_large_is_too_large_is_pillows_to_say(monkeypatch):
+    header = Header(13378, 13378, 3, 600, 10, 0, (9,) * 3)
+    huge = write(Container(header, Field.encode(np.zeros((0, 8), np.int32), header.layout)))
+    with pytest.raises(Image.DecompressionBombError, match="178970884"):
+        Image.open(io.BytesIO(huge))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = Image.open(io.BytesIO(huge))
+        image.draft(None, (50, 50))
+        assert max(image.convert("RGB").size) < 200

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from splat2d import __version__
 from splat2d.arguments import whole
@@ -19,12 +19,13 @@ from splat2d.fit.clip.part import Part, digest_of
 from splat2d.fit.clip.repeats import clock_of, moments_of
 from splat2d.fit.clip.segment import COARSER, fit_segment
 from splat2d.fit.clip.shots import Shot, Shots, TimedFrame, overlap, segment_frames
-from splat2d.fit.clip.target import ClipTarget, fit_to_target
+from splat2d.fit.clip.target import MAX_BPP, ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
 from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step, step_code
 from splat2d.fit.fitter import OnProgress
 from splat2d.fit.workers import WorkerDied, Workers, workers
 from splat2d.format.header import Header, header_bytes
+from splat2d.format.metadata import Metadata, metadata_section
 from splat2d.format.segments import CodedSegment, clip_section, code_segment, storable_rate
 from splat2d.format.sound import Sound
 from splat2d.media.frames import ClipProgress
@@ -61,6 +62,7 @@ def encode_frames(
     end: Callable[[], Fraction | None] | None = None,
     part: Part | None = None,
     sound: Sound | None = None,
+    metadata: Metadata | None = None,
     weighed: bool = False,
 ) -> ClipProgress:
     """Encode frames as they come, in bounded memory.
@@ -89,6 +91,7 @@ def encode_frames(
         part: gets each segment as soon as it is encoded, and is gone on with where it has some; in memory
             when None.
         sound: of the clip; its bytes count for `size`, not for `bpp`.
+        metadata: of the clip; its bytes count as those of the sound.
         weighed: whether the frames' last channel says how much their errors count, 255 for fully.
 
     Returns:
@@ -119,14 +122,18 @@ def encode_frames(
     height, width, channels = start[0].shape
     most = segment_frames(config, width, height, channels)
     channels -= weighed
-    wishes = {"bpp": bpp, "psnr": psnr, "size": size}
+    wishes: dict[str, Any] = {"bpp": bpp, "psnr": psnr, "size": size}
     if size is not None:
         if not total:
             raise ConfigError("a size needs the number of frames, which this clip does not tell; give bpp")
         if sound is not None and sound.size >= size:
             raise TargetError(f"the sound alone has {sound.size} bytes, and the file may have {size}")
-        size -= sound.size if sound else 0
-        bpp = 8 * size / (width * height * total)
+        beside = len(metadata_section(metadata)) + (sound.size if sound else 0)
+        wishes["bytes beside the pictures"] = beside
+        size -= beside
+        if size <= 0:
+            raise TargetError(f"the metadata alone has {beside} bytes, and the file may have {size + beside}")
+        bpp = min(8 * size / (width * height * total), MAX_BPP)  # more than any clip takes
     shared = overlap(most)
     if total and total > most:
         parts = -(-(total - shared) // (most - shared))
@@ -143,8 +150,10 @@ def encode_frames(
         "quality": header.quality or None,
         **wishes,
     }
-    settings |= {"seed": seed, "preset": os.path.basename(preset), **asdict(config), "frames a segment": most}
-    settings |= {"splat2d": __version__}
+    # First what has a name on the command line, as the first difference is what a user is told.
+    settings |= {"seed": seed, "preset": os.path.basename(preset), "tune": config.tune}
+    settings |= {**asdict(config), "frames a segment": most}
+    settings |= {"metadata": ", ".join(metadata.names) if metadata else None, "splat2d": __version__}
     # As it will be read again: a tuple becomes a list.
     part.begin(header_bytes(header), clip_section(fps), json.loads(json.dumps(settings)))
     cores = thread_count(threads)
@@ -177,7 +186,7 @@ def encode_frames(
             report()
     if file is None:
         return ClipProgress(done, done, part.size)
-    return ClipProgress(done, done, part.write(file, tuple(notes), sound))
+    return ClipProgress(done, done, part.write(file, tuple(notes), sound, metadata))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from splat2d.fit.clip.masks import Masks, boxes_of, load_clip_masks
 from splat2d.fit.clip.shots import TimedFrame
 from splat2d.fit.objects.cut import eroded
 from splat2d.format.layers import MAX_LAYERS, PICTURE, check_name
+from splat2d.format.metadata import Metadata
 from splat2d.format.sound import Sound
 from splat2d.media.frames import ClipProgress
 from splat2d.scene.clip import Clip
@@ -43,6 +44,7 @@ def encode_objects(
     *,
     progress: Callable[[ClipProgress], None] | None = None,
     sound: Sound | None = None,
+    metadata: Metadata | None = None,
     notes: Sequence[str] = (),
     **options: Any,
 ) -> ClipProgress:
@@ -55,6 +57,7 @@ def encode_objects(
         file: gets the clip.
         progress: called now and then.
         sound: of the clip.
+        metadata: of the clip.
         notes: what was done to it on the way in.
         options: as of `encode_frames`, the quality among them, which is that of each layer.
 
@@ -88,7 +91,7 @@ def encode_objects(
         encode_frames(pictures, fps, out, total=count, weighed=True, progress=tell, **options, **more)
         return Clip.from_bytes(out.getvalue())
 
-    clip = coded(0, _background(frames, given), sound=sound, notes=notes)
+    clip = coded(0, _background(frames, given), sound=sound, metadata=metadata, notes=notes)
     for number, name in enumerate(names, 1):
         document = coded(number, _object(frames, given, name)).document
         # Its handles and the middle that it turns about are those of where it goes.

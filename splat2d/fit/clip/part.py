@@ -21,9 +21,11 @@ from splat2d.errors import BitstreamError, ConfigError, OutputError
 from splat2d.fit.clip.shots import Shot
 from splat2d.format.container import notes_section
 from splat2d.format.header import Limits, read_header
+from splat2d.format.metadata import Metadata, metadata_section
 from splat2d.format.sections import (
     CLIP,
     MAX_SEGMENTS,
+    METADATA,
     NOTE,
     PROGRESS,
     SEGMENT,
@@ -144,25 +146,33 @@ class Part:
         found = Source(self.file).section(at)
         self.segments.append(Finished(found, segment.span, digest))
 
-    def write(self, file: BinaryIO, notes: tuple[str, ...] = (), sound: Sound | None = None) -> int:
+    def write(
+        self,
+        file: BinaryIO,
+        notes: tuple[str, ...] = (),
+        sound: Sound | None = None,
+        metadata: Metadata | None = None,
+    ) -> int:
         """Write the clip.
 
         Args:
             file: where it goes.
             notes: what was done to it on the way in.
             sound: of the clip.
+            metadata: of the clip.
 
         Returns:
             Its bytes.
         """
-        source, said = Source(self.file), notes_section(notes)
+        source = Source(self.file)
         size = file.write(source.read(0, self._first + self._times))
         for segment in self.segments:
             size += file.write(source.read(segment.section.at, segment.section.size))
         entries: list[tuple[int, int, Span | None]] = [(CLIP, self._times, None)]
         entries += [(SEGMENT, s.section.size, s.span) for s in self.segments]
-        entries += [(NOTE, len(said), None)] if said else []
-        size += file.write(said)
+        for kind, told in ((NOTE, notes_section(notes)), (METADATA, metadata_section(metadata))):
+            entries += [(kind, len(told), None)] if told else []
+            size += file.write(told)
         if sound is not None:
             written = sound.write(file)
             entries.append((SOUND, written, None))

@@ -21,13 +21,16 @@ from splat2d.format.header import Header, step_of
 from splat2d.format.segments import CodedSegment, code_segment, segment_section
 from splat2d.scene.track import Segment
 
+MAX_BPP = 100
 WINDOW = 0.04  # below a rate, or 0.15 dB above a PSNR, to be content with
 PSNR_WINDOW = 0.15  # dB
 RATE_SLOPE = 1.2  # octaves of the size for one of D
 CORRECTIONS = 4
 MORE = 5  # corrections, by halves, where what was met lies far below
-FAR = -0.3  # octaves or dB of the excess
 FINER = 2  # times, D of a clip whose rate is ample, below that of an ordinary one
+FAR = 2  # windows below the target
+LEAST = 0.5  # octaves of a correction where none has met the target
+STUCK = 1 / 32  # octaves of a half that changes nothing any more, as what was met depends on the way there
 RESERVED = 64  # bytes of a segment's share for the file's head and tail
 # Where searches begin: D and rate of an ordinary clip, and its PSNR there.
 USUAL_STEP, USUAL_BPP, USUAL_PSNR = 0.72, 0.04, 32.0
@@ -47,8 +50,8 @@ class ClipTarget:
 
     def __post_init__(self) -> None:
         """Refuse what no clip can reach."""
-        if self.bpp is not None and not 0 < self.bpp <= 100:
-            raise ConfigError(f"bpp is {self.bpp:g}, expected above 0 and at most 100")
+        if self.bpp is not None and not 0 < self.bpp <= MAX_BPP:
+            raise ConfigError(f"bpp is {self.bpp:g}, expected above 0 and at most {MAX_BPP}")
         if self.psnr is not None and not 1 <= self.psnr <= 90:
             raise ConfigError(f"psnr is {self.psnr:g} dB, expected 1 to 90")
 
@@ -194,12 +197,15 @@ def reach(target: ClipTarget, fit: Adjustable, code: Callable[[], Try[_Coded]], 
         met = [excess for excess, _ in tried if excess <= 0]
         if -target.window <= tried[-1][0] <= 0 or attempt == CORRECTIONS + MORE:
             break
-        if attempt >= CORRECTIONS and (not met or max(met) > FAR or len(met) == len(tried)):
+        if attempt >= CORRECTIONS and met and (max(met) > -FAR * target.window or len(met) == len(tried)):
             break
-        # Where the slopes lead astray, halves between what is too much and what is too little.
-        octaves = (
-            _octaves(target, tried) if attempt < CORRECTIONS - 1 else _half(tried) or _octaves(target, tried)
-        )
+        if attempt < CORRECTIONS - 1:
+            octaves = _octaves(target, tried)
+        elif met:  # where the slopes lead astray, halves between what is too much and what is too little
+            octaves = _half(tried) or _octaves(target, tried)
+        else:  # a fit that is asked for too much grows splats; only steps of some size make it drop them
+            usual = target.octaves(tried[-1][0])
+            octaves = math.copysign(max(abs(usual), LEAST), usual)
         octaves = min(max(octaves, -2.0), 2.0)
         present = step_code(last.step)
         wanted = step_code(last.step * 2**octaves)
@@ -222,7 +228,8 @@ def _half(tried: list[tuple[float, Try[_Coded]]]) -> float | None:
     if not over or not under:
         return None
     between = math.sqrt(min(over)[1] * max(under)[1])
-    return math.log2(between / tried[-1][1].step)
+    octaves = math.log2(between / tried[-1][1].step)
+    return octaves if abs(octaves) > STUCK else None
 
 
 def _octaves(target: ClipTarget, tried: list[tuple[float, Try[_Coded]]]) -> float:
