@@ -81,6 +81,18 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_set_rate(void* fitter, double step, doubl
   return guarded([&] { fitter_of(fitter).set_rate(step, lambda); });
 }
 
+// weights: of the frames' distortions of so many levels, one after another.
+SPLAT2D_EXPORT int splat2d_cuda_fitter_reweigh(void* fitter, const float* weights, int levels) {
+  return guarded([&] {
+    Fit& self = fitter_of(fitter);
+    const Film& film = self.film();
+    Film::Distortions distortions;
+    for (int t = 0; t < film.seen(); ++t)
+      distortions.push_back(distortion_at(&weights, film.footage().canvas, levels));
+    self.reweigh(std::move(distortions));
+  });
+}
+
 SPLAT2D_EXPORT int splat2d_cuda_fitter_prune(void* fitter, double factor, int* removed) {
   return guarded([&] { *removed = fitter_of(fitter).prune(factor); });
 }

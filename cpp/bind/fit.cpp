@@ -6,6 +6,7 @@
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
 #include "fit/clip_fitter.hpp"
+#include "fit/windows.hpp"
 #include "math/pool.hpp"
 #include "refine/refiner.hpp"
 
@@ -75,6 +76,22 @@ void bind_refiner(nb::module_& m, const char* name) {
 }  // namespace
 
 void bind_fit(nb::module_& m) {
+  m.def(
+      "windowed",
+      [](const Floats3& planes, const Floats1& taps, int threads) {
+        const size_t channels = planes.shape(0), height = planes.shape(1), width = planes.shape(2);
+        const Canvas canvas = make_canvas(static_cast<int>(width), static_cast<int>(height));
+        require(taps.size() % 2 == 1, "a window must have an odd number of taps");
+        std::vector<float> out;
+        {
+          nb::gil_scoped_release release;
+          out = windowed(planes.data(), static_cast<int>(channels), canvas, {taps.data(), taps.data() + taps.size()},
+                         granted_threads(threads));
+        }
+        return numpy(std::move(out), {channels, height, width});
+      },
+      "planes"_a.noconvert(), "taps"_a.noconvert(), "threads"_a = 1);
+
   nb::class_<Distortion>(m, "Distortion")
       .def(
           "__init__",
@@ -113,6 +130,14 @@ void bind_fit(nb::module_& m) {
       .def_prop_ro("sse", &Fit::sse)
       .def_prop_ro("bits", &Fit::bits)
       .def("set_rate", &Fit::set_rate, "step"_a, "lmbda"_a)
+      .def(
+          "reweigh",
+          [](Fit& self, Film::Distortions distortions) {
+            require(self.film().densities(), "errors that are not weighed cannot be weighed differently");
+            require_distortions(distortions, self.film().seen(), self.film().footage().canvas);
+            self.reweigh(std::move(distortions));
+          },
+          "distortions"_a)
       .def("prune", &Fit::prune, "factor"_a, nb::call_guard<nb::gil_scoped_release>())
       .def(
           "seed",

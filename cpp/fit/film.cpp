@@ -37,4 +37,9 @@ Film::Film(const float* frames, int channels, Footage footage, const float* back
       distortions_(std::move(distortions)),
       densities_(densities_of(distortions_)) {}
 
+void Film::reweigh(Distortions distortions) {
+  distortions_ = std::move(distortions);
+  densities_ = Array<Density>(densities_of(distortions_));
+}
+
 }  // namespace splat2d

@@ -58,6 +58,8 @@ class Film {
   const Saturation& saturation() const { return saturation_; }
   // Of frame t; null for SSE.
   const Distortion* distortion(int t) const { return distortions_.empty() ? nullptr : distortions_[t].get(); }
+  // Takes other distortions, where there are some.
+  void reweigh(Distortions distortions);
   // [T] of the device; null for SSE.
   const Density* densities() const { return densities_.empty() ? nullptr : densities_.data(); }
 

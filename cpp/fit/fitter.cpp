@@ -34,6 +34,11 @@ void Fit::set_rate(double step, double lambda) {
   m.plain_amplitude = static_cast<float>(kPlainAmplitude * step);
 }
 
+void Fit::reweigh(Film::Distortions distortions) {
+  film_.reweigh(std::move(distortions));
+  model().densities = film_.densities();
+}
+
 void Fit::resample_from(const Fit& other, double factor) {
   const float by = static_cast<float>(factor);
   state_ = other.state();

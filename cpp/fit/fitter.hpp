@@ -27,6 +27,9 @@ class Fit : public Descent {
   // Changes D and lambda; what has been fitted stays.
   void set_rate(double step, double lambda);
 
+  // Weighs errors differently, where they are weighed at all; what has been fitted stays.
+  void reweigh(Film::Distortions distortions);
+
   // Removes splats whose removal costs less distortion than factor * lambda * bits. Returns how many went.
   virtual int prune(double factor) = 0;
 

@@ -76,6 +76,11 @@ class Fit:
         """Change D and lambda; what has been fitted stays."""
         self._call("set_rate", step, lmbda)
 
+    def reweigh(self, distortions: Sequence[Distortion]) -> None:
+        """Weigh errors, which are weighed already, by other distortions, one a picture."""
+        planes = np.concatenate([d.planes for d in distortions])
+        self._call("reweigh", _address(planes), distortions[0].levels)
+
     def prune(self, factor: float) -> int:
         """Remove splats that do not pay their bits times `factor`; returns how many went."""
         removed = ctypes.c_int()

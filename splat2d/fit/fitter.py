@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.draw.render import CUTOFF, background_floats
+from splat2d.draw.render import CUTOFF, View, background_floats, render
 from splat2d.fit.config import ClipConfig, FitConfig
-from splat2d.fit.perceptual import error_weights, half_weights
+from splat2d.fit.perceptual import GUIDES, error_weights, half_weights
 from splat2d.fit.rates import rate_tables
 from splat2d.native import core
 
@@ -199,6 +199,8 @@ class Fit:
                 fitter.prune(config.prune_factor)
                 if self.refreshes_pruned:
                     fitter.refresh()
+            if scale == 1 and number == (rounds + 1) // 2:
+                self._reweigh(fitter)
             if self._control is not None and scale == 1 and 2 * number >= rounds:
                 self.set_step(self._control(self.step, fitter.sse, fitter.bits))
             threshold = config.seed_threshold * SEED_BITS * self.lmbda / scale**2
@@ -207,7 +209,11 @@ class Fit:
             self._report(fitter, SEEDING, scale)
             self._steps(fitter, steps, scale)
 
+    def _reweigh(self, fitter: _core.Fit) -> None:
+        """Weigh errors by what the present picture lacks, for tunes that look at it."""
+
     def _finish(self, steps: int, parts: int) -> None:
+        self._reweigh(self._fitter)
         for part in range(parts):
             self._fitter.prune(self.config.prune_factor)
             self._fitter.refresh()
@@ -285,7 +291,8 @@ class PictureFit(Fit):
         background = background_of(pixels) if background is None else background
         super().__init__(config, step, background, pixels.size, **options)
         self.pixels = pixels
-        self._weights = error_weights(pixels, self.config.tune, weights)
+        self._own_weights = weights
+        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads)
         half_rounds = config.half_rounds if min(pixels.shape[1:]) >= HALF_MIN else 0
         self._optimise(Plan(half_rounds, config.half_steps, config.rounds, config.steps, config.final_steps))
 
@@ -311,6 +318,17 @@ class PictureFit(Fit):
         config = self.config
         return {"smallest": SMALLEST_SEED[config.tune], "random": config.seeding == "random"}
 
+    def _reweigh(self, fitter: _core.Fit) -> None:
+        if self.config.tune not in GUIDES or not fitter.count:
+            return
+        view = View.whole(self.pixels.shape[2], self.pixels.shape[1])
+        base = background_floats(self.background)
+        shown = render(*fitter.splats(), view, background=base, threads=self.threads).clip(0, 1)
+        weights = error_weights(self.pixels, self.config.tune, self._own_weights, shown, self.threads)
+        assert weights is not None
+        fitter.reweigh([self.native.Distortion(weights)])
+        fitter.refresh()
+
     def _refiner(self) -> _core.Refiner:
         return self.native.Refiner(
             self._fitter.quantize(), self._fitter, self.step, self.config.chroma_code, CUTOFF
@@ -334,7 +352,8 @@ class PictureFit(Fit):
     def retarget(self, pixels: NDArray[np.float32], weights: NDArray[np.float32] | None) -> None:
         """Go on towards another picture of the same size, with the same base colour."""
         self.pixels = pixels
-        self._weights = error_weights(pixels, self.config.tune, weights)
+        self._own_weights = weights
+        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads)
         fitter = self._native_fit(1)
         fitter.resample_from(self._fitter, 1.0)
         self._fitter = fitter

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d.native import core
+
 # SSIM's window in px, and C2 for values in [0, 1].
 WINDOW_RADIUS, WINDOW_SIGMA = 5, 1.5
 C2 = 0.03**2
@@ -41,6 +43,8 @@ class Guide:
         gain: of all weights: how many splats go with a colour step.
         finer: the colour step over that of the same quality for PSNR, so that both give about one file size.
         levels: of the native distortion's pyramid; its last stands for all coarser ones.
+        lacking: power of what local weights are multiplied by where the present picture lacks variance; a
+            power of 1 is SSIM's denominator, which has the variances of both pictures.
         luma: weights of red, green and blue in the plane whose variance counts; None for that of each one.
     """
 
@@ -49,6 +53,7 @@ class Guide:
     gain: float
     finer: float
     levels: int
+    lacking: float
     luma: tuple[float, float, float] | None = None
 
     def planes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -62,9 +67,17 @@ class Guide:
 
 GUIDES = {
     # The exponents are MS-SSIM's own.
-    "ms-ssim": Guide((0.0448, 0.2856, 0.3001, 0.2363, 0.1333), power=0.75, gain=4.0, finer=1.0, levels=3),
+    "ms-ssim": Guide(
+        (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), power=0.75, gain=4.0, finer=1.0, levels=3, lacking=2.5
+    ),
     "visual": Guide(
-        (0.04, 0.13, 0.37, 0.34, 0.12), power=0.55, gain=2.7, finer=0.82, levels=4, luma=(0.3, 0.6, 0.1)
+        (0.04, 0.13, 0.37, 0.34, 0.12),
+        power=0.62,
+        gain=2.7,
+        finer=0.82,
+        levels=4,
+        lacking=2.5,
+        luma=(0.3, 0.6, 0.1),
     ),
 }
 
@@ -78,19 +91,17 @@ def halved(planes: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(mean, planes.dtype)
 
 
-def windowed(planes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means of [..., H, W] under the Gaussian window of SSIM; beyond the border stands its pixel."""
+def windowed(planes: NDArray[np.float32], threads: int = 1) -> NDArray[np.float32]:
+    """Means of [C, H, W] under the Gaussian window of SSIM; beyond the border stands its pixel."""
     taps = np.exp(-0.5 * (np.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1) / WINDOW_SIGMA) ** 2)
-    taps /= taps.sum()
-    for axis in (-2, -1):
-        pad = [(0, 0)] * planes.ndim
-        pad[axis] = (WINDOW_RADIUS, WINDOW_RADIUS)
-        padded = np.moveaxis(np.pad(planes, pad, mode="edge"), axis, 0)
-        total = np.zeros_like(np.moveaxis(planes, axis, 0))
-        for i, tap in enumerate(taps):
-            total += tap * padded[i : i + len(total)]
-        planes = np.moveaxis(total, 0, axis)
-    return planes
+    return core().windowed(
+        np.ascontiguousarray(planes, np.float32), (taps / taps.sum()).astype(np.float32), threads
+    )
+
+
+def local_variance(planes: NDArray[np.float32], threads: int = 1) -> NDArray[np.float32]:
+    """Variance of [C, H, W] under that window."""
+    return np.maximum(windowed(planes * planes, threads) - windowed(planes, threads) ** 2, 0)
 
 
 def level_variance(level: int) -> float:
@@ -141,27 +152,41 @@ def bounded(weights: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
     return weights
 
 
-def structure_weights(pixels: NDArray[np.float32], guide: Guide) -> list[NDArray[np.float32]]:
+def structure_weights(
+    pixels: NDArray[np.float32],  # [C, H, W]
+    guide: Guide,
+    shown: NDArray[np.float32] | None = None,  # [C, H, W]
+    threads: int = 1,
+) -> list[NDArray[np.float32]]:
     """Weights of squared errors that make their sum follow the structure that a guide asks for.
 
     Args:
         pixels: the original, [C, H, W] in [0, 1]. Alpha is weighed as the colours are.
         guide: one of `GUIDES`.
+        shown: the picture that is there so far; errors weigh more where it lacks variance. None for the
+            original.
+        threads: of the native core.
 
     Returns:
         [H, W] and further levels, each half of the one before, rounded up. Those of coarser levels may be
         negative.
     """
-    scales = [guide.planes(pixels)]
+    scales, present = [guide.planes(pixels)], [guide.planes(pixels if shown is None else shown)]
     while len(scales) < len(guide.exponents) and min(scales[-1].shape[1:]) >= SIDE_MIN:
         scales.append(halved(scales[-1]))
+        present.append(halved(present[-1]))
     levels = min(guide.levels, len(scales))
     weights = [np.zeros(scale.shape[1:]) for scale in scales[:levels]]
     log_weight = total = 0.0
-    for scale, (exponent, planes) in enumerate(zip(guide.exponents, scales, strict=False)):
-        x = planes.astype(np.float64)
-        variance = np.maximum(windowed(x * x) - windowed(x) ** 2, 0)
-        weight = (windowed(1 / (2 * variance + C2)) ** guide.power).mean(0)
+    for scale, exponent in zip(range(len(scales)), guide.exponents, strict=False):
+        variance = local_variance(scales[scale], threads)
+        weight = windowed(1 / (2 * variance + C2), threads) ** guide.power
+        if shown is not None:
+            lack = windowed(
+                (2 * variance + C2) / (variance + local_variance(present[scale], threads) + C2), threads
+            )
+            weight *= (lack / np.exp(np.log(lack).mean())) ** guide.lacking
+        weight = weight.mean(0, dtype=np.float64)
         log_weight += exponent * float(np.log(weight).mean())
         total += exponent
         pooled = (4**scale - 1) / 12  # variance of the means of pixels that the scale consists of
@@ -191,10 +216,12 @@ def error_weights(
     pixels: NDArray[np.float32],  # [C, H, W]
     tune: str,
     plane: NDArray[np.float32] | None = None,  # [H, W]
+    shown: NDArray[np.float32] | None = None,  # [C, H, W]
+    threads: int = 1,
 ) -> list[NDArray[np.float32]] | None:
     """Weights of all levels by a tune and those of each pixel; None where all count alike."""
     guide = GUIDES.get(tune)
-    weights = None if guide is None else structure_weights(pixels, guide)
+    weights = None if guide is None else structure_weights(pixels, guide, shown, threads)
     if plane is None:
         return weights
     return [plane] if weights is None else weighed(weights, plane)

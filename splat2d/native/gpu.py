@@ -43,6 +43,7 @@ _ARGUMENTS = {
     "fitter_close": [_POINTER],
     "fitter_numbers": [*[_POINTER] * 4],
     "fitter_set_rate": [_POINTER, _DOUBLE, _DOUBLE],
+    "fitter_reweigh": [_POINTER, _POINTER, _INT],
     "fitter_prune": [_POINTER, _DOUBLE, _POINTER],
     "fitter_seed": [_POINTER, *[_DOUBLE] * 7, _INT, _POINTER, _INT, _POINTER, _POINTER],
     "fitter_insert": [*[_POINTER] * 4, _INT],

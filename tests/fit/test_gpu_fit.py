@@ -56,6 +56,9 @@ def trajectory(module, picture: np.ndarray, weights: list[np.ndarray] | None = N
         if number == 1:
             fitter.set_rate(0.9 * STEP, 0.8 * LAMBDA)
             fitter.refresh()
+        if number == 2 and weights is not None:
+            fitter.reweigh([module.Distortion([plane[::-1].copy() for plane in weights])])
+            fitter.refresh()
         stages.append((removed, candidates, added, sum(steps), fitter.count, fitter.sse, fitter.bits))
     return fitter, np.array(stages)
 

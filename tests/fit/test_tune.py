@@ -11,7 +11,15 @@ import splat2d
 from splat2d.errors import ConfigError
 from splat2d.fit.config import CHROMA_STEPS, load_clip_config
 from splat2d.fit.encode import encode_picture
-from splat2d.fit.perceptual import GUIDES, half_weights, structure_weights
+from splat2d.fit.perceptual import (
+    GUIDES,
+    WINDOW_RADIUS,
+    WINDOW_SIGMA,
+    error_weights,
+    half_weights,
+    structure_weights,
+    windowed,
+)
 from splat2d.media.pictures import load_picture
 from splat2d.native import core
 from splat2d.scene.picture import Scene
@@ -118,6 +126,50 @@ def test_distortion_follows_ms_ssim(coffee):
         loss.append((ms_ssim_db(x, noisy), float(np.square(error).sum())))
     assert abs(loss[0][0] - loss[1][0]) < 1.5
     assert loss[1][1] > 2 * loss[0][1]
+
+
+def test_windows_have_the_mean_of_what_they_show():
+    planes = noise(23, 31, 2)
+    taps = np.exp(-0.5 * (np.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1) / WINDOW_SIGMA) ** 2)
+    padded = np.pad(planes.astype(float), [(0, 0), (WINDOW_RADIUS,) * 2, (WINDOW_RADIUS,) * 2], mode="edge")
+    shown = np.lib.stride_tricks.sliding_window_view(padded, (len(taps), len(taps)), (1, 2))
+    expected = np.einsum("cyxij,i,j->cyx", shown, taps, taps) / taps.sum() ** 2
+    assert np.abs(windowed(planes) - expected).max() < 1e-6
+    assert np.array_equal(windowed(planes, 3), windowed(planes))
+
+
+@TUNES
+def test_errors_weigh_more_where_the_picture_is_flat(tune: str):
+    pixels = noise(96, 96)[:, :, :48]
+    pixels = np.concatenate([pixels, pixels[:, :, ::-1]], 2)
+    assert all(
+        np.allclose(a, b, rtol=1e-5, atol=1e-6)
+        for a, b in zip(
+            structure_weights(pixels, GUIDES[tune], pixels),
+            structure_weights(pixels, GUIDES[tune]),
+            strict=True,
+        )
+    )
+    flat = pixels.copy()
+    flat[:, :, :40] = 0.5
+    before, after = (structure_weights(pixels, GUIDES[tune], shown)[0] for shown in (None, flat))
+    grown = (after / before).mean(0)
+    assert grown[8:32].min() > 2 * grown[64:88].max()
+
+
+def test_a_fit_looks_at_what_it_lacks(coffee, quick, monkeypatch):
+    seen = []
+
+    def weights(pixels, tune, plane, shown=None, threads=1):
+        seen.append(None if shown is None else float(np.abs(shown - pixels).mean()))
+        return error_weights(pixels, tune, plane, shown, threads)
+
+    monkeypatch.setattr("splat2d.fit.fitter.error_weights", weights)
+    splat2d.encode(coffee, quality=40, preset=quick, tune="visual")
+    assert seen[0] is None
+    assert 0.1 > seen[1] > seen[2] > 0
+    with pytest.raises(ValueError, match="not weighed"):
+        core().Fitter(np.zeros((1, 8, 8), np.float32), np.zeros(1, np.float32), 0.1, 0.001).reweigh([])
 
 
 def test_the_default_is_for_the_eye(coffee, quick):
