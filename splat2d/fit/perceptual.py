@@ -72,11 +72,11 @@ GUIDES = {
     ),
     "visual": Guide(
         (0.04, 0.13, 0.37, 0.34, 0.12),
-        power=0.62,
+        power=0.6,
         gain=2.7,
         finer=0.82,
         levels=4,
-        lacking=2.5,
+        lacking=4.5,
         luma=(0.3, 0.6, 0.1),
     ),
 }
