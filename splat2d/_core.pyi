@@ -194,6 +194,7 @@ def choose_levels(
 isa: str  # the instruction set in use: base, v3 or v4
 
 def peak(rounds: int) -> tuple[float, float]: ...  # fused multiply-adds done by one thread, seconds
+def windowed(planes: _F32, taps: _F32, threads: int = 1) -> _F32: ...  # [C, H, W]; borders go on
 
 class Distortion:
     def __init__(self, weights: list[_F32]) -> None: ...  # [H, W] by level, each half of the one before
@@ -207,6 +208,7 @@ class Fit:  # of a picture, M = 2, F = 4 and P = 5; a clip, 3, 9 and 9; a light 
     @property
     def bits(self) -> float: ...
     def set_rate(self, step: float, lmbda: float) -> None: ...
+    def reweigh(self, distortions: list[Distortion]) -> None: ...  # refresh() afterwards
     def prune(self, factor: float) -> int: ...  # splats removed
     def seed(
         self,

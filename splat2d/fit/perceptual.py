@@ -91,7 +91,7 @@ def halved(planes: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(mean, planes.dtype)
 
 
-def windowed(planes: NDArray[np.float32], threads: int = 1) -> NDArray[np.float32]:
+def windowed(planes: NDArray[Any], threads: int = 1) -> NDArray[np.float32]:
     """Means of [C, H, W] under the Gaussian window of SSIM; beyond the border stands its pixel."""
     taps = np.exp(-0.5 * (np.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1) / WINDOW_SIGMA) ** 2)
     return core().windowed(
