@@ -87,8 +87,7 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_reweigh(void* fitter, const float* weight
     Fit& self = fitter_of(fitter);
     const Film& film = self.film();
     Film::Distortions distortions;
-    for (int t = 0; t < film.seen(); ++t)
-      distortions.push_back(distortion_at(&weights, film.footage().canvas, levels));
+    for (int t = 0; t < film.seen(); ++t) distortions.push_back(distortion_at(&weights, film.footage().canvas, levels));
     self.reweigh(std::move(distortions));
   });
 }
