@@ -25,7 +25,7 @@ from splat2d.fit import workers
 from splat2d.fit.workers import Processes, WorkerDied
 
 from ..support.batch_jobs import die, die_once, fail_when_done_again, marked, work
-from ..support.command import assert_one_line, run
+from ..support.command import assert_one_line, needs, run
 
 
 def picture(path: Path, seed: int = 0) -> Path:
@@ -308,6 +308,7 @@ def test_faults_of_tasks_are_results():
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path):
+    needs(signal.SIGINT)
     for i in range(40):
         picture(tmp_path / "in" / f"{i:02}.png", i)
     out = tmp_path / "out"

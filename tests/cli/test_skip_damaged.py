@@ -21,6 +21,7 @@ from splat2d.format.sections import INDEX, Source
 from splat2d.format.segments import segment_section
 from splat2d.scene.clip import Clip
 
+from ..support.command import needs
 from ..support.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=1, steps=2, final_steps=2, sweeps=1, frames=5)
@@ -101,8 +102,7 @@ def test_the_index_is_the_last_section(data):
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stopped_decode_leaves_nothing_behind(tmp_path, data, stop):
-    if signal.getsignal(stop) is signal.SIG_IGN:
-        pytest.skip("ignored here, as under nohup, and so by what is started here")
+    needs(stop)
     (tmp_path / "a.splat").write_bytes(data)
     words = ["decode", "a.splat", "out/", "--scale", "40", "--threads", "1"]
     child = subprocess.Popen([sys.executable, "-m", "splat2d", *words], cwd=tmp_path, stderr=subprocess.PIPE)

@@ -22,7 +22,7 @@ from splat2d import cli
 from splat2d.errors import TargetError
 from splat2d.format.container import read, write
 
-from ..support.command import assert_one_line, run
+from ..support.command import assert_one_line, needs, run
 
 WIDTH, HEIGHT = 48, 32
 
@@ -401,6 +401,7 @@ def test_a_full_disk_behind_stdout_is_one_line(splat: Path, tmp_path: Path):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_ctrl_c_is_one_line_and_status_130(photo: Path, tmp_path: Path):
+    needs(signal.SIGINT)
     # A fit that never ends, in a real process with a real signal.
     code = (
         "import sys, time, types\n"

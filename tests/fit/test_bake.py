@@ -154,7 +154,7 @@ def test_a_copy_far_outside_is_an_empty_layer(disc: Scene):
 
 
 def test_a_layer_that_grows_beyond_the_margin_is_fitted_anew(disc: Scene):
-    edited = disc["disc"].scale(9).scene
+    edited = disc["disc"].scale(12).scene
     baked = bake(edited, preset="fast", threads=1)
     assert baked.fitted == ("disc",)
     assert baked.psnr > 36

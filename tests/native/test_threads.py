@@ -17,6 +17,7 @@ from splat2d.format.field import Field
 from splat2d.format.header import Header
 from splat2d.native import core
 
+from ..support.command import needs
 from ..support.integers import random_integers
 from ..support.places import GOLDEN
 
@@ -130,8 +131,7 @@ def test_threads_do_not_wait_awake_on_a_busy_machine():
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_ctrl_c_ends_a_long_drawing(tmp_path, dtype):
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        pytest.skip("ignored here, as in the background, and so by what is started here")
+    needs(signal.SIGINT)
     q = random_integers(2000, 3, 400, 300, seed=5)
     header = Header(400, 300, 3, 900, 10, 0, (0, 0, 0))
     data = write(Container(header, Field.encode(q, header.layout)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+
+import pytest
 
 from splat2d import cli
 
@@ -21,3 +24,9 @@ def assert_one_line(err: str, *parts: str) -> None:
     assert err.endswith("\n")
     for part in parts:
         assert part in err
+
+
+def needs(stop: signal.Signals) -> None:
+    """Skip a test where a signal is ignored, as in the background or under nohup; children ignore it, too."""
+    if signal.getsignal(stop) is signal.SIG_IGN:
+        pytest.skip(f"{stop.name} is ignored here, and so by what is started here")
