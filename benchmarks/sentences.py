@@ -183,13 +183,13 @@ def _word(count: int) -> str:
 
 
 def encode_time(preset: str, quality: int, key: str) -> Figure:
-    """Return a time of encoding 768x512 in whole seconds."""
+    """Return a time of encoding 768x512 in s, to a tenth below 2."""
 
     def figure(results: Results) -> str:
         rows = results["speed"]["sections"]["encode"]["rows"]
         found = (r for r in rows if (r["preset"], r["quality"]) == (preset, quality))
         row = _first(found, f"speed.json has no times of {preset} at quality {quality}")
-        return f"{row[key]:.0f}"
+        return f"{row[key]:.{int(row[key] < 1.95)}f}"
 
     return figure
 
