@@ -150,6 +150,7 @@ class Fit:
         self._share = share_of_work
         self._control = control
         self._done = 0.0
+        self._looks = True  # at the present picture
 
     @property
     def lmbda(self) -> float:
@@ -199,7 +200,7 @@ class Fit:
                 fitter.prune(config.prune_factor)
                 if self.refreshes_pruned:
                     fitter.refresh()
-            if scale == 1 and number == (rounds + 1) // 2:
+            if scale == 1 and number == (rounds + 1) // 2 and self._looks:
                 self._reweigh(fitter)
             if self._control is not None and scale == 1 and 2 * number >= rounds:
                 self.set_step(self._control(self.step, fitter.sse, fitter.bits))
@@ -213,7 +214,8 @@ class Fit:
         """Weigh errors by what the present picture lacks, for tunes that look at it."""
 
     def _finish(self, steps: int, parts: int) -> None:
-        self._reweigh(self._fitter)
+        if self._looks:
+            self._reweigh(self._fitter)
         for part in range(parts):
             self._fitter.prune(self.config.prune_factor)
             self._fitter.refresh()
@@ -258,6 +260,7 @@ class Fit:
 
     def _again(self, step: float, plan: Plan, share_of_work: tuple[float, float], parts: int = 1) -> None:
         self._control = None
+        self._looks = False  # what a correction changes is the rate, not what errors weigh
         self.set_step(step)
         self._share, self._done, self._all = share_of_work, 0.0, plan.work + SWEEP * self.config.sweeps
         self._rounds(self._fitter, plan.rounds, plan.steps, 1)
@@ -357,6 +360,7 @@ class PictureFit(Fit):
         fitter = self._native_fit(1)
         fitter.resample_from(self._fitter, 1.0)
         self._fitter = fitter
+        self._reweigh(fitter)
 
 
 class Refined:
