@@ -58,6 +58,6 @@ checkout=$PWD
 mkdir -p "$folder/run" && cd "$folder/run"
 # The tiny decoder as a command would start this machine's programs from within the emulator.
 qemu-aarch64 -L "$root" -E PYTHONPATH="$site" "$root/usr/bin/python$version" -m pytest -q -p no:cacheprovider \
-  -c "$checkout/pyproject.toml" --rootdir "$checkout" "$checkout"/tests/test_conformance.py \
-  "$checkout"/tests/test_golden.py -k "not command and not fails_in_one_line"
+  -c "$checkout/pyproject.toml" --rootdir "$checkout" "$checkout"/tests/format/test_conformance.py \
+  "$checkout"/tests/format/test_golden.py -k "not command and not fails_in_one_line"
 ls "$folder"/dist/*.whl
