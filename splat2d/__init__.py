@@ -128,9 +128,9 @@ def encode(
     """
     whole("jobs", jobs, 1, MAX_THREADS)
     if hasattr(image, "read") and not isinstance(image, str | os.PathLike):
-        image = image.read()
-        if isinstance(image, str):
-            raise InputImageError("expected the bytes of a picture, found a file that is open for text")
+        from splat2d.media.files import read_open
+
+        image = read_open(image)
     if positions is not None:
         if masks is not None or device == "cuda" or texture not in ("off", 0):
             raise ConfigError("masks, texture and the GPU are not for light fields")

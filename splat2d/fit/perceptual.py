@@ -171,21 +171,20 @@ def structure_weights(
         [H, W] and further levels, each half of the one before, rounded up. Those of coarser levels may be
         negative.
     """
-    scales, present = [guide.planes(pixels)], [guide.planes(pixels if shown is None else shown)]
+    scales, present = [guide.planes(pixels)], None if shown is None else guide.planes(shown)
     while len(scales) < len(guide.exponents) and min(scales[-1].shape[1:]) >= SIDE_MIN:
         scales.append(halved(scales[-1]))
-        present.append(halved(present[-1]))
     levels = min(guide.levels, len(scales))
     weights = [np.zeros(scale.shape[1:]) for scale in scales[:levels]]
     log_weight = total = 0.0
-    for scale, exponent in zip(range(len(scales)), guide.exponents, strict=False):
-        variance = local_variance(scales[scale], threads)
+    for scale, (exponent, planes) in enumerate(zip(guide.exponents, scales, strict=False)):
+        variance = local_variance(planes, threads)
         weight = windowed(1 / (2 * variance + C2), threads) ** guide.power
-        if shown is not None:
-            lack = windowed(
-                (2 * variance + C2) / (variance + local_variance(present[scale], threads) + C2), threads
-            )
+        if present is not None:
+            both = variance + local_variance(present, threads)
+            lack = windowed((2 * variance + C2) / (both + C2), threads)
             weight *= (lack / np.exp(np.log(lack).mean())) ** guide.lacking
+            present = halved(present)
         weight = weight.mean(0, dtype=np.float64)
         log_weight += exponent * float(np.log(weight).mean())
         total += exponent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import stat
@@ -76,6 +77,23 @@ def open_input(
         if stat.S_ISREG(status.st_mode) and status.st_size == 0:
             raise error(f"{name}: is empty (0 bytes); expected a file with content")
         yield handle
+
+
+def temporary_in(folder: str) -> str:
+    """Return a path in a folder that no file has, short whatever the output is called."""
+    return os.path.join(folder, f".splat2d-{os.urandom(8).hex()}.tmp")
+
+
+def read_open(file: IO[Any] | io.IOBase) -> bytes:
+    """Return what is left of an open file.
+
+    Raises:
+        InputImageError: If it is open for text.
+    """
+    data = file.read()
+    if isinstance(data, str):
+        raise InputImageError("expected the bytes of a picture, found a file that is open for text")
+    return data
 
 
 def read_bytes(
@@ -195,8 +213,7 @@ def write_atomic(path: str | os.PathLike[str], *, force: bool = False) -> Iterat
     check_output(path, force=force)
     name = shown(path)
     target = os.path.realpath(path)
-    # Its own short name: the output's name plus a suffix might be too long.
-    temporary = os.path.join(os.path.dirname(target), f".splat2d-{os.urandom(8).hex()}.tmp")
+    temporary = temporary_in(os.path.dirname(target))
     try:
         # Not tempfile, whose files have mode 0600 whatever the umask says; what replaces a file that others
         # may not read is not theirs to read meanwhile either.

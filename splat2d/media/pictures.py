@@ -12,7 +12,7 @@ import numpy as np
 
 from splat2d.errors import InputImageError, ShapeError
 from splat2d.format.header import MAX_PIXELS
-from splat2d.media.files import kept_place, open_input, read_bytes, shown
+from splat2d.media.files import kept_place, open_input, read_bytes, read_open, shown
 from splat2d.media.metadata import Found, metadata_of
 from splat2d.media.opening import check_pixels, open_image, strict
 from splat2d.media.reading import from_tiff, read_image
@@ -80,9 +80,7 @@ def load_picture(
         return _told(picture, early or metadata_of(source, keep=True, keep_gps=keep_gps), keep=True)
     path = ""
     if isinstance(source, bytes | bytearray | memoryview | io.IOBase):
-        data = source.read() if isinstance(source, io.IOBase) else source
-        if isinstance(data, str):
-            raise InputImageError("expected the bytes of a picture, found a file that is open for text")
+        data = read_open(source) if isinstance(source, io.IOBase) else source
         name, opened = _MEMORY, contextlib.nullcontext(io.BytesIO(data))  # which can seek
     elif isinstance(source, str | os.PathLike):
         name, opened, path = shown(source), open_input(source), source

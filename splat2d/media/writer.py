@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from splat2d.errors import BitstreamError, ConfigError, OutputError, ShapeError
 from splat2d.media.convert import FromRgb, Matrix, guess_matrix, load_av
-from splat2d.media.files import check_output, reason, shown, write_atomic
+from splat2d.media.files import check_output, reason, shown, temporary_in, write_atomic
 from splat2d.media.outputs import VideoFormat, video_format
 from splat2d.media.patterns import Pattern
 from splat2d.media.save import keeps_alpha, on_white, picture_format, save_picture
@@ -70,7 +70,7 @@ def check_clip_output(path: str | os.PathLike[str], *, force: bool = False) -> N
             raise OutputError(f"{shown(min(taken.values()))}: exists already and is kept; use --force")
     else:
         folder = os.path.dirname(os.path.normpath(folder)) or "."  # the folder itself is made
-    probe = os.path.join(folder, f".splat2d-{os.urandom(8).hex()}.tmp")
+    probe = temporary_in(folder)
     try:
         check_output(probe)  # whether a file could be made there
     except OutputError as fault:
@@ -249,7 +249,7 @@ class _Images:
         self._pattern, self._force = pattern, force
         self._folder = _folder(pattern)
         self._makes_folder = not os.path.isdir(self._folder)
-        self._temporary = os.path.join(self._folder, f".splat2d-{os.urandom(8).hex()}.tmp")
+        self._temporary = temporary_in(self._folder)
         self._names: list[str] = []
 
     def open(self) -> None:

@@ -168,6 +168,10 @@ def test_a_fit_looks_at_what_it_lacks(coffee, quick, monkeypatch):
     splat2d.encode(coffee, quality=40, preset=quick, tune="visual")
     assert seen[0] is None
     assert 0.1 > seen[1] > seen[2] > 0
+    assert len(seen) == 3
+    seen.clear()
+    splat2d.encode(coffee, size=3000, preset=quick, tune="visual")
+    assert [found is None for found in seen] == [True, False, False], "corrections keep the weights"
     with pytest.raises(ValueError, match="not weighed"):
         core().Fitter(np.zeros((1, 8, 8), np.float32), np.zeros(1, np.float32), 0.1, 0.001).reweigh([])
 
