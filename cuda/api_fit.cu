@@ -1,5 +1,5 @@
-// The library's C interface for fitting: the classes of cpp/fit/fitter.hpp and clip_fitter.hpp, as the CPU's bindings
-// have them.
+// The library's C interface for fitting: the classes of cpp/fit/fitter.hpp, clip_fitter.hpp and views_fitter.hpp, as the
+// CPU's bindings have them.
 #define SPLAT2D_GPU
 #include <algorithm>
 #include <memory>
@@ -7,6 +7,7 @@
 
 #include "api.hpp"
 #include "fit/clip_fitter.hpp"
+#include "fit/views_fitter.hpp"
 
 namespace {
 
@@ -29,6 +30,13 @@ std::shared_ptr<const Distortion> distortion_at(const float** weights, Canvas ca
     *weights += size.area();
   }
   return std::make_shared<const Distortion>(canvas, std::move(planes));
+}
+
+// Of `count` pictures, one after another; none for SSE.
+Film::Distortions distortions_at(const float* weights, Canvas canvas, int levels, int count) {
+  Film::Distortions distortions;
+  for (int t = 0; levels && t < count; ++t) distortions.push_back(distortion_at(&weights, canvas, levels));
+  return distortions;
 }
 
 }  // namespace
@@ -60,11 +68,27 @@ SPLAT2D_EXPORT int splat2d_cuda_clip_fitter_open(const float* frames, int seen, 
   return guarded([&] {
     Footage footage{{width, height}, {world_width, world_height}, {}, {gains, gains + seen}, count, every};
     for (int t = 0; t < seen; ++t) footage.shifts.push_back({shifts[2 * t], shifts[2 * t + 1]});
-    Film::Distortions distortions;
-    for (int t = 0; levels && t < seen; ++t) distortions.push_back(distortion_at(&weights, footage.canvas, levels));
+    Film::Distortions distortions = distortions_at(weights, footage.canvas, levels, seen);
     *fitter = static_cast<Fit*>(new ClipFitter(frames, channels, std::move(footage), background,
                                                fit_options(step, lambda, chroma_step, cutoff, memory),
                                                std::move(distortions)));
+  });
+}
+
+// views [K, C, H, W], places [K, 2] of their eyes and background [C]; eyes: three numbers of all views of the file, which
+// quantisation follows; weights: of the views' distortions, one after another.
+SPLAT2D_EXPORT int splat2d_cuda_views_fitter_open(const float* views, int count, int channels, int width, int height,
+                                                  const float* places, const int64_t* eyes, const float* background,
+                                                  double step, double lambda, double chroma_step, double cutoff,
+                                                  int memory, const float* weights, int levels, void** fitter) {
+  return guarded([&] {
+    const Canvas canvas{width, height};
+    std::vector<Eye> at;
+    for (int t = 0; t < count; ++t) at.push_back({places[2 * t], places[2 * t + 1]});
+    *fitter = static_cast<Fit*>(new ViewsFitter(views, channels, canvas, std::move(at),
+                                                {static_cast<int>(eyes[0]), eyes[1], eyes[2]}, background,
+                                                fit_options(step, lambda, chroma_step, cutoff, memory),
+                                                distortions_at(weights, canvas, levels, count)));
   });
 }
 
@@ -86,9 +110,7 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_reweigh(void* fitter, const float* weight
   return guarded([&] {
     Fit& self = fitter_of(fitter);
     const Film& film = self.film();
-    Film::Distortions distortions;
-    for (int t = 0; t < film.seen(); ++t) distortions.push_back(distortion_at(&weights, film.footage().canvas, levels));
-    self.reweigh(std::move(distortions));
+    self.reweigh(distortions_at(weights, film.footage().canvas, levels, film.seen()));
   });
 }
 
@@ -98,8 +120,8 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_prune(void* fitter, double factor, int* r
 
 SPLAT2D_EXPORT int splat2d_cuda_fitter_seed(void* fitter, double threshold, double energy, double smallest,
                                             double largest, double ratio, double amplitude, double separation,
-                                            int random, const double* durations, int lasting, int* candidates,
-                                            int* added) {
+                                            int random, const double* durations, int lasting,
+                                            const double* disparities, int planes, int* candidates, int* added) {
   return guarded([&] {
     const auto result = fitter_of(fitter).seed({threshold,
                                                 energy,
@@ -109,7 +131,8 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_seed(void* fitter, double threshold, doub
                                                 amplitude,
                                                 separation,
                                                 random != 0,
-                                                {durations, durations + lasting}});
+                                                {durations, durations + lasting},
+                                                {disparities, disparities + planes}});
     *candidates = result.candidates;
     *added = result.added;
   });

@@ -6,6 +6,7 @@
 
 #include "api.hpp"
 #include "fit/clip_fitter.hpp"
+#include "fit/views_fitter.hpp"
 #include "refine/refiner.hpp"
 
 namespace {
@@ -22,19 +23,22 @@ void copy_out(const std::vector<T>& values, T* out) {
 
 }  // namespace
 
-// integers [count, C + 5], or + 9 where the fitter is a clip's, of this machine's memory are copied; the fitter, to
-// whose film this refers, must outlive it.
+// integers [count, C + fields of the fitter], of this machine's memory, are copied; the fitter, to whose film this
+// refers, must outlive it.
 SPLAT2D_EXPORT int splat2d_cuda_refiner_open(void* fitter, const int32_t* integers, int count, double step,
                                              int chroma_step, double cutoff, void** refiner) {
   return guarded([&] {
     const Fit& f = *static_cast<const Fit*>(fitter);
     const size_t size = static_cast<size_t>(count) * (f.channels() + f.fields());
-    const auto make = [&]<class R>(std::vector<int32_t> rows) -> Refinement* {
-      return new R(std::move(rows), f.film(), f.device(), step, chroma_step, cutoff);
-    };
     std::vector rows(integers, integers + size);
-    *refiner = f.fields() == kMovingFields ? make.template operator()<ClipRefiner>(std::move(rows))
-                                           : make.template operator()<Refiner>(std::move(rows));
+    Refinement* made;
+    if (const auto* views = dynamic_cast<const ViewsFitter*>(&f))
+      made = new ViewsRefiner(std::move(rows), f.film(), views->eyes(), f.device(), step, chroma_step, cutoff);
+    else if (f.fields() == kMovingFields)
+      made = new ClipRefiner(std::move(rows), f.film(), f.device(), step, chroma_step, cutoff);
+    else
+      made = new Refiner(std::move(rows), f.film(), f.device(), step, chroma_step, cutoff);
+    *refiner = made;
   });
 }
 

@@ -132,8 +132,8 @@ def encode(
 
         image = read_open(image)
     if positions is not None:
-        if masks is not None or device == "cuda" or texture not in ("off", 0):
-            raise ConfigError("masks, texture and the GPU are not for light fields")
+        if masks is not None or texture not in ("off", 0):
+            raise ConfigError("masks and texture are not for light fields")
         targets = {"quality": quality, "psnr": psnr, "bpp": bpp, "size": size}
         return _encode_views(
             image,
@@ -143,6 +143,7 @@ def encode(
             seed=seed,
             threads=threads,
             progress=progress,
+            device=device,
             **targets,
         )
     if fps is not None or _is_clip(image):

@@ -42,8 +42,6 @@ def encode_views(command: Encode, size: int | None) -> None:
             raise UsageError(f"--{option} is not for light fields")
     if command.mask or command.keep_metadata or command.resume or command.jobs != 1:
         raise UsageError("--mask, --keep-metadata, --resume and --jobs are not for light fields")
-    if command.device == "cuda":
-        raise UsageError("light fields are fitted on the CPU; leave --device out")
 
     from splat2d.fit.views.encode import encode_views
     from splat2d.fit.views.planes import doubt
@@ -71,6 +69,7 @@ def encode_views(command: Encode, size: int | None) -> None:
             seed=command.seed,
             threads=command.threads,
             progress=progress,
+            device=command.device,
         )
     with write_atomic(command.output, force=command.force) as file:
         file.write(encoded.data)

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from splat2d.native.gpu import _Library, library
 
-__all__ = ["ClipFitter", "ClipRefiner", "Distortion", "Fit", "Fitter", "Refinement", "Refiner"]
+__all__ = [
+    "ClipFitter",
+    "ClipRefiner",
+    "Distortion",
+    "Fit",
+    "Fitter",
+    "Refinement",
+    "Refiner",
+    "ViewsFitter",
+    "ViewsRefiner",
+]
 
 
 def _address(array: NDArray[Any]) -> int:
@@ -98,13 +108,14 @@ class Fit:
         separation: float = 1.2,
         random: bool = False,
         durations: Sequence[float] = (),
+        disparities: Sequence[float] = (),
     ) -> tuple[int, int]:
         """Add splats at the residual's peaks; returns candidates found and added."""
         candidates, added = ctypes.c_int(), ctypes.c_int()
         options = threshold, energy, smallest, largest, ratio, amplitude, separation, random
-        windows = np.array(durations, np.float64)
-        counts = ctypes.byref(candidates), ctypes.byref(added)
-        self._call("seed", *options, _address(windows), len(windows), *counts)
+        windows, planes = np.array(durations, np.float64), np.array(disparities, np.float64)
+        lists = _address(windows), len(windows), _address(planes), len(planes)
+        self._call("seed", *options, *lists, ctypes.byref(candidates), ctypes.byref(added))
         return candidates.value, added.value
 
     def refresh(self) -> None:
@@ -140,7 +151,7 @@ class Fit:
         return means, conics, colors
 
     def quantize(self) -> NDArray[np.int32]:
-        """Integers [N, C + 5], in a clip [N, C + 9], nearest to the present state."""
+        """Integers [N, C + fields], nearest to the present state."""
         integers = np.empty((self.count, self._channels + self.fields), np.int32)
         self._call("quantize", _address(integers))
         return integers
@@ -221,6 +232,42 @@ class ClipFitter(Fit):
         )
 
 
+class ViewsFitter(Fit):
+    """A light field's; `threads` are the core's."""
+
+    dimensions, fields = 3, 6
+
+    def __init__(
+        self,
+        views: NDArray[np.float32],  # [K, C, H, W]
+        places: NDArray[np.float32],  # [K, 2]
+        eyes: tuple[int, int, int],
+        background: NDArray[np.float32],  # [C]
+        step: float,
+        lmbda: float,
+        chroma_step: float = 1.25,
+        cutoff: float = 9.5,
+        memory: int = 12,
+        threads: int = 1,
+        distortions: Sequence[Distortion] = (),
+        *,
+        kernels: _Library | None = None,
+    ) -> None:
+        count, channels, height, width = views.shape
+        super().__init__(channels, kernels)
+        arrays = [np.ascontiguousarray(a, np.float32) for a in (views, places, background)]
+        pixels, at, base = map(_address, arrays)
+        whole = np.array(eyes, np.int64)
+        weights = np.concatenate([d.planes for d in distortions]) if distortions else None
+        self._library.call(
+            "views_fitter_open",
+            *(pixels, count, channels, width, height, at, _address(whole), base),
+            *(step, lmbda, chroma_step, cutoff, memory),
+            None if weights is None else _address(weights),
+            *(distortions[0].levels if distortions else 0, ctypes.byref(self._handle)),
+        )
+
+
 class Refinement:
     """Integers under exact refinement in the GPU's memory; see cpp/refine/refiner.hpp.
 
@@ -231,7 +278,7 @@ class Refinement:
 
     def __init__(
         self,
-        integers: NDArray[np.int32],  # [N, C + 5], of a clip [N, C + 9]
+        integers: NDArray[np.int32],  # [N, C + fields]
         fitter: Fit,
         step: float,
         chroma_step: int = 10,
@@ -315,3 +362,7 @@ class Refiner(Refinement):
 
 class ClipRefiner(Refinement):
     """A clip's."""
+
+
+class ViewsRefiner(Refinement):
+    """A light field's."""

@@ -53,7 +53,15 @@ def _compile(command: list[str], library: Path) -> None:
     """Compile the sources side by side, one a processor, and link them."""
     objects = {
         SOURCES / f"{name}.cu": library.with_name(f"{name}.o")
-        for name in ("fit", "api_refine", "draw", "gather", "api", "api_fit")  # what takes longest first
+        for name in (
+            "fit",
+            "fit_views",
+            "api_refine",
+            "draw",
+            "gather",
+            "api",
+            "api_fit",
+        )  # what takes longest first
     }
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done in [

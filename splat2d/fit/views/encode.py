@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.errors import ConfigError, ShapeError
+from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
 from splat2d.fit.clip.segment import COARSER
 from splat2d.fit.clip.target import ClipTarget, Try, reach
 from splat2d.fit.config import load_clip_config
@@ -21,6 +21,7 @@ from splat2d.format.eyes import Eyes
 from splat2d.format.field import Field
 from splat2d.format.header import MAX_PIXELS, MAX_SIDE, Header, Limits, step_of
 from splat2d.native import thread_count
+from splat2d.native.gpu import choose
 from splat2d.scene.picture import Scene
 
 
@@ -56,6 +57,7 @@ def encode_views(
     seed: int = 0,
     threads: int | None = None,
     progress: OnProgress | None = None,
+    device: str = "cpu",
     notes: tuple[str, ...] = (),
 ) -> EncodedViews:
     """Encode a light field.
@@ -72,9 +74,11 @@ def encode_views(
         seed: of the refinement's order.
         threads: None uses all cores; the file does not depend on it.
         progress: called with a `Progress` now and then.
+        device: "cpu"; "cuda" to fit on the GPU; "auto" for the GPU where there is one.
         notes: what was done to the views on the way in.
 
     Raises:
+        BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
         ConfigError: settings out of range, or several targets.
         ShapeError: an array of another shape, or of too many pixels.
         TargetError: a target that these views cannot reach.
@@ -100,22 +104,32 @@ def encode_views(
     step = (
         target.first_step if target else step_of(step_code(COARSER * quality_step(quality or 0, config.tune)))
     )
-    fit = ViewsFit(views, eyes, config, step, threads=cores, seed=seed, on_progress=progress)
 
-    def code() -> Try[bytes]:
-        header = Header(
-            width,
-            height,
-            channels,
-            step_code(fit.step),
-            config.chroma_code,
-            quality or 0,
-            fit.background,
-        )
-        data = _written(header, eyes, fit.refined().integers(), notes, cores)
-        return Try(data, fit.step, 8 * len(data) / (width * height * count), _psnr(data, views, cores))
+    def encode(cuda: bool) -> Try[bytes]:
+        fit = ViewsFit(views, eyes, config, step, threads=cores, seed=seed, on_progress=progress, cuda=cuda)
 
-    done = code() if target is None else reach(target, fit, code, "these views")
+        def code() -> Try[bytes]:
+            header = Header(
+                width,
+                height,
+                channels,
+                step_code(fit.step),
+                config.chroma_code,
+                quality or 0,
+                fit.background,
+            )
+            data = _written(header, eyes, fit.refined().integers(), notes, cores)
+            return Try(data, fit.step, 8 * len(data) / (width * height * count), _psnr(data, views, cores))
+
+        return code() if target is None else reach(target, fit, code, "these views")
+
+    cuda = choose(device)
+    try:
+        done = encode(cuda)
+    except BackendUnavailableError:
+        if not cuda or device == "cuda":
+            raise
+        done = encode(False)
     splats = Scene.from_bytes(done.coded, threads=cores, limits=Limits.of_format()).count
     return EncodedViews(done.coded, done.psnr, time.perf_counter() - start, splats, quality)
 
