@@ -28,7 +28,7 @@ from splat2d.bench.machine import environment
 from splat2d.bench.results import write_json
 from splat2d.errors import Splat2dError
 
-TESTS = ("native/test_gpu.py", "fit/test_gpu_fit.py", "fit/test_refine_gpu.py", "format/test_golden.py")
+TESTS = ("native", "fit", "format/test_golden.py", "draw/test_layers.py")  # where some are marked `gpu`
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Options:
         tests: run the GPU's tests first.
         only: sections to measure; all when none is given.
         out: JSON to write; sections that are not measured stay as they are there.
-        cpu: JSON of an earlier run, whose files by the CPU are compared with instead of new ones.
+        cpu: JSON of an earlier run, whose files by the CPU are compared with instead of new ones: they are the
+            same on all machines.
     """
 
     build: bool = True
@@ -59,7 +60,7 @@ def card() -> dict[str, Any]:
     return {"benchmark": "gpu", **environment(), "gpu": gpu, "torch": torch.__version__}
 
 
-def sections(cpu: dict[str, Any] | None) -> dict[str, Callable[[dict[str, Any], Callable[[str], None]], Any]]:
+def sections(cpu: dict[str, Any]) -> dict[str, Callable[[dict[str, Any], Callable[[str], None]], Any]]:
     """Return what can be measured, by name, each of the results so far and of whom to tell."""
     from splat2d.fit import cuda
 
@@ -87,8 +88,11 @@ def sections(cpu: dict[str, Any] | None) -> dict[str, Callable[[dict[str, Any], 
         "eight_k": lambda *_: gpu_draw.eight_k(),
         "gsplat": gsplat,
         "step": step,
-        "encode": lambda _, say: gpu_fit.compare_encodes(say, cpu),
+        "encode": lambda _, say: gpu_fit.compare_encodes(say, "psnr", cpu.get("encode")),
+        "encode_visual": lambda _, say: gpu_fit.compare_encodes(say, "visual", cpu.get("encode_visual")),
         "large": lambda _, say: gpu_fit.encode_large(say),
+        "clip": lambda _, say: gpu_fit.encode_clip(say, cpu.get("clip")),
+        "light_field": lambda _, say: gpu_fit.encode_light_field(say, cpu.get("light_field")),
         "window": lambda *_: gpu_draw.window(gpu_fit.large_file()),
         "profile": lambda *_: gpu_fit.profile(),
     }
@@ -112,7 +116,7 @@ def run(options: Options, say: Callable[[str], None]) -> list[str]:
             failed.append("the GPU's tests failed; see above")
     results = json.loads(options.out.read_text()) if options.only and options.out.is_file() else {}
     results |= card()
-    cpu = json.loads(options.cpu.read_text())["encode"] if options.cpu else None
+    cpu = json.loads(options.cpu.read_text()) if options.cpu else {}
     known = sections(cpu)
     for name in options.only or known:
         if name not in known:

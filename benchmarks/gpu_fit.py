@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean, median
@@ -15,10 +15,14 @@ from _paths import DATA
 from numpy.typing import NDArray
 from PIL import Image
 
+import splat2d
+from splat2d.bench.clip_sources import RECIPES, load
 from splat2d.bench.curves import bd_rate
 from splat2d.bench.machine import spread
 from splat2d.fit.encode import encode_picture
+from splat2d.fit.views.encode import encode_views
 from splat2d.media.pictures import Picture, load_picture
+from splat2d.media.views import load_views
 from splat2d.native import gpu
 
 # Width, height and splats of the fit whose steps are timed, and the seconds that are aimed at.
@@ -28,6 +32,8 @@ KODAK = (5, 13, 20, 23)  # what is encoded, where the pictures are at hand
 QUALITIES = (30, 45, 60, 75)
 ENCODE_GOAL, LARGE_GOAL, BD_RATE_GOAL = 0.5, 2.0, 0.5  # s, s, percent
 LARGE = (2048, 1365)
+CLIP, CLIP_FRAMES, CLIP_QUALITIES, CLIP_GOAL = "bunny-360p", 32, (17, 38, 58), 0.1  # s a frame
+VIEWS_QUALITIES = (20, 40, 60)
 
 
 def drawn_picture(width: int, height: int, seed: int = 0) -> NDArray[np.float32]:
@@ -87,50 +93,79 @@ def time_steps(module: Any) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Files:
-    """Files of one picture by one device: (bytes, PSNR in dB) and the seconds that each took."""
+class File:
+    """Of an encode: bytes, PSNR in dB and the seconds that it took."""
 
-    curve: list[tuple[float, float]]
-    seconds: list[float]
-
-
-def files_of(picture: Picture, device: str) -> Files:
-    """Encode a picture at all qualities."""
-    made = [encode_picture(picture, quality=quality, device=device) for quality in QUALITIES]
-    return Files([(float(len(file.data)), file.psnr) for file in made], [file.seconds for file in made])
+    size: int
+    psnr: float
+    seconds: float
 
 
-def known_files(results: dict[str, Any] | None) -> dict[str, Files]:
-    """The CPU's files in what `compare_encodes` returned earlier, by picture."""
-    rows = results["rows"] if results else []
-    return {row["picture"]: Files(row["curves"]["cpu"], row["seconds"]["cpu"]) for row in rows}
+Encode = Callable[[int, str], File]  # at a quality, on a device
 
 
-def compare_encodes(say: Callable[[str], None], earlier: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Files of both devices: their BD-rate, and the seconds that they took.
+def compare(
+    name: str, encode: Encode, qualities: tuple[int, ...], earlier: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Files of both devices: their curves, BD-rate, and the seconds that they took.
+
+    Args:
+        name: of what is encoded.
+        encode: makes a file.
+        qualities: of the files.
+        earlier: what this returned before, for the CPU's files.
+    """
+    curves, seconds = {}, {}
+    for device in ("cpu", "cuda"):
+        if device == "cpu" and earlier:
+            curves[device] = earlier["curves"]["cpu"]
+            continue
+        files = [encode(quality, device) for quality in qualities]
+        curves[device] = [(float(file.size), file.psnr) for file in files]
+        seconds[device] = [file.seconds for file in files]
+    percent = bd_rate(curves["cpu"], curves["cuda"])["percent"]
+    return {"name": name, "bd_rate": percent, "curves": curves, "seconds": seconds}
+
+
+def told(row: dict[str, Any]) -> str:
+    """A row of `compare` in a line."""
+    times = ", ".join(f"{device} {median(found):.2f} s" for device, found in row["seconds"].items())
+    percent = "none" if row["bd_rate"] is None else f"{row['bd_rate']:+.2f}%"
+    return f"{row['name']}: {times}, BD-rate {percent}"
+
+
+def picture_encoder(picture: Picture, tune: str) -> Encode:
+    """Encodes a picture by a tune."""
+
+    def encode(quality: int, device: str) -> File:
+        file = encode_picture(picture, quality=quality, tune=tune, device=device)
+        return File(len(file.data), file.psnr, file.seconds)
+
+    return encode
+
+
+def compare_encodes(
+    say: Callable[[str], None], tune: str, earlier: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Files of pictures by both devices: their BD-rate, and the seconds that they took.
 
     Args:
         say: told of each picture.
+        tune: of the encoder; of that for the eye the BD-rate says little, since it does not look at PSNR.
         earlier: what an earlier call returned, for the CPU's files.
     """
-    known = known_files(earlier)
+    known = {row["name"]: row for row in earlier["rows"]} if earlier else {}
     rows: list[dict[str, Any]] = []
     for name, picture in pictures().items():
+        encode = picture_encoder(picture, tune)
         if not rows:  # kernels are loaded when they are first used
-            encode_picture(picture, quality=QUALITIES[0], device="cuda")
-        files = {"cpu": known.get(name) or files_of(picture, "cpu"), "cuda": files_of(picture, "cuda")}
-        row: dict[str, Any] = {
-            "picture": name,
-            "bd_rate": bd_rate(files["cpu"].curve, files["cuda"].curve)["percent"],
-            "curves": {device: found.curve for device, found in files.items()},
-            "seconds": {device: found.seconds for device, found in files.items()},
-        }
-        rows.append(row)
-        times = {device: median(found.seconds) for device, found in files.items()}
-        say(f"{name}: {times['cuda']:.2f} s (CPU {times['cpu']:.2f} s), BD-rate {row['bd_rate']}")
+            encode(QUALITIES[0], "cuda")
+        rows.append(compare(name, encode, QUALITIES, known.get(name)))
+        say(f"{tune}, {told(rows[-1])}")
     rates = [row["bd_rate"] for row in rows if row["bd_rate"] is not None]
     return {
         "qualities": QUALITIES,
+        "tune": tune,
         "rows": rows,
         "goals": {"encode_s": ENCODE_GOAL, "bd_rate": BD_RATE_GOAL},
         "seconds": median(second for row in rows for second in row["seconds"]["cuda"]),
@@ -138,16 +173,58 @@ def compare_encodes(say: Callable[[str], None], earlier: dict[str, Any] | None =
     }
 
 
+def clip_frames() -> NDArray[np.uint8]:
+    """Frames of `CLIP`, [T, H, W, 3]: of its PNGs, where these are at hand, or of its video."""
+    source = RECIPES[CLIP]
+    paths = sorted((DATA / "video" / CLIP).glob("*.png"))[:CLIP_FRAMES]
+    if paths:
+        return np.stack([np.asarray(Image.open(path)) for path in paths])
+    return load(replace(source, path=DATA / "video" / source.path, count=CLIP_FRAMES)).frames
+
+
+def encode_clip(say: Callable[[str], None], earlier: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Files of a clip by both devices."""
+    frames = clip_frames()
+
+    def encode(quality: int, device: str) -> File:
+        start = perf_counter()
+        data = splat2d.encode(frames, fps=24, quality=quality, tune="psnr", device=device)
+        seconds = perf_counter() - start
+        clip: Any = splat2d.open(data)
+        squares = [
+            ((a.astype(np.float32) - b) ** 2).mean() for (_, a), b in zip(clip.frames(), frames, strict=True)
+        ]
+        return File(len(data), float(10 * np.log10(255**2 / np.mean(squares))), seconds)
+
+    row = compare(CLIP, encode, CLIP_QUALITIES, earlier)
+    say(told(row))
+    per_frame = median(row["seconds"]["cuda"]) / len(frames)
+    return row | {"frames": len(frames), "goal_s": CLIP_GOAL, "per_frame_s": per_frame}
+
+
+def encode_light_field(say: Callable[[str], None], earlier: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Files of a light field by both devices."""
+    views = load_views(str(DATA / "lightfield" / "shop_5x5"), None)
+
+    def encode(quality: int, device: str) -> File:
+        file = encode_views(views.pixels, views.eyes, quality=quality, device=device)
+        return File(len(file.data), file.psnr, file.seconds)
+
+    row = compare("shop_5x5", encode, VIEWS_QUALITIES, earlier)
+    say(told(row))
+    return row | {"views": len(views.pixels), "seconds_median": median(row["seconds"]["cuda"])}
+
+
 @cache
 def large_file() -> bytes:
     """Return the file of a large picture, by the GPU."""
-    return encode_picture(large_picture()[1], device="cuda").data
+    return encode_picture(large_picture()[1], tune="psnr", device="cuda").data
 
 
 def encode_large(say: Callable[[str], None]) -> dict[str, Any]:
     """Time of encoding a large picture on the GPU."""
     name, picture = large_picture()
-    large = encode_picture(picture, device="cuda")
+    large = encode_picture(picture, tune="psnr", device="cuda")
     say(f"{name}, 2048x1365: {large.seconds:.2f} s, {large.psnr:.2f} dB, {len(large.data):,} bytes")
     return {
         "picture": name,

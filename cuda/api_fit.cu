@@ -1,5 +1,5 @@
-// The library's C interface for fitting: the classes of cpp/fit/fitter.hpp, clip_fitter.hpp and views_fitter.hpp, as the
-// CPU's bindings have them.
+// The library's C interface for fitting: the classes of cpp/fit/fitter.hpp, clip_fitter.hpp and views_fitter.hpp, as
+// the CPU's bindings have them.
 #define SPLAT2D_GPU
 #include <algorithm>
 #include <memory>
@@ -75,8 +75,8 @@ SPLAT2D_EXPORT int splat2d_cuda_clip_fitter_open(const float* frames, int seen, 
   });
 }
 
-// views [K, C, H, W], places [K, 2] of their eyes and background [C]; eyes: three numbers of all views of the file, which
-// quantisation follows; weights: of the views' distortions, one after another.
+// views [K, C, H, W], places [K, 2] of their eyes and background [C]; eyes: three numbers of all views of the file,
+// which quantisation follows; weights: of the views' distortions, one after another.
 SPLAT2D_EXPORT int splat2d_cuda_views_fitter_open(const float* views, int count, int channels, int width, int height,
                                                   const float* places, const int64_t* eyes, const float* background,
                                                   double step, double lambda, double chroma_step, double cutoff,
@@ -85,10 +85,9 @@ SPLAT2D_EXPORT int splat2d_cuda_views_fitter_open(const float* views, int count,
     const Canvas canvas{width, height};
     std::vector<Eye> at;
     for (int t = 0; t < count; ++t) at.push_back({places[2 * t], places[2 * t + 1]});
-    *fitter = static_cast<Fit*>(new ViewsFitter(views, channels, canvas, std::move(at),
-                                                {static_cast<int>(eyes[0]), eyes[1], eyes[2]}, background,
-                                                fit_options(step, lambda, chroma_step, cutoff, memory),
-                                                distortions_at(weights, canvas, levels, count)));
+    *fitter = static_cast<Fit*>(new ViewsFitter(
+        views, channels, canvas, std::move(at), {static_cast<int>(eyes[0]), eyes[1], eyes[2]}, background,
+        fit_options(step, lambda, chroma_step, cutoff, memory), distortions_at(weights, canvas, levels, count)));
   });
 }
 
@@ -120,8 +119,8 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_prune(void* fitter, double factor, int* r
 
 SPLAT2D_EXPORT int splat2d_cuda_fitter_seed(void* fitter, double threshold, double energy, double smallest,
                                             double largest, double ratio, double amplitude, double separation,
-                                            int random, const double* durations, int lasting,
-                                            const double* disparities, int planes, int* candidates, int* added) {
+                                            int random, const double* durations, int lasting, const double* disparities,
+                                            int planes, int* candidates, int* added) {
   return guarded([&] {
     const auto result = fitter_of(fitter).seed({threshold,
                                                 energy,

@@ -12,22 +12,13 @@ from splat2d.fit.clip.segment import SEEDS, SegmentFit, planar
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.perceptual import GUIDES, structure_weights
 from splat2d.fit.rates import moving_tables, rate_tables
-from splat2d.native import core, gpu
-from tests.support import emulated
+from splat2d.native import core
 
 from ..support.scenes_in_time import moving_scene
 
 STEP = 0.3
 LAMBDA = 0.0743 * STEP**2
 FRAMES, WIDTH, HEIGHT = 5, 56, 40
-
-
-@pytest.fixture
-def as_the_gpu(monkeypatch):
-    """Makes the emulated kernels the GPU of this machine."""
-    kernels = emulated.kernels()
-    monkeypatch.setattr(gpu, "unavailable", lambda: None)
-    monkeypatch.setattr(cuda, "library", lambda: kernels)
 
 
 @pytest.fixture(scope="module")

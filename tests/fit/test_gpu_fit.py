@@ -16,14 +16,6 @@ STEP = 0.1
 LAMBDA = 0.107 * STEP**2
 
 
-@pytest.fixture
-def as_the_gpu(monkeypatch):
-    """Makes the emulated kernels the GPU of this machine."""
-    kernels = emulated.kernels()
-    monkeypatch.setattr(gpu, "unavailable", lambda: None)
-    monkeypatch.setattr(cuda, "library", lambda: kernels)
-
-
 @pytest.fixture(scope="module")
 def chelsea(samples) -> np.ndarray:
     """A cat's eye, [3, 40, 56], with a white corner that the decoder clamps."""

@@ -1,4 +1,4 @@
-"""The fit and the refinement of light fields on a GPU: their own source emulated on the CPU against the core."""
+"""Light fields on a GPU: the source of fit and refinement emulated on the CPU, against the core."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from splat2d.fit.rates import rate_tables
 from splat2d.fit.views.encode import encode_views
 from splat2d.fit.views.fit import ViewsFit
 from splat2d.format.eyes import Eyes
-from splat2d.native import core, gpu
+from splat2d.native import core
 from splat2d.scene.picture import Scene
-from tests.support import emulated
 
 from ..support.lightfields import FAR, NEAR, views_of
 
@@ -26,14 +25,6 @@ LAMBDA = 0.0743 * STEP**2
 VIEWS, PLACES = views_of(3, 2, 56, 40)
 PIXELS = np.ascontiguousarray(VIEWS.transpose(0, 3, 1, 2), np.float32) / 255
 EYES = Eyes.of(PLACES)
-
-
-@pytest.fixture
-def as_the_gpu(monkeypatch):
-    """Makes the emulated kernels the GPU of this machine."""
-    kernels = emulated.kernels()
-    monkeypatch.setattr(gpu, "unavailable", lambda: None)
-    monkeypatch.setattr(cuda, "library", lambda: kernels)
 
 
 def fitter_of(module, *, weighed=False):

@@ -23,14 +23,6 @@ CHROMA_STEP = 10  # eighths of D
 CELL = 16  # px; that one visit at a time may touch
 
 
-@pytest.fixture
-def as_the_gpu(monkeypatch):
-    """Makes the emulated kernels the GPU of this machine."""
-    kernels = emulated.kernels()
-    monkeypatch.setattr(cuda, "library", lambda: kernels)
-    return kernels
-
-
 @pytest.fixture(scope="module")
 def chelsea(samples) -> np.ndarray:
     """A cat's eye and ear, [3, 64, 96]."""
@@ -185,9 +177,9 @@ def test_a_splat_alone_becomes_what_the_core_makes_of_it(as_the_gpu, chelsea, ch
     assert same >= 0.95 * len(range(0, len(integers), 5))
 
 
-def test_blocks_may_run_in_any_order(as_the_gpu, chelsea):
+def test_blocks_may_run_in_any_order(emulated_gpu, chelsea):
     """What is refined at the same time shares nothing."""
-    backwards = ctypes.c_bool.in_dll(as_the_gpu._handle, "splat2d_emulated_backwards")
+    backwards = ctypes.c_bool.in_dll(emulated_gpu._handle, "splat2d_emulated_backwards")
     integers, weights = fitted(chelsea), weights_of(chelsea)
     results = []
     for order in (False, True):
