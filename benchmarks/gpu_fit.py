@@ -24,6 +24,7 @@ from splat2d.fit.views.encode import encode_views
 from splat2d.media.pictures import Picture, load_picture
 from splat2d.media.views import load_views
 from splat2d.native import gpu
+from splat2d.scene.clip import Clip
 
 # Width, height and splats of the fit whose steps are timed, and the seconds that are aimed at.
 FIT = (768, 512, 10_000, 3e-4)
@@ -190,10 +191,8 @@ def encode_clip(say: Callable[[str], None], earlier: dict[str, Any] | None = Non
         start = perf_counter()
         data = splat2d.encode(frames, fps=24, quality=quality, tune="psnr", device=device)
         seconds = perf_counter() - start
-        clip: Any = splat2d.open(data)
-        squares = [
-            ((a.astype(np.float32) - b) ** 2).mean() for (_, a), b in zip(clip.frames(), frames, strict=True)
-        ]
+        shown = Clip.from_bytes(data).frames()
+        squares = [((a.astype(np.float32) - b) ** 2).mean() for (_, a), b in zip(shown, frames, strict=True)]
         return File(len(data), float(10 * np.log10(255**2 / np.mean(squares))), seconds)
 
     row = compare(CLIP, encode, CLIP_QUALITIES, earlier)
