@@ -249,6 +249,7 @@ class Device {
   // f(row, x0, x1) for pieces [x0, x1) that together are all columns of all rows.
   template <class F>
   void for_rows(int rows, int width, F f) const {
+    if (rows == 0 || width == 0) return;
     gpu::launch_loop(gpu::run_rows<F>, gpu::grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f);
   }
 
@@ -359,6 +360,7 @@ class Finds {
   // Those that f(row, x, &item) finds, for all columns of all rows.
   template <class F>
   void look(int rows, int width, F f) {
+    if (rows == 0 || width == 0) return;
     gpu::launch_loop(gpu::find_items<T, F>, gpu::grid_of(rows, width), gpu::kLoopThreads, nullptr, rows, width, f,
                      next_, found_.data(), static_cast<int>(found_.size()), count_.data());
     next_ += static_cast<int64_t>(rows) * width;

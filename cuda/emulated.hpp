@@ -332,6 +332,7 @@ __attribute__((visibility("default"))) inline bool splat2d_emulated_backwards = 
 namespace emulated {
 
 inline void for_blocks(dim3 grid, int threads, const std::function<void()>& run) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) throw std::runtime_error("starting a kernel: invalid argument");
   grid_size = grid;
   block_size = dim3(threads);
   for (unsigned z = 0; z < grid.z; ++z)

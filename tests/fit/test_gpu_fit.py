@@ -104,7 +104,7 @@ def test_a_fit_moves_to_twice_the_size(as_the_gpu, chelsea):
     assert results[0] == pytest.approx(results[1], rel=2e-3)
 
 
-def test_a_picture_too_large_for_the_memory_is_our_error(as_the_gpu):
+def test_a_picture_too_large_for_the_memory_is_our_error(emulated_gpu):
     large = np.zeros((1, 4000, 5000), np.float32)
     with pytest.raises(BackendUnavailableError, match="the GPU's memory does not suffice"):
         cuda.Fitter(large, np.zeros(1, np.float32), STEP, LAMBDA)
