@@ -10,7 +10,7 @@ constexpr int kDrawThreads = 128;
 constexpr int kWarpTile = 8;           // px of the sides of a warp's part of a tile
 constexpr int kApart = kWarpTile / 2;  // rows between the two pixels of a thread
 constexpr int kStaged = kDrawThreads;  // splats in shared memory at a time
-constexpr int kMostSorted = 1024;      // splats of a list that is put in order in shared memory
+constexpr int kMostSorted = Rasterizer::kMostSorted;
 constexpr int kLoopThreads = 256;
 
 static_assert(kDrawThreads == 4 * kWarp && kTile == 2 * kWarpTile && kWarp == kWarpTile * kApart);
@@ -37,6 +37,7 @@ struct Pixels {
   float x, y;  // of the upper one's centre
   float sums[2][C];
 
+  // Without branches, since most pixels that are asked for are reached.
   __device__ void add(const float4* record, float limit) {
     float values[4 * kQuads<C>];
     SPLAT2D_UNROLL
@@ -51,8 +52,7 @@ struct Pixels {
     SPLAT2D_UNROLL
     for (int p = 0; p < 2; ++p) {
       const float dy = y - values[1] + static_cast<float>(kApart * p), h = dy * (values[4] * dy + slope) + along;
-      if (h < limit) continue;
-      const float g = power_of_two(h);
+      const float g = h < limit ? 0.0f : power_of_two(h);
       SPLAT2D_UNROLL
       for (int c = 0; c < C; ++c) sums[p][c] += g * values[5 + c];
     }
@@ -124,30 +124,52 @@ __global__ void __launch_bounds__(kDrawThreads) draw_tiles(DrawJob<C> job) {
     draw_staged<C, kOwn>(staged, limits, count, left + 0.5f, top + 0.5f, job.limit, &pixels);
     __syncthreads();
   };
-  const int length = job.lists.counts[at];
-  __syncthreads();
-  if (t == 0) job.lists.counts[at] = job.lists.filled[at] = 0;
-  if (length <= kMostSorted && *job.lists.total <= job.lists.capacity) {
-    const int* list = job.lists.splats + job.lists.starts[at];
-    int* listed = reinterpret_cast<int*>(listed_fours);
-    const int fours = parts(length, 4);
+  const int length = job.lists.counts[at], slots = job.lists.slots;
+  const int* list = job.lists.splats + at * slots;
+  int* listed = reinterpret_cast<int*>(listed_fours);
+  const int fours = parts(length, 4);
+  const auto rank_of_listed = [&](int own) {
+    int rank = 0;
+    for (int j = 0; j < fours; ++j) {
+      const int4 four = listed_fours[j];
+      rank += (four.x < own) + (four.y < own) + (four.z < own) + (four.w < own);
+    }
+    return rank;
+  };
+  if (length <= kStaged && length <= slots) {
+    // Records are on their way while the list is put in order.
+    const int own = t < length ? list[t] : job.count;
+    float4 record[kQuads<C>] = {};
+    float of_own = 0;
+    if (t < length) {
+      for (int q = 0; q < kQuads<C>; ++q) record[q] = job.lists.records[kQuads<C> * (first + own) + q];
+      if (kOwn) of_own = limit_of(job.cutoffs[first + own]);
+    }
+    listed[t] = own;
+    __syncthreads();
+    if (t == 0) job.lists.counts[at] = 0;
+    if (t < length) {
+      const int rank = rank_of_listed(own);
+      for (int q = 0; q < kQuads<C>; ++q) staged[kQuads<C> * rank + q] = record[q];
+      if (kOwn) limits[rank] = of_own;
+    }
+    draw(length);
+  } else if (length <= slots) {
     for (int i = t; i < 4 * fours; i += kDrawThreads) listed[i] = i < length ? list[i] : job.count;
     __syncthreads();
-    for (int i = t; i < length; i += kDrawThreads) {
-      const int own = listed[i];
-      int rank = 0;
-      for (int j = 0; j < fours; ++j) {
-        const int4 four = listed_fours[j];
-        rank += (four.x < own) + (four.y < own) + (four.z < own) + (four.w < own);
-      }
-      sorted[rank] = own;
-    }
+    if (t == 0) job.lists.counts[at] = 0;
+    for (int i = t; i < length; i += kDrawThreads) sorted[rank_of_listed(listed[i])] = listed[i];
     __syncthreads();
     for (int begin = 0; begin < length; begin += kStaged) {
       if (begin + t < length) stage(t, sorted[begin + t]);
       draw(length - begin < kStaged ? length - begin : kStaged);
     }
   } else {
+    __syncthreads();
+    if (t == 0) {
+      job.lists.counts[at] = 0;
+      if (length > *job.lists.needed) *job.lists.needed = length;
+    }
     for (int begin = 0; begin < job.count; begin += kDrawThreads) {
       const int i = begin + t;
       const bool hit = i < job.count && reaches(job.lists.reaches[first + i], blockIdx.x, blockIdx.y);

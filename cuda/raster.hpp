@@ -1,8 +1,8 @@
 // Additive rendering of anisotropic 2D Gaussians on a GPU, forward and backward; a batch of frames in one launch.
 //
-// Forward, each splat is counted in the tiles it touches, written into their lists, and drawn by one block a tile, in
-// index order, so that the same input gives the same bits. Nothing waits for the host: a frame whose lists do not fit
-// into the memory that is there is drawn by tiles that look through all splats, and the next one finds more memory.
+// Forward, each splat is written into the lists of the tiles that it touches, and drawn by one block a tile, in index
+// order, so that the same input gives the same bits. Nothing waits for the host: a tile whose list has no room for all
+// looks through all splats, and the next frame finds more room.
 // The backward pass gives each splat a warp, and large ones many: no atomics on sums.
 #pragma once
 
@@ -44,6 +44,8 @@ struct alignas(16) Reach {
 
 class Rasterizer {
  public:
+  static constexpr int kMostSorted = 1024;  // splats of a list that is put in order in shared memory
+
   explicit Rasterizer(cudaStream_t stream) : stream_(stream) {}
 
   // out = base + sum of splats, less what the headroom takes.
@@ -63,13 +65,12 @@ class Rasterizer {
   struct Lists {
     const float4* records;  // [F, N, quads]
     const Reach* reaches;   // [F, N]
-    int* counts;            // [F, tiles]
-    int* filled;            // [F, tiles]; both are zero again when the frames are drawn
-    const int64_t* starts;  // [F, tiles] of the tiles' lists
-    const int* splats;      // of the lists, each in no order
-    const int64_t* total;   // entries of all lists; when more than the capacity, the lists are void
-    int64_t capacity;
+    int* counts;            // [F, tiles]; zero again when the frames are drawn
+    const int* splats;      // [F, tiles, slots] of the tiles' lists, each in no order
+    int slots;              // of a list; where a tile counts more, its list is void
+    int* needed;            // of the host's memory: the most of a tile that found no room
   };
+  static constexpr int kFirstSlots = 256;
   template <int C>
   friend struct DrawJob;
   template <int C>
@@ -78,10 +79,10 @@ class Rasterizer {
   cudaStream_t stream_;
   Buffer<float4> records_;
   Buffer<Reach> reaches_;
-  Buffer<int> counters_;  // what tiles count and what they have been given; zero between frames
-  Buffer<int64_t> starts_;
+  Buffer<int> counts_;  // of tiles; zero between frames
   Buffer<int> lists_;
-  Pinned<int64_t> needed_;      // entries of the last frame's lists, once its kernels are done
+  int slots_ = kFirstSlots;     // of a tile's list
+  Pinned<int> needed_;          // by the tiles of earlier frames, where these had too few
   Scratch scratch_;             // of sums
   Buffer<int> large_, shares_;  // of large splats; see gather.cu
   Buffer<float> sums_;

@@ -35,6 +35,15 @@ __device__ inline float power_of_two(float x) {
 #endif
 }
 
+// a / b, as exact as the hardware's instructions (2 units in the last place), for b up to 2^126.
+__device__ inline float quotient(float a, float b) {
+#ifdef SPLAT2D_EMULATED
+  return a / b;
+#else
+  return __fdividef(a, b);
+#endif
+}
+
 // A call of CUDA's that failed; says which and why. Memory that does not suffice is OutOfMemory.
 struct CudaError : std::runtime_error {
   using std::runtime_error::runtime_error;

@@ -35,7 +35,8 @@ __device__ inline bool touches(const Falloff& f, float x0, float y0, float x1, f
   y1 -= f.my;
   // It is highest at its mean, or on the sides that face it.
   const float dx = clamp(0.0f, x0, x1), dy = clamp(0.0f, y0, y1);
-  const float along_x = clamp(-0.5f * f.b * dy / f.a, x0, x1), along_y = clamp(-0.5f * f.b * dx / f.c, y0, y1);
+  const float along_x = clamp(quotient(-0.5f * f.b * dy, f.a), x0, x1),
+              along_y = clamp(quotient(-0.5f * f.b * dx, f.c), y0, y1);
   const float on_side = f.at(dx, along_y), on_top = f.at(along_x, dy);
   const float highest = on_side > on_top ? on_side : on_top;
   // Far from a needle's mean the terms cancel, and what is left of them is as exact as they are large.

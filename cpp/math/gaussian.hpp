@@ -50,14 +50,27 @@ SPLAT2D_HD Ellipse make_ellipse(const float* mean, const float* conic, float cut
 
 SPLAT2D_HD int clip_to(double v, int limit) { return v > 0.0 ? (v < limit ? static_cast<int>(v) : limit) : 0; }
 
-// The pixels a splat can touch; empty for degenerate or non-finite splats.
-SPLAT2D_HD Box bounding_box(const float* mean, const float* conic, float cutoff, Canvas canvas) {
-  const Ellipse e = make_ellipse(mean, conic, cutoff);
+// The pixels an ellipse can touch; empty for degenerate or non-finite ones.
+SPLAT2D_HD Box bounding_box(const Ellipse& e, Canvas canvas) {
   if (!e.valid) return {0, 0, 0, 0};
-  const double rx = sqrt(static_cast<double>(cutoff) * e.c / e.det);
-  const double ry = sqrt(static_cast<double>(cutoff) * e.a / e.det);
+#if defined(__CUDACC__) || defined(SPLAT2D_EMULATED)
+  // Roots of doubles take a GPU long; so the box is a little larger, and kernels test each pixel.
+  if (!(e.cutoff > 0)) return {0, 0, 0, 0};
+  const float rx = sqrtf(e.cutoff * (e.c / e.det)) * 1.00001f + 0.01f,
+              ry = sqrtf(e.cutoff * (e.a / e.det)) * 1.00001f + 0.01f, x = e.mx - 0.5f, y = e.my - 0.5f;
+  const auto clip = [](float v, int limit) { return static_cast<int>(clamp(v, 0.0f, static_cast<float>(limit))); };
+  return {clip(floorf(x - rx), canvas.width), clip(floorf(y - ry), canvas.height),
+          clip(floorf(x + rx) + 2, canvas.width), clip(floorf(y + ry) + 2, canvas.height)};
+#else
+  const double rx = sqrt(static_cast<double>(e.cutoff) * e.c / e.det);
+  const double ry = sqrt(static_cast<double>(e.cutoff) * e.a / e.det);
   return {clip_to(floor(e.mx - 0.5 - rx), canvas.width), clip_to(floor(e.my - 0.5 - ry), canvas.height),
           clip_to(floor(e.mx - 0.5 + rx) + 2, canvas.width), clip_to(floor(e.my - 0.5 + ry) + 2, canvas.height)};
+#endif
+}
+
+SPLAT2D_HD Box bounding_box(const float* mean, const float* conic, float cutoff, Canvas canvas) {
+  return bounding_box(make_ellipse(mean, conic, cutoff), canvas);
 }
 
 // Columns of one row that the ellipse reaches; inclusive, empty where last < first.
