@@ -1,4 +1,4 @@
-// Gradients: each splat sums over its own pixels, by a warp, or where these are many, by several warps in parts.
+// Gradients: each splat sums over its own pixels, by half a warp, a warp, or where these are many, several in parts.
 #include "pixels.hpp"
 #include "sums.hpp"
 
@@ -30,8 +30,8 @@ struct Pixel {
   float v[C];
 };
 
-// Adds the pixels of a box, by the lanes of a warp.
-template <int C>
+// Adds the pixels of a box, by so many lanes of a warp.
+template <int C, int kLanes>
 __device__ inline void add_pixels(const Ellipse& e, const Box& box, const float* colors, const float* picture,
                                   Canvas canvas, Sums<C>* sums) {
   const int64_t plane = static_cast<int64_t>(canvas.width) * canvas.height;
@@ -39,7 +39,7 @@ __device__ inline void add_pixels(const Ellipse& e, const Box& box, const float*
   for (int i = 0; i < C; ++i) color[i] = colors[i];
   float w_sum = 0, wy_sum = 0;  // of a column
   each_pixel(
-      e, box, threadIdx.x % kWarp, kWarp,
+      e, box, threadIdx.x % kLanes, kLanes,
       [&](int x, int y) {
         Pixel<C> pixel;
         SPLAT2D_UNROLL
@@ -69,33 +69,38 @@ __device__ inline void add_pixels(const Ellipse& e, const Box& box, const float*
       });
 }
 
-// Sums of eight numbers over a warp's lanes, in all of them: halves of the numbers change places with halves of the
-// lanes, so that this takes 17 exchanges instead of 40.
+// Sums of eight numbers over a warp's lanes, or those of half a warp, in all of them: halves of the numbers change
+// places with halves of the lanes, so that this takes 17 exchanges instead of 40.
+template <int kLanes>
 __device__ inline void sum_eight(float* v) {
   const int lane = threadIdx.x % kWarp;
   float own[4];
   for (int i = 0; i < 4; ++i) {
-    const bool high = lane & 16;
-    own[i] = (high ? v[i + 4] : v[i]) + __shfl_xor_sync(kAllLanes, high ? v[i] : v[i + 4], 16);
+    const bool high = lane & kLanes / 2;
+    own[i] = (high ? v[i + 4] : v[i]) + __shfl_xor_sync(kAllLanes, high ? v[i] : v[i + 4], kLanes / 2);
   }
   float two[2];
   for (int i = 0; i < 2; ++i) {
-    const bool high = lane & 8;
-    two[i] = (high ? own[i + 2] : own[i]) + __shfl_xor_sync(kAllLanes, high ? own[i] : own[i + 2], 8);
+    const bool high = lane & kLanes / 4;
+    two[i] = (high ? own[i + 2] : own[i]) + __shfl_xor_sync(kAllLanes, high ? own[i] : own[i + 2], kLanes / 4);
   }
-  const bool high = lane & 4;
-  float one = (high ? two[1] : two[0]) + __shfl_xor_sync(kAllLanes, high ? two[0] : two[1], 4);
-  one += __shfl_xor_sync(kAllLanes, one, 2);
-  one += __shfl_xor_sync(kAllLanes, one, 1);
-  for (int i = 0; i < 8; ++i) v[i] = __shfl_sync(kAllLanes, one, 4 * i);
+  const bool high = lane & kLanes / 8;
+  float one = (high ? two[1] : two[0]) + __shfl_xor_sync(kAllLanes, high ? two[0] : two[1], kLanes / 8);
+  for (int step = kLanes / 16; step > 0; step /= 2) one += __shfl_xor_sync(kAllLanes, one, step);
+  for (int i = 0; i < 8; ++i) v[i] = __shfl_sync(kAllLanes, one, lane / kLanes * kLanes + kLanes / 8 * i);
 }
 
-template <int C>
+template <int C, int kLanes = kWarp>
 __device__ inline void sum_lanes(Sums<C>* sums) {
   float v[8] = {};
   for (int i = 0; i < 8 && i < Sums<C>::kCount; ++i) v[i] = sums->v[i];
-  sum_eight(v);
-  for (int i = 0; i < Sums<C>::kCount; ++i) sums->v[i] = i < 8 ? v[i] : warp_sum(sums->v[i]);
+  sum_eight<kLanes>(v);
+  for (int i = 0; i < Sums<C>::kCount; ++i) {
+    if (i < 8)
+      sums->v[i] = v[i];
+    else
+      for (int step = kLanes / 2; step > 0; step /= 2) sums->v[i] += __shfl_xor_sync(kAllLanes, sums->v[i], step);
+  }
 }
 
 struct Gradients {
@@ -152,6 +157,9 @@ struct GatherJob {
   Sharing sharing;
   float* sums;  // [kMostShares, 5 + C]
 
+  __device__ Ellipse ellipse(int64_t i) const {
+    return make_ellipse(s.means + 2 * i, s.conics + 3 * i, s.cutoff(i, cutoff));
+  }
   __device__ const float* picture(int64_t i) const { return v_out + i / s.count * C * canvas.width * canvas.height; }
 };
 
@@ -178,28 +186,56 @@ __device__ inline bool complete(const GatherJob<C>& job, int number, const Share
   return true;
 }
 
-// The first blocks see to the shares of large splats, the others to a splat a warp.
+// The shares of large splats.
 template <int C>
-__global__ void __launch_bounds__(kGatherThreads) gather_gradients(GatherJob<C> job) {
-  const bool fits = job.sharing.fits(), sharing = blockIdx.x < kLargeBlocks;
-  const int64_t warp = threadIdx.x / kWarp, splats = static_cast<int64_t>(job.s.frames) * job.s.count;
-  const int64_t first = static_cast<int64_t>(blockIdx.x - (sharing ? 0 : kLargeBlocks)) * kWarps + warp;
-  const int64_t end = !sharing ? splats : fits ? *job.sharing.count : 0;
-  for (int64_t item = first; item < end; item += sharing ? kLargeBlocks * kWarps : end) {
-    const Share share = sharing ? job.sharing.shares[item] : Share{static_cast<int>(item), 0, 0, 1};
+__device__ inline void gather_shares(const GatherJob<C>& job) {
+  const int end = job.sharing.fits() ? *job.sharing.count : 0;
+  for (int item = blockIdx.x * kWarps + threadIdx.x / kWarp; item < end; item += kLargeBlocks * kWarps) {
+    const Share share = job.sharing.shares[item];
     const int64_t i = share.splat;
-    const float cutoff = job.s.cutoff(i, job.cutoff);
-    const Ellipse e = make_ellipse(job.s.means + 2 * i, job.s.conics + 3 * i, cutoff);
-    Box box = bounding_box(job.s.means + 2 * i, job.s.conics + 3 * i, cutoff, job.canvas);
-    if (!sharing && fits && job.sharing.parts(box)) return;
+    const Ellipse e = job.ellipse(i);
+    Box box = bounding_box(e, job.canvas);
     const int top = box.y0, height = box.y1 - box.y0;
     box.y0 = top + height * share.part / share.parts;
     box.y1 = top + height * (share.part + 1) / share.parts;
     Sums<C> sums;
-    if (!box.empty()) add_pixels<C>(e, box, job.s.colors + C * i, job.picture(i), job.canvas, &sums);
+    if (!box.empty()) add_pixels<C, kWarp>(e, box, job.s.colors + C * i, job.picture(i), job.canvas, &sums);
     sum_lanes(&sums);
-    if (sharing && !complete(job, static_cast<int>(item), share, &sums)) continue;
-    if (threadIdx.x % kWarp == 0) write_gradients<C>(e, sums, i, job.to);
+    if (complete(job, item, share, &sums) && threadIdx.x % kWarp == 0) write_gradients<C>(e, sums, i, job.to);
+  }
+}
+
+// The first blocks see to the shares of large splats, a warp of the others to two splats: each by half of it where both
+// are small, since what is done once a splat is then done for both at the same time; else one after the other.
+template <int C>
+__global__ void __launch_bounds__(kGatherThreads) gather_gradients(GatherJob<C> job) {
+  if (blockIdx.x < kLargeBlocks) return gather_shares(job);
+  constexpr int kHalf = kWarp / 2;
+  const int64_t splats = static_cast<int64_t>(job.s.frames) * job.s.count;
+  const int64_t first = 2 * (static_cast<int64_t>(blockIdx.x - kLargeBlocks) * kWarps + threadIdx.x / kWarp);
+  if (first >= splats) return;
+  const bool fits = job.sharing.fits();
+  const int lane = threadIdx.x % kWarp, half = lane / kHalf;
+  const bool there = first + half < splats;
+  const int64_t own = there ? first + half : first;
+  const Ellipse e = job.ellipse(own);
+  Box box = bounding_box(e, job.canvas);
+  const bool small = box.x1 - box.x0 <= kWarp && box.y1 - box.y0 <= kWarp;
+  if (__ballot_sync(kAllLanes, small) == kAllLanes) {
+    Sums<C> sums;
+    if (!box.empty()) add_pixels<C, kHalf>(e, box, job.s.colors + C * own, job.picture(own), job.canvas, &sums);
+    sum_lanes<C, kHalf>(&sums);
+    if (there && lane % kHalf == 0) write_gradients<C>(e, sums, own, job.to);
+    return;
+  }
+  for (int64_t i = first; i < first + 2 && i < splats; ++i) {
+    const Ellipse whole = job.ellipse(i);
+    box = bounding_box(whole, job.canvas);
+    if (fits && job.sharing.parts(box)) continue;
+    Sums<C> sums;
+    if (!box.empty()) add_pixels<C, kWarp>(whole, box, job.s.colors + C * i, job.picture(i), job.canvas, &sums);
+    sum_lanes(&sums);
+    if (lane == 0) write_gradients<C>(whole, sums, i, job.to);
   }
 }
 
@@ -220,7 +256,7 @@ void Rasterizer::backward(const Frames& s, Canvas canvas, float cutoff, const fl
   with_channels(s.channels, [&](auto c) {
     float* sums = sums_.reserve(static_cast<size_t>(kMostShares) * Sums<c()>::kCount);
     const GatherJob<c()> job{s, canvas, cutoff, v_out, {v_means, v_conics, v_colors}, sharing, sums};
-    launch(gather_gradients<c()>, dim3(kLargeBlocks + parts(splats, kWarps)), kGatherThreads, stream_, job);
+    launch(gather_gradients<c()>, dim3(kLargeBlocks + parts(splats, 2 * kWarps)), kGatherThreads, stream_, job);
   });
 }
 

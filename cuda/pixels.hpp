@@ -9,13 +9,13 @@ namespace splat2d::gpu {
 constexpr int kAhead = 4;  // pixels that a thread asks for before it uses the first
 
 // use(g, dy, load(x, y)) for the pixels in a box that a Gaussian reaches and that fall to one of `threads` threads, and
-// column(dx) after those of a column. Threads are whole warps; they lie side by side in as few rows as the box lets
-// them.
+// column(dx) after those of a column. Threads are whole warps, or where the box is no wider than a warp, half ones;
+// they lie side by side in as few rows as the box lets them.
 template <class Load, class Use, class Column>
 __device__ inline void each_pixel(const Ellipse& e, const Box& box, int thread, int threads, Load load, Use use,
                                   Column column) {
   int across = 8;
-  while (across < kWarp && across < box.x1 - box.x0) across *= 2;
+  while (across < kWarp && across < threads && across < box.x1 - box.x0) across *= 2;
   const int rows = threads / across;
   const float a = -0.5f * kLog2E * e.a, b = -kLog2E * e.b, c = -0.5f * kLog2E * e.c, limit = limit_of(e.cutoff);
   const float inverse_c = 1.0f / e.c;

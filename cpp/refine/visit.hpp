@@ -407,7 +407,9 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
   add(team, m, notes->start, notes->color);
   const Box box = box_at(m, notes->start, 0);
   const size_t pixels = static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
-  const auto try_moves = [&](int first, int end) {
+  // Those that follow from what the others cost, after these.
+  const int moves = plan.pairs ? kMoves : kPairs;
+  for (int first = 0, end = kOther; first < moves; first = end, end = moves) {
     team.share(end - first, [&](int i) { propose_move(m, *notes, reach, first + i, &notes->moves[first + i]); });
     team.sum_up(
         end - first, pixels,
@@ -420,10 +422,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
       weigh(lanes, m, plan, rates, q, notes->sums[first + i], &notes->moves[first + i],
             first + i == 0 ? notes->free : nullptr);
     });
-  };
-  const int moves = plan.pairs ? kMoves : kPairs;
-  try_moves(0, kOther);
-  try_moves(kOther, moves);
+  }
   team.once([&] { *outcome = choose(m, moves, q, notes, seen); });
   if (notes->chosen >= 0) add(team, m, notes->moves[notes->chosen].g, notes->color);
 }
