@@ -14,6 +14,12 @@
 
 // Before the parameters of a lambda that the device runs.
 #define SPLAT2D_LOOP __device__
+// Before functions so long that copies of them wherever they are called would wait for their instructions.
+#ifdef SPLAT2D_EMULATED
+#define SPLAT2D_LONG
+#else
+#define SPLAT2D_LONG __device__ __noinline__
+#endif
 
 namespace splat2d {
 

@@ -110,8 +110,7 @@ class Lanes {
 // A block, or all blocks of a launch together. What is done once, or shared out as a few things, the first block does.
 class Team {
  public:
-  static constexpr int kThreads = 384;  // a warp for each move that is tried at the same time, and one to spare
-  static constexpr int kMostSums = 32;  // that are added up at a time
+  static constexpr int kThreads = 768;  // two warps for each move that is tried at the same time, and two to spare
 
   // shares: room for what all blocks bring to a sum, where there are several.
   __device__ Team(int block, int blocks, float* shares) : block_(block), blocks_(blocks), shares_(shares) {}
@@ -138,27 +137,35 @@ class Team {
     for (int i = threadIdx.x / gpu::kWarp; block_ == 0 && i < count; i += kThreads / gpu::kWarp) f(Lanes(), i);
     __syncthreads();
   }
-  // sums[i] = the sum of what f(lanes, i, part, parts, &sum) says of each part, for i from 0 to count - 1.
+  // sums[i] = the sum of what f(lanes, i, part, parts, &sum) says of each part, for i from 0 to count - 1. Where there
+  // are more warps than sums several share one.
   template <class Sums, class F>
   __device__ void sum_up(int count, size_t, F f, Sums* sums) const {
     constexpr int kWarps = kThreads / gpu::kWarp, kFloats = sizeof(Sums) / sizeof(float);
+    __shared__ Sums own[kWarps];
     const int warp = threadIdx.x / gpu::kWarp, lane = threadIdx.x % gpu::kWarp;
+    const int sharing = count < kWarps ? kWarps / count : 1, parts = blocks_ * sharing;
     meet();
-    for (int i = warp; i < count; i += kWarps) {
+    for (int item = warp; item < count * sharing; item += kWarps) {
+      const int i = item / sharing, part = block_ * sharing + item % sharing;
       Sums sum{};
-      f(Lanes(), i, block_, blocks_, &sum);
-      if (lane == 0) (blocks_ == 1 ? sums[i] : reinterpret_cast<Sums*>(shares_)[i * blocks_ + block_]) = sum;
+      f(Lanes(), i, part, parts, &sum);
+      if (lane == 0) *(parts == 1 ? sums + i : blocks_ == 1 ? own + item : shares(i * parts + part, sums)) = sum;
     }
     meet();
-    if (blocks_ == 1) return;
-    for (int i = warp; block_ == 0 && i < count; i += kWarps)
+    if (parts == 1) return;
+    for (int i = warp; block_ == 0 && i < count; i += kWarps) {
+      const float* from = reinterpret_cast<const float*>(blocks_ == 1 ? own + i * parts : shares(i * parts, sums));
       for (int k = 0; k < kFloats; ++k) {
         float sum = 0;
-        for (int part = lane; part < blocks_; part += gpu::kWarp)
-          sum += __ldcg(shares_ + static_cast<size_t>(i * blocks_ + part) * kFloats + k);
+        for (int part = lane; part < parts; part += gpu::kWarp) {
+          const float* at = from + static_cast<size_t>(part) * kFloats + k;
+          sum += blocks_ == 1 ? *at : __ldcg(at);
+        }
         sum = gpu::warp_sum(sum);
         if (lane == 0) reinterpret_cast<float*>(sums + i)[k] = sum;
       }
+    }
     __syncthreads();
   }
   // f(i), which adds to the i-th picture, for i from 0 to count - 1, one after another.
@@ -192,6 +199,11 @@ class Team {
   }
 
  private:
+  // What all blocks bring to a sum, from the i-th on.
+  template <class Sums>
+  __device__ Sums* shares(int i, Sums*) const {
+    return reinterpret_cast<Sums*>(shares_) + i;
+  }
   __device__ void meet() const {
     if (blocks_ == 1)
       __syncthreads();

@@ -89,7 +89,7 @@ SPLAT2D_LOOP inline double change(const ColorModel& m, int width, const int32_t*
 // The best of the colours around each component's optimum, written to `best`, and J over that of the splat's absence.
 // raw: inner products with the residual; norm: of the Gaussian; fixed: the price of all but the colours; q: the present
 // colours. `free`, where not null, becomes the best colours whatever their energy class.
-SPLAT2D_LOOP inline float best_colors(const Lanes& lanes, const ColorModel& m, const RateTables& rates, float lmbda,
+SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, const RateTables& rates, float lmbda,
                                       const Projection& raw, float norm, float fixed, int energy_class_of_shape,
                                       const int32_t* q, int32_t* best, int32_t* free) {
   const int C = m.channels;

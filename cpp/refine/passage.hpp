@@ -73,7 +73,7 @@ struct PassageSums {
   }
 };
 
-SPLAT2D_LOOP inline bool build(const ClipModel& m, const int32_t* q, int energy_class, Passage* out) {
+SPLAT2D_LONG inline bool build(const ClipModel& m, const int32_t* q, int energy_class, Passage* out) {
   const int32_t* f = q + m.channels;
   if (!worth_coding(energy_class, f[kMovingArea], f[kMovingAspect])) return false;
   if (!moving_in_range(energy_class, m.world, f, m.frames)) return false;
@@ -93,7 +93,7 @@ SPLAT2D_LOOP inline bool build(const ClipModel& m, const int32_t* q, int energy_
 }
 
 // Of a light field, all of whose views show it.
-SPLAT2D_LOOP inline bool build(const ViewsModel& m, const int32_t* q, int energy_class, Passage* out) {
+SPLAT2D_LONG inline bool build(const ViewsModel& m, const int32_t* q, int energy_class, Passage* out) {
   const int32_t* f = q + m.channels;
   if (!worth_coding(energy_class, f[kMovingArea], f[kMovingAspect])) return false;
   const Lattice lattice = make_lattice(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
@@ -318,7 +318,7 @@ SPLAT2D_LOOP inline void observe(const Lanes& lanes, const M& m, const Passage& 
 
 // residual += color g in every frame, at every level.
 template <class M>
-SPLAT2D_LOOP inline void add(const Team& team, const M& m, const Passage& s, const float* color) {
+SPLAT2D_LONG inline void add(const Team& team, const M& m, const Passage& s, const float* color) {
   team.add_each(s.end - s.first, s.pixels(m), [&](int i) {
     each_level(
         m, s, s.first + i,

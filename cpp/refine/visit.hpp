@@ -115,7 +115,7 @@ struct Notes {
 enum Outcome : int8_t { kKept, kChanged, kRemoved };
 
 // The splat of a row of integers, as one of this energy class; false where no such splat may be coded.
-SPLAT2D_LOOP inline bool build(const RefineModel& m, const int32_t* q, int energy_class, Geometry* g) {
+SPLAT2D_LONG inline bool build(const RefineModel& m, const int32_t* q, int energy_class, Geometry* g) {
   const int32_t* f = q + m.channels;
   g->energy_class = energy_class;
   if (!worth_coding(energy_class, f[kArea], f[kAspect])) return false;
@@ -203,7 +203,7 @@ SPLAT2D_LOOP inline Box due_reach(const RefineModel& m, const Geometry& g, bool 
 }
 
 // residual += color g, at every level.
-SPLAT2D_LOOP inline void add(const Team& team, const RefineModel& m, const Geometry& g, const float* color) {
+SPLAT2D_LONG inline void add(const Team& team, const RefineModel& m, const Geometry& g, const float* color) {
   for (int l = 0; l < m.levels; ++l) {
     const RefineModel::Level& level = m.level[l];
     const LevelSplat s = seen_at(g, l);
