@@ -96,6 +96,7 @@ class FitOf : public Fit {
   std::vector<int32_t> quantize() const override;
   int fields() const override { return Course::kFields; }
 
+  void settle() override;
   void evaluate() override;
   void limit(const FitState& at, Array<float>* direction) const override;
   void move(const Array<float>& direction, float t, const FitState& from) override;
@@ -109,6 +110,7 @@ class FitOf : public Fit {
 
   Course course_;
   Array<typename Course::Shape> shapes_;  // derived
+  Array<float> density_;                  // [N] D over SSE of the splats when they were settled
   mutable Array<Units> units_;            // of the state that a step begins at, for its moves
 };
 
