@@ -85,7 +85,8 @@ double Fit::value() {
 void Fit::weigh(const Device& device, int t) {
   const size_t at = t * film_.size();
   if (const Distortion* distortion = film_.distortion(t))
-    distortion->evaluate(device, residual_.data() + at, channels_, error_.data() + at, weighed_.data() + t);
+    distortion->evaluate(device, residual_.data() + at, channels_, error_.data() + at, weighed_.data() + t,
+                         film_.headroom(t).signs);
 }
 
 void Fit::sum_up() {
@@ -94,9 +95,7 @@ void Fit::sum_up() {
     device_.sum(film_.seen(), [=] SPLAT2D_LOOP(int64_t t) { return each * value[t]; }, numbers_.at(to));
   };
   total(squares_, kSse);
-  if (!film_.densities()) return;
-  total(weighed_, kWeighed);
-  film_.saturation().clip_gradient(device_, residual_, &error_);
+  if (film_.densities()) total(weighed_, kWeighed);
 }
 
 template <class Course>

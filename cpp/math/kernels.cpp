@@ -397,6 +397,22 @@ void narrow_row(const float* fine, int width, float* scratch, float* out) {
              (w[3] * odd[i - 1] + w[2] * odd[i - 2] + w[1] * odd[i - 3] + w[0] * odd[i - 4]);
 }
 
+void halve_row(const float* p, float outer, float inner, int count, float* out) {
+  for (int x = 0; x < count; ++x)
+    out[x] = outer * (p[2 * x - 1] + p[2 * x + 2]) + inner * (p[2 * x] + p[2 * x + 1]);
+}
+
+void double_row(const float* p, float outer, float inner, int count, float* out) {
+  for (int x = 0; x < count; ++x) {
+    out[2 * x] += outer * p[x - 1] + inner * p[x];
+    out[2 * x + 1] += inner * p[x] + outer * p[x + 1];
+  }
+}
+
+void clear_saturated(const int8_t* signs, const float* values, int count, float* out) {
+  for (int i = 0; i < count; ++i) out[i] = (signs[i] != 0) & (values[i] == 0.0f) ? 0.0f : out[i];
+}
+
 // Contraction is wanted: it measures fused multiply-adds.
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=fast")
@@ -444,6 +460,9 @@ const Kernels SPLAT2D_KERNELS = {
     multiply,
     widen_row,
     narrow_row,
+    halve_row,
+    double_row,
+    clear_saturated,
     add_wave,
     peak,
 };

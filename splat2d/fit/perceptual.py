@@ -62,7 +62,8 @@ class Guide:
             return pixels[:1]
         if self.luma is None:
             return pixels[:3]
-        return np.tensordot(np.array(self.luma, np.float32), pixels[:3], 1)[None]
+        # Not a product of matrices, whose library wakes threads of its own.
+        return sum(np.float32(w) * plane for w, plane in zip(self.luma, pixels[:3], strict=True))[None]
 
 
 GUIDES = {
