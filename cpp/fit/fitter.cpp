@@ -36,6 +36,7 @@ void Fit::set_rate(double step, double lambda) {
 
 void Fit::reweigh(Film::Distortions distortions) {
   film_.reweigh(std::move(distortions));
+  seed_densities_.clear();
   model().densities = film_.densities();
 }
 
@@ -117,7 +118,7 @@ FitOf<Course>::FitOf(const float* frames, int channels, Footage footage, const f
 }
 
 template <class Course>
-void FitOf<Course>::settle() {
+void FitOf<Course>::look_up() {
   constexpr int M = Course::kMean, F = Course::kFactor;
   density_.resize(count());
   const Course course = course_;
@@ -130,6 +131,7 @@ void FitOf<Course>::settle() {
 
 template <class Course>
 void FitOf<Course>::evaluate() {
+  pruned_ = false;
   constexpr int M = Course::kMean, F = Course::kFactor;
   const size_t n = count();
   shapes_.resize(n);
@@ -207,6 +209,7 @@ int FitOf<Course>::prune(double factor) {
     const double saved = course.density(mean, l) * energy - 2 * cross;
     to[i] = saved > price * (bits > Course::kLeastPruneBits ? bits : Course::kLeastPruneBits);
   });
+  pruned_ = true;
   return keep(pays.host());
 }
 
