@@ -72,9 +72,9 @@ namespace refine {
 
 // q within which a splat heeds changes and causes them.
 constexpr float kCore = 4.0f;
-// Bits that a move may promise to lose and is tried nonetheless; more with weights, whose change from place to place no
-// forecast knows.
-constexpr float kSlack = 2.0f, kSlackOfWeights = 4.0f;
+// J in D^2 that a move may promise to lose and is tried nonetheless, about two bits; twice as much with weights, whose
+// change from place to place no forecast knows.
+constexpr float kSlack = 0.2f, kSlackOfWeights = 0.4f;
 // Part of the finer levels' energy of a splat that coarser levels leave at least.
 constexpr float kLeastSelf = 0.1f;
 
@@ -436,9 +436,9 @@ SPLAT2D_LOOP inline float promise(const RefineModel& m, const SweepPlan& plan, c
 }
 
 // Writes down the moves that promise something, of those before `end`.
-SPLAT2D_LOOP inline void pick(const RefineModel& m, const SweepPlan& plan, float present, int end, Notes* notes) {
+SPLAT2D_LOOP inline void pick(const RefineModel& m, float present, int end, Notes* notes) {
   const float slack = m.level[0].weights ? kSlackOfWeights : kSlack;
-  const float limit = present + slack * static_cast<float>(plan.lambda);
+  const float limit = present + slack * m.component_steps[0] * m.component_steps[0];
   notes->count = 0;
   for (int i = kSteps; i < end; ++i)
     if (i == kOther ? notes->moves[i].valid : notes->moves[i].cost < limit) notes->tried[notes->count++] = i;
@@ -485,7 +485,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
   foresee(kSteps, kPairs);
   if (moves > kPairs) foresee(kPairs, moves);
   team.once([&] {
-    pick(m, plan, promise(m, plan, rates, notes->forecast.without(), notes->moves[0], notes->q), moves, notes);
+    pick(m, promise(m, plan, rates, notes->forecast.without(), notes->moves[0], notes->q), moves, notes);
     notes->done = notes->count == 0 && notes->moves[0].cost < 0;
     for (int i = 0; i < m.channels; ++i) notes->done = notes->done && notes->moves[0].q[i] == q[i];
     if (notes->done) {
