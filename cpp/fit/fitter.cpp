@@ -124,9 +124,8 @@ void FitOf<Course>::look_up() {
   const Course course = course_;
   const float *means = state_.means.data(), *frames = state_.frames.data();
   float* density = density_.data();
-  device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
-    density[i] = course.density(means + M * i, frames + F * i);
-  });
+  device_.for_each(count(),
+                   [=] SPLAT2D_LOOP(int64_t i) { density[i] = course.density(means + M * i, frames + F * i); });
 }
 
 template <class Course>

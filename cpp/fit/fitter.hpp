@@ -110,7 +110,7 @@ class FitOf : public Fit {
   double constant_bits() const override { return Course::kConstantBits; }
 
   Course course_;
-  bool pruned_ = false;  // since the state was evaluated
+  bool pruned_ = false;                   // since the state was evaluated
   Array<typename Course::Shape> shapes_;  // derived
   Array<float> density_;                  // [N] D over SSE of the splats when they were settled
   mutable Array<Units> units_;            // of the state that a step begins at, for its moves

@@ -406,8 +406,7 @@ void narrow_row(const float* fine, int width, float* scratch, float* out) {
 }
 
 void halve_row(const float* p, float outer, float inner, int count, float* out) {
-  for (int x = 0; x < count; ++x)
-    out[x] = outer * (p[2 * x - 1] + p[2 * x + 2]) + inner * (p[2 * x] + p[2 * x + 1]);
+  for (int x = 0; x < count; ++x) out[x] = outer * (p[2 * x - 1] + p[2 * x + 2]) + inner * (p[2 * x] + p[2 * x + 1]);
 }
 
 void double_row(const float* p, float outer, float inner, int count, float* out) {

@@ -34,8 +34,8 @@ namespace refine {
 
 constexpr int kPadding = 2;  // px of the world that a pixel of a frame may lie off
 constexpr int kMovingSteps = 2 * kMovingFields;
-constexpr size_t kGrain = 16;   // a second thread for so many times as many pixels as elsewhere
-constexpr int kDepth = 4;       // moves in a row at most
+constexpr size_t kGrain = 16;        // a second thread for so many times as many pixels as elsewhere
+constexpr int kDepth = 4;            // moves in a row at most
 constexpr float kFirstSlack = 0.5f;  // bits that a first move may promise to lose and is tried nonetheless
 // Of a splat's presence; one that is seen in no frame, or hardly, is not drawn.
 constexpr float kLeastPresence = 0.05f;

@@ -110,14 +110,14 @@ struct Notes {
   int32_t q[kMaxChannels + kFields];
   Geometry start;
   float color[kMaxChannels];
-  int32_t free[kMaxChannels];  // the best colours of the present shape, whatever their energy class
+  int32_t free[kMaxChannels];           // the best colours of the present shape, whatever their energy class
   Glance seen[Distortion::kMaxLevels];  // at each level
   PictureForecast forecast;
   bool done;
   Move moves[kMoves];
   int tried[kMoves], count;  // moves that promise something
   Sums sums[kMoves];         // of those
-  int chosen;  // of the moves; -1 for the splat's absence
+  int chosen;                // of the moves; -1 for the splat's absence
 };
 
 enum Outcome : int8_t { kKept, kChanged, kRemoved };
