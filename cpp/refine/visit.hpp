@@ -445,7 +445,8 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
     weigh(lanes, m, plan, rates, q, notes->forecast.without(), &notes->moves[0], notes->free);
   });
   const int moves = plan.pairs ? kMoves : kPairs;
-  const auto foresee = [&](int first, int end) {
+  // Pairs follow from what the steps promise.
+  for (int first = kSteps, end = kPairs; first < moves; first = end, end = moves)
     team.share(end - first, [&](int i) {
       Move* move = &notes->moves[first + i];
       propose_move(m, *notes, reach, first + i, move);
@@ -455,9 +456,6 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
         move->cost =
             promise(m, plan, rates, notes->forecast.without(move->g.mean, move->g.shape.conic), *move, notes->q);
     });
-  };
-  foresee(kSteps, kPairs);
-  if (moves > kPairs) foresee(kPairs, moves);
   team.once([&] {
     pick(m, promise(m, plan, rates, notes->forecast.without(), notes->moves[0], notes->q), moves, notes);
     notes->done = notes->count == 0 && notes->moves[0].cost < 0;

@@ -63,7 +63,8 @@ class Guide:
         if self.luma is None:
             return pixels[:3]
         # Not a product of matrices, whose library wakes threads of its own.
-        return sum(np.float32(w) * plane for w, plane in zip(self.luma, pixels[:3], strict=True))[None]
+        red, green, blue = (np.float32(weight) * plane for weight, plane in zip(self.luma, pixels, strict=False))
+        return (red + green + blue)[None]
 
 
 GUIDES = {
