@@ -63,7 +63,9 @@ class Guide:
         if self.luma is None:
             return pixels[:3]
         # Not a product of matrices, whose library wakes threads of its own.
-        red, green, blue = (np.float32(weight) * plane for weight, plane in zip(self.luma, pixels, strict=False))
+        red, green, blue = (
+            np.float32(weight) * plane for weight, plane in zip(self.luma, pixels, strict=False)
+        )
         return (red + green + blue)[None]
 
 
