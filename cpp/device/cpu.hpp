@@ -344,6 +344,49 @@ inline void multiply_row(const float* a, const float* b, int count, float* out) 
   kernels().multiply(a, b, count, out);
 }
 
+// out[x0 .. x1) of a row of half the width: under (outer, inner, inner, outer) of the sum of factors[i] rows[i], four
+// rows of a width; beyond the border stands the border's pixel.
+inline void halve_row(const float* const* rows, const float* factors, int width, float outer, float inner, int x0,
+                      int x1, float* out) {
+  thread_local std::vector<float> line;
+  line.resize(std::max<size_t>(line.size(), width + 16));
+  float* p = line.data();
+  kernels().sum_rows(rows, factors, 4, width, p);
+  const auto near_border = [&](int x) {
+    const auto at = [&](int column) { return p[std::clamp(column, 0, width - 1)]; };
+    out[x] = outer * (at(2 * x - 1) + at(2 * x + 2)) + inner * (at(2 * x) + at(2 * x + 1));
+  };
+  const int first = std::min(std::max(x0, 1), x1), last = std::max(std::min(x1, width / 2 - 1), first);
+  for (int x = x0; x < first; ++x) near_border(x);
+  kernels().halve_row(p + 2 * first, outer, inner, last - first, out + first);
+  for (int x = last; x < x1; ++x) near_border(x);
+}
+
+// out += the transpose along a row: of rows of half the width, to all of a row of `to_width`.
+inline void double_row(const float* const* rows, const float* factors, int count, int width, float outer, float inner,
+                       int to_width, int, int, float* out) {
+  thread_local std::vector<float> line;
+  line.resize(std::max<size_t>(line.size(), width + 16));
+  float* p = line.data();
+  kernels().sum_rows(rows, factors, count, width, p);
+  const auto near_border = [&](int x) {
+    for (int X = std::max((x - 2) >> 1, 0); X < width && X <= (x + 1) >> 1; ++X)
+      for (int i = 0; i < 4; ++i)
+        if (std::clamp(2 * X + i - 1, 0, to_width - 1) == x) out[x] += (i == 0 || i == 3 ? outer : inner) * p[X];
+  };
+  const int last = std::max((to_width - 1) / 2, 1);
+  for (int x = 0; x < std::min(2, to_width); ++x) near_border(x);
+  kernels().double_row(p + 1, outer, inner, last - 1, out + 2);
+  for (int x = 2 * last; x < to_width; ++x) near_border(x);
+}
+
+// Clears out where signs are not 0 and the error is.
+inline void clear_saturated(const int8_t* signs, const float* error, int count, float* out) {
+  kernels().clear_saturated(signs, error, count, out);
+}
+
+inline double dot_row(const float* a, const float* b, int count) { return kernels().dot(a, b, count); }
+
 // out[x] = the sum of weights[i] p[x + i] for i from -radius to radius, as far as p [width] goes.
 inline void weigh_columns(const float* p, int width, const float* weights, int radius, int x0, int x1, float* out) {
   const auto near_border = [&](int x) {

@@ -170,7 +170,7 @@ void ClipFitter::gradient(Array<float>* out) {
   const bool rate_term = options_.rate_term;
   const MovingShape* shapes = shapes_.data();
   const float *means = state_.means.data(), *frames = state_.frames.data(), *k = state_.k.data();
-  const float* conics = conics_.data();
+  const float *conics = conics_.data(), *density = density_.data();
   float *v_colors = v_colors_.data(), *to = out->data();
   const int64_t rows = count();
   device_.for_each(rows, [=] SPLAT2D_LOOP(int64_t i) {
@@ -186,7 +186,7 @@ void ClipFitter::gradient(Array<float>* out) {
       along += alongs[j];
     }
     float* v = to + P * i;
-    const Units units = course.units(mean, l, k + C * i);
+    const Units units = fit::units_of(course, k + C * i, density[i]);
     for (int j = 0; j < C; ++j) {
       v[j] = 0;
       for (int c = 0; c < C; ++c) v[j] += course.basis[C * j + c] * v_colors[C * i + c];

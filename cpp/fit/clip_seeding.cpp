@@ -286,7 +286,7 @@ Fit::SeedResult ClipFitter::seed(const SeedOptions& options) {
   SeedOptions peaks = options;
   if (film_.densities()) peaks.threshold *= kLeastDensity;
   const auto look = [&](float time, float duration, const std::vector<float>& weights) {
-    for (const Candidate& peak : find_peaks(device_, through(weights, back), C, peaks, nullptr))
+    for (const Candidate& peak : find_peaks(device_, through(weights, back), C, peaks, nullptr, nullptr))
       found.push_back({peak, time, duration, peak.saved, {}, {}, {}});
   };
   look(0.5f * static_cast<float>(T), 2.0f * static_cast<float>(T), std::vector<float>(T, 1.0f));

@@ -313,9 +313,6 @@ struct InTime : MovingModel {
     }
     return sum / shares;
   }
-  SPLAT2D_HD Units units(const float* mean, const float* l, const float* k) const {
-    return fit::units_of(*this, k, density(mean, l));
-  }
   SPLAT2D_HD void hold(const float*, const float*, float, float*) const {}
   SPLAT2D_HD void move(const Units& units, const float* z, float t, const float* from_mean, const float* from_l,
                        const float* from_k, float* mean, float* l, float* k) const {

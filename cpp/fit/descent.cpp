@@ -33,6 +33,7 @@ Descent::Descent(const Device& device, Rows rows, int channels, int memory)
       numbers_(kProducts + Lbfgs::products_of(memory)) {}
 
 void Descent::refresh() {
+  look_up();
   evaluate();
   gradient(&gradient_);
   memory_.forget();

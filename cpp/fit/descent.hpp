@@ -62,6 +62,8 @@ class Descent {
  protected:
   int parameters() const { return channels_ + rows_.parameters; }
 
+  // Looks up what stays as it is until the next refresh.
+  virtual void look_up() = 0;
   // What J of the present state is made of, into numbers_ from kEvaluated on.
   virtual void evaluate() = 0;
   // J / 2, once that has been fetched.

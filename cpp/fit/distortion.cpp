@@ -11,38 +11,40 @@ Canvas half_of(Canvas c) { return {(c.width + 1) / 2, (c.height + 1) / 2}; }
 
 SPLAT2D_HD int within(int v, int end) { return v < 0 ? 0 : v < end ? v : end - 1; }
 
+#ifdef SPLAT2D_GPU
+// Parts of rows, as cpp/device/cpu.hpp has them.
+SPLAT2D_LOOP inline void halve_row(const float* const* rows, const float* factors, int width, float outer, float inner,
+                                   int x0, int x1, float* out) {
+  for (int x = x0; x < x1; ++x) {
+    float sum = 0;
+    for (int i = 0; i < 4; ++i) {
+      const auto at = [&](int column) { return rows[i][within(column, width)]; };
+      sum += factors[i] * (outer * (at(2 * x - 1) + at(2 * x + 2)) + inner * (at(2 * x) + at(2 * x + 1)));
+    }
+    out[x] = sum;
+  }
+}
+
+SPLAT2D_LOOP inline void clear_saturated(const int8_t* signs, const float* error, int count, float* out) {
+  for (int x = 0; x < count; ++x)
+    if (signs[x] != 0 && error[x] == 0) out[x] = 0;
+}
+
+SPLAT2D_LOOP inline double dot_row(const float*, const float*, int) { return 0; }
+#endif
+
 // Half of the size; beyond the border stands the border's pixel.
 Array<float> reduce(const Device& device, const float* in, Canvas from, int channels) {
   const Canvas to = half_of(from);
-  auto columns = Array<float>::unset(static_cast<size_t>(to.height) * from.width * channels),
-       out = Array<float>::unset(to.area() * channels);
-  float* column = columns.data();
-  device.for_rows(to.height * channels, from.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
-    const float* plane = in + row / to.height * from.area();
-    const int y = 2 * (row % to.height);
-    const auto at = [&](int dy) { return plane + static_cast<size_t>(within(y + dy, from.height)) * from.width; };
-    const float *r0 = at(-1), *r1 = at(0), *r2 = at(1), *r3 = at(2);
-    float* o = column + static_cast<size_t>(row) * from.width;
-    if (y > 0 && y + 2 < from.height) {
-      const float weights[] = {kOuter, kInner, kInner, kOuter};
-      weigh_rows(r0 + x0, from.width, weights, 4, x1 - x0, o + x0);
-    } else {
-      for (int x = x0; x < x1; ++x) o[x] = kOuter * (r0[x] + r3[x]) + kInner * (r1[x] + r2[x]);
-    }
-  });
+  auto out = Array<float>::unset(to.area() * channels);
   float* o = out.data();
   device.for_rows(to.height * channels, to.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
-    const float* p = column + static_cast<size_t>(row) * from.width;
-    float* to_row = o + static_cast<size_t>(row) * to.width;
-    const auto near_border = [&](int x) {
-      const auto at = [&](int i) { return p[within(i, from.width)]; };
-      to_row[x] = kOuter * (at(2 * x - 1) + at(2 * x + 2)) + kInner * (at(2 * x) + at(2 * x + 1));
-    };
-    const int first = x0 > 1 ? x0 : 1, last = x1 < from.width / 2 - 1 ? x1 : from.width / 2 - 1;
-    for (int x = x0; x < x1 && x < first; ++x) near_border(x);
-    for (int x = first; x < last; ++x)
-      to_row[x] = kOuter * (p[2 * x - 1] + p[2 * x + 2]) + kInner * (p[2 * x] + p[2 * x + 1]);
-    for (int x = last > first ? last : first; x < x1; ++x) near_border(x);
+    const float* plane = in + row / to.height * from.area();
+    const float factors[] = {kOuter, kInner, kInner, kOuter};
+    const float* rows[4];
+    for (int i = 0; i < 4; ++i)
+      rows[i] = plane + static_cast<size_t>(within(2 * (row % to.height) + i - 1, from.height)) * from.width;
+    halve_row(rows, factors, from.width, kOuter, kInner, x0, x1, o + static_cast<size_t>(row) * to.width);
   });
   return out;
 }
@@ -66,44 +68,33 @@ SPLAT2D_HD void for_readers(int x, int inputs, int outputs, F f) {
       if (within(2 * X + i - 1, inputs) == x) f(X, i == 0 || i == 3 ? kOuter : kInner);
 }
 
-// out += 4 times the adjoint of `reduce`.
-void expand(const Device& device, const float* in, Canvas to, int channels, float* out) {
-  const Canvas from = half_of(to);
-  auto columns = Array<float>::unset(static_cast<size_t>(to.height) * from.width * channels);
-  float* column = columns.data();
-  device.for_rows(to.height * channels, from.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
-    const float* plane = in + row / to.height * from.area();
-    float* o = column + static_cast<size_t>(row) * from.width;
-    const int y = row % to.height;
-    if (y > 0 && y + 1 < to.height) {  // no border is near
-      const float even[] = {4 * kOuter, 4 * kInner}, odd[] = {4 * kInner, 4 * kOuter};
-      const int first = (y - 1) >> 1;
-      weigh_rows(plane + static_cast<size_t>(first) * from.width + x0, from.width, y & 1 ? odd : even, 2, x1 - x0,
-                 o + x0);
+#ifdef SPLAT2D_GPU
+SPLAT2D_LOOP inline void double_row(const float* const* rows, const float* factors, int count, int width, float, float,
+                                    int to_width, int x0, int x1, float* out) {
+  for (int x = x0; x < x1; ++x)
+    for_readers(x, to_width, width, [&](int X, float weight) {
+      float column = 0;
+      for (int i = 0; i < count; ++i) column += factors[i] * rows[i][X];
+      out[x] += weight * column;
+    });
+}
+#endif
+
+// out += 4 times the adjoint of `reduce`, in a row of a plane.
+SPLAT2D_LOOP inline void expand_row(const float* plane, Canvas from, Canvas to, int y, int x0, int x1, float* out) {
+  constexpr int kMost = 4;
+  const float* rows[kMost];
+  float factors[kMost];
+  int count = 0;
+  for_readers(y, to.height, from.height, [&](int Y, float weight) {
+    if (count && rows[count - 1] == plane + static_cast<size_t>(Y) * from.width) {
+      factors[count - 1] += 4 * weight;
       return;
     }
-    for (int x = x0; x < x1; ++x) o[x] = 0;
-    for_readers(y, to.height, from.height, [&](int Y, float weight) {
-      for (int x = x0; x < x1; ++x) o[x] += 4 * weight * plane[static_cast<size_t>(Y) * from.width + x];
-    });
+    rows[count] = plane + static_cast<size_t>(Y) * from.width;
+    factors[count++] = 4 * weight;
   });
-  device.for_rows(to.height * channels, to.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
-    const float* p = column + static_cast<size_t>(row) * from.width;
-    float* o = out + static_cast<size_t>(row) * to.width;
-    const auto near_border = [&](int x) {
-      for_readers(x, to.width, from.width, [&](int X, float weight) { o[x] += weight * p[X]; });
-    };
-    // Pairs of columns between two of the coarser level's on both sides.
-    const int first = x0 > 2 ? x0 + (x0 & 1) : 2, inner = 2 * (from.width - 1) - 1, last = x1 < inner ? x1 : inner;
-    int x = x0;
-    for (; x < x1 && x < first; ++x) near_border(x);
-    for (; x + 1 < last; x += 2) {
-      const int X = x >> 1;
-      o[x] += kOuter * p[X - 1] + kInner * p[X];
-      o[x + 1] += kInner * p[X] + kOuter * p[X + 1];
-    }
-    for (; x < x1; ++x) near_border(x);
-  });
+  double_row(rows, factors, count, from.width, kOuter, kInner, to.width, x0, x1, out);
 }
 
 }  // namespace
@@ -131,21 +122,32 @@ std::vector<Array<float>> Distortion::pyramid(const Device& device, const float*
   return out;
 }
 
-void Distortion::evaluate(const Device& device, const float* error, int channels, float* gradient,
-                          double* value) const {
+void Distortion::evaluate(const Device& device, const float* error, int channels, float* gradient, double* value,
+                          const int8_t* saturated) const {
   std::vector<Array<float>> errors = pyramid(device, error, channels);
+  const Canvas all = canvas(0);
+  Array<double> products(Device::kManyTeams ? 0 : all.height * channels);
+  double* product = products.data();
   for (int l = levels() - 1; l >= 0; --l) {
-    const Canvas size = canvas(l);
+    const Canvas size = canvas(l), coarse = half_of(size);
     const float *e = l ? errors[l - 1].data() : error, *plane = weights(l);
+    const float* above = l + 1 < levels() ? errors[l].data() : nullptr;
+    const int8_t* signs = l ? nullptr : saturated;
     float* to = l ? errors[l - 1].data() : gradient;
     device.for_rows(size.height * channels, size.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
-      const float* w = plane + static_cast<size_t>(row % size.height) * size.width;
+      const int y = row % size.height;
+      const float* w = plane + static_cast<size_t>(y) * size.width;
       const size_t at = static_cast<size_t>(row) * size.width;
       multiply_row(w + x0, e + at + x0, x1 - x0, to + at + x0);
+      if (above) expand_row(above + row / size.height * coarse.area(), coarse, size, y, x0, x1, to + at);
+      if (signs) clear_saturated(signs + at + x0, e + at + x0, x1 - x0, to + at + x0);
+      if (!Device::kManyTeams && l == 0) product[row] = dot_row(e + at, to + at, size.width);
     });
-    if (l + 1 < levels()) expand(device, errors[l].data(), size, channels, to);
   }
-  device.dots({{error, gradient}}, canvas(0).area() * channels, value);
+  if (Device::kManyTeams)
+    device.dots({{error, gradient}}, all.area() * channels, value);
+  else
+    device.sum(all.height * channels, [=] SPLAT2D_LOOP(int64_t row) { return product[row]; }, value);
 }
 
 }  // namespace splat2d

@@ -4,6 +4,7 @@
 // nearly a Gaussian again, of covariance (S + (4^l - 1) / 4 px^2) / 4^l, so the splats follow it cheaply.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "device/device.hpp"
@@ -128,8 +129,10 @@ class Distortion {
   // The error [C, H, W] at levels 1 and up.
   std::vector<Array<float>> pyramid(const Device& device, const float* error, int channels) const;
 
-  // D(error) and half of its gradient, both for error [C, H, W].
-  void evaluate(const Device& device, const float* error, int channels, float* gradient, double* value) const;
+  // D(error) and half of its gradient, both for error [C, H, W]. The gradient is 0 where `saturated` (null for nowhere)
+  // is not and the error is.
+  void evaluate(const Device& device, const float* error, int channels, float* gradient, double* value,
+                const int8_t* saturated = nullptr) const;
 
  private:
   std::vector<Array<float>> planes_;  // of density_

@@ -36,6 +36,7 @@ void Fit::set_rate(double step, double lambda) {
 
 void Fit::reweigh(Film::Distortions distortions) {
   film_.reweigh(std::move(distortions));
+  seed_densities_.clear();
   model().densities = film_.densities();
 }
 
@@ -85,7 +86,8 @@ double Fit::value() {
 void Fit::weigh(const Device& device, int t) {
   const size_t at = t * film_.size();
   if (const Distortion* distortion = film_.distortion(t))
-    distortion->evaluate(device, residual_.data() + at, channels_, error_.data() + at, weighed_.data() + t);
+    distortion->evaluate(device, residual_.data() + at, channels_, error_.data() + at, weighed_.data() + t,
+                         film_.headroom(t).signs);
 }
 
 void Fit::sum_up() {
@@ -94,9 +96,7 @@ void Fit::sum_up() {
     device_.sum(film_.seen(), [=] SPLAT2D_LOOP(int64_t t) { return each * value[t]; }, numbers_.at(to));
   };
   total(squares_, kSse);
-  if (!film_.densities()) return;
-  total(weighed_, kWeighed);
-  film_.saturation().clip_gradient(device_, residual_, &error_);
+  if (film_.densities()) total(weighed_, kWeighed);
 }
 
 template <class Course>
@@ -118,7 +118,19 @@ FitOf<Course>::FitOf(const float* frames, int channels, Footage footage, const f
 }
 
 template <class Course>
+void FitOf<Course>::look_up() {
+  constexpr int M = Course::kMean, F = Course::kFactor;
+  density_.resize(count());
+  const Course course = course_;
+  const float *means = state_.means.data(), *frames = state_.frames.data();
+  float* density = density_.data();
+  device_.for_each(count(),
+                   [=] SPLAT2D_LOOP(int64_t i) { density[i] = course.density(means + M * i, frames + F * i); });
+}
+
+template <class Course>
 void FitOf<Course>::evaluate() {
+  pruned_ = false;
   constexpr int M = Course::kMean, F = Course::kFactor;
   const size_t n = count();
   shapes_.resize(n);
@@ -160,12 +172,13 @@ void FitOf<Course>::limit(const FitState& at, Array<float>* direction) const {
   const int C = channels_, P = parameters();
   const Course course = course_;
   const float *means = at.means.data(), *frames = at.frames.data(), *k = at.k.data();
+  const float* density = density_.data();
   float* z = direction->data();
   units_.resize(count());
   Units* units = units_.data();
   device_.for_each(count(), [=] SPLAT2D_LOOP(int64_t i) {
     const float *mean = means + M * i, *l = frames + F * i;
-    units[i] = course.units(mean, l, k + C * i);
+    units[i] = fit::units_of(course, k + C * i, density[i]);
     const float limit = fit::trust(units[i]);
     for (int j = C; j < P; ++j) z[P * i + j] = clamp(z[P * i + j], -limit, limit);
     course.hold(mean, l, 1.0f, z + P * i);
@@ -195,6 +208,7 @@ int FitOf<Course>::prune(double factor) {
     const double saved = course.density(mean, l) * energy - 2 * cross;
     to[i] = saved > price * (bits > Course::kLeastPruneBits ? bits : Course::kLeastPruneBits);
   });
+  pruned_ = true;
   return keep(pays.host());
 }
 
@@ -244,13 +258,13 @@ void Fitter::gradient(Array<float>* out) {
   const Plane course = course_;
   const bool rate_term = options_.rate_term;
   const float *means = state_.means.data(), *frames = state_.frames.data(), *k = state_.k.data();
-  const float *colors = colors_.data(), *norms = shapes_.data();
+  const float *colors = colors_.data(), *norms = shapes_.data(), *density = density_.data();
   const float *v_means = v_means_.data(), *v_conics = v_conics_.data(), *v_colors = v_colors_.data();
   float* to = out->data();
   device_.for_each(n, [=] SPLAT2D_LOOP(int64_t i) {
     const float *mean = means + 2 * i, *l = frames + 4 * i;
     float* v = to + P * i;
-    const Units units = course.units(mean, l, k + C * i);
+    const Units units = fit::units_of(course, k + C * i, density[i]);
     fit::natural_gradient(course, units, l, colors + C * i, norms[i], v_means + 2 * i, v_conics + 3 * i,
                           v_colors + C * i, v);
     if (rate_term) fit::add_rate_gradient(course, units, l, k + C * i, v);

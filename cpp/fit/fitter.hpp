@@ -81,6 +81,7 @@ class Fit : public Descent {
   Array<double> squares_, weighed_;  // [T]
   Array<float> conics_, colors_;     // derived
   Array<float> v_colors_;            // of the last gradient
+  SeedDensities seed_densities_;     // of the present distortion
   double sse_ = 0, distortion_ = 0, bits_ = 0;
   enum { kSse = kEvaluated, kBits, kWeighed };
 };
@@ -96,6 +97,7 @@ class FitOf : public Fit {
   std::vector<int32_t> quantize() const override;
   int fields() const override { return Course::kFields; }
 
+  void look_up() override;
   void evaluate() override;
   void limit(const FitState& at, Array<float>* direction) const override;
   void move(const Array<float>& direction, float t, const FitState& from) override;
@@ -108,7 +110,9 @@ class FitOf : public Fit {
   double constant_bits() const override { return Course::kConstantBits; }
 
   Course course_;
+  bool pruned_ = false;                   // since the state was evaluated
   Array<typename Course::Shape> shapes_;  // derived
+  Array<float> density_;                  // [N] D over SSE of the splats when they were settled
   mutable Array<Units> units_;            // of the state that a step begins at, for its moves
 };
 

@@ -55,22 +55,20 @@ void blur(const Device& device, const Planes& in, int channels, float sigma, Arr
   });
 }
 
-// The peaks of one scale, row by row; `loads` [H, W]: the mean of the finest weights under a splat at each pixel, null
-// for SSE; `scratch` has room for a plane.
+// The peaks of one scale, row by row; densities [H, W] are null for SSE; `scratch` has room for a plane.
 void find_peaks_of_scale(const Device& device, const Planes& blurred, int channels, float scale, float cell,
-                         float threshold, const Sight& sight, const float* loads, Array<float>* scratch,
-                         Finds<Candidate>* found) {
+                         float threshold, const float* densities, Array<float>* scratch, Finds<Candidate>* found) {
   const int w = blurred.size.width, h = blurred.size.height;
   const int radius = std::max(1, static_cast<int>(std::lround(0.8f * scale / cell)));
   const size_t plane = blurred.size.area();
   const float* b = blurred.data.data();
   float* energy = scratch->data();
   device.for_rows(h, w, [=] SPLAT2D_LOOP(int y, int x0, int x1) {
-    float* row = energy + static_cast<size_t>(y) * w;
-    energy_row(b + static_cast<size_t>(y) * w + x0, plane, channels, 4 * fit::kPi * scale * scale, x1 - x0, row + x0);
-    if (sight.levels)
-      for (int x = x0; x < x1; ++x)
-        row[x] /= sight.at((x + 0.5f) * cell, (y + 0.5f) * cell, loads + static_cast<size_t>(y) * w + x);
+    const size_t at = static_cast<size_t>(y) * w;
+    float* row = energy + at;
+    energy_row(b + at + x0, plane, channels, 4 * fit::kPi * scale * scale, x1 - x0, row + x0);
+    if (densities)
+      for (int x = x0; x < x1; ++x) row[x] /= densities[at + x];
   });
   found->look(h, w, [=] SPLAT2D_LOOP(int y, int x, Candidate* out) {
     const size_t at = static_cast<size_t>(y) * w + x;
@@ -84,7 +82,7 @@ void find_peaks_of_scale(const Device& device, const Planes& blurred, int channe
     k.x = (x + 0.5f) * cell;
     k.y = (y + 0.5f) * cell;
     k.scale = scale;
-    k.density = sight.at(k.x, k.y, loads ? loads + at : nullptr);
+    k.density = densities ? densities[at] : 1.0f;
     float length = 0;
     for (int c = 0; c < channels; ++c) {
       k.blurred[c] = b[c * plane + at];
@@ -107,30 +105,51 @@ void find_peaks_of_scale(const Device& device, const Planes& blurred, int channe
   });
 }
 
+// What errors weigh under seeds of a scale, out of the finest weights on its grid.
+Array<float> densities_of(const Device& device, const Planes& weights, float scale, float cell, float sigma,
+                          const Distortion& distortion) {
+  // Weights may change from pixel to pixel: blurred as the error is, they turn it into a mean, which no seed exceeds.
+  Planes loads;
+  Array<float> scratch;
+  blur(device, weights, 1, sigma, &scratch, &loads);
+  const Sight sight = distortion.density().of(scale);
+  const int w = loads.size.width;
+  float* values = loads.data.data();
+  device.for_rows(loads.size.height, w, [=] SPLAT2D_LOOP(int y, int x0, int x1) {
+    float* row = values + static_cast<size_t>(y) * w;
+    for (int x = x0; x < x1; ++x) {
+      const float load = row[x];
+      row[x] = sight.at((x + 0.5f) * cell, (y + 0.5f) * cell, &load);
+    }
+  });
+  return std::move(loads.data);
+}
+
 void find_peaks_of_all_scales(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
-                              const Distortion* distortion, Finds<Candidate>* found) {
-  const Density density = density_of(distortion);
+                              const Distortion* distortion, SeedDensities* densities, Finds<Candidate>* found) {
+  const bool weighed = distortion && distortion->levels(), look_up = weighed && densities->empty();
   Planes coarse, blurred;
   const Planes* grid = &wanted;
-  // Weights may change from pixel to pixel: blurred as the error is, they turn it into a mean, which no seed exceeds.
-  Planes weights{wanted.size, {}}, loads;
-  if (density.levels) weights.data = distortion->finest().copy();
+  Planes weights{wanted.size, {}};
+  if (look_up) weights.data = distortion->finest().copy();
   Array<float> scratch;
   float cell = 1;
-  for (double scale = options.smallest; scale <= options.largest; scale *= options.ratio) {
+  size_t number = 0;
+  for (double scale = options.smallest; scale <= options.largest; scale *= options.ratio, ++number) {
     while (scale / cell > kGridScale && cell < kCoarsest && std::min(grid->size.width, grid->size.height) >= 8) {
       coarse = halve(device, *grid, channels);
       grid = &coarse;
-      if (density.levels) weights = halve(device, weights, 1);
+      if (look_up) weights = halve(device, weights, 1);
       cell *= 2;
     }
     const double on_grid = scale / cell;
     // Averaging has already blurred a coarser grid by a pixel's variance.
-    const double sigma = std::sqrt(std::max(on_grid * on_grid - (cell == 1 ? 0.0 : 1.0 / 12), 0.2));
-    blur(device, *grid, channels, static_cast<float>(sigma), &scratch, &blurred);
-    if (density.levels) blur(device, weights, 1, static_cast<float>(sigma), &scratch, &loads);
+    const float sigma = static_cast<float>(std::sqrt(std::max(on_grid * on_grid - (cell == 1 ? 0.0 : 1.0 / 12), 0.2)));
+    if (look_up)
+      densities->push_back(densities_of(device, weights, static_cast<float>(scale), cell, sigma, *distortion));
+    blur(device, *grid, channels, sigma, &scratch, &blurred);
     find_peaks_of_scale(device, blurred, channels, static_cast<float>(scale), cell,
-                        static_cast<float>(options.threshold), density.of(static_cast<float>(scale)), loads.data.data(),
+                        static_cast<float>(options.threshold), weighed ? (*densities)[number].data() : nullptr,
                         &scratch, found);
   }
 }
@@ -138,10 +157,10 @@ void find_peaks_of_all_scales(const Device& device, const Planes& wanted, int ch
 }  // namespace
 
 std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
-                                  const Distortion* distortion) {
+                                  const Distortion* distortion, SeedDensities* densities) {
   std::vector<Candidate> out;
   Finds<Candidate> found(device);
-  do find_peaks_of_all_scales(device, wanted, channels, options, distortion, &found);
+  do find_peaks_of_all_scales(device, wanted, channels, options, distortion, densities, &found);
   while (!found.take(&out));
   return out;
 }

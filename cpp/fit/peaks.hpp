@@ -38,10 +38,13 @@ struct Planes {
   Array<float> data;
 };
 
+// What errors weigh under seeds of each scale, by the pixels of its grid; looked up once for a distortion.
+using SeedDensities = std::vector<Array<float>>;
+
 // The peaks of `wanted` (what new splats should add up to) that save more than the threshold, scale by scale.
-// distortion: null for SSE.
+// distortion: null for SSE; densities: empty, or those that an earlier call with the same distortion and scales left.
 std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
-                                  const Distortion* distortion);
+                                  const Distortion* distortion, SeedDensities* densities);
 
 // Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.
 std::vector<Candidate> suppress(const std::vector<Candidate>& all, Canvas canvas, float separation);

@@ -23,13 +23,4 @@ Headroom Saturation::headroom(size_t first) const {
   return signs_.empty() ? Headroom{} : Headroom{signs_.data() + first, kFree};
 }
 
-void Saturation::clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const {
-  if (signs_.empty()) return;
-  const int8_t* signs = signs_.data();
-  const float* r = residual.data();
-  float* g = gradient->data();
-  device.for_each(static_cast<int64_t>(signs_.size()),
-                  [=] SPLAT2D_LOOP(int64_t i) { g[i] = signs[i] != 0 && r[i] == 0 ? 0.0f : g[i]; });
-}
-
 }  // namespace splat2d

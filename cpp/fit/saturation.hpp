@@ -14,11 +14,8 @@ class Saturation {
   Saturation(const float* image, size_t size);
 
   // What the decoder clamps away of residuals (render - image), from sample `first` on. What is left is the distance to
-  // a convex set, half the gradient of its square.
+  // a convex set, half the gradient of its square; where none is left an error weighs nothing (Distortion::evaluate).
   Headroom headroom(size_t first = 0) const;
-
-  // Sets the gradient to zero where the headroom left no residual.
-  void clip_gradient(const Device& device, const Array<float>& residual, Array<float>* gradient) const;
 
  private:
   Array<int8_t> signs_;  // 1 where the picture is white, -1 where it is black; empty when it is nowhere

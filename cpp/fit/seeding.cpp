@@ -59,11 +59,12 @@ void Fitter::scatter(std::vector<Candidate>* seeds) const {
 }
 
 Fit::SeedResult Fitter::seed(const SeedOptions& options) {
+  if (pruned_) evaluated();
   const int C = channels_;
   const Canvas canvas = film_.footage().canvas;
-  std::vector<Candidate> seeds =
-      suppress(find_peaks(device_, negated(device_, canvas, error()), C, options, film_.distortion(0)), canvas,
-               static_cast<float>(options.separation));
+  std::vector<Candidate> seeds = suppress(
+      find_peaks(device_, negated(device_, canvas, error()), C, options, film_.distortion(0), &seed_densities_), canvas,
+      static_cast<float>(options.separation));
   const int candidates = static_cast<int>(seeds.size());
   size_t taken = 0;
   for (double promised = 0; taken < seeds.size() && !enough_seeds(taken, promised, options.energy * distortion_);)

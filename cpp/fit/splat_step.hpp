@@ -259,9 +259,6 @@ struct Plane : FitModel {
   SPLAT2D_HD float density(const float* mean, const float* l) const {
     return densities ? densities->at(mean, l) : 1.0f;
   }
-  SPLAT2D_HD Units units(const float* mean, const float* l, const float* k) const {
-    return fit::units_of(*this, k, density(mean, l));
-  }
   SPLAT2D_HD void hold(const float* mean, const float* l, float sign, float* z) const {
     fit::hold(*this, mean, l, sign, z);
   }

@@ -76,7 +76,7 @@ void ViewsFitter::gradient(Array<float>* out) {
   const OverViews course = course_;
   const bool rate_term = options_.rate_term;
   const float *norms = shapes_.data(), *means = state_.means.data(), *frames = state_.frames.data(),
-              *k = state_.k.data(), *colors = colors_.data();
+              *k = state_.k.data(), *colors = colors_.data(), *density = density_.data();
   float *sums = sums_.data(), *v_colors = v_colors_.data(), *to = out->data();
   const int64_t rows = count();
   device_.for_each(rows, [=] SPLAT2D_LOOP(int64_t i) {
@@ -86,7 +86,7 @@ void ViewsFitter::gradient(Array<float>* out) {
       for (int j = 0; j < width; ++j) sum[j] += sums[width * (rows * part + i) + j];
     for (int c = 0; c < C; ++c) v_colors[C * i + c] = sum[6 + c];
     float* v = to + P * i;
-    const Units units = course.units(mean, l, k + C * i);
+    const Units units = fit::units_of(course, k + C * i, density[i]);
     fit::natural_gradient(course, units, l, colors + C * i, norms[i], sum, sum + 3, sum + 6, v);
     v[C + 5] = course.natural_disparity(units, l, sum[2]);
     if (rate_term) course.add_rate_gradient(units, l, k + C * i, v);

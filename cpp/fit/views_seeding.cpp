@@ -110,6 +110,7 @@ void ViewsFitter::settle(std::vector<Seed>* seeds, float reach) const {
 }
 
 Fit::SeedResult ViewsFitter::seed(const SeedOptions& options) {
+  if (pruned_) evaluated();
   const int C = channels_;
   const Distortion* middle = film_.distortion(film_.seen() / 2);
   const std::vector<double>& planes = options.disparities;
@@ -117,7 +118,7 @@ Fit::SeedResult ViewsFitter::seed(const SeedOptions& options) {
   std::vector<float> disparities;
   for (const double plane : planes) {
     const float disparity = static_cast<float>(plane);
-    for (Candidate& peak : find_peaks(device_, gathered_at(disparity), C, options, middle)) {
+    for (Candidate& peak : find_peaks(device_, gathered_at(disparity), C, options, middle, &seed_densities_)) {
       peak.plane = static_cast<int>(disparities.size());
       all.push_back(peak);
     }

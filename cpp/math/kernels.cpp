@@ -41,10 +41,9 @@ SPLAT2D_INLINE void visit(const Ellipse& e, Box box, Chunk chunk, RowEnd row_end
   }
 }
 
-// Sixteen columns of a Gaussian: -q/2 = (slope + curve dy) dy + top, its value at a row and by what that is multiplied
-// from one row to the next.
+// Sixteen columns of a Gaussian: its value at a row and by what that is multiplied from one row to the next.
 struct Strip {
-  v16 dx, slope, top, g, ratio;
+  v16 dx, g, ratio;
 };
 
 // The same about, for what need not be the decoder's to the last bit: sixteen columns at a time, from row to row. Down
@@ -59,7 +58,8 @@ SPLAT2D_INLINE void sweep(const Ellipse& e, Box box, Begin begin, Chunk chunk, E
   const int most = room > kBand ? kBand : room > 1.0f ? static_cast<int>(room) : 1;
   const bool narrow = box.x1 - box.x0 <= kLanes;
   const float widest = e.b / e.c * __builtin_sqrtf(e.cutoff * e.c / e.det);  // the row of the ellipse's left end
-  const v16 limit = splat(-0.5f * e.cutoff), least = splat(kLeast), lanes = iota();
+  // A Gaussian's value says whether it is inside the cut-off.
+  const v16 limit = exp_of(splat(-0.5f * e.cutoff)), least = splat(kLeast), lanes = iota();
   const float curve = -0.5f * e.c;
   const v16 bend = exp_of(splat(e.c > -kLeast ? kLeast : -e.c));
   for (int y0 = box.y0; y0 < box.y1; y0 += most) {
@@ -74,11 +74,11 @@ SPLAT2D_INLINE void sweep(const Ellipse& e, Box box, Begin begin, Chunk chunk, E
       const v16 column = lanes + static_cast<float>(x);
       Strip s;
       s.dx = column + 0.5f - splat(e.mx);
-      s.slope = s.dx * -e.b;
-      s.top = s.dx * s.dx * (-0.5f * e.a);
-      const v16 h = (s.slope + curve * first_dy) * first_dy + s.top;
+      // -q / 2 = (slope + curve dy) dy + top
+      const v16 slope = s.dx * -e.b, top = s.dx * s.dx * (-0.5f * e.a);
+      const v16 h = (slope + curve * first_dy) * first_dy + top;
       s.g = keep_from(splat(static_cast<float>(last)), column, keep_from(h, least, exp_of(clamp(h, kLeast, 0.0f))));
-      s.ratio = exp_of(clamp(s.slope + curve * (2.0f * first_dy + 1.0f), kLeast, -kLeast));
+      s.ratio = exp_of(clamp(slope + curve * (2.0f * first_dy + 1.0f), kLeast, -kLeast));
       return s;
     };
     Strip next = strip_at(first);
@@ -88,7 +88,7 @@ SPLAT2D_INLINE void sweep(const Ellipse& e, Box box, Begin begin, Chunk chunk, E
       begin(s.dx);
       for (int r = 0; r < rows; ++r) {
         const float dy = first_dy + static_cast<float>(r);
-        chunk(x, y0 + r, keep_from((s.slope + curve * dy) * dy + s.top, limit, s.g), dy);
+        chunk(x, y0 + r, keep_from(s.g, limit, s.g), dy);
         s.g = s.g * s.ratio;
         s.ratio = s.ratio * bend;
       }
@@ -332,18 +332,26 @@ void bytes_row(const float* row, int width, int channels, bool unpremultiply, un
 }
 
 void sum_rows(const float* const* rows, const float* factors, int count, int width, float* out) {
-  for (int x = 0; x < width; x += kLanes) {
-    const int room = width - x;
-    v16 sum = zero();
-    for (int i = 0; i < count; ++i)
-      sum += (room >= kLanes ? load(rows[i] + x) : load_partial(rows[i] + x, room)) * factors[i];
-    if (room >= kLanes) {
-      store(out + x, sum);
-    } else {
-      float lanes[kLanes];
-      store(lanes, sum);
-      for (int l = 0; l < room; ++l) out[x + l] = lanes[l];
+  constexpr int kSums = 4;  // at a time
+  int x = 0;
+  for (; x + kSums * kLanes <= width; x += kSums * kLanes) {
+    v16 sums[kSums];
+    for (v16& s : sums) s = zero();
+    for (int i = 0; i < count; ++i) {
+      const v16 factor = splat(factors[i]);
+      for (int s = 0; s < kSums; ++s) sums[s] += load(rows[i] + x + s * kLanes) * factor;
     }
+    for (int s = 0; s < kSums; ++s) store(out + x + s * kLanes, sums[s]);
+  }
+  for (; x + kLanes <= width; x += kLanes) {
+    v16 sum = zero();
+    for (int i = 0; i < count; ++i) sum += load(rows[i] + x) * factors[i];
+    store(out + x, sum);
+  }
+  for (; x < width; ++x) {
+    float sum = 0;
+    for (int i = 0; i < count; ++i) sum += rows[i][x] * factors[i];
+    out[x] = sum;
   }
 }
 
@@ -397,6 +405,21 @@ void narrow_row(const float* fine, int width, float* scratch, float* out) {
              (w[3] * odd[i - 1] + w[2] * odd[i - 2] + w[1] * odd[i - 3] + w[0] * odd[i - 4]);
 }
 
+void halve_row(const float* p, float outer, float inner, int count, float* out) {
+  for (int x = 0; x < count; ++x) out[x] = outer * (p[2 * x - 1] + p[2 * x + 2]) + inner * (p[2 * x] + p[2 * x + 1]);
+}
+
+void double_row(const float* p, float outer, float inner, int count, float* out) {
+  for (int x = 0; x < count; ++x) {
+    out[2 * x] += outer * p[x - 1] + inner * p[x];
+    out[2 * x + 1] += inner * p[x] + outer * p[x + 1];
+  }
+}
+
+void clear_saturated(const int8_t* signs, const float* values, int count, float* out) {
+  for (int i = 0; i < count; ++i) out[i] = (signs[i] != 0) & (values[i] == 0.0f) ? 0.0f : out[i];
+}
+
 // Contraction is wanted: it measures fused multiply-adds.
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=fast")
@@ -444,6 +467,9 @@ const Kernels SPLAT2D_KERNELS = {
     multiply,
     widen_row,
     narrow_row,
+    halve_row,
+    double_row,
+    clear_saturated,
     add_wave,
     peak,
 };

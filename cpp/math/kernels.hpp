@@ -117,6 +117,12 @@ struct Kernels {
   // scratch has room for width + 32.
   void (*widen_row)(const float* coarse, const float* base, int width, float* out);
   void (*narrow_row)(const float* fine, int width, float* scratch, float* out);
+  // out[x] = outer (p[2 x - 1] + p[2 x + 2]) + inner (p[2 x] + p[2 x + 1])
+  void (*halve_row)(const float* p, float outer, float inner, int count, float* out);
+  // Its transpose, added: out[2 x] += outer p[x - 1] + inner p[x], out[2 x + 1] += inner p[x] + outer p[x + 1].
+  void (*double_row)(const float* p, float outer, float inner, int count, float* out);
+  // out = 0 where signs are not 0 and values are.
+  void (*clear_saturated)(const int8_t* signs, const float* values, int count, float* out);
   // Adds a wave to one channel of a tile's accumulator.
   void (*add_wave)(const Wave& w, Box box, Box tile, float* buffer);
   // FMA throughput probe: `rounds` of independent multiply-adds; returns their count.

@@ -141,7 +141,7 @@ SPLAT2D_LOOP inline void find_moves(const Team& team, const M& m, const SweepPla
     notes->count = 0;
     notes->from = -1;
     notes->reached = promise(m, plan, rates, notes->forecast.without(), notes->start, q);
-    notes->limit = notes->reached + kSlack * static_cast<float>(plan.lambda);
+    notes->limit = notes->reached + kFirstSlack * static_cast<float>(plan.lambda);
   });
   for (int depth = 0; depth < kDepth && notes->from > -2; ++depth) {
     const int count = notes->count;

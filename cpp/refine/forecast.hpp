@@ -9,6 +9,7 @@
 #include "device/slice.hpp"
 #include "fit/distortion.hpp"
 #include "format/course.hpp"
+#include "refine/glance.hpp"
 #include "refine/visit.hpp"
 
 namespace splat2d {
@@ -16,14 +17,7 @@ namespace splat2d {
 struct Forecast {
   static constexpr float kPi = 3.14159265f;
 
-  // What a frame shows, for a slice of height 1, at all levels of the distortion together; gradients are those of the
-  // error's inner product with the colours.
-  struct Frame {
-    Projection sums;
-    float positive;  // of the own energy, what levels add
-    float v_mean[2], v_conic[3];
-    float flat[3];  // second derivatives by the centre that the product loses as the Gaussian falls off: xx, xy, yy
-  };
+  using Frame = Glance;  // what a frame shows
 
   MovingPose pose;
   int channels;
@@ -68,11 +62,9 @@ struct Forecast {
       energy += fade * fade;
       seen.along[i] = along;
       for (int k = 0; k < 2; ++k) seen.slope[k][i] = fade * f.v_mean[k];
-      const float xx = -2 * f.v_conic[0], xy = -f.v_conic[1], yy = -2 * f.v_conic[2];  // second moments
-      const float p = a[0] * xx + a[1] * xy, q = a[0] * xy + a[1] * yy, r = a[1] * xy + a[2] * yy;
-      seen.bend[0][i] = fade * (p * a[0] + q * a[1] - f.flat[0]);
-      seen.bend[1][i] = fade * (p * a[1] + q * a[2] - f.flat[1]);
-      seen.bend[2][i] = fade * ((a[1] * xx + a[2] * xy) * a[1] + r * a[2] - f.flat[2]);
+      float bend[3];
+      refine::bend_of(f, a, bend);
+      for (int k = 0; k < 3; ++k) seen.bend[k][i] = fade * bend[k];
       for (int k = 0; k < 3; ++k) v_conic[k] += fade * f.v_conic[k];
     }
     error.self = refine::positive_self(error.self, positive);
@@ -90,11 +82,6 @@ struct Forecast {
   // The same with the splat at another pose, as far as can be foreseen.
   SPLAT2D_LOOP Projection without(const Lanes& lanes, const MovingPose& moved) const {
     const float *a = pose.shape.conic, *b = moved.shape.conic;
-    const float sum[3] = {a[0] + b[0], a[1] + b[1], a[2] + b[2]};
-    const float det = sum[0] * sum[2] - sum[1] * sum[1], inverse = 1 / det;
-    // The product of two Gaussians falls with their distance as A - A (A + B)^-1 A says.
-    const float p = (a[0] * sum[2] - a[1] * sum[1]) * inverse, q = (a[1] * sum[0] - a[0] * sum[1]) * inverse;
-    const float r = (a[1] * sum[2] - a[2] * sum[1]) * inverse, s = (a[2] * sum[0] - a[1] * sum[1]) * inverse;
     CourseChange change;
     for (int k = 0; k < 3; ++k) {
       change.from[k] = pose.mean[k];
@@ -105,9 +92,7 @@ struct Forecast {
       change.to[3 + k] = moved.velocity[k];
     }
     change.precision = moved.precision;
-    change.apart[0] = a[0] - p * a[0] - q * a[1];
-    change.apart[1] = a[1] - p * a[1] - q * a[2];
-    change.apart[2] = a[2] - r * a[1] - s * a[2];
+    const float det = refine::falls_off(a, b, change.apart);
     const Foreseen foreseen = lanes.foresee(seen, change);
     float drift = foreseen.drift;
     for (int k = 0; k < 3; ++k) drift += v_conic[k] * (b[k] - a[k]);

@@ -34,9 +34,9 @@ namespace refine {
 
 constexpr int kPadding = 2;  // px of the world that a pixel of a frame may lie off
 constexpr int kMovingSteps = 2 * kMovingFields;
-constexpr size_t kGrain = 16;   // a second thread for so many times as many pixels as elsewhere
-constexpr int kDepth = 4;       // moves in a row at most
-constexpr float kSlack = 0.5f;  // bits that a first move may promise to lose and is tried nonetheless
+constexpr size_t kGrain = 16;        // a second thread for so many times as many pixels as elsewhere
+constexpr int kDepth = 4;            // moves in a row at most
+constexpr float kFirstSlack = 0.5f;  // bits that a first move may promise to lose and is tried nonetheless
 // Of a splat's presence; one that is seen in no frame, or hardly, is not drawn.
 constexpr float kLeastPresence = 0.05f;
 
@@ -234,14 +234,6 @@ SPLAT2D_LOOP inline void each_level(const M& m, const Passage& s, int t, F f) {
   }
 }
 
-// Rows of a box that are one of so many parts.
-SPLAT2D_LOOP inline Box part_of(Box box, int part, int parts) {
-  const int64_t height = box.y1 - box.y0, top = box.y0;
-  box.y0 = static_cast<int>(top + height * part / parts);
-  box.y1 = static_cast<int>(top + height * (part + 1) / parts);
-  return box;
-}
-
 // A part of a splat's inner products in all frames.
 template <class M>
 SPLAT2D_LOOP inline void project(const Lanes& lanes, const M& m, const Passage& s, int part, int parts,
@@ -269,43 +261,7 @@ SPLAT2D_LOOP inline void observe(const Lanes& lanes, const M& m, const Passage& 
   each_level(
       m, s, t,
       [&](const VisitModel::Level& level, const Ellipse& e, const Box& box, float height, const Slice& slice, int l) {
-        float v_mean[2], v_conic[3];
-        const Projection sums = lanes.observe(e, part_of(box, part, parts), level.canvas, m.channels, color,
-                                              level.residual, level.weights, v_mean, v_conic);
-        const float squares = static_cast<float>(1 << (2 * l)), factor = height * squares;
-        const float self = height * factor * sums.self;
-        float along = 0;
-        for (int c = 0; c < m.channels; ++c) {
-          out->sums.with[c] += factor * sums.with[c];
-          along += factor * color[c] * sums.with[c];
-        }
-        out->sums.self += self;
-        out->positive += self > 0 ? self : 0.0f;
-        const float by_mean = factor / static_cast<float>(1 << l);
-        for (int k = 0; k < 2; ++k) out->v_mean[k] += by_mean * v_mean[k];
-        if (l == 0) {
-          const float conic[3] = {e.a, e.b, e.c};
-          for (int k = 0; k < 3; ++k) {
-            out->v_conic[k] += v_conic[k];
-            out->flat[k] += along * conic[k];
-          }
-          return;
-        }
-        // The level's conic is 4^l W with W = (A^-1 + v)^-1, so that d W = K^T dA K with K = A^-1 W; the height's
-        // logarithm changes by (A^-1 W A^-1 - A^-1) / 2 times dA.
-        const float *a = slice.conic, det = a[0] * a[2] - a[1] * a[1];
-        const float w[3] = {e.a / squares, e.b / squares, e.c / squares};
-        const float cov[3] = {a[2] / det, -a[1] / det, a[0] / det};
-        const float k11 = cov[0] * w[0] + cov[1] * w[1], k12 = cov[0] * w[1] + cov[1] * w[2];
-        const float k21 = cov[1] * w[0] + cov[2] * w[1], k22 = cov[1] * w[1] + cov[2] * w[2];
-        const float v11 = v_conic[0], v12 = 0.5f * v_conic[1], v22 = v_conic[2], by_conic = factor * squares;
-        const float p11 = k11 * v11 + k12 * v12, p12 = k11 * v12 + k12 * v22;
-        const float p21 = k21 * v11 + k22 * v12, p22 = k21 * v12 + k22 * v22;
-        const float half = 0.5f * along;
-        out->v_conic[0] += by_conic * (p11 * k11 + p12 * k12) + half * (k11 * cov[0] + k12 * cov[1] - cov[0]);
-        out->v_conic[1] += 2 * (by_conic * (p11 * k21 + p12 * k22) + half * (k11 * cov[1] + k12 * cov[2] - cov[1]));
-        out->v_conic[2] += by_conic * (p21 * k21 + p22 * k22) + half * (k21 * cov[1] + k22 * cov[2] - cov[2]);
-        for (int k = 0; k < 3; ++k) out->flat[k] += along * w[k];
+        glance_at(lanes, level, l, e, part_of(box, part, parts), height, slice.conic, m.channels, color, out);
       });
   if (!m.reel.first) return;
   // Forecasts are of the world.

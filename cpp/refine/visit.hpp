@@ -10,7 +10,9 @@
 #include <cstdint>
 
 #include "fit/distortion.hpp"
+#include "refine/changes.hpp"
 #include "refine/colors.hpp"
+#include "refine/glance.hpp"
 
 namespace splat2d {
 
@@ -19,33 +21,6 @@ struct SweepPlan {
   uint64_t seed;    // of the order
   double patience;  // splats around which less has changed since their last visit (D^2 a cell) are passed over
   bool pairs;       // also try steps of two integers at once
-};
-
-// How much of the picture changed since each splat was last visited, so that later visits can be spared.
-struct ChangeMap {
-  static constexpr int kCell = 16;  // px; divides the regions that are refined at the same time
-  int across;                       // cells in a row
-  double* energy;                   // of all changes so far, by cell
-
-  // Calls f(cell's energy) for the cells that a box, clipped to the canvas, touches; returns their number.
-  template <class F>
-  SPLAT2D_LOOP int visit(Box box, F f) const {
-    if (box.empty()) return 0;
-    const int x0 = box.x0 / kCell, y0 = box.y0 / kCell, x1 = (box.x1 - 1) / kCell, y1 = (box.y1 - 1) / kCell;
-    for (int y = y0; y <= y1; ++y)
-      for (int x = x0; x <= x1; ++x) f(energy[static_cast<size_t>(across) * y + x]);
-    return (x1 - x0 + 1) * (y1 - y0 + 1);
-  }
-  SPLAT2D_LOOP void add(Box box, double change) const {
-    const int cells = visit(box, [](double&) {});
-    visit(box, [&](double& e) { e += change / cells; });
-  }
-  // Changes so far, the mean of the cells of a box.
-  SPLAT2D_LOOP double mean(Box box) const {
-    double sum = 0;
-    const int cells = visit(box, [&](double& e) { sum += e; });
-    return cells ? sum / cells : 0.0;
-  }
 };
 
 // What all visits share; pointers are to the device's memory.
@@ -71,6 +46,9 @@ namespace refine {
 
 // q within which a splat heeds changes and causes them.
 constexpr float kCore = 4.0f;
+// J in D^2 that a move may promise to lose and is tried nonetheless, about two bits; twice as much with weights, whose
+// change from place to place no forecast knows.
+constexpr float kSlack = 0.2f, kSlackOfWeights = 0.4f;
 // Part of the finer levels' energy of a splat that coarser levels leave at least.
 constexpr float kLeastSelf = 0.1f;
 
@@ -106,10 +84,14 @@ struct Notes {
   int32_t q[kMaxChannels + kFields];
   Geometry start;
   float color[kMaxChannels];
-  int32_t free[kMaxChannels];  // the best colours of the present shape, whatever their energy class
+  int32_t free[kMaxChannels];           // the best colours of the present shape, whatever their energy class
+  Glance seen[Distortion::kMaxLevels];  // at each level
+  PictureForecast forecast;
+  bool done;
   Move moves[kMoves];
-  Sums sums[kMoves];
-  int chosen;  // of the moves; -1 for the splat's absence
+  int tried[kMoves], count;  // moves that promise something
+  Sums sums[kMoves];         // of those
+  int chosen;                // of the moves; -1 for the splat's absence
 };
 
 enum Outcome : int8_t { kKept, kChanged, kRemoved };
@@ -213,6 +195,14 @@ SPLAT2D_LONG inline void add(const Team& team, const RefineModel& m, const Geome
   }
 }
 
+// Rows of a box that are one of so many parts.
+SPLAT2D_LOOP inline Box part_of(Box box, int part, int parts) {
+  const int64_t height = box.y1 - box.y0, top = box.y0;
+  box.y0 = static_cast<int>(top + height * part / parts);
+  box.y1 = static_cast<int>(top + height * (part + 1) / parts);
+  return box;
+}
+
 // A part of a splat's inner products at each level, by rows of its boxes.
 SPLAT2D_LOOP inline void project(const Lanes& lanes, const RefineModel& m, const Geometry& g, int part, int parts,
                                  Sums* out) {
@@ -220,10 +210,7 @@ SPLAT2D_LOOP inline void project(const Lanes& lanes, const RefineModel& m, const
     const RefineModel::Level& level = m.level[l];
     const LevelSplat s = seen_at(g, l);
     // In the box that `inside` knows: what others write at the same time must not be read.
-    Box box = box_at(m, g, l);
-    const int64_t height = box.y1 - box.y0, top = box.y0;
-    box.y0 = static_cast<int>(top + height * part / parts);
-    box.y1 = static_cast<int>(top + height * (part + 1) / parts);
+    const Box box = part_of(box_at(m, g, l), part, parts);
     out->level[l] = lanes.project(make_ellipse(s.mean, s.conic, m.cutoff), box, level.canvas, m.channels,
                                   level.residual, level.weights);
   }
@@ -277,14 +264,14 @@ SPLAT2D_LOOP inline float shape_bits(const RateTables& rates, int energy_class, 
 
 // Weighs a move against the splat's absence, with the best colours.
 SPLAT2D_LOOP inline void weigh(const Lanes& lanes, const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
-                               const int32_t* q, const Sums& sums, Move* move, int32_t* free) {
+                               const int32_t* q, const Projection& sums, Move* move, int32_t* free) {
   if (!move->valid) {
     if (lanes.first()) move->cost = kNever;
     return;
   }
   const float lmbda = static_cast<float>(plan.lambda);
   const float cost =
-      best_colors(lanes, m, rates, lmbda, weighed(m, move->g, sums), move->g.shape.norm,
+      best_colors(lanes, m, rates, lmbda, sums, move->g.shape.norm,
                   lmbda * shape_bits(rates, move->g.energy_class, move->g.rate_area, move->q + m.channels),
                   move->g.energy_class, q, move->q, free);
   if (lanes.first()) move->cost = cost;
@@ -361,26 +348,26 @@ SPLAT2D_LOOP inline void propose_move(const RefineModel& m, const Notes& notes, 
   }
 }
 
-// Writes down the splat at its visit's beginning, and its colour with the sign that takes it away.
+// Writes down the splat at its visit's beginning.
 SPLAT2D_LOOP inline void begin(const RefineModel& m, const int32_t* q, Notes* notes) {
   notes->there = build(m, q, &notes->start);
   if (!notes->there) return;
   copy_ints(q, m.width(), notes->q);
   copy_ints(q, m.channels, notes->free);
   color_of(m, q, notes->start.shape.norm, notes->color);
-  for (int c = 0; c < m.channels; ++c) notes->color[c] = -notes->color[c];
 }
 
 // Takes the move of the least J.
-SPLAT2D_LOOP inline Outcome choose(const RefineModel& m, int moves, int32_t* q, Notes* notes, double* seen) {
+SPLAT2D_LOOP inline Outcome choose(const RefineModel& m, int32_t* q, Notes* notes, double* seen) {
   const int C = m.channels;
-  notes->chosen = -1;
-  float least = 0;
-  for (int i = 0; i < moves; ++i)
-    if (notes->moves[i].cost < least) {
-      least = notes->moves[i].cost;
-      notes->chosen = i;
-    }
+  notes->chosen = notes->moves[0].cost < 0 ? 0 : -1;
+  float least = notes->chosen < 0 ? 0.0f : notes->moves[0].cost;
+  for (int i = 0; i < notes->count; ++i) {
+    const int move = notes->tried[i];
+    if (notes->moves[move].cost >= least) continue;
+    least = notes->moves[move].cost;
+    notes->chosen = move;
+  }
   if (notes->chosen < 0) {
     const int32_t nothing[kMaxChannels + kFields] = {};
     m.changes.add(core(m, notes->start), change(m, m.width(), q, nothing));
@@ -399,31 +386,98 @@ SPLAT2D_LOOP inline Outcome choose(const RefineModel& m, int moves, int32_t* q, 
   return changed > 0 ? kChanged : kKept;
 }
 
+// What a level shows of a splat, by rows of its box.
+SPLAT2D_LOOP inline void observe(const Lanes& lanes, const RefineModel& m, const Geometry& g, const float* color, int l,
+                                 int part, int parts, Glance* out) {
+  *out = {};
+  const LevelSplat s = seen_at(g, l);
+  glance_at(lanes, m.level[l], l, make_ellipse(s.mean, s.conic, m.cutoff), part_of(box_at(m, g, l), part, parts),
+            s.height, g.shape.conic, m.channels, color, out);
+}
+
+// J over that of the splat's absence with the present colours, as far as can be foreseen; kNever for no splat.
+SPLAT2D_LOOP inline float promise(const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
+                                  const Projection& sums, const Move& move, const int32_t* q) {
+  const int C = m.channels;
+  float out = static_cast<float>(plan.lambda) * shape_bits(rates, move.g.energy_class, move.g.rate_area, move.q + C);
+  for (int i = 0; i < C; ++i) {
+    float with = 0;
+    for (int k = 0; k < C; ++k) with += m.basis[C * i + k] * sums.with[k];
+    const float k = static_cast<float>(q[i]) * m.component_steps[i] / move.g.shape.norm;
+    out += k * (2 * with + k * sums.self);
+  }
+  return out;
+}
+
+// Writes down the moves that promise something, of those before `end`.
+SPLAT2D_LOOP inline void pick(const RefineModel& m, float present, int end, Notes* notes) {
+  const float slack = m.level[0].weights ? kSlackOfWeights : kSlack;
+  const float limit = present + slack * m.component_steps[0] * m.component_steps[0];
+  notes->count = 0;
+  for (int i = kSteps; i < end; ++i)
+    if (i == kOther ? notes->moves[i].valid : notes->moves[i].cost < limit) notes->tried[notes->count++] = i;
+}
+
 // Refines the splat of integers q, whose moves stay within `reach`; `seen` becomes the mean of the changes around it.
 SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
                                const Box& reach, int32_t* q, double* seen, Outcome* outcome, Notes* notes) {
   team.once([&] { begin(m, q, notes); });
   if (!notes->there) return;
-  add(team, m, notes->start, notes->color);
-  const Box box = box_at(m, notes->start, 0);
+  const Geometry& start = notes->start;
+  const Box box = box_at(m, start, 0);
   const size_t pixels = static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
-  // Those that follow from what the others cost, after these.
+  team.sum_up(
+      m.levels, pixels,
+      [&](const Lanes& lanes, int l, int part, int parts, Glance* out) {
+        observe(lanes, m, start, notes->color, l, part, parts, out);
+      },
+      notes->seen);
+  team.once([&] {
+    Glance all = notes->seen[0];
+    for (int l = 1; l < m.levels; ++l) all += notes->seen[l];
+    const float self = m.level[0].weights ? positive_self(all.sums.self, all.positive) : all.sums.self;
+    notes->forecast.look(start.mean, start.shape.conic, m.channels, notes->color, all, self);
+    propose_move(m, *notes, reach, 0, &notes->moves[0]);
+    for (int c = 0; c < m.channels; ++c) notes->color[c] = -notes->color[c];
+  });
+  // The present shape, with its best colours
+  team.each(1, [&](const Lanes& lanes, int) {
+    weigh(lanes, m, plan, rates, q, notes->forecast.without(), &notes->moves[0], notes->free);
+  });
   const int moves = plan.pairs ? kMoves : kPairs;
-  for (int first = 0, end = kOther; first < moves; first = end, end = moves) {
-    team.share(end - first, [&](int i) { propose_move(m, *notes, reach, first + i, &notes->moves[first + i]); });
-    team.sum_up(
-        end - first, pixels,
-        [&](const Lanes& lanes, int i, int part, int parts, Sums* sums) {
-          const Move& move = notes->moves[first + i];
-          if (move.valid) project(lanes, m, move.g, part, parts, sums);
-        },
-        notes->sums + first);
-    team.each(end - first, [&](const Lanes& lanes, int i) {
-      weigh(lanes, m, plan, rates, q, notes->sums[first + i], &notes->moves[first + i],
-            first + i == 0 ? notes->free : nullptr);
+  // Pairs follow from what the steps promise.
+  for (int first = kSteps, end = kPairs; first < moves; first = end, end = moves)
+    team.share(end - first, [&](int i) {
+      Move* move = &notes->moves[first + i];
+      propose_move(m, *notes, reach, first + i, move);
+      if (first + i == kOther) return;
+      move->cost = kNever;
+      if (move->valid)
+        move->cost =
+            promise(m, plan, rates, notes->forecast.without(move->g.mean, move->g.shape.conic), *move, notes->q);
     });
-  }
-  team.once([&] { *outcome = choose(m, moves, q, notes, seen); });
+  team.once([&] {
+    pick(m, promise(m, plan, rates, notes->forecast.without(), notes->moves[0], notes->q), moves, notes);
+    notes->done = notes->count == 0 && notes->moves[0].cost < 0;
+    for (int i = 0; i < m.channels; ++i) notes->done = notes->done && notes->moves[0].q[i] == q[i];
+    if (notes->done) {
+      *seen = m.changes.mean(core(m, start));
+      *outcome = kKept;
+    }
+  });
+  if (notes->done) return;
+  add(team, m, start, notes->color);
+  team.sum_up(
+      notes->count, pixels,
+      [&](const Lanes& lanes, int i, int part, int parts, Sums* sums) {
+        project(lanes, m, notes->moves[notes->tried[i]].g, part, parts, sums);
+      },
+      notes->sums);
+  team.each(notes->count, [&](const Lanes& lanes, int i) {
+    Move* move = &notes->moves[notes->tried[i]];
+    weigh(lanes, m, plan, rates, q, weighed(m, move->g, notes->sums[i]), move, nullptr);
+  });
+  team.once([&] { *outcome = choose(m, q, notes, seen); });
   if (notes->chosen >= 0) add(team, m, notes->moves[notes->chosen].g, notes->color);
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,9 +120,6 @@ class Fit:
         BackendUnavailableError: the GPU fails, or its memory does not suffice.
     """
 
-    refreshes_pruned: ClassVar[bool] = True
-    """Seeds are looked for in the residual without the splats that were pruned just before."""
-
     def __init__(
         self,
         config: FitConfig | ClipConfig,
@@ -196,12 +193,10 @@ class Fit:
     def _rounds(self, fitter: _core.Fit, rounds: int, steps: int, scale: int) -> None:
         config = self.config
         for number in range(rounds):
-            if number or scale == 1:
-                fitter.prune(config.prune_factor)
-                if self.refreshes_pruned:
-                    fitter.refresh()
             if scale == 1 and number == (rounds + 1) // 2 and self._looks:
                 self._reweigh(fitter)
+            if number or scale == 1:
+                fitter.prune(config.prune_factor)
             if self._control is not None and scale == 1 and 2 * number >= rounds:
                 self.set_step(self._control(self.step, fitter.sse, fitter.bits))
             threshold = config.seed_threshold * SEED_BITS * self.lmbda / scale**2

@@ -62,7 +62,11 @@ class Guide:
             return pixels[:1]
         if self.luma is None:
             return pixels[:3]
-        return np.tensordot(np.array(self.luma, np.float32), pixels[:3], 1)[None]
+        # Not a product of matrices, whose library wakes threads of its own.
+        red, green, blue = (
+            np.float32(weight) * plane for weight, plane in zip(self.luma, pixels, strict=False)
+        )
+        return (red + green + blue)[None]
 
 
 GUIDES = {

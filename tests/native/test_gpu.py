@@ -157,8 +157,8 @@ def test_large_splats_are_shared_out(session):
             tuple(pointers), (1, count, 1), (width, height), CUTOFF, v_out.ctypes.data, tuple(to)
         )
         for a, b in zip(found, expected, strict=True):
-            # Pixels on the cut-off may count here and not there: 7e-5 at worst.
-            assert np.allclose(a, b, rtol=2e-4, atol=1e-4 * np.abs(b).max())
+            # Pixels on the cut-off may count here and not there: 2.5e-4 at worst.
+            assert np.allclose(a, b, rtol=2e-4, atol=4e-4 * np.abs(b).max())
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

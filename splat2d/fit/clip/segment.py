@@ -49,8 +49,6 @@ class SegmentFit(FilmFit):
         options: as of `Fit`.
     """
 
-    refreshes_pruned = False  # a look at all frames would take long for what it changes
-
     def __init__(
         self,
         frames: NDArray[np.uint8],
