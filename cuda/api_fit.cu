@@ -113,6 +113,11 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_reweigh(void* fitter, const float* weight
   });
 }
 
+// frames: as those that the fitter was made of.
+SPLAT2D_EXPORT int splat2d_cuda_fitter_retarget(void* fitter, const float* frames) {
+  return guarded([&] { fitter_of(fitter).retarget(frames); });
+}
+
 SPLAT2D_EXPORT int splat2d_cuda_fitter_prune(void* fitter, double factor, int* removed) {
   return guarded([&] { *removed = fitter_of(fitter).prune(factor); });
 }

@@ -248,6 +248,7 @@ class Fitter(Fit):
         natural_units: bool = True,
         rate_term: bool = True,
     ) -> None: ...
+    def retarget(self, image: _F32) -> None: ...  # [C, H, W]; refresh() afterwards
 
 class Refinement:  # of a picture, P = 5, a clip, P = 9, or a light field, P = 6
     @overload

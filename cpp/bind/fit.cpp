@@ -224,7 +224,17 @@ void bind_fit(nb::module_& m) {
           },
           "image"_a.noconvert(), "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25,
           "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1, "distortion"_a = nb::none(), "natural_units"_a = true,
-          "rate_term"_a = true);
+          "rate_term"_a = true)
+      .def(
+          "retarget",
+          [](Fitter& self, const Floats3& image) {
+            const Canvas canvas = canvas_of(image), own = self.film().footage().canvas;
+            require(static_cast<int>(image.shape(0)) == self.film().channels() && canvas.width == own.width &&
+                        canvas.height == own.height,
+                    "image must have the shape of the one before");
+            self.retarget(image.data());
+          },
+          "image"_a.noconvert());
 
   nb::class_<ClipFitter, Fit>(m, "ClipFitter")
       .def(

@@ -190,6 +190,14 @@ class Fitter(Fit):
             0 if distortion is None else distortion.levels,
             ctypes.byref(self._handle),
         )
+        self._shape = image.shape
+
+    def retarget(self, image: NDArray[np.float32]) -> None:  # [C, H, W]
+        """Go on towards another image of the same shape; what has been fitted stays."""
+        if image.shape != self._shape:
+            raise ValueError("image must have the shape of the one before")
+        image = np.ascontiguousarray(image, np.float32)
+        self._call("retarget", _address(image))
 
 
 class ClipFitter(Fit):

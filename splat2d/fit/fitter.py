@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, View, background_floats, render
 from splat2d.fit.config import ClipConfig, FitConfig
-from splat2d.fit.perceptual import GUIDES, error_weights, half_weights
+from splat2d.fit.perceptual import GUIDES, emphasised, error_weights, half_weights
 from splat2d.fit.rates import rate_tables
 from splat2d.native import core
 
@@ -330,6 +330,7 @@ class PictureFit(Fit):
         weights = error_weights(self.pixels, self.config.tune, self._own_weights, shown, self.threads)
         assert weights is not None
         fitter.reweigh([self.native.Distortion(weights)])
+        fitter.retarget(emphasised(self.pixels, GUIDES[self.config.tune], shown, self.threads))
         fitter.refresh()
 
     def _refiner(self) -> _core.Refiner:

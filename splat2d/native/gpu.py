@@ -47,6 +47,7 @@ _ARGUMENTS = {
     "fitter_numbers": [*[_POINTER] * 4],
     "fitter_set_rate": [_POINTER, _DOUBLE, _DOUBLE],
     "fitter_reweigh": [_POINTER, _POINTER, _INT],
+    "fitter_retarget": [_POINTER, _POINTER],
     "fitter_prune": [_POINTER, _DOUBLE, _POINTER],
     "fitter_seed": [_POINTER, *[_DOUBLE] * 7, _INT, *[_POINTER, _INT] * 2, _POINTER, _POINTER],
     "fitter_insert": [*[_POINTER] * 4, _INT],
