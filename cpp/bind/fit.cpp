@@ -95,7 +95,7 @@ void bind_fit(nb::module_& m) {
   nb::class_<Distortion>(m, "Distortion")
       .def(
           "__init__",
-          [](Distortion* self, const std::vector<Floats2>& weights) {
+          [](Distortion* self, const std::vector<Floats2>& weights, float chroma) {
             require(!weights.empty() && weights.size() <= Distortion::kMaxLevels, "weights must have 1 to 8 levels");
             const Canvas canvas =
                 make_canvas(static_cast<int>(weights[0].shape(1)), static_cast<int>(weights[0].shape(0)));
@@ -107,9 +107,9 @@ void bind_fit(nb::module_& m) {
               height = (height + 1) / 2;
               width = (width + 1) / 2;
             }
-            new (self) Distortion(canvas, std::move(planes));
+            new (self) Distortion(canvas, std::move(planes), Tint::of(chroma));
           },
-          "weights"_a)
+          "weights"_a, "chroma"_a = 1.0f)
       .def(
           "evaluate",
           [](const Distortion& self, const Floats3& error, int threads) {

@@ -108,7 +108,7 @@ void expand(const Device& device, const float* in, Canvas to, int channels, floa
 
 }  // namespace
 
-Distortion::Distortion(Canvas canvas, std::vector<std::vector<float>> weights) {
+Distortion::Distortion(Canvas canvas, std::vector<std::vector<float>> weights, Tint tint) : tint_(tint) {
   const Device device(1);
   density_.levels = static_cast<int>(weights.size());
   for (int l = 0; l < density_.levels; ++l) {
@@ -144,6 +144,14 @@ void Distortion::evaluate(const Device& device, const float* error, int channels
       multiply_row(w + x0, e + at + x0, x1 - x0, to + at + x0);
     });
     if (l + 1 < levels()) expand(device, errors[l].data(), size, channels, to);
+  }
+  if (const Tint tint = tint_of(this, channels); !tint.plain()) {
+    const Canvas size = canvas(0);
+    device.for_rows(size.height, size.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+      float* red = gradient + static_cast<size_t>(row) * size.width;
+      float *green = red + size.area(), *blue = green + size.area();
+      for (int x = x0; x < x1; ++x) tint.apply(red + x, green + x, blue + x);
+    });
   }
   device.dots({{error, gradient}}, canvas(0).area() * channels, value);
 }

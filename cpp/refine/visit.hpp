@@ -235,7 +235,7 @@ SPLAT2D_LOOP inline float positive_self(float self, float positive) {
   return self < least ? least : self;
 }
 
-// Inner products with the residual, weighed by the distortion.
+// Inner products with the residual, weighed by the distortion; with itself those of a grey splat.
 SPLAT2D_LOOP inline Projection weighed(const RefineModel& m, const Geometry& g, const Sums& sums) {
   if (!m.level[0].weights) return sums.level[0];
   Projection out = {};
@@ -249,6 +249,7 @@ SPLAT2D_LOOP inline Projection weighed(const RefineModel& m, const Geometry& g, 
     positive += self > 0 ? self : 0.0f;
   }
   out.self = positive_self(out.self, positive);
+  if (!m.tint.plain()) m.tint.apply(out.with, out.with + 1, out.with + 2);
   return out;
 }
 
@@ -261,7 +262,12 @@ SPLAT2D_LOOP inline float saving(const Lanes& lanes, const RefineModel& m, const
   Sums levels = {};
   project(lanes, m, g, 0, 1, &levels);
   const Projection sums = weighed(m, g, levels);
-  for (int c = 0; c < m.channels; ++c) saved += color[c] * (color[c] * sums.self - 2 * sums.with[c]);
+  for (int c = 0; c < m.channels; ++c)
+    saved += color[c] * (m.tint.chroma * color[c] * sums.self - 2 * sums.with[c]);
+  if (!m.tint.plain()) {
+    const float luma = Tint::luma_of(color[0], color[1], color[2]);
+    saved += m.tint.luma * luma * luma * sums.self;
+  }
   return saved;
 }
 

@@ -312,10 +312,14 @@ class PictureFit(Fit):
             self.config.fit_cutoff,
             self.config.memory,
             self.threads,
-            None if weights is None else self.native.Distortion(weights),
+            None if weights is None else self._distortion(weights),
             self.config.natural_units,
             self.config.rate_term,
         )
+
+    def _distortion(self, weights: list[NDArray[np.float32]]) -> _core.Distortion:
+        guide = GUIDES.get(self.config.tune)
+        return self.native.Distortion(weights, 1.0 if guide is None else guide.chroma)
 
     def _seeds(self, scale: int) -> dict[str, Any]:
         config = self.config
@@ -329,7 +333,7 @@ class PictureFit(Fit):
         shown = render(*fitter.splats(), view, background=base, threads=self.threads).clip(0, 1)
         weights = error_weights(self.pixels, self.config.tune, self._own_weights, shown, self.threads)
         assert weights is not None
-        fitter.reweigh([self.native.Distortion(weights)])
+        fitter.reweigh([self._distortion(weights)])
         fitter.retarget(emphasised(self.pixels, GUIDES[self.config.tune], shown, self.threads))
         fitter.refresh()
 

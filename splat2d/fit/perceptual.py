@@ -51,6 +51,7 @@ class Guide:
         lacking: power of what local weights are multiplied by where the present picture lacks variance; a
             power of 1 is SSIM's denominator, which has the variances of both pictures.
         emphasis: how much of the present details goes into what is fitted, over what SSIM's derivative says.
+        chroma: of pictures, what errors that leave the luma as it is count over grey ones.
         luma: weights of red, green and blue in the plane whose variance counts; None for that of each one.
     """
 
@@ -61,6 +62,7 @@ class Guide:
     levels: int
     lacking: float
     emphasis: float
+    chroma: float = 1.0
     luma: tuple[float, float, float] | None = None
 
     def planes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -91,6 +93,7 @@ GUIDES = {
         levels=4,
         lacking=4.5,
         emphasis=1.0,
+        chroma=0.75,
         luma=(0.3, 0.6, 0.1),
     ),
 }

@@ -15,6 +15,7 @@ from splat2d.fit.perceptual import (
     GUIDES,
     WINDOW_RADIUS,
     WINDOW_SIGMA,
+    emphasised,
     error_weights,
     half_weights,
     structure_weights,
@@ -107,6 +108,71 @@ def test_distortion_is_never_negative_and_its_gradient_is_exact(tune: str, heigh
         assert value == pytest.approx(float((a.astype(float) * gradient).sum()), rel=1e-4)
         assert both == pytest.approx(value + other + 2 * float((b * gradient).sum(dtype=float)), rel=1e-3)
         assert native.evaluate(np.ascontiguousarray(a), 3)[0] == value
+
+
+def test_errors_of_chroma_count_less():
+    planes = noise(33, 64)[0]
+    weights = [planes, planes[::2, ::2].copy()]
+    alike, tinted = core().Distortion(weights), core().Distortion(weights, 0.4)
+    rng = np.random.default_rng(3)
+    plane = rng.normal(size=planes.shape).astype(np.float32)
+    grey, chroma, mixed = (
+        plane * np.array(c, np.float32)[:, None, None] for c in ([1, 1, 1], [2, -1, 0], [3, 0, 1])
+    )
+    (before, gradient), (after, tinted_gradient) = (d.evaluate(grey) for d in (alike, tinted))
+    assert after == pytest.approx(before, rel=1e-5)
+    # Grey errors of 0.1 cost more where green has a part of them than where blue has.
+    assert tinted_gradient[1].std() > gradient[1].std() > tinted_gradient[2].std()
+    assert tinted.evaluate(chroma)[0] == pytest.approx(0.4 * alike.evaluate(chroma)[0], rel=1e-5)
+    value, gradient = tinted.evaluate(mixed)
+    assert value == pytest.approx(float((mixed.astype(float) * gradient).sum()), rel=1e-5)
+    # Of two or fewer channels, and of alpha, nothing changes.
+    assert tinted.evaluate(grey[:2])[0] == alike.evaluate(grey[:2])[0]
+    with_alpha = np.concatenate([0 * grey, plane[None]])
+    assert tinted.evaluate(with_alpha)[0] == alike.evaluate(with_alpha)[0]
+
+
+@TUNES
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_what_lost_structure_is_to_show_more_of_what_it_kept(tune: str, channels: int):
+    pixels = 0.25 + 0.5 * noise(96, 97, channels)
+    if channels in (2, 4):
+        pixels[-1] = 0.9
+    colors = channels - (channels in (2, 4))
+    assert np.array_equal(emphasised(pixels, GUIDES[tune], pixels), pixels)
+    flat = np.full_like(pixels, 0.5)
+    assert np.abs(emphasised(pixels, GUIDES[tune], flat) - pixels).max() < 1e-6
+    shown = pixels.copy()
+    shown[:, :48] = windowed(pixels)[:, :48]
+    added = emphasised(pixels, GUIDES[tune], shown)[:colors] - pixels[:colors]
+    assert np.abs(added - added[0]).max() < 1e-6, "grey"
+    kept = GUIDES[tune].planes(shown - windowed(windowed(shown))).mean(0)[8:40, 8:40]
+    assert np.corrcoef(kept.ravel(), added[0, 8:40, 8:40].ravel())[0, 1] > 0.8
+    assert np.abs(added[0, 72:]).max() < 0.2 * np.abs(added[0, 8:40]).max()
+    if channels in (2, 4):
+        pixels[:-1] = 0.9 * noise(96, 97, channels)[:-1]
+        out = emphasised(pixels, GUIDES[tune], shown)
+        assert np.array_equal(out[-1], pixels[-1])
+        assert (out[:-1] <= out[-1]).all()
+
+
+def test_a_fit_goes_on_towards_another_picture(coffee):
+    pixels = load_picture(coffee).pixels[:, :64, :64].copy()
+    background = np.zeros(3, np.float32)
+    fitter = core().Fitter(pixels, background, 0.1, 0.001)
+    fitter.seed(0.02, 0.5)
+    fitter.refresh()
+    other = np.ascontiguousarray(pixels[:, ::-1])
+    fitter.retarget(other)
+    fitter.refresh()
+    drawn = core().render(*fitter.splats(), 64, 64, 9.5, background, 1)
+    assert fitter.sse == pytest.approx(float(np.square(drawn - other).sum()), rel=0.01)
+    before = fitter.sse
+    for _ in range(10):
+        fitter.step()
+    assert fitter.sse < 0.9 * before
+    with pytest.raises(ValueError, match="shape"):
+        fitter.retarget(other[:, :32].copy())
 
 
 def test_distortion_follows_ms_ssim(coffee):
