@@ -325,7 +325,7 @@ class PictureFit(Fit):
         config = self.config
         return {"smallest": SMALLEST_SEED[config.tune], "random": config.seeding == "random"}
 
-    def _reweigh(self, fitter: _core.Fit) -> None:
+    def _reweigh(self, fitter: _core.Fitter) -> None:
         if self.config.tune not in GUIDES or not fitter.count:
             return
         view = View.whole(self.pixels.shape[2], self.pixels.shape[1])

@@ -50,7 +50,7 @@ def trajectory(module, picture: np.ndarray, weights: list[np.ndarray] | None = N
             fitter.refresh()
         if number == 2 and weights is not None:
             fitter.reweigh([module.Distortion([plane[::-1].copy() for plane in weights], 0.5)])
-            fitter.retarget(np.ascontiguousarray(0.9 * picture + 0.1 * picture[:, ::-1]))
+            fitter.retarget(picture**1.1)
             fitter.refresh()
         stages.append((removed, candidates, added, sum(steps), fitter.count, fitter.sse, fitter.bits))
     return fitter, np.array(stages)
