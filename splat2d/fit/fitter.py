@@ -295,7 +295,7 @@ class PictureFit(Fit):
         super().__init__(config, step, background, pixels.size, **options)
         self.pixels = pixels
         self._own_weights = weights
-        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads)
+        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads, step=self.step)
         half_rounds = config.half_rounds if min(pixels.shape[1:]) >= HALF_MIN else 0
         self._optimise(Plan(half_rounds, config.half_steps, config.rounds, config.steps, config.final_steps))
 
@@ -325,16 +325,19 @@ class PictureFit(Fit):
         config = self.config
         return {"smallest": SMALLEST_SEED[config.tune], "random": config.seeding == "random"}
 
-    def _reweigh(self, fitter: _core.Fitter) -> None:
+    def _reweigh(self, fitter: _core.Fit) -> None:
         if self.config.tune not in GUIDES or not fitter.count:
             return
         view = View.whole(self.pixels.shape[2], self.pixels.shape[1])
         base = background_floats(self.background)
         shown = render(*fitter.splats(), view, background=base, threads=self.threads).clip(0, 1)
-        weights = error_weights(self.pixels, self.config.tune, self._own_weights, shown, self.threads)
+        weights = error_weights(
+            self.pixels, self.config.tune, self._own_weights, shown, self.threads, self.step
+        )
         assert weights is not None
         fitter.reweigh([self._distortion(weights)])
-        fitter.retarget(emphasised(self.pixels, GUIDES[self.config.tune], shown, self.threads))
+        picture: Any = fitter
+        picture.retarget(emphasised(self.pixels, GUIDES[self.config.tune], shown, self.threads))
         fitter.refresh()
 
     def _refiner(self) -> _core.Refiner:
@@ -361,7 +364,7 @@ class PictureFit(Fit):
         """Go on towards another picture of the same size, with the same base colour."""
         self.pixels = pixels
         self._own_weights = weights
-        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads)
+        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads, step=self.step)
         fitter = self._native_fit(1)
         fitter.resample_from(self._fitter, 1.0)
         self._fitter = fitter

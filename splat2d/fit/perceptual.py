@@ -34,7 +34,9 @@ LEAST = 1e-3  # of the finest level's largest weight
 # mean; at most this part, and nothing near the border, where splats may lie half outside.
 TAKE_BACK = 0.7
 BORDER = 2  # px of the level
-MOST_EMPHASIS = 1.0  # of the present details
+MOST_EMPHASIS = 0.4  # of the present details
+# Colour step at which a guide's exponents hold, how many fine scales follow it, and by how much at most.
+USUAL_STEP, FINE_SCALES, MOST_FINE = 0.2, 2, 2.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Guide:
 
     Args:
         exponents: of the scales, fine first, each half the size of the one before.
+        fineness: power of a finer colour step by which those of the finest scales are larger; at a coarse
+            step little of what they lack can be had.
         power: of the local weights. Full weights (1) would leave textures too fine a colour step, which is
             one for the whole picture.
         gain: of all weights: how many splats go with a colour step.
@@ -62,8 +66,15 @@ class Guide:
     levels: int
     lacking: float
     emphasis: float
+    fineness: float = 0.0
     chroma: float = 1.0
     luma: tuple[float, float, float] | None = None
+
+    def scales(self, step: float | None) -> list[float]:
+        """The exponents at a colour step; at the usual one for None."""
+        finer = 1.0 if step is None else (USUAL_STEP / step) ** self.fineness
+        finer = min(max(finer, 1 / MOST_FINE), MOST_FINE)
+        return [e * finer if scale < FINE_SCALES else e for scale, e in enumerate(self.exponents)]
 
     def planes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the variance is taken of, [1 or 3, H, W] of pixels [C, H, W]."""
@@ -92,8 +103,9 @@ GUIDES = {
         finer=0.82,
         levels=4,
         lacking=4.5,
-        emphasis=1.0,
-        chroma=0.75,
+        emphasis=1.5,
+        fineness=0.5,
+        chroma=0.6,
         luma=(0.3, 0.6, 0.1),
     ),
 }
@@ -174,6 +186,7 @@ def structure_weights(
     guide: Guide,
     shown: NDArray[np.float32] | None = None,  # [C, H, W]
     threads: int = 1,
+    step: float | None = None,
 ) -> list[NDArray[np.float32]]:
     """Weights of squared errors that make their sum follow the structure that a guide asks for.
 
@@ -183,6 +196,7 @@ def structure_weights(
         shown: the picture that is there so far; errors weigh more where it lacks variance. None for the
             original.
         threads: of the native core.
+        step: the colour step D that the picture is fitted at.
 
     Returns:
         [H, W] and further levels, each half of the one before, rounded up. Those of coarser levels may be
@@ -194,7 +208,7 @@ def structure_weights(
     levels = min(guide.levels, len(scales))
     weights = [np.zeros(scale.shape[1:]) for scale in scales[:levels]]
     log_weight = total = 0.0
-    for scale, (exponent, planes) in enumerate(zip(guide.exponents, scales, strict=False)):
+    for scale, (exponent, planes) in enumerate(zip(guide.scales(step), scales, strict=False)):
         variance = local_variance(planes, threads)
         weight = windowed(1 / (2 * variance + C2), threads) ** guide.power
         if present is not None:
@@ -282,10 +296,11 @@ def error_weights(
     plane: NDArray[np.float32] | None = None,  # [H, W]
     shown: NDArray[np.float32] | None = None,  # [C, H, W]
     threads: int = 1,
+    step: float | None = None,
 ) -> list[NDArray[np.float32]] | None:
     """Weights of all levels by a tune and those of each pixel; None where all count alike."""
     guide = GUIDES.get(tune)
-    weights = None if guide is None else structure_weights(pixels, guide, shown, threads)
+    weights = None if guide is None else structure_weights(pixels, guide, shown, threads, step)
     if plane is None:
         return weights
     return [plane] if weights is None else weighed(weights, plane)

@@ -9,7 +9,7 @@ import pytest
 
 import splat2d
 from splat2d.errors import ConfigError
-from splat2d.fit.config import CHROMA_STEPS, load_clip_config
+from splat2d.fit.config import CHROMA_STEPS, CLIP_CHROMA_STEPS, load_clip_config
 from splat2d.fit.encode import encode_picture
 from splat2d.fit.perceptual import (
     GUIDES,
@@ -84,6 +84,17 @@ def test_smooth_places_weigh_more(tune: str, channels: int):
     assert weights[0][:, 96:].mean() > 3 * weights[0][:, :32].mean()
 
 
+def test_fine_scales_weigh_more_at_a_fine_step():
+    pixels, guide = noise(96, 96), GUIDES["visual"]
+    coarse, usual, unsaid, fine = (
+        float(structure_weights(pixels, guide, step=step)[0].mean()) for step in (0.6, 0.2, None, 0.05)
+    )
+    assert usual == unsaid
+    assert coarse < 0.8 * usual < 0.64 * fine
+    plain = GUIDES["ms-ssim"]
+    assert plain.scales(0.05) == list(plain.exponents), "MS-SSIM's own"
+
+
 @TUNES
 def test_a_flat_picture_weighs_the_same_everywhere(tune: str):
     finest = structure_weights(np.full((3, 80, 80), 0.5, np.float32), GUIDES[tune])[0]
@@ -130,6 +141,33 @@ def test_errors_of_chroma_count_less():
     assert tinted.evaluate(grey[:2])[0] == alike.evaluate(grey[:2])[0]
     with_alpha = np.concatenate([0 * grey, plane[None]])
     assert tinted.evaluate(with_alpha)[0] == alike.evaluate(with_alpha)[0]
+
+
+def test_the_refinement_counts_chroma_as_the_distortion_does(coffee):
+    pixels = load_picture(coffee).pixels[:, 40:104, 60:124].copy()
+    background, step = pixels.mean((1, 2)), 0.1
+    distortion = core().Distortion([np.linspace(0.5, 2, 64 * 64, dtype=np.float32).reshape(64, 64)], 0.3)
+    fitter = core().Fitter(pixels, background, step, 0.107 * step**2, distortion=distortion)
+    for _ in range(3):
+        fitter.seed(0.01, 0.5)
+        fitter.refresh()
+        for _ in range(5):
+            fitter.step()
+    refiner = core().Refiner(fitter.quantize(), fitter, step)
+    refiner.render()
+    integers, savings = refiner.integers(), refiner.savings()
+
+    def without(row: int | None) -> float:
+        kept = integers[:, :3].any(1)
+        if row is not None:
+            kept[row] = False
+        drawn = core().render(*core().dequantize(integers[kept], step), 64, 64, 12.25, background, 1)
+        return distortion.evaluate(drawn - pixels)[0]
+
+    rows = np.flatnonzero(integers[:, :3].any(1))[:20]
+    assert np.ptp(savings[rows]) > 0
+    expected = [without(row) - without(None) for row in rows]
+    assert savings[rows] == pytest.approx(expected, rel=0.01, abs=0.002 * max(expected))
 
 
 @TUNES
@@ -226,9 +264,9 @@ def test_errors_weigh_more_where_the_picture_is_flat(tune: str):
 def test_a_fit_looks_at_what_it_lacks(coffee, quick, monkeypatch):
     seen = []
 
-    def weights(pixels, tune, plane, shown=None, threads=1):
+    def weights(pixels, tune, plane, shown=None, threads=1, step=None):
         seen.append(None if shown is None else float(np.abs(shown - pixels).mean()))
-        return error_weights(pixels, tune, plane, shown, threads)
+        return error_weights(pixels, tune, plane, shown, threads, step)
 
     monkeypatch.setattr("splat2d.fit.fitter.error_weights", weights)
     splat2d.encode(coffee, quality=40, preset=quick, tune="visual")
@@ -363,7 +401,7 @@ def test_clips_have_the_tune_of_their_presets_pictures(tmp_path):
             "rounds: 3\nsteps: 5\nfinal_steps: 4\nsweeps: 2\n" + text.replace("rounds: 3", "") + "\n"
         )
         config = load_clip_config(path)
-        assert (config.tune, config.chroma_step) == (tune, CHROMA_STEPS[tune])
+        assert (config.tune, config.chroma_step) == (tune, CLIP_CHROMA_STEPS[tune])
     assert load_clip_config("default").tune == "visual"
 
 
