@@ -37,6 +37,8 @@ struct Tint {
 
   static Tint of(float chroma) { return {chroma, 3 * (1 - chroma)}; }
   SPLAT2D_HD bool plain() const { return luma == 0; }
+  // What a channel's square counts without the luma; the fourth is alpha.
+  SPLAT2D_HD float part(int channel) const { return channel < 3 ? chroma : 1.0f; }
   SPLAT2D_HD static float luma_of(float red, float green, float blue) {
     return kRed * red + kGreen * green + kBlue * blue;
   }

@@ -193,7 +193,8 @@ int FitOf<Course>::prune(double factor) {
     }
     if (!course.tint.plain()) {
       const double luma = course.luma(k + C * i);
-      energy = course.tint.chroma * energy + course.tint.luma * luma * luma;
+      energy = course.tint.luma * luma * luma;
+      for (int c = 0; c < C; ++c) energy += course.tint.part(c) * k[C * i + c] * k[C * i + c];
     }
     const float *mean = means + M * i, *l = frames + F * i;
     const double bits = Course::kConstantBits + course.bits(shapes[i], mean, l, k + C * i);

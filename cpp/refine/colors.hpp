@@ -101,8 +101,10 @@ SPLAT2D_LOOP inline float best_colors(const Lanes& lanes, const ColorModel& m, c
                                       const int32_t* q, int32_t* best, int32_t* free) {
   const int C = m.channels;
   Projection sums;
-  sums.self = m.tint.chroma * raw.self / (norm * norm);
-  const float luma_self = m.tint.luma * raw.self / (norm * norm), self = sums.self < 1e-6f ? 1e-6f : sums.self;
+  sums.self = raw.self / (norm * norm);
+  const float luma_self = m.tint.luma * sums.self;
+  const auto own = [&](int i) { return m.tint.part(i) * sums.self; };
+  const auto positive = [](float v) { return v < 1e-6f ? 1e-6f : v; };
   float shared = 0, squares = 0;  // what the components' optima have to do with each other
   int32_t options[kMaxChannels][4];
   for (int i = 0; i < C; ++i) {
@@ -112,9 +114,9 @@ SPLAT2D_LOOP inline float best_colors(const Lanes& lanes, const ColorModel& m, c
     shared += m.lumas[i] * sums.with[i];
     squares += m.lumas[i] * m.lumas[i];
   }
-  shared *= luma_self / (self + luma_self * squares);
+  shared *= luma_self / (positive(own(0)) + luma_self * squares);
   for (int i = 0; i < C; ++i) {
-    const float optimum = -(sums.with[i] - m.lumas[i] * shared) / self / m.component_steps[i];
+    const float optimum = -(sums.with[i] - m.lumas[i] * shared) / positive(own(i)) / m.component_steps[i];
     constexpr float kMost = kMaxColor;
     const int v = static_cast<int>(clamp(nearbyintf(optimum), -kMost, kMost));
     options[i][0] = v;
@@ -130,7 +132,7 @@ SPLAT2D_LOOP inline float best_colors(const Lanes& lanes, const ColorModel& m, c
   for (int i = 0; i < C; ++i)
     for (int o = 0; o < 4; ++o) {
       const float v = static_cast<float>(options[i][o]) * m.component_steps[i];
-      added[i][o] = v * (2 * sums.with[i] + v * sums.self);
+      added[i][o] = v * (2 * sums.with[i] + v * own(i));
       for (int before = 0; before < (i == 2 ? 4 : 1); ++before)
         bits[i][o][before] = component_bits(rates, i, options[i][o], i == 2 ? options[1][before] : 0);
     }

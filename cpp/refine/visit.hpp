@@ -262,7 +262,7 @@ SPLAT2D_LOOP inline float saving(const Lanes& lanes, const RefineModel& m, const
   Sums levels = {};
   project(lanes, m, g, 0, 1, &levels);
   const Projection sums = weighed(m, g, levels);
-  for (int c = 0; c < m.channels; ++c) saved += color[c] * (m.tint.chroma * color[c] * sums.self - 2 * sums.with[c]);
+  for (int c = 0; c < m.channels; ++c) saved += color[c] * (m.tint.part(c) * color[c] * sums.self - 2 * sums.with[c]);
   if (!m.tint.plain()) {
     const float luma = Tint::luma_of(color[0], color[1], color[2]);
     saved += m.tint.luma * luma * luma * sums.self;

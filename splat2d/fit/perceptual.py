@@ -35,8 +35,8 @@ LEAST = 1e-3  # of the finest level's largest weight
 TAKE_BACK = 0.7
 BORDER = 2  # px of the level
 MOST_EMPHASIS = 0.4  # of the present details
-# Colour step at which a guide's exponents hold, how many fine scales follow it, and by how much at most.
-USUAL_STEP, FINE_SCALES, MOST_FINE = 0.2, 2, 2.0
+# Step at which a guide's exponents hold, how many fine scales follow it, and by factors between which.
+USUAL_STEP, FINE_SCALES, FINENESS = 0.2, 2, (0.5, 1.35)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Guide:
     def scales(self, step: float | None) -> list[float]:
         """The exponents at a colour step; at the usual one for None."""
         finer = 1.0 if step is None else (USUAL_STEP / step) ** self.fineness
-        finer = min(max(finer, 1 / MOST_FINE), MOST_FINE)
+        finer = min(max(finer, FINENESS[0]), FINENESS[1])
         return [e * finer if scale < FINE_SCALES else e for scale, e in enumerate(self.exponents)]
 
     def planes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from splat2d.fit.perceptual import (
     structure_weights,
     windowed,
 )
+from splat2d.fit.rates import rate_tables
 from splat2d.media.pictures import load_picture
 from splat2d.native import core
 from splat2d.scene.picture import Scene
@@ -143,8 +144,12 @@ def test_errors_of_chroma_count_less():
     assert tinted.evaluate(with_alpha)[0] == alike.evaluate(with_alpha)[0]
 
 
-def test_the_refinement_counts_chroma_as_the_distortion_does(coffee):
+@pytest.mark.parametrize("channels", [3, 4])
+def test_the_refinement_counts_chroma_as_the_distortion_does(coffee, channels: int):
     pixels = load_picture(coffee).pixels[:, 40:104, 60:124].copy()
+    if channels == 4:
+        alpha = np.linspace(0.4, 1, 64, dtype=np.float32) * np.ones((64, 1), np.float32)
+        pixels = np.concatenate([pixels * alpha, alpha[None]])
     background, step = pixels.mean((1, 2)), 0.1
     distortion = core().Distortion([np.linspace(0.5, 2, 64 * 64, dtype=np.float32).reshape(64, 64)], 0.3)
     fitter = core().Fitter(pixels, background, step, 0.107 * step**2, distortion=distortion)
@@ -158,16 +163,23 @@ def test_the_refinement_counts_chroma_as_the_distortion_does(coffee):
     integers, savings = refiner.integers(), refiner.savings()
 
     def without(row: int | None) -> float:
-        kept = integers[:, :3].any(1)
+        kept = integers[:, :channels].any(1)
         if row is not None:
             kept[row] = False
         drawn = core().render(*core().dequantize(integers[kept], step), 64, 64, 12.25, background, 1)
         return distortion.evaluate(drawn - pixels)[0]
 
-    rows = np.flatnonzero(integers[:, :3].any(1))[:20]
+    rows = np.flatnonzero(integers[:, :channels].any(1))[:20]
     assert np.ptp(savings[rows]) > 0
     expected = [without(row) - without(None) for row in rows]
     assert savings[rows] == pytest.approx(expected, rel=0.01, abs=0.002 * max(expected))
+    classes = refiner.classes()
+    before = without(None)
+    for seed in range(3):
+        tables = rate_tables(integers, classes, channels, 64 * 64)
+        refiner.sweep(1e-6, *tables, seed, -1.0)
+    integers = refiner.integers()
+    assert without(None) < 0.95 * before, "bits are free, so that only the distortion counts"
 
 
 @TUNES
