@@ -145,7 +145,8 @@ void Distortion::evaluate(const Device& device, const float* error, int channels
     });
     if (l + 1 < levels()) expand(device, errors[l].data(), size, channels, to);
   }
-  if (const Tint tint = tint_of(this, channels); !tint.plain()) {
+  const Tint tint = tint_of(this, channels);
+  if (!tint.plain()) {
     const Canvas size = canvas(0);
     device.for_rows(size.height, size.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
       float* red = gradient + static_cast<size_t>(row) * size.width;

@@ -36,15 +36,8 @@ _ARGUMENTS = {
     "backward": [*[_POINTER] * 4, *[_INT] * 5, _FLOAT, *[_POINTER] * 4],
     "render": [*[_POINTER] * 4, *[_INT] * 4, _FLOAT, _POINTER, _INT, _POINTER, _POINTER],
     "fitter_open": [
-        _POINTER,
-        *[_INT] * 3,
-        _POINTER,
-        *[_DOUBLE] * 4,
-        *[_INT] * 3,
-        _POINTER,
-        _INT,
-        _DOUBLE,
-        _POINTER,
+        *[_POINTER, *[_INT] * 3, _POINTER, *[_DOUBLE] * 4],
+        *[*[_INT] * 3, _POINTER, _INT, _DOUBLE, _POINTER],
     ],
     "clip_fitter_open": [
         *[_POINTER, *[_INT] * 4, _POINTER, _POINTER, _INT, _INT, _POINTER, *[_DOUBLE] * 4, _INT],
