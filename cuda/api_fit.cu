@@ -23,19 +23,19 @@ void copy_out(const Array<float>& from, float* to) {
 
 // Planes of all levels of a weighed distortion, each half of the one before and rounded up, one after another, from
 // where they begin; moves behind them.
-std::shared_ptr<const Distortion> distortion_at(const float** weights, Canvas canvas, int levels) {
+std::shared_ptr<const Distortion> distortion_at(const float** weights, Canvas canvas, int levels, double chroma = 1) {
   std::vector<std::vector<float>> planes;
   for (Canvas size = canvas; levels > 0; --levels, size = {(size.width + 1) / 2, (size.height + 1) / 2}) {
     planes.emplace_back(*weights, *weights + size.area());
     *weights += size.area();
   }
-  return std::make_shared<const Distortion>(canvas, std::move(planes));
+  return std::make_shared<const Distortion>(canvas, std::move(planes), Tint::of(static_cast<float>(chroma)));
 }
 
 // Of `count` pictures, one after another; none for SSE.
-Film::Distortions distortions_at(const float* weights, Canvas canvas, int levels, int count) {
+Film::Distortions distortions_at(const float* weights, Canvas canvas, int levels, int count, double chroma = 1) {
   Film::Distortions distortions;
-  for (int t = 0; levels && t < count; ++t) distortions.push_back(distortion_at(&weights, canvas, levels));
+  for (int t = 0; levels && t < count; ++t) distortions.push_back(distortion_at(&weights, canvas, levels, chroma));
   return distortions;
 }
 
@@ -46,11 +46,11 @@ Film::Distortions distortions_at(const float* weights, Canvas canvas, int levels
 SPLAT2D_EXPORT int splat2d_cuda_fitter_open(const float* image, int channels, int width, int height,
                                             const float* background, double step, double lambda, double chroma_step,
                                             double cutoff, int memory, int natural_units, int rate_term,
-                                            const float* weights, int levels, void** fitter) {
+                                            const float* weights, int levels, double chroma, void** fitter) {
   return guarded([&] {
     const Canvas canvas{width, height};
     std::shared_ptr<const Distortion> distortion;
-    if (levels) distortion = distortion_at(&weights, canvas, levels);
+    if (levels) distortion = distortion_at(&weights, canvas, levels, chroma);
     FitOptions o = fit_options(step, lambda, chroma_step, cutoff, memory);
     o.natural_units = natural_units != 0;
     o.rate_term = rate_term != 0;
@@ -105,12 +105,17 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_set_rate(void* fitter, double step, doubl
 }
 
 // weights: of the frames' distortions of so many levels, one after another.
-SPLAT2D_EXPORT int splat2d_cuda_fitter_reweigh(void* fitter, const float* weights, int levels) {
+SPLAT2D_EXPORT int splat2d_cuda_fitter_reweigh(void* fitter, const float* weights, int levels, double chroma) {
   return guarded([&] {
     Fit& self = fitter_of(fitter);
     const Film& film = self.film();
-    self.reweigh(distortions_at(weights, film.footage().canvas, levels, film.seen()));
+    self.reweigh(distortions_at(weights, film.footage().canvas, levels, film.seen(), chroma));
   });
+}
+
+// frames: as those that the fitter was made of.
+SPLAT2D_EXPORT int splat2d_cuda_fitter_retarget(void* fitter, const float* frames) {
+  return guarded([&] { fitter_of(fitter).retarget(frames); });
 }
 
 SPLAT2D_EXPORT int splat2d_cuda_fitter_prune(void* fitter, double factor, int* removed) {

@@ -197,7 +197,8 @@ def peak(rounds: int) -> tuple[float, float]: ...  # fused multiply-adds done by
 def windowed(planes: _F32, taps: _F32, threads: int = 1) -> _F32: ...  # [C, H, W]; borders go on
 
 class Distortion:
-    def __init__(self, weights: list[_F32]) -> None: ...  # [H, W] by level, each half of the one before
+    # [H, W] by level, each half of the one before; of pictures, what chroma errors count over grey ones
+    def __init__(self, weights: list[_F32], chroma: float = 1.0) -> None: ...
     def evaluate(self, error: _F32, threads: int = 1) -> tuple[float, _F32]: ...  # [C, H, W] -> D, dD / 2
 
 class Fit:  # of a picture, M = 2, F = 4 and P = 5; a clip, 3, 9 and 9; a light field, 3, 4 and 6
@@ -248,6 +249,7 @@ class Fitter(Fit):
         natural_units: bool = True,
         rate_term: bool = True,
     ) -> None: ...
+    def retarget(self, image: _F32) -> None: ...  # [C, H, W]; refresh() afterwards
 
 class Refinement:  # of a picture, P = 5, a clip, P = 9, or a light field, P = 6
     @overload

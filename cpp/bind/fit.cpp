@@ -95,7 +95,7 @@ void bind_fit(nb::module_& m) {
   nb::class_<Distortion>(m, "Distortion")
       .def(
           "__init__",
-          [](Distortion* self, const std::vector<Floats2>& weights) {
+          [](Distortion* self, const std::vector<Floats2>& weights, float chroma) {
             require(!weights.empty() && weights.size() <= Distortion::kMaxLevels, "weights must have 1 to 8 levels");
             const Canvas canvas =
                 make_canvas(static_cast<int>(weights[0].shape(1)), static_cast<int>(weights[0].shape(0)));
@@ -107,9 +107,9 @@ void bind_fit(nb::module_& m) {
               height = (height + 1) / 2;
               width = (width + 1) / 2;
             }
-            new (self) Distortion(canvas, std::move(planes));
+            new (self) Distortion(canvas, std::move(planes), Tint::of(chroma));
           },
-          "weights"_a)
+          "weights"_a, "chroma"_a = 1.0f)
       .def(
           "evaluate",
           [](const Distortion& self, const Floats3& error, int threads) {
@@ -224,7 +224,17 @@ void bind_fit(nb::module_& m) {
           },
           "image"_a.noconvert(), "background"_a.noconvert(), "step"_a, "lmbda"_a, "chroma_step"_a = 1.25,
           "cutoff"_a = 9.5, "memory"_a = 12, "threads"_a = 1, "distortion"_a = nb::none(), "natural_units"_a = true,
-          "rate_term"_a = true);
+          "rate_term"_a = true)
+      .def(
+          "retarget",
+          [](Fitter& self, const Floats3& image) {
+            const Canvas canvas = canvas_of(image), own = self.film().footage().canvas;
+            require(static_cast<int>(image.shape(0)) == self.film().channels() && canvas.width == own.width &&
+                        canvas.height == own.height,
+                    "image must have the shape of the one before");
+            self.retarget(image.data());
+          },
+          "image"_a.noconvert());
 
   nb::class_<ClipFitter, Fit>(m, "ClipFitter")
       .def(

@@ -99,7 +99,7 @@ SPLAT2D_LOOP inline void expand_row(const float* plane, Canvas from, Canvas to, 
 
 }  // namespace
 
-Distortion::Distortion(Canvas canvas, std::vector<std::vector<float>> weights) {
+Distortion::Distortion(Canvas canvas, std::vector<std::vector<float>> weights, Tint tint) : tint_(tint) {
   const Device device(1);
   density_.levels = static_cast<int>(weights.size());
   for (int l = 0; l < density_.levels; ++l) {
@@ -128,11 +128,13 @@ void Distortion::evaluate(const Device& device, const float* error, int channels
   const Canvas all = canvas(0);
   Array<double> products(Device::kManyTeams ? 0 : all.height * channels);
   double* product = products.data();
+  const Tint tint = tint_of(this, channels);
+  const bool plain = tint.plain();  // else saturation and products wait for the tint
   for (int l = levels() - 1; l >= 0; --l) {
     const Canvas size = canvas(l), coarse = half_of(size);
     const float *e = l ? errors[l - 1].data() : error, *plane = weights(l);
     const float* above = l + 1 < levels() ? errors[l].data() : nullptr;
-    const int8_t* signs = l ? nullptr : saturated;
+    const int8_t* signs = l == 0 && plain ? saturated : nullptr;
     float* to = l ? errors[l - 1].data() : gradient;
     device.for_rows(size.height * channels, size.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
       const int y = row % size.height;
@@ -141,9 +143,20 @@ void Distortion::evaluate(const Device& device, const float* error, int channels
       multiply_row(w + x0, e + at + x0, x1 - x0, to + at + x0);
       if (above) expand_row(above + row / size.height * coarse.area(), coarse, size, y, x0, x1, to + at);
       if (signs) clear_saturated(signs + at + x0, e + at + x0, x1 - x0, to + at + x0);
-      if (!Device::kManyTeams && l == 0) product[row] = dot_row(e + at, to + at, size.width);
+      if (!Device::kManyTeams && l == 0 && plain) product[row] = dot_row(e + at, to + at, size.width);
     });
   }
+  if (!tint.plain())
+    device.for_rows(all.height, all.width, [=] SPLAT2D_LOOP(int y, int x0, int x1) {
+      const size_t row = static_cast<size_t>(y) * all.width;
+      float *red = gradient + row, *green = red + all.area(), *blue = green + all.area();
+      for (int x = x0; x < x1; ++x) tint.apply(red + x, green + x, blue + x);
+      for (int c = 0; c < channels; ++c) {
+        const size_t at = c * all.area() + row;
+        if (saturated) clear_saturated(saturated + at + x0, error + at + x0, x1 - x0, gradient + at + x0);
+        if (!Device::kManyTeams) product[c * all.height + y] = dot_row(error + at, gradient + at, all.width);
+      }
+    });
   if (Device::kManyTeams)
     device.dots({{error, gradient}}, all.area() * channels, value);
   else

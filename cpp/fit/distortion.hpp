@@ -30,6 +30,28 @@ SPLAT2D_HD LevelSplat level_splat(const float* mean, const float* conic, int lev
   return {{mean[0] * scale, mean[1] * scale}, {yy * inverse, -xy * inverse, xx * inverse}, 1.0f / sqrtf(wide * det)};
 }
 
+// How an error e in red, green and blue counts: chroma |e|^2 + luma (its luma)^2. Grey errors count one, those that
+// leave the luma as it is `chroma`. Pictures of other channels know nothing of it, nor does alpha.
+struct Tint {
+  static constexpr float kRed = 0.3f, kGreen = 0.6f, kBlue = 0.1f;
+  float chroma = 1, luma = 0;
+
+  static Tint of(float chroma) { return {chroma, 3 * (1 - chroma)}; }
+  SPLAT2D_HD bool plain() const { return luma == 0; }
+  // What a channel's square counts without the luma; the fourth is alpha.
+  SPLAT2D_HD float part(int channel) const { return channel < 3 ? chroma : 1.0f; }
+  SPLAT2D_HD static float luma_of(float red, float green, float blue) {
+    return kRed * red + kGreen * green + kBlue * blue;
+  }
+  // Half of the derivative.
+  SPLAT2D_HD void apply(float* red, float* green, float* blue) const {
+    const float more = luma * luma_of(*red, *green, *blue);
+    *red = chroma * *red + kRed * more;
+    *green = chroma * *green + kGreen * more;
+    *blue = chroma * *blue + kBlue * more;
+  }
+};
+
 // What a splat of one size sees of the weights: D over its SSE, looked up in averages.
 struct Sight {
   struct Plane {
@@ -117,14 +139,15 @@ class Distortion {
   static constexpr int kMaxLevels = Density::kMaxLevels;
 
   // weights: one plane a level, each half of the one before, rounded up.
-  Distortion(Canvas canvas, std::vector<std::vector<float>> weights);
+  Distortion(Canvas canvas, std::vector<std::vector<float>> weights, Tint tint = {});
   Distortion(const Distortion&) = delete;
 
   int levels() const { return density_.levels; }
   Canvas canvas(int level) const { return density_.planes[level][0].canvas; }
   const float* weights(int level) const { return density_.planes[level][0].weights; }
   const Array<float>& finest() const { return planes_[0]; }
-  const Density& density() const { return density_; }
+  const Density& density() const { return density_; }  // of grey errors
+  const Tint& tint() const { return tint_; }
 
   // The error [C, H, W] at levels 1 and up.
   std::vector<Array<float>> pyramid(const Device& device, const float* error, int channels) const;
@@ -137,9 +160,13 @@ class Distortion {
  private:
   std::vector<Array<float>> planes_;  // of density_
   Density density_;
+  Tint tint_;
 };
 
 // That of SSE for null.
 inline Density density_of(const Distortion* distortion) { return distortion ? distortion->density() : Density{}; }
+inline Tint tint_of(const Distortion* distortion, int channels) {
+  return distortion && channels >= 3 ? distortion->tint() : Tint{};
+}
 
 }  // namespace splat2d

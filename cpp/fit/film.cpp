@@ -28,6 +28,7 @@ std::vector<Density> densities_of(const Film::Distortions& distortions) {
 Film::Film(const float* frames, int channels, Footage footage, const float* background, Distortions distortions)
     : channels_(channels),
       footage_(std::move(footage)),
+      background_(background, background + channels),
       shifts_(footage_.shifts),
       eyes_(footage_.eyes),
       gains_(footage_.gains),
@@ -40,6 +41,10 @@ Film::Film(const float* frames, int channels, Footage footage, const float* back
 void Film::reweigh(Distortions distortions) {
   distortions_ = std::move(distortions);
   densities_ = Array<Density>(densities_of(distortions_));
+}
+
+void Film::retarget(const float* frames) {
+  negative_ = Array<float>(negative_of(frames, background_.data(), channels_, footage_.canvas.area(), footage_.gains));
 }
 
 }  // namespace splat2d

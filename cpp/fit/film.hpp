@@ -60,12 +60,15 @@ class Film {
   const Distortion* distortion(int t) const { return distortions_.empty() ? nullptr : distortions_[t].get(); }
   // Takes other distortions, where there are some.
   void reweigh(Distortions distortions);
+  // Takes other frames to be fitted; where a splat may exceed white or black stays as it is.
+  void retarget(const float* frames);
   // [T] of the device; null for SSE.
   const Density* densities() const { return densities_.empty() ? nullptr : densities_.data(); }
 
  private:
   int channels_;
   Footage footage_;
+  std::vector<float> background_;
   Array<Shift> shifts_;
   Array<Eye> eyes_;
   Array<float> gains_, field_, negative_;

@@ -38,6 +38,7 @@ void Fit::reweigh(Film::Distortions distortions) {
   film_.reweigh(std::move(distortions));
   seed_densities_.clear();
   model().densities = film_.densities();
+  model().tint = tint_of(film_.distortion(0), channels_);
 }
 
 void Fit::resample_from(const Fit& other, double factor) {
@@ -110,6 +111,7 @@ FitOf<Course>::FitOf(const float* frames, int channels, Footage footage, const f
   course_.least_energy = static_cast<float>(options.amplitude_floor * options.amplitude_floor);
   course_.natural_units = options.natural_units;
   course_.densities = film_.densities();
+  course_.tint = tint_of(film_.distortion(0), channels);
   if constexpr (requires { course_.reel; }) {
     if constexpr (requires { course_.frames; }) course_.frames = film_.footage().frames;
     course_.reel = film_.reel(options.cutoff);
@@ -201,6 +203,11 @@ int FitOf<Course>::prune(double factor) {
     for (int64_t j = C * i; j < C * (i + 1); ++j) {
       energy += k[j] * k[j];
       cross += colors[j] * v_colors[j];
+    }
+    if (!course.tint.plain()) {
+      const double luma = course.luma(k + C * i);
+      energy = course.tint.luma * luma * luma;
+      for (int c = 0; c < C; ++c) energy += course.tint.part(c) * k[C * i + c] * k[C * i + c];
     }
     const float *mean = means + M * i, *l = frames + F * i;
     const double bits = Course::kConstantBits + course.bits(shapes[i], mean, l, k + C * i);

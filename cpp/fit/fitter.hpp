@@ -30,6 +30,9 @@ class Fit : public Descent {
   // Weighs errors differently, where they are weighed at all; what has been fitted stays.
   void reweigh(Film::Distortions distortions);
 
+  // Goes on towards other frames [T, C, H, W] of this machine's memory; what has been fitted stays.
+  void retarget(const float* frames) { film_.retarget(frames); }
+
   // Removes splats whose removal costs less distortion than factor * lambda * bits. Returns how many went.
   virtual int prune(double factor) = 0;
 

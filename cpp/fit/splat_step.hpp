@@ -23,6 +23,15 @@ struct FitModel {
   float plain_amplitude;                     // A of all splats without natural units
   bool natural_units;
   const Density* densities;  // of the frames; null for SSE
+  Tint tint;
+
+  // The luma of amplitudes [C].
+  SPLAT2D_HD float luma(const float* k) const {
+    float out = 0;
+    for (int j = 0; j < channels; ++j)
+      out += k[j] * Tint::luma_of(basis[channels * j], basis[channels * j + 1], basis[channels * j + 2]);
+    return out;
+  }
 };
 
 // Change of a splat's numbers for a change of z by one.

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "device/device.hpp"
+#include "fit/distortion.hpp"
 #include "format/quantizer.hpp"
 
 namespace splat2d {
@@ -31,6 +32,8 @@ struct ColorModel {
   ColorSteps steps;
   float component_steps[kMaxChannels];       // of the colours' integers, in units of the L2 norm
   float basis[kMaxChannels * kMaxChannels];  // rows of the colour basis
+  Tint tint;                                 // of the distortion
+  float lumas[kMaxChannels];                 // of the rows
 };
 
 // That of a file's step and chroma step (eighths).
@@ -40,6 +43,10 @@ inline ColorModel color_model(int channels, double step, int chroma_step) {
   m.steps = color_steps(channels, chroma_step);
   for (int c = 0; c < channels; ++c) m.component_steps[c] = static_cast<float>(step * m.steps.weight[c] / 8.0);
   for (int i = 0; i < channels * channels; ++i) m.basis[i] = color_basis(channels)[i];
+  for (int c = 0; c < channels; ++c) {
+    const float* row = m.basis + channels * c;
+    m.lumas[c] = channels < 3 ? 0.0f : Tint::luma_of(row[0], row[1], row[2]);
+  }
   return m;
 }
 
@@ -95,12 +102,21 @@ SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, c
   const int C = m.channels;
   Projection sums;
   sums.self = raw.self / (norm * norm);
+  const float luma_self = m.tint.luma * sums.self;
+  const auto own = [&](int i) { return m.tint.part(i) * sums.self; };
+  const auto positive = [](float v) { return v < 1e-6f ? 1e-6f : v; };
+  float shared = 0, squares = 0;  // what the components' optima have to do with each other
   int32_t options[kMaxChannels][4];
   for (int i = 0; i < C; ++i) {
     sums.with[i] = 0;
     for (int c = 0; c < C; ++c) sums.with[i] += m.basis[C * i + c] * raw.with[c];
     sums.with[i] /= norm;
-    const float optimum = -sums.with[i] / (sums.self < 1e-6f ? 1e-6f : sums.self) / m.component_steps[i];
+    shared += m.lumas[i] * sums.with[i];
+    squares += m.lumas[i] * m.lumas[i];
+  }
+  shared *= luma_self / (positive(own(0)) + luma_self * squares);
+  for (int i = 0; i < C; ++i) {
+    const float optimum = -(sums.with[i] - m.lumas[i] * shared) / positive(own(i)) / m.component_steps[i];
     constexpr float kMost = kMaxColor;
     const int v = static_cast<int>(clamp(nearbyintf(optimum), -kMost, kMost));
     options[i][0] = v;
@@ -116,20 +132,21 @@ SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, c
   for (int i = 0; i < C; ++i)
     for (int o = 0; o < 4; ++o) {
       const float v = static_cast<float>(options[i][o]) * m.component_steps[i];
-      added[i][o] = v * (2 * sums.with[i] + v * sums.self);
+      added[i][o] = v * (2 * sums.with[i] + v * own(i));
       for (int before = 0; before < (i == 2 ? 4 : 1); ++before)
         bits[i][o][before] = component_bits(rates, i, options[i][o], i == 2 ? options[1][before] : 0);
     }
   float least = kNever, free_least = kNever;
   int best_code = 0, free_code = 0;
   for (int code = lanes.lane(); code < 1 << (2 * C); code += Lanes::kCount) {
-    float sse = 0, length = 0;
+    float sse = 0, length = 0, luma = 0;
     for (int i = 0; i < C; ++i) {
       const int o = (code >> (2 * i)) & 3;
       sse += added[i][o];
+      luma += m.lumas[i] * m.component_steps[i] * static_cast<float>(options[i][o]);
       length += bits[i][o][i == 2 ? (code >> 2) & 3 : 0];
     }
-    const float j = sse + lmbda * length;
+    const float j = sse + luma_self * luma * luma + lmbda * length;
     // Colours of zero would be the splat's absence.
     int32_t k[kMaxChannels];
     const auto there = [&] {

@@ -102,20 +102,22 @@ struct PictureForecast {
   static constexpr float kPi = 3.14159265f;
 
   int channels;
-  float mean[2], conic[3], color[kMaxChannels];
-  float squares;  // of the colours
+  float mean[2], conic[3];
+  float color[kMaxChannels];  // as errors of it count
+  float squares;              // of the colours, weighed so
   Projection error;
   float v_mean[2], v_conic[3], bend[3];
   float visible;  // what the splat's energy weighs, over that which neither cut-off nor canvas take from
 
-  // For a splat with these colours, of which so much was seen; its own energy weighs `self`.
-  SPLAT2D_LOOP void look(const float* at, const float* a, int channel_count, const float* colors, const Glance& seen,
-                         float self) {
+  // For a splat with these colours, `counted` as errors of them count, of which so much was seen; its own energy weighs
+  // `self`.
+  SPLAT2D_LOOP void look(const float* at, const float* a, int channel_count, const float* colors, const float* counted,
+                         const Glance& seen, float self) {
     channels = channel_count;
     squares = 0;
     for (int c = 0; c < channels; ++c) {
-      color[c] = colors[c];
-      squares += color[c] * color[c];
+      color[c] = counted[c];
+      squares += colors[c] * counted[c];
       error.with[c] = seen.sums.with[c];
     }
     error.self = self;

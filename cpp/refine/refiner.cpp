@@ -177,6 +177,7 @@ Refiner::Refiner(std::vector<int32_t> integers, const Film& film, const Device& 
                  double cutoff)
     : RefinementOf(std::move(integers), refine::kFields, film, device, step, chroma_step, cutoff) {
   model_.level[0].canvas = film.footage().canvas;
+  model_.tint = tint_of(film.distortion(0), film.channels());
   render();
 }
 

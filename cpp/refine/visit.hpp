@@ -83,7 +83,7 @@ struct Notes {
   bool there;  // the splat
   int32_t q[kMaxChannels + kFields];
   Geometry start;
-  float color[kMaxChannels];
+  float color[kMaxChannels], counted[kMaxChannels];  // the second as the distortion counts errors of it
   int32_t free[kMaxChannels];           // the best colours of the present shape, whatever their energy class
   Glance seen[Distortion::kMaxLevels];  // at each level
   PictureForecast forecast;
@@ -222,7 +222,12 @@ SPLAT2D_LOOP inline float positive_self(float self, float positive) {
   return self < least ? least : self;
 }
 
-// Inner products with the residual, weighed by the distortion.
+// Colours, or inner products with them, as the distortion counts them.
+SPLAT2D_LOOP inline void count(const ColorModel& m, float* color) {
+  if (!m.tint.plain()) m.tint.apply(color, color + 1, color + 2);
+}
+
+// Inner products with the residual, weighed by the distortion; with itself those of a grey splat.
 SPLAT2D_LOOP inline Projection weighed(const RefineModel& m, const Geometry& g, const Sums& sums) {
   if (!m.level[0].weights) return sums.level[0];
   Projection out = {};
@@ -236,6 +241,7 @@ SPLAT2D_LOOP inline Projection weighed(const RefineModel& m, const Geometry& g, 
     positive += self > 0 ? self : 0.0f;
   }
   out.self = positive_self(out.self, positive);
+  count(m, out.with);
   return out;
 }
 
@@ -248,7 +254,11 @@ SPLAT2D_LOOP inline float saving(const Lanes& lanes, const RefineModel& m, const
   Sums levels = {};
   project(lanes, m, g, 0, 1, &levels);
   const Projection sums = weighed(m, g, levels);
-  for (int c = 0; c < m.channels; ++c) saved += color[c] * (color[c] * sums.self - 2 * sums.with[c]);
+  for (int c = 0; c < m.channels; ++c) saved += color[c] * (m.tint.part(c) * color[c] * sums.self - 2 * sums.with[c]);
+  if (!m.tint.plain()) {
+    const float luma = Tint::luma_of(color[0], color[1], color[2]);
+    saved += m.tint.luma * luma * luma * sums.self;
+  }
   return saved;
 }
 
@@ -355,6 +365,8 @@ SPLAT2D_LOOP inline void begin(const RefineModel& m, const int32_t* q, Notes* no
   copy_ints(q, m.width(), notes->q);
   copy_ints(q, m.channels, notes->free);
   color_of(m, q, notes->start.shape.norm, notes->color);
+  for (int c = 0; c < m.channels; ++c) notes->counted[c] = notes->color[c];
+  count(m, notes->counted);
 }
 
 // Takes the move of the least J.
@@ -400,13 +412,15 @@ SPLAT2D_LOOP inline float promise(const RefineModel& m, const SweepPlan& plan, c
                                   const Projection& sums, const Move& move, const int32_t* q) {
   const int C = m.channels;
   float out = static_cast<float>(plan.lambda) * shape_bits(rates, move.g.energy_class, move.g.rate_area, move.q + C);
+  float luma = 0;
   for (int i = 0; i < C; ++i) {
     float with = 0;
     for (int k = 0; k < C; ++k) with += m.basis[C * i + k] * sums.with[k];
     const float k = static_cast<float>(q[i]) * m.component_steps[i] / move.g.shape.norm;
-    out += k * (2 * with + k * sums.self);
+    out += k * (2 * with + k * m.tint.part(i) * sums.self);
+    luma += m.lumas[i] * k;
   }
-  return out;
+  return out + m.tint.luma * luma * luma * sums.self;
 }
 
 // Writes down the moves that promise something, of those before `end`.
@@ -429,14 +443,15 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
   team.sum_up(
       m.levels, pixels,
       [&](const Lanes& lanes, int l, int part, int parts, Glance* out) {
-        observe(lanes, m, start, notes->color, l, part, parts, out);
+        observe(lanes, m, start, notes->counted, l, part, parts, out);
       },
       notes->seen);
   team.once([&] {
     Glance all = notes->seen[0];
     for (int l = 1; l < m.levels; ++l) all += notes->seen[l];
     const float self = m.level[0].weights ? positive_self(all.sums.self, all.positive) : all.sums.self;
-    notes->forecast.look(start.mean, start.shape.conic, m.channels, notes->color, all, self);
+    count(m, all.sums.with);
+    notes->forecast.look(start.mean, start.shape.conic, m.channels, notes->color, notes->counted, all, self);
     propose_move(m, *notes, reach, 0, &notes->moves[0]);
     for (int c = 0; c < m.channels; ++c) notes->color[c] = -notes->color[c];
   });

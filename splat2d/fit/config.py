@@ -11,8 +11,10 @@ from splat2d.errors import ConfigError
 
 PRESETS = ("fast", "default", "best")
 TUNES = ("visual", "psnr", "ms-ssim")
-CHROMA_STEPS = {"visual": 0.75, "psnr": 1.25, "ms-ssim": 1.25}
+CHROMA_STEPS = {"visual": 1.0, "psnr": 1.25, "ms-ssim": 1.25}
 """Of each tune, where a preset names none."""
+CLIP_CHROMA_STEPS = {**CHROMA_STEPS, "visual": 0.75}
+"""Of clips and light fields, whose errors of chroma count in full."""
 SEEDINGS = ("pursuit", "random")
 WORDS = {"tune": TUNES, "seeding": SEEDINGS}
 
@@ -230,7 +232,8 @@ Config = TypeVar("Config", FitConfig, ClipConfig)
 
 
 def _tuned(config: Config, tune: str) -> Config:
-    chroma_step = CHROMA_STEPS.get(tune, config.chroma_step)
+    steps = CHROMA_STEPS if isinstance(config, FitConfig) else CLIP_CHROMA_STEPS
+    chroma_step = steps.get(tune, config.chroma_step)
     return dataclasses.replace(config, tune=tune, chroma_step=chroma_step)
 
 

@@ -33,9 +33,11 @@ class Distortion:
 
     Args:
         weights: one plane [H, W] a level, each half of the one before, rounded up.
+        chroma: of pictures, what errors that leave the luma as it is count over grey ones.
     """
 
-    def __init__(self, weights: Sequence[NDArray[np.float32]]) -> None:
+    def __init__(self, weights: Sequence[NDArray[np.float32]], chroma: float = 1.0) -> None:
+        self.chroma = chroma
         self.levels = len(weights)
         self.planes = np.concatenate([np.ascontiguousarray(plane, np.float32).ravel() for plane in weights])
 
@@ -89,7 +91,7 @@ class Fit:
     def reweigh(self, distortions: Sequence[Distortion]) -> None:
         """Weigh errors, which are weighed already, by other distortions, one a picture."""
         planes = np.concatenate([d.planes for d in distortions])
-        self._call("reweigh", _address(planes), distortions[0].levels)
+        self._call("reweigh", _address(planes), distortions[0].levels, distortions[0].chroma)
 
     def prune(self, factor: float) -> int:
         """Remove splats that do not pay their bits times `factor`; returns how many went."""
@@ -188,8 +190,17 @@ class Fitter(Fit):
             *(memory, natural_units, rate_term),
             None if distortion is None else _address(distortion.planes),
             0 if distortion is None else distortion.levels,
+            1.0 if distortion is None else distortion.chroma,
             ctypes.byref(self._handle),
         )
+        self._shape = image.shape
+
+    def retarget(self, image: NDArray[np.float32]) -> None:  # [C, H, W]
+        """Go on towards another image of the same shape; what has been fitted stays."""
+        if image.shape != self._shape:
+            raise ValueError("image must have the shape of the one before")
+        image = np.ascontiguousarray(image, np.float32)
+        self._call("retarget", _address(image))
 
 
 class ClipFitter(Fit):

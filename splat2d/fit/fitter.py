@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, View, background_floats, render
 from splat2d.fit.config import ClipConfig, FitConfig
-from splat2d.fit.perceptual import GUIDES, error_weights, half_weights
+from splat2d.fit.perceptual import GUIDES, emphasised, error_weights, half_weights
 from splat2d.fit.rates import rate_tables
 from splat2d.native import core
 
@@ -290,7 +290,7 @@ class PictureFit(Fit):
         super().__init__(config, step, background, pixels.size, **options)
         self.pixels = pixels
         self._own_weights = weights
-        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads)
+        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads, step=self.step)
         half_rounds = config.half_rounds if min(pixels.shape[1:]) >= HALF_MIN else 0
         self._optimise(Plan(half_rounds, config.half_steps, config.rounds, config.steps, config.final_steps))
 
@@ -307,10 +307,14 @@ class PictureFit(Fit):
             self.config.fit_cutoff,
             self.config.memory,
             self.threads,
-            None if weights is None else self.native.Distortion(weights),
+            None if weights is None else self._distortion(weights),
             self.config.natural_units,
             self.config.rate_term,
         )
+
+    def _distortion(self, weights: list[NDArray[np.float32]]) -> _core.Distortion:
+        guide = GUIDES.get(self.config.tune)
+        return self.native.Distortion(weights, 1.0 if guide is None else guide.chroma)
 
     def _seeds(self, scale: int) -> dict[str, Any]:
         config = self.config
@@ -322,9 +326,13 @@ class PictureFit(Fit):
         view = View.whole(self.pixels.shape[2], self.pixels.shape[1])
         base = background_floats(self.background)
         shown = render(*fitter.splats(), view, background=base, threads=self.threads).clip(0, 1)
-        weights = error_weights(self.pixels, self.config.tune, self._own_weights, shown, self.threads)
+        weights = error_weights(
+            self.pixels, self.config.tune, self._own_weights, shown, self.threads, self.step
+        )
         assert weights is not None
-        fitter.reweigh([self.native.Distortion(weights)])
+        fitter.reweigh([self._distortion(weights)])
+        picture: Any = fitter
+        picture.retarget(emphasised(self.pixels, GUIDES[self.config.tune], shown, self.threads))
         fitter.refresh()
 
     def _refiner(self) -> _core.Refiner:
@@ -351,7 +359,7 @@ class PictureFit(Fit):
         """Go on towards another picture of the same size, with the same base colour."""
         self.pixels = pixels
         self._own_weights = weights
-        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads)
+        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads, step=self.step)
         fitter = self._native_fit(1)
         fitter.resample_from(self._fitter, 1.0)
         self._fitter = fitter

@@ -8,6 +8,10 @@ which SSIM is blind. Luminance, which only the coarsest scale has, is left out.
 
 SSIMULACRA2 (https://github.com/cloudinary/ssimulacra2) sums the same over scales of luma, most of it at a
 quarter and an eighth of the size.
+
+With y = x + e the exact denominator falls with var(y): a picture that has lost some structure comes nearer to
+x when it shows more of what it has kept. The derivative by y is that of var(y - x - (1 - SSIM) y) over the
+same denominator, so fits go on towards x and a part of the details that they have (`emphasised`).
 """
 
 from __future__ import annotations
@@ -30,6 +34,9 @@ LEAST = 1e-3  # of the finest level's largest weight
 # mean; at most this part, and nothing near the border, where splats may lie half outside.
 TAKE_BACK = 0.7
 BORDER = 2  # px of the level
+MOST_EMPHASIS = 0.4  # of the present details
+# Step at which a guide's exponents hold, how many fine scales follow it, and by factors between which.
+USUAL_STEP, FINE_SCALES, FINENESS = 0.2, 2, (0.5, 1.35)
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Guide:
 
     Args:
         exponents: of the scales, fine first, each half the size of the one before.
+        fineness: power of a finer colour step by which those of the finest scales are larger; at a coarse
+            step little of what they lack can be had.
         power: of the local weights. Full weights (1) would leave textures too fine a colour step, which is
             one for the whole picture.
         gain: of all weights: how many splats go with a colour step.
@@ -45,6 +54,8 @@ class Guide:
         levels: of the native distortion's pyramid; its last stands for all coarser ones.
         lacking: power of what local weights are multiplied by where the present picture lacks variance; a
             power of 1 is SSIM's denominator, which has the variances of both pictures.
+        emphasis: how much of the present details goes into what is fitted, over what SSIM's derivative says.
+        chroma: of pictures, what errors that leave the luma as it is count over grey ones.
         luma: weights of red, green and blue in the plane whose variance counts; None for that of each one.
     """
 
@@ -54,7 +65,16 @@ class Guide:
     finer: float
     levels: int
     lacking: float
+    emphasis: float
+    fineness: float = 0.0
+    chroma: float = 1.0
     luma: tuple[float, float, float] | None = None
+
+    def scales(self, step: float | None) -> list[float]:
+        """The exponents at a colour step; at the usual one for None."""
+        finer = 1.0 if step is None else (USUAL_STEP / step) ** self.fineness
+        finer = min(max(finer, FINENESS[0]), FINENESS[1])
+        return [e * finer if scale < FINE_SCALES else e for scale, e in enumerate(self.exponents)]
 
     def planes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the variance is taken of, [1 or 3, H, W] of pixels [C, H, W]."""
@@ -72,7 +92,13 @@ class Guide:
 GUIDES = {
     # The exponents are MS-SSIM's own.
     "ms-ssim": Guide(
-        (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), power=0.75, gain=4.0, finer=1.0, levels=3, lacking=2.5
+        (0.0448, 0.2856, 0.3001, 0.2363, 0.1333),
+        power=0.75,
+        gain=4.0,
+        finer=1.0,
+        levels=3,
+        lacking=2.5,
+        emphasis=1.0,
     ),
     "visual": Guide(
         (0.04, 0.13, 0.37, 0.34, 0.12),
@@ -81,6 +107,9 @@ GUIDES = {
         finer=0.82,
         levels=4,
         lacking=4.5,
+        emphasis=1.5,
+        fineness=0.5,
+        chroma=0.6,
         luma=(0.3, 0.6, 0.1),
     ),
 }
@@ -161,6 +190,7 @@ def structure_weights(
     guide: Guide,
     shown: NDArray[np.float32] | None = None,  # [C, H, W]
     threads: int = 1,
+    step: float | None = None,
 ) -> list[NDArray[np.float32]]:
     """Weights of squared errors that make their sum follow the structure that a guide asks for.
 
@@ -170,6 +200,7 @@ def structure_weights(
         shown: the picture that is there so far; errors weigh more where it lacks variance. None for the
             original.
         threads: of the native core.
+        step: the colour step D that the picture is fitted at.
 
     Returns:
         [H, W] and further levels, each half of the one before, rounded up. Those of coarser levels may be
@@ -181,7 +212,7 @@ def structure_weights(
     levels = min(guide.levels, len(scales))
     weights = [np.zeros(scale.shape[1:]) for scale in scales[:levels]]
     log_weight = total = 0.0
-    for scale, (exponent, planes) in enumerate(zip(guide.exponents, scales, strict=False)):
+    for scale, (exponent, planes) in enumerate(zip(guide.scales(step), scales, strict=False)):
         variance = local_variance(planes, threads)
         weight = windowed(1 / (2 * variance + C2), threads) ** guide.power
         if present is not None:
@@ -203,6 +234,54 @@ def structure_weights(
     return [np.ascontiguousarray(w * factor, np.float32) for w in bounded(weights)]
 
 
+def doubled(plane: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A plane at twice its size, linear in between, cut to `shape`."""
+    from PIL import Image
+
+    height, width = plane.shape
+    image = Image.fromarray(plane).resize((2 * width, 2 * height), Image.Resampling.BILINEAR)
+    return np.asarray(image)[: shape[0], : shape[1]]
+
+
+def emphasised(
+    pixels: NDArray[np.float32],  # [C, H, W]
+    guide: Guide,
+    shown: NDArray[np.float32],  # [C, H, W]
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """What to fit so that squared errors follow SSIM's derivative: the original and details of what is shown.
+
+    Args:
+        pixels: the original, [C, H, W] in [0, 1], premultiplied.
+        guide: one of `GUIDES`.
+        shown: the picture that is there so far.
+        threads: of the native core.
+
+    Returns:
+        [C, H, W] in [0, 1]. Each scale's luma has more of the details of what is shown the less structure of
+        the original is left there; alpha is the original's.
+    """
+    x, y = (guide.planes(picture).mean(0, keepdims=True) for picture in (pixels, shown))
+    details = []
+    for _ in range(guide.levels):
+        if min(x.shape[1:]) < SIDE_MIN:
+            break
+        both = local_variance(x, threads) + local_variance(y, threads)
+        lost = windowed(local_variance(y - x, threads) / (both + C2), threads)[0]  # 1 - SSIM
+        half = halved(y)
+        part = np.minimum(guide.emphasis * lost, MOST_EMPHASIS)
+        details.append(part * (y[0] - doubled(half[0], y.shape[1:])))
+        x, y = halved(x), half
+    added = np.zeros(y.shape[1:], np.float32)
+    for detail in reversed(details):
+        added = doubled(added, detail.shape) + detail
+    out = pixels.copy()
+    colors = len(pixels) - (len(pixels) + 1) % 2
+    most = pixels[colors] if colors < len(pixels) else 1.0
+    out[:colors] = (pixels[:colors] + added).clip(0, most)
+    return out
+
+
 def weighed(
     weights: list[NDArray[np.float32]],
     plane: NDArray[np.float32],  # [H, W]
@@ -221,10 +300,11 @@ def error_weights(
     plane: NDArray[np.float32] | None = None,  # [H, W]
     shown: NDArray[np.float32] | None = None,  # [C, H, W]
     threads: int = 1,
+    step: float | None = None,
 ) -> list[NDArray[np.float32]] | None:
     """Weights of all levels by a tune and those of each pixel; None where all count alike."""
     guide = GUIDES.get(tune)
-    weights = None if guide is None else structure_weights(pixels, guide, shown, threads)
+    weights = None if guide is None else structure_weights(pixels, guide, shown, threads, step)
     if plane is None:
         return weights
     return [plane] if weights is None else weighed(weights, plane)

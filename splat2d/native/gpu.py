@@ -35,7 +35,10 @@ _ARGUMENTS = {
     "window": [*[_POINTER] * 4, *[_INT] * 2, *[_DOUBLE] * 4, *[_INT] * 2, _FLOAT, *[_POINTER] * 2],
     "backward": [*[_POINTER] * 4, *[_INT] * 5, _FLOAT, *[_POINTER] * 4],
     "render": [*[_POINTER] * 4, *[_INT] * 4, _FLOAT, _POINTER, _INT, _POINTER, _POINTER],
-    "fitter_open": [_POINTER, *[_INT] * 3, _POINTER, *[_DOUBLE] * 4, *[_INT] * 3, _POINTER, _INT, _POINTER],
+    "fitter_open": [
+        *[_POINTER, *[_INT] * 3, _POINTER, *[_DOUBLE] * 4],
+        *[*[_INT] * 3, _POINTER, _INT, _DOUBLE, _POINTER],
+    ],
     "clip_fitter_open": [
         *[_POINTER, *[_INT] * 4, _POINTER, _POINTER, _INT, _INT, _POINTER, *[_DOUBLE] * 4, _INT],
         *[_POINTER, *[_INT] * 3, _POINTER],
@@ -46,7 +49,8 @@ _ARGUMENTS = {
     "fitter_close": [_POINTER],
     "fitter_numbers": [*[_POINTER] * 4],
     "fitter_set_rate": [_POINTER, _DOUBLE, _DOUBLE],
-    "fitter_reweigh": [_POINTER, _POINTER, _INT],
+    "fitter_reweigh": [_POINTER, _POINTER, _INT, _DOUBLE],
+    "fitter_retarget": [_POINTER, _POINTER],
     "fitter_prune": [_POINTER, _DOUBLE, _POINTER],
     "fitter_seed": [_POINTER, *[_DOUBLE] * 7, _INT, *[_POINTER, _INT] * 2, _POINTER, _POINTER],
     "fitter_insert": [*[_POINTER] * 4, _INT],

@@ -36,7 +36,7 @@ def picture_of(chelsea: np.ndarray, channels: int) -> np.ndarray:
 def trajectory(module, picture: np.ndarray, weights: list[np.ndarray] | None = None, rounds: int = 4):
     """A short fit by a module's Fitter: the fitter, and what it was at every stage."""
     background = picture.mean((1, 2)).astype(np.float32)
-    distortion = None if weights is None else module.Distortion(weights)
+    distortion = None if weights is None else module.Distortion(weights, 0.6)
     fitter = module.Fitter(picture, background, STEP, LAMBDA, distortion=distortion)
     stages = []
     for number in range(rounds):
@@ -49,7 +49,8 @@ def trajectory(module, picture: np.ndarray, weights: list[np.ndarray] | None = N
             fitter.set_rate(0.9 * STEP, 0.8 * LAMBDA)
             fitter.refresh()
         if number == 2 and weights is not None:
-            fitter.reweigh([module.Distortion([plane[::-1].copy() for plane in weights])])
+            fitter.reweigh([module.Distortion([plane[::-1].copy() for plane in weights], 0.5)])
+            fitter.retarget(picture**1.1)
             fitter.refresh()
         stages.append((removed, candidates, added, sum(steps), fitter.count, fitter.sse, fitter.bits))
     return fitter, np.array(stages)

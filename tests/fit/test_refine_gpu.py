@@ -47,8 +47,11 @@ def weights_of(picture: np.ndarray) -> list[np.ndarray]:
     return [rng.uniform(0.1, 1, size).astype(np.float32) for size in sizes]
 
 
+CHROMA = 0.5  # what errors of chroma count in weighed fits
+
+
 def fitter_of(module, picture: np.ndarray, background: np.ndarray, weights=None):
-    distortion = None if weights is None else module.Distortion(weights)
+    distortion = None if weights is None else module.Distortion(weights, CHROMA)
     return module.Fitter(picture, background, STEP, LAMBDA, distortion=distortion)
 
 
@@ -130,7 +133,7 @@ def test_weighed_sweeps_lower_the_distortion_as_the_cores_do(as_the_gpu, chelsea
     picture = np.ascontiguousarray(chelsea[:, :61, :93])
     weights = weights_of(picture)
     integers = fitted(picture, weights)
-    distortion = core().Distortion(weights)
+    distortion = core().Distortion(weights, CHROMA)
     results = []
     for module in (core(), cuda):
         refiner = refiner_of(module, integers, picture, weights)
@@ -144,7 +147,7 @@ def test_weighed_sweeps_lower_the_distortion_as_the_cores_do(as_the_gpu, chelsea
             refiner.sweep(LAMBDA, *tables, seed, patience=0.1)
         results.append(js)
     assert all(b < a for a, b in pairwise(results[1]))
-    assert results[1] == pytest.approx(results[0], rel=0.005)
+    assert results[1] == pytest.approx(results[0], rel=0.01)
     assert results[1][-1] < 0.97 * results[1][0]
 
 

@@ -9,17 +9,19 @@ import pytest
 
 import splat2d
 from splat2d.errors import ConfigError
-from splat2d.fit.config import CHROMA_STEPS, load_clip_config
+from splat2d.fit.config import CHROMA_STEPS, CLIP_CHROMA_STEPS, load_clip_config
 from splat2d.fit.encode import encode_picture
 from splat2d.fit.perceptual import (
     GUIDES,
     WINDOW_RADIUS,
     WINDOW_SIGMA,
+    emphasised,
     error_weights,
     half_weights,
     structure_weights,
     windowed,
 )
+from splat2d.fit.rates import rate_tables
 from splat2d.media.pictures import load_picture
 from splat2d.native import core
 from splat2d.scene.picture import Scene
@@ -83,6 +85,17 @@ def test_smooth_places_weigh_more(tune: str, channels: int):
     assert weights[0][:, 96:].mean() > 3 * weights[0][:, :32].mean()
 
 
+def test_fine_scales_weigh_more_at_a_fine_step():
+    pixels, guide = noise(96, 96), GUIDES["visual"]
+    coarse, usual, unsaid, fine = (
+        float(structure_weights(pixels, guide, step=step)[0].mean()) for step in (0.6, 0.2, None, 0.05)
+    )
+    assert usual == unsaid
+    assert coarse < 0.8 * usual < 0.64 * fine
+    plain = GUIDES["ms-ssim"]
+    assert plain.scales(0.05) == list(plain.exponents), "MS-SSIM's own"
+
+
 @TUNES
 def test_a_flat_picture_weighs_the_same_everywhere(tune: str):
     finest = structure_weights(np.full((3, 80, 80), 0.5, np.float32), GUIDES[tune])[0]
@@ -107,6 +120,109 @@ def test_distortion_is_never_negative_and_its_gradient_is_exact(tune: str, heigh
         assert value == pytest.approx(float((a.astype(float) * gradient).sum()), rel=1e-4)
         assert both == pytest.approx(value + other + 2 * float((b * gradient).sum(dtype=float)), rel=1e-3)
         assert native.evaluate(np.ascontiguousarray(a), 3)[0] == value
+
+
+def test_errors_of_chroma_count_less():
+    planes = noise(33, 64)[0]
+    weights = [planes, planes[::2, ::2].copy()]
+    alike, tinted = core().Distortion(weights), core().Distortion(weights, 0.4)
+    rng = np.random.default_rng(3)
+    plane = rng.normal(size=planes.shape).astype(np.float32)
+    grey, chroma, mixed = (
+        plane * np.array(c, np.float32)[:, None, None] for c in ([1, 1, 1], [2, -1, 0], [3, 0, 1])
+    )
+    (before, gradient), (after, tinted_gradient) = (d.evaluate(grey) for d in (alike, tinted))
+    assert after == pytest.approx(before, rel=1e-5)
+    # Grey errors of 0.1 cost more where green has a part of them than where blue has.
+    assert tinted_gradient[1].std() > gradient[1].std() > tinted_gradient[2].std()
+    assert tinted.evaluate(chroma)[0] == pytest.approx(0.4 * alike.evaluate(chroma)[0], rel=1e-5)
+    value, gradient = tinted.evaluate(mixed)
+    assert value == pytest.approx(float((mixed.astype(float) * gradient).sum()), rel=1e-5)
+    # Of two or fewer channels, and of alpha, nothing changes.
+    assert tinted.evaluate(grey[:2])[0] == alike.evaluate(grey[:2])[0]
+    with_alpha = np.concatenate([0 * grey, plane[None]])
+    assert tinted.evaluate(with_alpha)[0] == alike.evaluate(with_alpha)[0]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_the_refinement_counts_chroma_as_the_distortion_does(coffee, channels: int):
+    pixels = load_picture(coffee).pixels[:, 40:104, 60:124].copy()
+    if channels == 4:
+        alpha = np.linspace(0.4, 1, 64, dtype=np.float32) * np.ones((64, 1), np.float32)
+        pixels = np.concatenate([pixels * alpha, alpha[None]])
+    background, step = pixels.mean((1, 2)), 0.1
+    distortion = core().Distortion([np.linspace(0.5, 2, 64 * 64, dtype=np.float32).reshape(64, 64)], 0.3)
+    fitter = core().Fitter(pixels, background, step, 0.107 * step**2, distortion=distortion)
+    for _ in range(3):
+        fitter.seed(0.01, 0.5)
+        fitter.refresh()
+        for _ in range(5):
+            fitter.step()
+    refiner = core().Refiner(fitter.quantize(), fitter, step)
+    refiner.render()
+    integers, savings = refiner.integers(), refiner.savings()
+
+    def without(row: int | None) -> float:
+        kept = integers[:, :channels].any(1)
+        if row is not None:
+            kept[row] = False
+        drawn = core().render(*core().dequantize(integers[kept], step), 64, 64, 12.25, background, 1)
+        return distortion.evaluate(drawn - pixels)[0]
+
+    rows = np.flatnonzero(integers[:, :channels].any(1))[:20]
+    assert np.ptp(savings[rows]) > 0
+    expected = [without(row) - without(None) for row in rows]
+    assert savings[rows] == pytest.approx(expected, rel=0.01, abs=0.002 * max(expected))
+    classes = refiner.classes()
+    before = without(None)
+    for seed in range(3):
+        tables = rate_tables(integers, classes, channels, 64 * 64)
+        refiner.sweep(1e-6, *tables, seed, -1.0)
+    integers = refiner.integers()
+    assert without(None) < 0.95 * before, "bits are free, so that only the distortion counts"
+
+
+@TUNES
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_what_lost_structure_is_to_show_more_of_what_it_kept(tune: str, channels: int):
+    pixels = 0.25 + 0.5 * noise(96, 97, channels)
+    if channels in (2, 4):
+        pixels[-1] = 0.9
+    colors = channels - (channels in (2, 4))
+    assert np.array_equal(emphasised(pixels, GUIDES[tune], pixels), pixels)
+    flat = np.full_like(pixels, 0.5)
+    assert np.abs(emphasised(pixels, GUIDES[tune], flat) - pixels).max() < 1e-6
+    shown = pixels.copy()
+    shown[:, :48] = windowed(pixels)[:, :48]
+    added = emphasised(pixels, GUIDES[tune], shown)[:colors] - pixels[:colors]
+    assert np.abs(added - added[0]).max() < 1e-6, "grey"
+    kept = GUIDES[tune].planes(shown - windowed(windowed(shown))).mean(0)[8:40, 8:40]
+    assert np.corrcoef(kept.ravel(), added[0, 8:40, 8:40].ravel())[0, 1] > 0.8
+    assert np.abs(added[0, 72:]).max() < 0.2 * np.abs(added[0, 8:40]).max()
+    if channels in (2, 4):
+        pixels[:-1] = 0.9 * noise(96, 97, channels)[:-1]
+        out = emphasised(pixels, GUIDES[tune], shown)
+        assert np.array_equal(out[-1], pixels[-1])
+        assert (out[:-1] <= out[-1]).all()
+
+
+def test_a_fit_goes_on_towards_another_picture(coffee):
+    pixels = load_picture(coffee).pixels[:, :64, :64].copy()
+    background = np.zeros(3, np.float32)
+    fitter = core().Fitter(pixels, background, 0.1, 0.001)
+    fitter.seed(0.02, 0.5)
+    fitter.refresh()
+    other = np.ascontiguousarray(pixels[:, ::-1])
+    fitter.retarget(other)
+    fitter.refresh()
+    drawn = core().render(*fitter.splats(), 64, 64, 9.5, background, 1)
+    assert fitter.sse == pytest.approx(float(np.square(drawn - other).sum()), rel=0.01)
+    before = fitter.sse
+    for _ in range(10):
+        fitter.step()
+    assert fitter.sse < 0.9 * before
+    with pytest.raises(ValueError, match="shape"):
+        fitter.retarget(other[:, :32].copy())
 
 
 def test_distortion_follows_ms_ssim(coffee):
@@ -160,9 +276,9 @@ def test_errors_weigh_more_where_the_picture_is_flat(tune: str):
 def test_a_fit_looks_at_what_it_lacks(coffee, quick, monkeypatch):
     seen = []
 
-    def weights(pixels, tune, plane, shown=None, threads=1):
+    def weights(pixels, tune, plane, shown=None, threads=1, step=None):
         seen.append(None if shown is None else float(np.abs(shown - pixels).mean()))
-        return error_weights(pixels, tune, plane, shown, threads)
+        return error_weights(pixels, tune, plane, shown, threads, step)
 
     monkeypatch.setattr("splat2d.fit.fitter.error_weights", weights)
     splat2d.encode(coffee, quality=40, preset=quick, tune="visual")
@@ -297,7 +413,7 @@ def test_clips_have_the_tune_of_their_presets_pictures(tmp_path):
             "rounds: 3\nsteps: 5\nfinal_steps: 4\nsweeps: 2\n" + text.replace("rounds: 3", "") + "\n"
         )
         config = load_clip_config(path)
-        assert (config.tune, config.chroma_step) == (tune, CHROMA_STEPS[tune])
+        assert (config.tune, config.chroma_step) == (tune, CLIP_CHROMA_STEPS[tune])
     assert load_clip_config("default").tune == "visual"
 
 
