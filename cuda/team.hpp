@@ -143,6 +143,7 @@ class Team {
   __device__ void sum_up(int count, size_t, F f, Sums* sums) const {
     constexpr int kWarps = kThreads / gpu::kWarp, kFloats = sizeof(Sums) / sizeof(float);
     __shared__ Sums own[kWarps];
+    if (count == 0) return;
     const int warp = threadIdx.x / gpu::kWarp, lane = threadIdx.x % gpu::kWarp;
     const int sharing = count < kWarps ? kWarps / count : 1, parts = blocks_ * sharing;
     meet();
