@@ -1,7 +1,7 @@
 """How blocks of frames move: velocities that new splats are looked for along.
 
-Each block is compared with the frames before and behind, coarse to fine; the better of both counts, since what is
-about to be covered is seen in one of them only.
+Each block is compared with the frames before and behind, coarse to fine; the better of both counts, since
+what is about to be covered is seen in one of them only.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ def block_motion(frames: NDArray[np.uint8], path: NDArray[np.int32]) -> tuple[Fl
         [T, rows, columns, 2] px a frame, x and y, relative to the path; and the px of a block of a frame.
     """
     luma = frames[..., : min(frames.shape[3], 3)].mean(3, dtype=np.float32) / np.float32(255)
-    levels = [luma]
-    while max(levels[-1].shape[1:]) > COARSE_SIDE:
+    height, width = luma.shape[1:]
+    factor = 1
+    while max(height, width) > COARSE_SIDE * factor and min(height, width) >= 4 * BLOCK * factor:
+        factor *= 2
+    levels = [luma[:, : height // factor * factor, : width // factor * factor]]
+    while 1 << (len(levels) - 1) < factor:
         levels.append(np.stack([halves(frame) for frame in levels[-1]]))
-    factor = 1 << (len(levels) - 1)
     camera = np.gradient(path / PATH_UNITS, axis=0).astype(np.float32)
     velocities = _searched(levels[-1], np.rint(camera / factor).astype(int)) * np.float32(factor)
     scale = max(factor // 2, 1)
@@ -52,7 +55,7 @@ def block_motion(frames: NDArray[np.uint8], path: NDArray[np.int32]) -> tuple[Fl
 
 def _searched(frames: Floats, camera: NDArray[np.intp]) -> Floats:
     """The best whole px of each block, [T, rows, columns, 2]."""
-    count, height, width = frames.shape
+    height, width = frames.shape[1:]
     least = np.full_like(_blocks(frames, BLOCK), np.inf)
     out = np.zeros((*least.shape, 2), np.float32)
     reach = SEARCH + int(np.abs(camera).max())
@@ -140,4 +143,4 @@ def _blocks(errors: Floats, block: int) -> Floats:
     p = np.pad(means, ((0, 0), (1, 1), (0, 0)), mode="edge")
     means = (p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]) / 4
     p = np.pad(means, ((0, 0), (0, 0), (1, 1)), mode="edge")
-    return (p[:, :, :-2] + 2 * p[:, :, 1:-1] + p[:, :, 2:]) / 4
+    return ((p[:, :, :-2] + 2 * p[:, :, 1:-1] + p[:, :, 2:]) / 4).astype(np.float32)

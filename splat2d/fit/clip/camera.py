@@ -140,7 +140,7 @@ def refined(a: Floats, b: Floats, d: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def helps(pyramids: list[list[Floats]], path: NDArray[np.float64]) -> bool:
-    """Whether frames are more alike along a path than where they stand: in the mean, and at more of their pixels.
+    """Whether frames are more alike along a path than where they stand: in the mean, and at more pixels.
 
     A few edges that differ much must not outweigh a ground that stands still.
     """
