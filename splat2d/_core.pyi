@@ -223,6 +223,8 @@ class Fit:  # of a picture, M = 2, F = 4 and P = 5; a clip, 3, 9 and 9; a light 
         random: bool = False,  # of pictures
         durations: list[float] = ...,  # of clips, frames
         disparities: list[float] = ...,  # of light fields, px a step of the eyes' grid
+        flow: _F32 | None = None,  # of clips, [T, rows, columns, 2] px a frame
+        block: float = 1.0,  # px of a block of the flow
     ) -> tuple[int, int]: ...  # candidates found, splats added
     def refresh(self) -> None: ...
     def step(self) -> bool: ...  # False when no step was found

@@ -143,18 +143,28 @@ void bind_fit(nb::module_& m) {
           "seed",
           [](Fit& self, double threshold, double energy, double smallest, double largest, double ratio,
              double amplitude, double separation, bool random, std::vector<double> durations,
-             std::vector<double> disparities) {
+             std::vector<double> disparities, const std::optional<Floats4>& flow, float block) {
+            BlockFlow blocks;
+            if (flow) {
+              require(flow->shape(0) == static_cast<size_t>(self.film().footage().frames) && flow->shape(3) == 2,
+                      "a flow must be [frames, rows, columns, 2]");
+              require(flow->shape(1) > 0 && flow->shape(2) > 0 && block > 0, "a flow must have blocks");
+              blocks = {{flow->data(), flow->data() + flow->size()},
+                        static_cast<int>(flow->shape(1)),
+                        static_cast<int>(flow->shape(2)),
+                        block};
+            }
             Fit::SeedResult r;
             {
               nb::gil_scoped_release release;
               r = self.seed({threshold, energy, smallest, largest, ratio, amplitude, separation, random,
-                             std::move(durations), std::move(disparities)});
+                             std::move(durations), std::move(disparities), std::move(blocks)});
             }
             return nb::make_tuple(r.candidates, r.added);
           },
           "threshold"_a, "energy"_a, "smallest"_a = 0.45, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
           "separation"_a = 1.2, "random"_a = false, "durations"_a = std::vector<double>(),
-          "disparities"_a = std::vector<double>())
+          "disparities"_a = std::vector<double>(), "flow"_a.noconvert() = nb::none(), "block"_a = 1.0f)
       .def(
           "refresh", [](Fit& self) { self.refresh(); }, nb::call_guard<nb::gil_scoped_release>())
       .def(

@@ -40,6 +40,9 @@ class ClipFitter : public FitOf<InTime> {
   Array<float> brought_back() const;
   // The error, or what was brought back of it, seen through a window of weights [T], in the world, [C, H, W].
   Planes through(const std::vector<float>& weights, const Array<float>& back) const;
+  // The same with each block of the flow [frames, rows, columns, 2] of `blocks` going on from a time as it moves then.
+  Planes followed(const std::vector<float>& weights, float time, const BlockFlow& blocks,
+                  const Array<float>& flow) const;
   // Of seeds, as far as they save anything along a path: how they move, and what they save then.
   struct Seed;
   void follow(std::vector<Seed>* seeds) const;

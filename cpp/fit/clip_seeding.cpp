@@ -74,6 +74,35 @@ class Taken {
   std::vector<uint8_t> cells_;
 };
 
+// A frame's blocks and their velocities.
+struct Stream {
+  const float* flow;
+  int rows, columns;
+  float block;
+  Shift shift;
+
+  // Of a place in the world, px.
+  SPLAT2D_HD const float* at(float x, float y) const {
+    const int column = clamp(static_cast<int>(floorf((x + shift.x) / block)), 0, columns - 1),
+              row = clamp(static_cast<int>(floorf((y + shift.y) / block)), 0, rows - 1);
+    return flow + 2 * (static_cast<size_t>(row) * columns + column);
+  }
+  // The first pixel of the world behind x whose middle lies in another block.
+  SPLAT2D_HD int next_column(int x) const {
+    const float end = (floorf((static_cast<float>(x) + 0.5f + shift.x) / block) + 1) * block - shift.x;
+    const int next = static_cast<int>(ceilf(end - 0.5f));
+    return next > x ? next : x + 1;
+  }
+};
+
+// Of the frame at a time; `flow` is of the device or of this machine.
+Stream stream_at(const Footage& footage, const BlockFlow& blocks, const float* flow, float time) {
+  const int frame = clamp(static_cast<int>(time), 0, footage.frames - 1);
+  const int seen = std::min(frame / footage.every, footage.seen() - 1);
+  return {flow + 2 * static_cast<size_t>(frame) * blocks.rows * blocks.columns, blocks.rows, blocks.columns,
+          blocks.block, footage.shifts[seen]};
+}
+
 // What seeds are followed in.
 struct Tracks {
   Reel reel;
@@ -244,6 +273,42 @@ Planes ClipFitter::through(const std::vector<float>& weights, const Array<float>
   return out;
 }
 
+Planes ClipFitter::followed(const std::vector<float>& weights, float time, const BlockFlow& blocks,
+                            const Array<float>& flow) const {
+  const Canvas canvas = film_.footage().canvas, world = film_.footage().world;
+  const int C = channels_, seen = film_.seen(), every = film_.footage().every;
+  Planes out{world, Array<float>(world.area() * C)};
+  double squares = 0;
+  for (const float w : weights) squares += static_cast<double>(w) * w;
+  const float scale = static_cast<float>(-every / std::sqrt(squares));
+  const Array<float> uploaded(weights);
+  const float *weight = uploaded.data(), *from = error().data();
+  const Reel reel = course_.reel;
+  const Stream stream = stream_at(film_.footage(), blocks, flow.data(), time);
+  float* to = out.data.data();
+  device_.for_rows(C * world.height, world.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+    const int c = row / world.height, y = row % world.height;
+    for (int x = x0; x < x1;) {
+      const int next = stream.next_column(x), end = next < x1 ? next : x1;
+      const float* v = stream.at(static_cast<float>(x) + 0.5f, static_cast<float>(y) + 0.5f);
+      for (int t = 0; t < seen; ++t) {
+        const float w = weight[t * every];
+        if (w == 0) continue;
+        const Moment m = reel.moment(t);
+        const int dx = static_cast<int>(lroundf(v[0] * (m.time - time) + m.shift.x)),
+                  dy = static_cast<int>(lroundf(v[1] * (m.time - time) + m.shift.y));
+        if (y + dy < 0 || y + dy >= canvas.height) continue;
+        const int left = x > -dx ? x : -dx, right = end < canvas.width - dx ? end : canvas.width - dx;
+        if (left >= right) continue;
+        const size_t at = (static_cast<size_t>(t) * C + c) * canvas.area() + static_cast<size_t>(y + dy) * canvas.width;
+        add_scaled(to + static_cast<size_t>(row) * world.width + left, from + at + left + dx, w * scale, right - left);
+      }
+      x = end;
+    }
+  });
+  return out;
+}
+
 void ClipFitter::follow(std::vector<Seed>* seeds) const {
   const int frames = film_.footage().frames;
   for (Seed& s : *seeds) {
@@ -285,9 +350,18 @@ Fit::SeedResult ClipFitter::seed(const SeedOptions& options) {
   // What a weighed error promises is known once its density is.
   SeedOptions peaks = options;
   if (film_.densities()) peaks.threshold *= kLeastDensity;
+  const bool flows = options.flow.rows > 0 && back.empty();
+  const Array<float> flow(flows ? options.flow.velocities : std::vector<float>());
   const auto look = [&](float time, float duration, const std::vector<float>& weights) {
     for (const Candidate& peak : find_peaks(device_, through(weights, back), C, peaks, nullptr, nullptr))
-      found.push_back({peak, time, duration, peak.saved, {}, {}, {}});
+      found.push_back({peak, time, duration, peak.saved, {0, 0}, {}, {}});
+    if (!flows) return;
+    const Stream stream = stream_at(film_.footage(), options.flow, options.flow.velocities.data(), time);
+    for (const Candidate& peak :
+         find_peaks(device_, followed(weights, time, options.flow, flow), C, peaks, nullptr, nullptr)) {
+      const float* v = stream.at(peak.x, peak.y);
+      if (v[0] != 0 || v[1] != 0) found.push_back({peak, time, duration, peak.saved, {v[0], v[1]}, {}, {}});
+    }
   };
   look(0.5f * static_cast<float>(T), 2.0f * static_cast<float>(T), std::vector<float>(T, 1.0f));
   for (const double wanted : options.durations) {

@@ -17,6 +17,14 @@ struct Candidate {
   int plane = 0;  // of a light field: that it was found in
 };
 
+// How what is seen goes on, in each frame of a clip: [frames, rows, columns, 2] velocities relative to the camera's
+// path, px a frame, of blocks of so many px of the frame.
+struct BlockFlow {
+  std::vector<float> velocities = {};
+  int rows = 0, columns = 0;
+  float block = 1;
+};
+
 struct SeedOptions {
   double threshold;         // least SSE a seed must promise
   double energy;            // part of the present SSE that a round's seeds may promise together
@@ -30,6 +38,8 @@ struct SeedOptions {
   std::vector<double> durations = {};
   // Of light fields: at which they are looked for, evenly, px a step of the eyes' grid.
   std::vector<double> disparities = {};
+  // Of clips: seeds are looked for along these velocities, too.
+  BlockFlow flow = {};
 };
 
 // Planes [C, H, W] of the device.

@@ -21,6 +21,7 @@ LEAST_SIDE = 24  # px of a level
 ITERATIONS = 5
 SCALE = 0.06  # of the residual beyond which a pixel counts less
 UNITS = 64  # of a file's path, to the px
+SEEN = 0.01  # of a difference that counts half
 MAX_SPAN = 0.75  # of a frame's side that a path may reach over
 
 
@@ -139,8 +140,11 @@ def refined(a: Floats, b: Floats, d: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def helps(pyramids: list[list[Floats]], path: NDArray[np.float64]) -> bool:
-    """Whether frames are more alike along a path than where they stand."""
-    along = still = 0.0
+    """Whether frames are more alike along a path than where they stand: in the mean, and at more pixels.
+
+    A few edges that differ much must not outweigh a ground that stands still.
+    """
+    along, still = np.zeros(2), np.zeros(2)
     for t in range(len(pyramids) - 1):
         a, b = pyramids[t][0], pyramids[t + 1][0]
         d = (path[t + 1] - path[t]) / 2
@@ -149,6 +153,12 @@ def helps(pyramids: list[list[Floats]], path: NDArray[np.float64]) -> bool:
             return False
         h, w = a.shape
         middle = a[margin : h - margin, margin : w - margin]
-        along += float(np.abs(shifted(b, d, margin) - middle).mean())
-        still += float(np.abs(b[margin : h - margin, margin : w - margin] - middle).mean())
-    return along < 0.98 * still
+        along += _differences(shifted(b, d, margin) - middle)
+        still += _differences(b[margin : h - margin, margin : w - margin] - middle)
+    return bool((along < 0.98 * still).all())
+
+
+def _differences(error: Floats) -> NDArray[np.float64]:
+    """The mean, and the part of the pixels that differ."""
+    squares = error * error
+    return np.array([np.abs(error).mean(), (squares / (squares + np.float32(SEEN**2))).mean()])

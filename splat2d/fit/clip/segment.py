@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, background_floats
+from splat2d.fit.clip.blocks import block_motion
 from splat2d.fit.clip.camera import camera_path
 from splat2d.fit.clip.motion import motion_of
 from splat2d.fit.config import ClipConfig, load_config
@@ -63,12 +64,14 @@ class SegmentFit(FilmFit):
         self._rides: list[Ride] = [(self.path, None)]
         self._rival: _core.Fit | None = None  # at half the size with a motion field
         self._field: MotionField | None = None
+        self._blocks: tuple[NDArray[np.float32], int] | None = None  # that seeds are looked for along
         self._gains = np.sqrt(frame_weights(len(frames), config.border_weight, shown))
         plan = self._film_plan()
         if plan.half_rounds and len(frames) > 1 and self.native is core():
             path, motion = motion_of(frames, self.path, self.lmbda)
             if motion is not None:
                 self._rides.append((path, motion))
+            self._blocks = block_motion(frames, self.path)
         self._optimise(plan)
 
     def _half(self, plan: Plan) -> _core.Fit:
@@ -153,7 +156,11 @@ class SegmentFit(FilmFit):
         )
 
     def _seeds(self, scale: int) -> dict[str, Any]:
-        return {**SEEDS, "durations": list(self.config.durations)}
+        options = {**SEEDS, "durations": list(self.config.durations)}
+        if self._blocks is not None and self._field is None and scale == 2:
+            velocities, block = self._blocks
+            options |= {"flow": velocities / np.float32(scale), "block": block / scale}
+        return options
 
     def _refiner(self) -> _core.ClipRefiner:
         return self.native.ClipRefiner(
