@@ -100,6 +100,11 @@ SPLAT2D_EXPORT void splat2d_cuda_fitter_numbers(void* fitter, int* count, double
   *bits = self.bits();
 }
 
+// J / 2 of the present state.
+SPLAT2D_EXPORT int splat2d_cuda_fitter_value(void* fitter, double* value) {
+  return guarded([&] { *value = fitter_of(fitter).value(); });
+}
+
 SPLAT2D_EXPORT int splat2d_cuda_fitter_set_rate(void* fitter, double step, double lambda) {
   return guarded([&] { fitter_of(fitter).set_rate(step, lambda); });
 }

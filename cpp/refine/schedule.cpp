@@ -12,7 +12,7 @@ namespace splat2d {
 namespace {
 
 constexpr int kSquare = 128;     // px
-constexpr int kWideOctave = 15;  // log2 of the px of a reach from which on all workers share a visit
+constexpr int kWideOctave = 17;  // log2 of the px of a reach from which on all workers share a visit
 // Of the canvas, a cell is what one visit at a time may touch; visits write to the cells of the change map, too.
 constexpr int kShared = ChangeMap::kCell;
 static_assert(kSquare % kShared == 0 && kMargin % kShared == 0);

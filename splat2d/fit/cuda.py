@@ -84,6 +84,12 @@ class Fit:
         """Estimated bits of the present state."""
         return self._numbers()[2]
 
+    def value(self) -> float:
+        """Half of J, the distortion and lambda times the estimated bits, at the present state."""
+        value = ctypes.c_double()
+        self._call("value", ctypes.byref(value))
+        return value.value
+
     def set_rate(self, step: float, lmbda: float) -> None:
         """Change D and lambda; what has been fitted stays."""
         self._call("set_rate", step, lmbda)

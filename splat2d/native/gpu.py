@@ -48,6 +48,7 @@ _ARGUMENTS = {
     ],
     "fitter_close": [_POINTER],
     "fitter_numbers": [*[_POINTER] * 4],
+    "fitter_value": [_POINTER, _POINTER],
     "fitter_set_rate": [_POINTER, _DOUBLE, _DOUBLE],
     "fitter_reweigh": [_POINTER, _POINTER, _INT, _DOUBLE],
     "fitter_retarget": [_POINTER, _POINTER],

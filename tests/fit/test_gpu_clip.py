@@ -117,7 +117,7 @@ def test_sweeps_of_a_clip_lower_j_as_the_cores_do(as_the_gpu, pixels, weighed):
 
 def test_a_segment_is_fitted_on_the_gpu(as_the_gpu, pixels):
     frames = (pixels.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
-    config = ClipConfig(rounds=2, steps=3, final_steps=3, sweeps=1, half_rounds=0)
+    config = ClipConfig(rounds=2, steps=3, final_steps=3, sweeps=1, half_rounds=2, half_steps=2)
     on_gpu, on_cpu = (SegmentFit(frames, config, STEP, cuda=cuda).refined() for cuda in (True, False))
     assert on_gpu.sse == pytest.approx(on_cpu.sse, rel=0.1)
     assert len(on_gpu.integers()) == pytest.approx(len(on_cpu.integers()), rel=0.15)
