@@ -195,14 +195,6 @@ SPLAT2D_LONG inline void add(const Team& team, const RefineModel& m, const Geome
   }
 }
 
-// Rows of a box that are one of so many parts.
-SPLAT2D_LOOP inline Box part_of(Box box, int part, int parts) {
-  const int64_t height = box.y1 - box.y0, top = box.y0;
-  box.y0 = static_cast<int>(top + height * part / parts);
-  box.y1 = static_cast<int>(top + height * (part + 1) / parts);
-  return box;
-}
-
 // A part of a splat's inner products at each level, by rows of its boxes.
 SPLAT2D_LOOP inline void project(const Lanes& lanes, const RefineModel& m, const Geometry& g, int part, int parts,
                                  Sums* out) {

@@ -151,9 +151,16 @@ def test_gpu_check_measures_the_fit_with_emulated_kernels(monkeypatch: pytest.Mo
     monkeypatch.setattr(gpu_fit, "pictures", lambda: {"drawn": small})
     monkeypatch.setattr(gpu_fit, "QUALITIES", (20, 45, 70))
     said: list[str] = []
-    figures = gpu_fit.compare_encodes(said.append)
+    figures = gpu_fit.compare_encodes(said.append, "psnr")
     assert abs(figures["bd_rate"]) < 6
-    known = gpu_fit.known_files(figures)
-    assert known["drawn"].curve == figures["rows"][0]["curves"]["cpu"]
-    assert known["drawn"].seconds == figures["rows"][0]["seconds"]["cpu"]
+    assert set(figures["rows"][0]["seconds"]) == {"cpu", "cuda"}
+    asked: list[str] = []
+
+    def encode(quality: int, device: str) -> gpu_fit.File:
+        asked.append(device)
+        return gpu_fit.File(1000 * quality, 20.0 + quality / 4, 0.1)
+
+    row = gpu_fit.compare("drawn", encode, (20, 45, 70), figures["rows"][0])
+    assert set(asked) == {"cuda"}, "the CPU's files are known"
+    assert row["curves"]["cpu"] == figures["rows"][0]["curves"]["cpu"]
     assert len(said) == 1

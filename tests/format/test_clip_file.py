@@ -1,6 +1,7 @@
 """The file of a clip: what is written is read, at any time, and damage is said."""
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -269,9 +270,11 @@ def test_a_clip_of_one_frame_is_a_picture():
     file = io.BytesIO()
     encode_frames([(frame, None)], Fraction(25), file, quality=60, config=config, threads=1, total=1)
     clip = Clip.from_bytes(file.getvalue())
-    picture = encode_picture(load_picture(frame), quality=60, config=config.still, threads=1)
+    assert config.still is not None
+    still = replace(config.still, chroma_step=config.chroma_step)  # that of clips
+    picture = encode_picture(load_picture(frame), quality=60, config=still, threads=1)
     # Both steps are rounded to their own codes, so they may be one code apart.
     assert len(file.getvalue()) < 1.02 * len(picture.data) + 90
-    assert psnr(clip.render(time=0), frame) > psnr(splat2d.decode(picture.data), frame) - 0.15
+    assert psnr(clip.render(time=0), frame) > psnr(splat2d.decode(picture.data), frame) - 0.2
     (segment,) = clip.document.fields()
     assert segment[1].layout.frames == 0
