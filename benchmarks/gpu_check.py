@@ -40,8 +40,8 @@ class Options:
         tests: run the GPU's tests first.
         only: sections to measure; all when none is given.
         out: JSON to write; sections that are not measured stay as they are there.
-        cpu: JSON of an earlier run, whose files by the CPU are compared with instead of new ones; all machines
-            make the same.
+        cpu: JSON of an earlier run, whose files by the CPU are compared with instead of new ones; all
+            machines make the same.
     """
 
     build: bool = True
