@@ -74,6 +74,13 @@ class Taken {
   std::vector<uint8_t> cells_;
 };
 
+// By which an error, of every so many frames, is multiplied to be seen as what is wanted through a window of weights.
+float scale_of(const std::vector<float>& weights, int every) {
+  double squares = 0;
+  for (const float w : weights) squares += static_cast<double>(w) * w;
+  return static_cast<float>(-every / std::sqrt(squares));
+}
+
 // A frame's blocks and their velocities.
 struct Stream {
   const float* flow;
@@ -244,9 +251,7 @@ Planes ClipFitter::through(const std::vector<float>& weights, const Array<float>
   const Canvas canvas = film_.footage().canvas, world = film_.footage().world;
   const int C = channels_, seen = film_.seen(), every = film_.footage().every;
   Planes out{world, Array<float>(world.area() * C)};
-  double squares = 0;
-  for (const float w : weights) squares += static_cast<double>(w) * w;
-  const float scale = static_cast<float>(-every / std::sqrt(squares));
+  const float scale = scale_of(weights, every);
   const Array<float> uploaded(weights);
   const float *weight = uploaded.data(), *from = error().data();
   const Shift* shifts = course_.reel.shifts;
@@ -278,9 +283,7 @@ Planes ClipFitter::followed(const std::vector<float>& weights, float time, const
   const Canvas canvas = film_.footage().canvas, world = film_.footage().world;
   const int C = channels_, seen = film_.seen(), every = film_.footage().every;
   Planes out{world, Array<float>(world.area() * C)};
-  double squares = 0;
-  for (const float w : weights) squares += static_cast<double>(w) * w;
-  const float scale = static_cast<float>(-every / std::sqrt(squares));
+  const float scale = scale_of(weights, every);
   const Array<float> uploaded(weights);
   const float *weight = uploaded.data(), *from = error().data();
   const Reel reel = course_.reel;

@@ -42,6 +42,13 @@ class Distortion:
         self.planes = np.concatenate([np.ascontiguousarray(plane, np.float32).ravel() for plane in weights])
 
 
+def _weights(distortions: Sequence[Distortion]) -> tuple[NDArray[np.float32], int]:
+    """Planes of all distortions, one after another, and how many levels each has; none of SSE."""
+    if not distortions:
+        return np.empty(0, np.float32), 0
+    return np.concatenate([d.planes for d in distortions]), distortions[0].levels
+
+
 class Fit:
     """Gaussians being fitted in the GPU's memory; see cpp/fit/fitter.hpp.
 
@@ -96,8 +103,8 @@ class Fit:
 
     def reweigh(self, distortions: Sequence[Distortion]) -> None:
         """Weigh errors, which are weighed already, by other distortions, one a picture."""
-        planes = np.concatenate([d.planes for d in distortions])
-        self._call("reweigh", _address(planes), distortions[0].levels, distortions[0].chroma)
+        planes, levels = _weights(distortions)
+        self._call("reweigh", _address(planes), levels, distortions[0].chroma)
 
     def prune(self, factor: float) -> int:
         """Remove splats that do not pay their bits times `factor`; returns how many went."""
@@ -238,13 +245,12 @@ class ClipFitter(Fit):
         super().__init__(channels, kernels)
         arrays = [np.ascontiguousarray(a, np.float32) for a in (frames, shifts, gains, background)]
         pixels, path, heights, base = map(_address, arrays)
-        weights = np.concatenate([d.planes for d in distortions]) if distortions else None
+        weights, levels = _weights(distortions)
         self._library.call(
             "clip_fitter_open",
             *(pixels, seen, channels, columns, rows, path, heights, width, height, base),
             *(step, lmbda, chroma_step, cutoff, memory),
-            None if weights is None else _address(weights),
-            *(distortions[0].levels if distortions else 0, every, count or seen),
+            *(_address(weights), levels, every, count or seen),
             ctypes.byref(self._handle),
         )
 
@@ -275,13 +281,12 @@ class ViewsFitter(Fit):
         arrays = [np.ascontiguousarray(a, np.float32) for a in (views, places, background)]
         pixels, at, base = map(_address, arrays)
         whole = np.array(eyes, np.int64)
-        weights = np.concatenate([d.planes for d in distortions]) if distortions else None
+        weights, levels = _weights(distortions)
         self._library.call(
             "views_fitter_open",
             *(pixels, count, channels, width, height, at, _address(whole), base),
             *(step, lmbda, chroma_step, cutoff, memory),
-            None if weights is None else _address(weights),
-            *(distortions[0].levels if distortions else 0, ctypes.byref(self._handle)),
+            *(_address(weights), levels, ctypes.byref(self._handle)),
         )
 
 
