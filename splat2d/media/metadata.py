@@ -188,7 +188,8 @@ def _loaded(data: bytes) -> Any:
     try:
         if data:
             exif.load(b"Exif\0\0" + data)
-            exif.get_ifd(_EXIF_IFD)
+            for directory in (_EXIF_IFD, _GPS_IFD):
+                exif.get_ifd(directory)
     except Exception:  # damage makes it raise almost anything, and the picture is worth having
         return Image.Exif()
     return exif

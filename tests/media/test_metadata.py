@@ -183,12 +183,17 @@ def test_damaged_metadata_does_not_cost_the_picture(capsys, tmp_path):
     assert splat2d.open(path).info()["metadata"]["dpi"] == [300, 300]
 
 
-def test_damaged_exif_in_a_file_is_no_fault_of_who_asks(small_splat):
-    exif = (
-        b"II*\0\x08\0\0\0\x02\0"
-        + b"\x3b\x01\x02\0\xff\0\0\0\x50\0\0\0"
-        + b"\x0f\x01\x03\0\x07\0\0\0\x01\0\0\0"
-    )
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [b"\x3b\x01\x02\0\xff\0\0\0\x50\0\0\0", b"\x0f\x01\x03\0\x07\0\0\0\x01\0\0\0"],
+        # Directories before the file's beginning.
+        [b"\x25\x88\x09\0\x01\0\0\0\xfb\xb3\xff\xff"],
+        [b"\x69\x87\x09\0\x01\0\0\0\xfb\xb3\xff\xff"],
+    ],
+)
+def test_damaged_exif_in_a_file_is_no_fault_of_who_asks(small_splat, entries):
+    exif = b"II*\0\x08\0\0\0" + len(entries).to_bytes(2, "little") + b"".join(entries)
     data = write(replace(read(small_splat), metadata=Metadata(exif)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
