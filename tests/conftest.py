@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("corpus"):
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def scheduling() -> Iterator[None]:
+    """Fails a test that leaves its thread a real-time one, as an encoder may: all that runs later would starve."""
+    yield
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        pytest.fail("the thread was left a real-time one")
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +54,7 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         command = [sys.executable, *map(str, args)]
         environment = {**os.environ, "PYTHONWARNINGS": ""}
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=check
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=check
         )
 
     return run

@@ -197,7 +197,7 @@ def encode_clip(
         planes.append(frame)
     try:
         start, cpu_start = time.perf_counter(), time.process_time()
-        with _as_scheduled():
+        with as_scheduled():
             data = _encode(peer, planes, Fraction(fps), crf, threads)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     except load_av().FFmpegError as fault:
@@ -206,7 +206,7 @@ def encode_clip(
 
 
 @contextlib.contextmanager
-def _as_scheduled() -> Iterator[None]:
+def as_scheduled() -> Iterator[None]:
     """Undo what an encoder does to this thread: SVT-AV1, run by root, makes it a real-time one for good.
 
     All that is measured afterwards, and its children, would go before everything else on the machine.

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import splat2d
+from splat2d.bench.clip_peers import as_scheduled
 from splat2d.errors import InputImageError
 from splat2d.media.boxes import Aperture
 from splat2d.media.cicp import PRIMARIES, SRGB, Stated, ToSrgb, matrix_between
@@ -174,8 +175,9 @@ def still(path, codes, colour, codec: str = "libsvtav1"):
         context.color_range = 2
         frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), colour, np.uint8), format="rgb24")
         frame = frame.reformat(format="yuv420p", dst_colorspace=codes[2], dst_color_range=2)
-        out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+        with as_scheduled():
+            out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
     return path
 
 
