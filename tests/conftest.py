@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def scheduling() -> Iterator[None]:
-    """Fails a test that leaves its thread a real-time one, as an encoder may: all that runs later would starve."""
+    """Fails a test that leaves its thread a real-time one, as encoders may: all later ones would starve."""
     yield
     if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
