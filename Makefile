@@ -98,9 +98,11 @@ figures-photos figures-clips: figures-%: $(VENV)/.test
 	$(BIN)/python benchmarks/figures.py $* $(FIGURES_ARGS)
 
 SECONDS ?= 600
+# Of fuzz/run.py: --seed 1 for the same mutants again.
+FUZZ_ARGS ?=
 CLANGXX ?= $(firstword $(foreach v,19 18 17 16,$(shell command -v clang++-$(v))) clang++)
 fuzz: $(VENV)/.test
-	@$(BIN)/python fuzz/run.py --seconds $(SECONDS)
+	@$(BIN)/python fuzz/run.py --seconds $(SECONDS) $(FUZZ_ARGS)
 
 fuzz-native: $(VENV)/.test
 	@$(BIN)/python fuzz/native.py --seconds $(SECONDS) --compiler $(CLANGXX)
