@@ -56,6 +56,12 @@ void Fit::resample_from(const Fit& other, double factor) {
   scale(&state_.frames, rows_.factor, scaled()[1]);
   scale(&state_.k, 1, 1);
   memory_.clear();
+  // Limits are in px. What lies beyond one now would be moved by the shortest step, whose promise then cannot be kept.
+  look_up();
+  const FitState from = state_;
+  Array<float> nothing(static_cast<size_t>(parameters()) * count());
+  limit(from, &nothing);
+  move(nothing, 0, from);
   refresh();
 }
 

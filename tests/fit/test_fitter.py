@@ -52,6 +52,27 @@ def test_centres_stay_inside_the_margin():
     assert means.min() == -60 or means.max() >= 150, "some would go on"
 
 
+def test_what_was_fitted_at_half_the_size_goes_on_at_full_size():
+    """The widest splats at half the size, and those farthest off, are beyond the limits at twice of it."""
+    ramp = np.linspace(0, 1, 128, dtype=np.float32)
+    picture = np.ascontiguousarray(np.broadcast_to(ramp, (3, 96, 128)))
+    background = np.full(3, 0.2, np.float32)
+    half = core().Fitter(np.ascontiguousarray(picture[:, ::2, ::2]), background, STEP / 2, LAMBDA / 4)
+    means = np.array([[30, 20], [-55, 20], [20, 20]], np.float32)
+    half.insert(
+        means,
+        np.array([[900, 0, 0, 900], [6, 0, 0, 9], [5, 0, 0, 6]], np.float32),
+        np.ones((3, 3), np.float32),
+    )
+    full = core().Fitter(picture, background, STEP, LAMBDA)
+    full.resample_from(half, 2.0)
+    assert deviations(full).max() <= 1000.1
+    assert full.splats()[0].min() >= -60
+    before = full.value()
+    assert full.step()
+    assert full.value() < before
+
+
 def test_a_longer_memory_finds_a_better_fit(samples):
     """The same splats and steps, with twelve pairs of the L-BFGS and with one."""
     with Image.open(samples / "chelsea.png") as image:
