@@ -58,7 +58,7 @@ void Fit::resample_from(const Fit& other, double factor) {
   memory_.clear();
   // Limits are in px. What lies beyond one now would be moved by the shortest step, whose promise then cannot be kept.
   look_up();
-  const FitState from = state_;
+  const FitState from = state();
   Array<float> nothing(static_cast<size_t>(parameters()) * count());
   limit(from, &nothing);
   move(nothing, 0, from);
