@@ -26,7 +26,7 @@ class FitConfig:
     Args:
         rounds: rounds of pruning, seeding and optimising at full resolution.
         steps: optimiser steps a round.
-        half_rounds: rounds at half resolution before those.
+        half_rounds: rounds at half resolution before those; pictures beyond 768x512 have two more a doubling.
         half_steps: optimiser steps in each of them.
         final_steps: optimiser steps after the last round, in three parts with a pruning before each.
         seed_energy: part of the present error that a round's seeds may promise together.

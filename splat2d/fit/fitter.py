@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SEED_BITS = 34  # what a splat costs, about
 SMALLEST_SEED = {"psnr": 0.45, "ms-ssim": 0.7, "visual": 0.7}  # px, standard deviation
 HALF_MIN = 64  # px; smaller pictures are not fitted at half resolution
+PRESET_PIXELS = 768 * 512  # that the presets' rounds are for
+ROUNDS_PER_DOUBLING = 2  # at half resolution, of the pixels beyond those
 SEEDING, SWEEP = 4, 6  # steps that take about as long
 
 
@@ -262,6 +264,13 @@ class Fit:
         self._finish(plan.final_steps, parts)
 
 
+def half_rounds_of(config: FitConfig, height: int, width: int) -> int:
+    """Rounds at half resolution: each finds a part of what is there, and large pictures have more."""
+    if min(height, width) < HALF_MIN or not config.half_rounds:
+        return 0
+    return config.half_rounds + round(ROUNDS_PER_DOUBLING * math.log2(max(height * width / PRESET_PIXELS, 1)))
+
+
 class PictureFit(Fit):
     """A picture being fitted at one step D; may be continued at another.
 
@@ -291,7 +300,7 @@ class PictureFit(Fit):
         self.pixels = pixels
         self._own_weights = weights
         self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads, step=self.step)
-        half_rounds = config.half_rounds if min(pixels.shape[1:]) >= HALF_MIN else 0
+        half_rounds = half_rounds_of(config, *pixels.shape[1:])
         self._optimise(Plan(half_rounds, config.half_steps, config.rounds, config.steps, config.final_steps))
 
     def _native_fit(self, scale: int) -> _core.Fitter:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from splat2d.fit.config import load_config
+from splat2d.fit.fitter import half_rounds_of
 from splat2d.native import core
 
 STEP = 0.1
@@ -71,6 +75,19 @@ def test_what_was_fitted_at_half_the_size_goes_on_at_full_size():
     before = full.value()
     assert full.step()
     assert full.value() < before
+
+
+@pytest.mark.parametrize("preset", ["fast", "default", "best"])
+def test_larger_pictures_have_more_rounds_at_half_the_size(preset):
+    config = load_config(preset)
+    assert config.half_rounds > 0
+    rounds = [
+        half_rounds_of(config, *size)
+        for size in ((63, 500), (64, 64), (512, 768), (1024, 1536), (1365, 2048))
+    ]
+    assert rounds[1:] == [config.half_rounds + more for more in (0, 0, 4, 6)]
+    assert rounds[0] == 0
+    assert half_rounds_of(replace(config, half_rounds=0), 1365, 2048) == 0
 
 
 def test_a_longer_memory_finds_a_better_fit(samples):
