@@ -1,16 +1,14 @@
-"""Train the entropy model: `python benchmarks/train_network.py record FITS...`, then `train`.
+"""Train the entropy model: `python benchmarks/train_network.py record FILES...`, then `train`.
 
-`record` encodes pictures at several steps with the present encoder and keeps, for every splat and every split
-of the position tree, the network's inputs and the symbols that were coded; `train` fits the network to them
-and writes splat2d/format/network.bin. Changing that file changes the format. Train on pictures that no
-benchmark measures.
+`record` decodes .splat files and keeps, for every splat and every split of the position tree, the network's inputs and
+the symbols that were coded; `train` fits the network to them and writes splat2d/format/network.bin. Changing that file
+changes the format. Train on pictures and clips that no benchmark measures, encoded with all tunes at many qualities.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from splat2d.fit.config import load_config
-from splat2d.fit.encode import step_code, step_of
-from splat2d.fit.fitter import PictureFit
+from splat2d.edit.document import Document
 from splat2d.format.field import Layout
 from splat2d.format.network import PATH, network
 from splat2d.native import core
@@ -176,6 +171,17 @@ class Layer(nn.Module):
         bias = (self.bias.detach() * scale * ONE).round().to(torch.int32).numpy()
         return bytes([weight.shape[1], self.shift]) + weight.tobytes() + bias.astype("<i4").tobytes()
 
+    def read(self, data: bytes) -> bytes:
+        """Take what `to_bytes` wrote at the beginning of data; returns the rest."""
+        inputs, outputs = self.weight.shape
+        weights, end = inputs * outputs, 2 + inputs * outputs + 4 * self.bias.numel()
+        scale = 2.0 ** data[1]
+        weight = np.frombuffer(data, np.int8, weights, 2).reshape(inputs, outputs)
+        bias = np.frombuffer(data, "<i4", self.bias.numel(), 2 + weights).reshape(-1, outputs)
+        self.weight.data = torch.from_numpy(weight / scale).float()
+        self.bias.data = torch.from_numpy(bias / (scale * ONE)).float()
+        return data[end:]
+
 
 class TrainedNetwork(nn.Module):
     """The network of cpp/model/network.hpp in real units."""
@@ -200,6 +206,13 @@ class TrainedNetwork(nn.Module):
     def to_bytes(self) -> bytes:
         """As cpp/model/network.cpp reads it."""
         return bytes([len(HEADS)]) + b"".join(layer.to_bytes() for layer in self.layers())
+
+    def read(self, data: bytes) -> None:
+        """Take the weights that `to_bytes` wrote."""
+        rest = data[1:]
+        for layer in self.layers():
+            rest = layer.read(rest)
+        assert not rest
 
     def split_loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Code length in nats of splits [n, 20]."""
@@ -295,35 +308,22 @@ def augmented(
 
 # Commands
 
-STEPS = (0.85, 0.5, 0.3, 0.18, 0.1, 0.06, 0.03)
 
-
-def fits(pictures: tuple[Path, ...], chroma_step: int) -> Iterator[tuple[str, np.ndarray, Layout]]:
-    """Integers of every picture at three steps of STEPS, in turn."""
-    config = load_config("default")
-    for i, path in enumerate(pictures):
-        with Image.open(path) as image:
-            pixels = np.asarray(image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGB"))
-        planes = np.atleast_3d(pixels).astype(np.float32).transpose(2, 0, 1) / np.float32(255)
-        height, width = planes.shape[1:]
-        for j in range(3):
-            code = step_code(STEPS[(i + 2 * j) % len(STEPS)])
-            fit = PictureFit(np.ascontiguousarray(planes), config, step_of(code), threads=2)
-            q = fit.refined().integers()
-            yield f"{path.stem}-{code}", q, Layout(width, height, len(planes), chroma_step, code)
-
-
-def record(pictures: tuple[Path, ...], out: Path = Path("build/records")) -> None:
-    """Encode training pictures and keep what the network sees.
+def record(files: tuple[Path, ...], out: Path = Path("build/records")) -> None:
+    """Keep what the network sees of files' splats.
 
     Args:
-        pictures: about 768 x 512; an alpha channel must be premultiplied.
+        files: .splat files of pictures of about 768 x 512, of clips and of light fields.
         out: folder for the records.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for name, q, layout in fits(pictures, load_config("default").chroma_code):
-        np.savez(out / f"{name}.npz", **vars(record_splats(q, layout)))
-        print(f"{name}: {len(q)} splats", flush=True)
+    for path in files:
+        for number, (_, field) in enumerate(Document.from_bytes(path.read_bytes()).fields()):
+            if not field.count:
+                continue
+            q, _ = field.decode()
+            np.savez(out / f"{path.stem}-{number}.npz", **vars(record_splats(q, field.layout)))
+            print(f"{path.stem}: {len(q)} splats", flush=True)
 
 
 def train(
@@ -343,7 +343,7 @@ def train(
         exact: part of the steps, the last, with weights and activations rounded as the codec rounds them.
         batch: splats a step.
         rate: the largest learning rate.
-        start: a state (state.pt) to go on from.
+        start: a network to go on from.
         out: the file that the codec reads, unless given.
     """
     torch.manual_seed(0)
@@ -354,7 +354,7 @@ def train(
     )
     net = TrainedNetwork()
     if start:
-        net.load_state_dict(torch.load(start))
+        net.read(zlib.decompress(start.read_bytes()))
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.15)
     mean = 0.0
@@ -378,7 +378,6 @@ def train(
         if i % 500 == 499:
             print(f"{i + 1}: {mean:.3f} bits a splat", flush=True)
             mean = 0.0
-    torch.save(net.state_dict(), records / "state.pt")
     data_bytes = zlib.compress(net.to_bytes(), 9)
     out.write_bytes(data_bytes)
     print(f"{len(place)} splats; {len(data_bytes)} bytes in {out}")
