@@ -50,8 +50,6 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   let module;
   try {
     module = await compiling;
-    // A context of WebGL takes a while to make; meanwhile a small file is already being decoded.
-    await Promise.race([coming?.received, new Promise((done) => setTimeout(done, 100))]);
   } catch (fault) {
     return failed(fault);
   }
