@@ -1,6 +1,7 @@
 // Decoding off the main thread.
 import { SplatError, joined } from "./bytes.js";
 import { compile } from "./core.js";
+import { glimpse } from "./decode.js";
 
 const ownWorker = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 
@@ -122,12 +123,13 @@ export class Decoder {
    *
    * @param {ReadableStream<Uint8Array>} stream
    * @param {(file: object) => void} shown Called with coarser pictures while the rest is on its way.
-   * @param {object} [options] As of `decodeWith`, and `received`, which is told when all bytes are there.
+   * @param {object} [options] As of `decodeWith`, and `core`, an instance here (or a promise of one), which decodes the
+   *   coarsest picture sooner than a worker has started.
    * @returns {Promise<{bytes: Uint8Array, file: object}>} The file as `open` gives it.
    */
-  async read(stream, shown = () => {}, { received = () => {}, ...options } = {}) {
+  async read(stream, shown = () => {}, { core = null, ...options } = {}) {
     const parts = [], reader = stream.getReader();
-    let size = 0, since = 0, tried = 0, busy = false, ended = false;
+    let size = 0, looked = 0, since = 0, tried = 0, busy = false, ended = false;
     // A file that is there soon is decoded once.
     let rest = performance.now() + SOON;
     const attempt = async () => {
@@ -158,12 +160,17 @@ export class Decoder {
         await reader.cancel();
         throw new SplatError(`the file is over the limit of ${options.limits.maxBytes} bytes`);
       }
+      if (core && !since && size >= 2 * looked) {
+        looked = size;
+        const file = await glimpse(await core, joined(parts), options.limits);
+        since = file?.tiers ?? 0;
+        if (file) shown(file);
+      }
       again();
     }
     ended = true;
-    const bytes = joined(parts), file = this.open(bytes, options);
-    received();
-    return { bytes, file: await file };
+    const bytes = joined(parts);
+    return { bytes, file: await this.open(bytes, options) };
   }
 
   /** Bits of each attribute in each layer of a file. */

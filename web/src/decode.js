@@ -26,6 +26,36 @@ function tiersThere(core, layer) {
   }
 }
 
+// Tiers that hold at most so many splats.
+function tiersWithin(core, layers, most) {
+  const parts = layers.flatMap((layer) => [layer, layer.matte]).filter((part) => part?.data);
+  const counts = parts.map(({ data, header }) => core.index(data, header).counts);
+  let left = most, tiers = 0;
+  while (tiers < TIERS && (left -= counts.reduce((n, own) => n + own[tiers], 0)) >= 0) ++tiers;
+  return tiers;
+}
+
+/**
+ * Decode a picture's beginning so coarsely that it does not take long.
+ *
+ * @param {import("./core.js").Core} core
+ * @param {Uint8Array} bytes The file, or its beginning.
+ * @param {object} [limits] As of `decodeWith`.
+ * @param {number} [most] Splats.
+ * @returns {Promise<object|null>} The file as `decodeWith` gives it; null where there is no such picture (yet).
+ */
+export async function glimpse(core, bytes, limits = {}, most = 16384) {
+  try {
+    const { layers, rate } = await parse(bytes, { limits, partial: true }), tiers = tiersWithin(core, layers, most);
+    if (!layers.length || !tiers || rate !== null) return null;
+    const file = await decodeWith(core, bytes, { limits, tiers, partial: true, coarse: true });
+    return file.layers.length ? file : null;
+  } catch (fault) {
+    if (!(fault instanceof SplatError)) throw fault;
+    return null;
+  }
+}
+
 /**
  * Decode a file.
  *

@@ -172,7 +172,7 @@ export class Decoder {
   /** Decode the parts of large layers in the file that was opened last; false when another was opened before the end. */
   fill(file: SplatFile, options?: { window?: () => [number, number, number, number] | null; arrived?: () => void }): Promise<boolean>;
   segment(index: number, tiers?: number): Promise<Segment>;
-  read(stream: ReadableStream<Uint8Array>, shown?: (file: SplatFile) => void, options?: DecodeOptions & { received?: () => void }): Promise<{ bytes: Uint8Array; file: SplatFile }>;
+  read(stream: ReadableStream<Uint8Array>, shown?: (file: SplatFile) => void, options?: DecodeOptions & { core?: Core | Promise<Core> | null }): Promise<{ bytes: Uint8Array; file: SplatFile }>;
   bits(bytes: Uint8Array): Promise<Record<string, number>[]>;
   pixels(drawn: Plan): Promise<Uint8ClampedArray>;
   close(): void;

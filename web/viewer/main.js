@@ -36,24 +36,21 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     if (share === undefined) bar.removeAttribute("value");
     else bar.value = share;
   };
-  const compiling = compile(wasm), decoder = new Decoder({ wasm: compiling, worker });
+  const compiling = compile(wasm), decoder = new Decoder({ wasm: compiling, worker }), making = compiling.then((module) => new Core(module));
   // A file on its way, or decoded: coarser pictures of it are told to whoever listens.
   const load = (url) => {
     const loading = { coarse: null, shown: () => {} };
-    loading.received = new Promise((received) => {
-      loading.result = fetched(url).then((response) => decoder.read(response.body, (file) => loading.shown((loading.coarse = file)), { received }));
-      loading.result.catch(received);
-    });
+    loading.result = fetched(url).then((response) => decoder.read(response.body, (file) => loading.shown((loading.coarse = file)), { core: making }));
+    loading.result.catch(() => {});
     return loading;
   };
   const wanted = query.get("src") ?? server?.open, coming = !data && wanted ? load(wanted) : null;
-  let module;
+  let core;
   try {
-    module = await compiling;
+    core = await making;
   } catch (fault) {
     return failed(fault);
   }
-  const core = new Core(module);
   let doc = null, selected = 0, picked = false, bits = null, opening = 0;
 
   const camera = new Camera(stage, () => painter?.request(true, true));

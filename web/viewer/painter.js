@@ -4,6 +4,7 @@ import { GlRenderer } from "../src/gl.js";
 import { RasterRenderer } from "../src/raster.js";
 
 const BEYOND = 160; // px around what is seen that are drawn when the picture slides
+const LATER = 200; // ms from the first picture to a context of WebGL, which stops all else for a while
 const SLOW = 45; // ms of a frame beyond which pictures that move are drawn coarser
 
 /** A renderer by the GPU that is ready to draw; null where there is none (an emulated one is slower than the core). */
@@ -111,7 +112,7 @@ export class Painter {
     if (!this.seen) {
       this.seen = true;
       performance.mark("splat2d-first");
-      setTimeout(() => this.#hasten());
+      setTimeout(() => this.#hasten(), LATER);
     }
     if (this.shown.draft) this.still = setTimeout(() => this.request(), 140);
     this.drawn(doc);
