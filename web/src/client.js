@@ -97,14 +97,14 @@ export class Decoder {
     const opened = this.#opened, waiting = [];
     file.layers.forEach((layer, number) => {
       for (const field of [layer, layer.matte])
-        field?.parts?.forEach((part, i) => part.splats || waiting.push({ part, call: { call: "part", layer: number, matte: field !== layer, number: i + 1 } }));
+        field?.parts?.forEach((part, i) => (part.splats && !part.coarser) || waiting.push({ part, call: { call: "part", layer: number, matte: field !== layer, number: i + 1 } }));
     });
     const work = async (number) => {
       const hand = await this.#hand(number);
       if (number) await hand.call({ call: "keep", bytes: opened.bytes, options: { limits: opened.options.limits } });
       while (waiting.length && opened === this.#opened) {
         const { part, call } = waiting.splice(nearest(waiting, window()), 1)[0];
-        part.splats = await hand.call(call);
+        Object.assign(part, { splats: await hand.call(call), coarser: false });
         arrived();
       }
     };
@@ -129,7 +129,11 @@ export class Decoder {
    */
   async read(stream, shown = () => {}, { core = null, ...options } = {}) {
     const parts = [], reader = stream.getReader();
-    let size = 0, looked = 0, since = 0, tried = 0, busy = false, ended = false;
+    let size = 0, looked = 0, since = 0, tried = 0, busy = false, ended = false, last = null;
+    const show = (file) => {
+      since = file.tiers;
+      shown((last = file));
+    };
     // A file that is there soon is decoded once.
     let rest = performance.now() + SOON;
     const attempt = async () => {
@@ -145,8 +149,7 @@ export class Decoder {
       busy = false;
       setTimeout(again, pause + 1);
       if (!file || ended) return;
-      since = file.tiers;
-      shown(file);
+      show(file);
     };
     // What fails stays busy, and is told of by the whole file.
     const again = () => attempt().catch(() => {});
@@ -163,14 +166,14 @@ export class Decoder {
       if (core && !since && size >= 2 * looked) {
         looked = size;
         const file = await glimpse(await core, joined(parts), options.limits);
-        since = file?.tiers ?? 0;
-        if (file) shown(file);
+        if (file) show(file);
       }
       again();
     }
     ended = true;
-    const bytes = joined(parts);
-    return { bytes, file: await this.open(bytes, options) };
+    const bytes = joined(parts), file = await this.open(bytes, options);
+    lend(last, file);
+    return { bytes, file };
   }
 
   /** Bits of each attribute in each layer of a file. */
@@ -187,6 +190,14 @@ export class Decoder {
     this.#opened = null;
     for (const { hand } of this.#hands) hand.close();
   }
+}
+
+// The parts of large layers as a coarser picture of the same file has them, until they are filled.
+function lend(coarser, file) {
+  coarser?.layers.forEach((layer, i) => {
+    for (const [from, to] of [[layer, file.layers[i]], [layer.matte, file.layers[i].matte]])
+      from?.parts?.forEach(({ splats }, p) => splats && Object.assign(to.parts[p], { splats, coarser: true }));
+  });
 }
 
 // Of the parts that wait the one that is nearest to the middle of a window, those first that it meets.

@@ -29,8 +29,8 @@ export interface Header {
 export interface Coverage {
   header: Header;
   splats?: Splats;
-  /** Of a large layer whose splats are those of the whole canvas: the parts that follow, and the box each is seen in. */
-  parts?: { box: [number, number, number, number]; splats: Splats | null }[];
+  /** Of a large layer whose splats are those of the whole canvas: the parts that follow, the box each is seen in, whether finer tiers of it are to come. */
+  parts?: { box: [number, number, number, number]; splats: Splats | null; coarser?: boolean }[];
   bytes?: number;
 }
 
@@ -124,6 +124,8 @@ export interface DecodeOptions {
   segments?: boolean;
   /** Of large layers only the splats that are coded for the whole canvas. */
   coarse?: boolean;
+  /** With `coarse`, and all parts of them. */
+  filled?: boolean;
   limits?: Partial<Limits>;
 }
 

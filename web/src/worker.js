@@ -34,7 +34,7 @@ const calls = {
   },
   // The beginning of a file, once it holds more tiers than were shown.
   async partial({ bytes, options, since }) {
-    const file = await decodeWith(core, bytes, { ...options, partial: true, segments: false, coarse: since === 0 });
+    const file = await decodeWith(core, bytes, { ...options, partial: true, segments: false, coarse: true, filled: since > 0 });
     return file.layers.length && file.rate === null && file.tiers > since ? light(file) : null;
   },
   segment({ index, tiers }) {

@@ -448,6 +448,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   });
   addEventListener("beforeunload", (event) => doc?.bytes && doc.steps.length > doc.saved && event.preventDefault());
 
+  window.splat2d = { get document() { return doc; }, painter, camera, lens, openBytes };
   $("encodes").hidden = !server?.encode;
   if (innerWidth <= 720) run("panels");
   changed();
@@ -457,5 +458,4 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   } catch (fault) {
     failed(fault);
   }
-  window.splat2d = { get document() { return doc; }, painter, camera, lens, openBytes };
 }
