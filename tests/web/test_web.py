@@ -206,10 +206,10 @@ def test_a_person_uses_the_page(tmp_path):
     assert found["chosen"] == "many.splat"
     assert found["compared"] == "compared with 367 bytes"
     assert found["beside"] == [0, 0, True, True]
-    seen = found["slow"]
-    assert seen == sorted(seen)
-    assert len({tiers for tiers, _ in seen}) > 2
-    assert seen[-1] == [6, GOOD["pictures/parts.splat"]["splats"]]
+    tiers, counts = zip(*found["slow"], strict=True)
+    assert list(counts) == sorted(counts)
+    assert len(set(tiers)) > 2
+    assert (tiers[-1], counts[-1]) == (6, GOOD["pictures/parts.splat"]["splats"])
     tiers, *rest = found["lost"]
     assert 1 <= tiers < 6
     assert rest == [None, False, True]
