@@ -101,6 +101,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     if (first) {
       selected = doc.stack.at(-1)?.number ?? 0;
       picked = false;
+      $("pixel").value = "";
       painter.time = 0;
       closeComparison();
       selection.clear();

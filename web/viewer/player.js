@@ -22,14 +22,17 @@ export class Player {
   }
   pause() {
     this.playing = false;
-    this.button.textContent = "▶";
-    this.button.setAttribute("aria-label", "Play");
+    this.#offer("Play", "M4 3v10l9-5z");
+  }
+  // What the button does next, and its icon.
+  #offer(what, path) {
+    this.button.setAttribute("aria-label", what);
+    this.button.querySelector("path").setAttribute("d", path);
   }
   play() {
     if (!this.doc?.clip) return;
     this.playing = true;
-    this.button.textContent = "⏸";
-    this.button.setAttribute("aria-label", "Pause");
+    this.#offer("Pause", "M5 3v10M11 3v10");
     if (this.time >= this.doc.timeline.duration - 1e-6) this.time = 0;
     let before = performance.now(), at = this.time, shown = null;
     const tick = async (now) => {
