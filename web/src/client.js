@@ -1,7 +1,7 @@
 // Decoding off the main thread.
 import { SplatError, joined } from "./bytes.js";
 import { compile } from "./core.js";
-import { glimpse } from "./decode.js";
+import { glimpse, reachOf } from "./decode.js";
 
 const ownWorker = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 
@@ -131,7 +131,7 @@ export class Decoder {
     const parts = [], reader = stream.getReader();
     let size = 0, looked = 0, since = 0, tried = 0, busy = false, ended = false, last = null;
     const show = (file) => {
-      since = file.tiers;
+      since = reachOf(file);
       shown((last = file));
     };
     // A file that is there soon is decoded once.
@@ -154,8 +154,13 @@ export class Decoder {
     // What fails stays busy, and is told of by the whole file.
     const again = () => attempt().catch(() => {});
     setTimeout(again, SOON + 1);
+    // What came before a connection was lost is shown yet, but nothing of what nobody waits for.
+    const next = () => reader.read().catch((fault) => {
+      ended = fault.name === "AbortError";
+      throw fault;
+    });
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await next();
       if (done) break;
       parts.push(value);
       size += value.length;

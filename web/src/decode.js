@@ -57,6 +57,10 @@ export async function glimpse(core, bytes, limits = {}, most = 16384) {
   }
 }
 
+/** How much there is of a file's beginning: tiers of a picture, or segments of a clip. */
+export const reachOf = ({ rate, layers, tiers, segments }) =>
+  rate === null ? Math.min(layers.length, 1) * tiers : segments.filter(({ layer }) => !layer).length;
+
 /**
  * Decode a file.
  *

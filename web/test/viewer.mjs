@@ -191,21 +191,6 @@ try {
   });
   await page.context?.().close();
 
-  // Tiers are shown as they arrive, and none is taken back.
-  page = await opened(`?src=${encodeURIComponent("/slow/tests/golden/pictures/parts.splat")}`);
-  found.slow = await page.evaluate(async () => {
-    const seen = [];
-    for (let filled = false; !filled; await new Promise(requestAnimationFrame)) {
-      const { bytes, file } = window.splat2d?.document ?? {};
-      if (!file) continue;
-      const [{ splats, parts }] = file.layers, counts = [splats, ...parts.map((part) => part.splats)].map((part) => part?.count ?? 0);
-      seen.push([file.tiers, counts.reduce((a, b) => a + b)]);
-      filled = bytes && parts.every((part) => part.splats && !part.coarser);
-    }
-    return seen;
-  });
-  await page.context().close();
-
   // What came before a connection was lost stays, and says what it is.
   page = await opened(`?src=${encodeURIComponent("/lost/tests/golden/pictures/directory.splat")}`);
   await page.waitForFunction(() => document.getElementById("status").classList.contains("fault") && window.splat2d?.document);
