@@ -20,7 +20,7 @@ FILES = {
 
 
 def headers_of(name: str) -> dict[str, str]:
-    """The headers that a file of the page is sent with; a decoder that a browser unpacks is compiled as it arrives."""
+    """The headers that a file of the page is sent with: what a browser unpacks is compiled as it arrives."""
     encoding = {"Content-Encoding": "gzip"} if name.endswith(".gz") else {}
     return {"Content-Type": FILES[name], **encoding}
 
