@@ -296,6 +296,10 @@ def test_the_server_gives_the_page_and_one_file(server):
     assert "wasm-unsafe-eval" in answer.headers["Content-Security-Policy"]
     for name in ("viewer.js", "viewer.css", "splat2d.wasm.gz"):
         assert ask(server, "GET", f"/{name}")[:2] == (200, (STATIC / name).read_bytes())
+    # The decoder is compiled as it arrives, and the file is on its way before scripts run.
+    told = ask(server, "GET", "/splat2d.wasm.gz")[2].headers
+    assert (told["Content-Type"], told["Content-Encoding"]) == ("application/wasm", "gzip")
+    assert b'<link rel="preload" href="/file/objects.splat" as="fetch" crossorigin>' in page
     assert ask(server, "GET", "/file/objects.splat")[:2] == (200, OBJECTS.read_bytes())
     assert server.server_address[0] == "127.0.0.1"
 

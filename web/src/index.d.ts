@@ -215,6 +215,8 @@ export class GlRenderer implements Renderer {
   readonly emulated: boolean;
   draw(drawn: Plan, options?: { outlines?: number }): void;
   pixels(drawn: Plan): Uint8ClampedArray;
+  /** Make the programs that pictures take, which otherwise the first picture waits for. */
+  prepare(): Promise<void>;
   restore(): void;
   forget(): void;
 }
