@@ -14,25 +14,35 @@ FILES = {
     "index.html": "text/html; charset=utf-8",
     "viewer.js": "text/javascript; charset=utf-8",
     "viewer.css": "text/css; charset=utf-8",
-    "splat2d.wasm.gz": "application/gzip",
+    "splat2d.wasm.gz": "application/wasm",
 }
 """What the page is made of, and their types."""
+
+
+def headers_of(name: str) -> dict[str, str]:
+    """The headers that a file of the page is sent with: what a browser unpacks is compiled as it arrives."""
+    encoding = {"Content-Encoding": "gzip"} if name.endswith(".gz") else {}
+    return {"Content-Type": FILES[name], **encoding}
 
 
 def page(server: dict[str, Any] | None = None) -> str:
     """The page, which loads the rest from beside it.
 
     Args:
-        server: what its server can do, for its script.
+        server: what its server can do, for its script; the file that it opens is on its way before that runs.
     """
     text = (STATIC / "index.html").read_text(encoding="utf-8")
     if server is None:
         return text
     # No text in JSON may end the element.
     told = json.dumps(server).replace("<", "\\u003c")
-    return text.replace(
+    text = text.replace(
         "</body>", f'<script type="application/json" id="splat2d-server">{told}</script>\n</body>'
     )
+    if "open" not in server:
+        return text
+    opened = markup.escape(server["open"])
+    return text.replace("</head>", f'<link rel="preload" href="{opened}" as="fetch" crossorigin>\n</head>')
 
 
 def html(data: bytes, *, name: str = "picture.splat") -> str:

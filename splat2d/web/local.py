@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import splat2d
 from splat2d.errors import BitstreamError, InputImageError, OutputError, Splat2dError
 from splat2d.media.files import read_bytes
-from splat2d.web.bundle import FILES, STATIC, page
+from splat2d.web.bundle import FILES, STATIC, headers_of, page
 
 MAX_UPLOAD = 1 << 28
 """Largest picture that is taken, bytes."""
@@ -88,12 +88,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_own():
             return self._refuse(403, "this page is of this machine alone")
         if path == "/":
-            return self._send(page(self.own.told).encode(), FILES["index.html"])
+            return self._send(page(self.own.told).encode(), headers_of("index.html"))
         if path[1:] in FILES and path != "/index.html":
-            return self._send((STATIC / path[1:]).read_bytes(), FILES[path[1:]])
+            return self._send((STATIC / path[1:]).read_bytes(), headers_of(path[1:]))
         if self.own.path is not None and path == self.own.told["open"]:
             try:
-                return self._send(read_bytes(self.own.path, error=BitstreamError), "application/octet-stream")
+                data = read_bytes(self.own.path, error=BitstreamError)
+                return self._send(data, {"Content-Type": "application/octet-stream"})
             except Splat2dError as fault:
                 return self._refuse(404, str(fault))
         self._refuse(404, "no such page")
@@ -152,9 +153,10 @@ class _Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         return self.headers.get("Host") in names and origin in (None, *(f"http://{name}" for name in names))
 
-    def _send(self, body: bytes, kind: str, status: int = 200) -> None:
+    def _send(self, body: bytes, headers: dict[str, str], status: int = 200) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-cache")
         self.send_header("Content-Security-Policy", _POLICY)
@@ -163,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _refuse(self, status: int, why: str) -> None:
-        self._send(why.encode(), "text/plain; charset=utf-8", status)
+        self._send(why.encode(), {"Content-Type": "text/plain; charset=utf-8"}, status)
 
 
 def _picture(data: bytes) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from splat2d.errors import BackendUnavailableError, ConfigError, OutputError, Splat2dError
-from splat2d.web.bundle import FILES, STATIC, page
+from splat2d.web.bundle import FILES, STATIC, headers_of, page
 from splat2d.web.iiif import FORMATS, info, parse
 from splat2d.web.store import Entry, Store
 
@@ -165,7 +165,7 @@ def application(root: str | os.PathLike[str], *, most: int = MOST_PIXELS) -> Sta
         if part not in FILES:
             return refused(404, "no such page")
         body = page().encode() if part == "index.html" else (STATIC / part).read_bytes()
-        return Response(body, media_type=FILES[part], headers=_OPEN)
+        return Response(body, headers={**_OPEN, **headers_of(part)})
 
     async def listing(request: Request) -> Response:
         names = await worked(store.names)

@@ -119,10 +119,15 @@ def test_damaged_clocks_are_refused_as_by_the_package(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def cases(tmp_path_factory) -> Path:
+def folder(tmp_path_factory) -> Path:
     # In the repository: the test's server serves nothing else.
     folder = ROOT / "build" / "web-test" / tmp_path_factory.getbasetemp().name
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cases(folder) -> Path:
     return write_cases(folder, GOLDEN, GOOD)
 
 
@@ -236,6 +241,27 @@ def test_a_person_uses_the_page(tmp_path):
     assert np.abs(drawn - expected).max() <= 2
 
 
+@needs_browser
+def test_what_is_there_is_seen_while_the_rest_arrives(folder):
+    rng = np.random.default_rng(3)
+    shots = [np.kron(rng.integers(0, 255, (4, 6, 3)), np.ones((8, 8, 1))) for _ in range(4)]
+    clip = folder / "shots.splat"
+    frames = np.repeat(np.stack(shots), 8, axis=0).astype(np.uint8)
+    clip.write_bytes(splat2d.encode(frames, fps=25, quality=90, preset="fast"))
+    found = json.loads(run("arriving.mjs", clip))
+    assert found["errors"] == []
+    tiers, counts = zip(*found["picture"], strict=True)
+    assert list(counts) == sorted(counts)
+    assert len(set(tiers)) > 2
+    assert (tiers[-1], counts[-1]) == (6, GOOD["pictures/parts.splat"]["splats"])
+    whole, segments = found["first"]
+    assert (whole, segments < 4) == (None, True)
+    assert found["clip"] == sorted(found["clip"])
+    assert found["duration"] == pytest.approx(32 / 25)
+    assert found["clip"][-1] == pytest.approx(32 / 25, abs=0.1)
+    assert found["other"] == ["pan.splat", "0.04 s, frame 2 of 9"]
+
+
 def test_one_file_holds_page_decoder_and_picture():
     text = html(OBJECTS.read_bytes(), name='a "name" <b>.splat')
     assert 'data-name="a &quot;name&quot; &lt;b&gt;.splat"' in text
@@ -270,6 +296,10 @@ def test_the_server_gives_the_page_and_one_file(server):
     assert "wasm-unsafe-eval" in answer.headers["Content-Security-Policy"]
     for name in ("viewer.js", "viewer.css", "splat2d.wasm.gz"):
         assert ask(server, "GET", f"/{name}")[:2] == (200, (STATIC / name).read_bytes())
+    # The decoder is compiled as it arrives, and the file is on its way before scripts run.
+    told = ask(server, "GET", "/splat2d.wasm.gz")[2].headers
+    assert (told["Content-Type"], told["Content-Encoding"]) == ("application/wasm", "gzip")
+    assert b'<link rel="preload" href="/file/objects.splat" as="fetch" crossorigin>' in page
     assert ask(server, "GET", "/file/objects.splat")[:2] == (200, OBJECTS.read_bytes())
     assert server.server_address[0] == "127.0.0.1"
 

@@ -1,6 +1,7 @@
 // Decoding off the main thread.
 import { SplatError, joined } from "./bytes.js";
 import { compile } from "./core.js";
+import { glimpse, reachOf } from "./decode.js";
 
 const ownWorker = () => new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 
@@ -96,14 +97,14 @@ export class Decoder {
     const opened = this.#opened, waiting = [];
     file.layers.forEach((layer, number) => {
       for (const field of [layer, layer.matte])
-        field?.parts?.forEach((part, i) => part.splats || waiting.push({ part, call: { call: "part", layer: number, matte: field !== layer, number: i + 1 } }));
+        field?.parts?.forEach((part, i) => (part.splats && !part.coarser) || waiting.push({ part, call: { call: "part", layer: number, matte: field !== layer, number: i + 1 } }));
     });
     const work = async (number) => {
       const hand = await this.#hand(number);
       if (number) await hand.call({ call: "keep", bytes: opened.bytes, options: { limits: opened.options.limits } });
       while (waiting.length && opened === this.#opened) {
         const { part, call } = waiting.splice(nearest(waiting, window()), 1)[0];
-        part.splats = await hand.call(call);
+        Object.assign(part, { splats: await hand.call(call), coarser: false });
         arrived();
       }
     };
@@ -122,12 +123,17 @@ export class Decoder {
    *
    * @param {ReadableStream<Uint8Array>} stream
    * @param {(file: object) => void} shown Called with coarser pictures while the rest is on its way.
-   * @param {object} [options] As of `decodeWith`, and `received`, which is told when all bytes are there.
+   * @param {object} [options] As of `decodeWith`, and `core`, an instance here (or a promise of one), which decodes the
+   *   coarsest picture sooner than a worker has started.
    * @returns {Promise<{bytes: Uint8Array, file: object}>} The file as `open` gives it.
    */
-  async read(stream, shown = () => {}, { received = () => {}, ...options } = {}) {
+  async read(stream, shown = () => {}, { core = null, ...options } = {}) {
     const parts = [], reader = stream.getReader();
-    let size = 0, since = 0, tried = 0, busy = false, ended = false;
+    let size = 0, looked = 0, since = 0, tried = 0, busy = false, ended = false, last = null;
+    const show = (file) => {
+      since = reachOf(file);
+      shown((last = file));
+    };
     // A file that is there soon is decoded once.
     let rest = performance.now() + SOON;
     const attempt = async () => {
@@ -143,14 +149,18 @@ export class Decoder {
       busy = false;
       setTimeout(again, pause + 1);
       if (!file || ended) return;
-      since = file.tiers;
-      shown(file);
+      show(file);
     };
     // What fails stays busy, and is told of by the whole file.
     const again = () => attempt().catch(() => {});
     setTimeout(again, SOON + 1);
+    // What came before a connection was lost is shown yet, but nothing of what nobody waits for.
+    const next = () => reader.read().catch((fault) => {
+      ended = fault.name === "AbortError";
+      throw fault;
+    });
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await next();
       if (done) break;
       parts.push(value);
       size += value.length;
@@ -158,12 +168,17 @@ export class Decoder {
         await reader.cancel();
         throw new SplatError(`the file is over the limit of ${options.limits.maxBytes} bytes`);
       }
+      if (core && !since && size >= 2 * looked) {
+        looked = size;
+        const file = await glimpse(await core, joined(parts), options.limits);
+        if (file) show(file);
+      }
       again();
     }
     ended = true;
-    const bytes = joined(parts), file = this.open(bytes, options);
-    received();
-    return { bytes, file: await file };
+    const bytes = joined(parts), file = await this.open(bytes, options);
+    lend(last, file);
+    return { bytes, file };
   }
 
   /** Bits of each attribute in each layer of a file. */
@@ -180,6 +195,14 @@ export class Decoder {
     this.#opened = null;
     for (const { hand } of this.#hands) hand.close();
   }
+}
+
+// The parts of large layers as a coarser picture of the same file has them, until they are filled.
+function lend(coarser, file) {
+  coarser?.layers.forEach((layer, i) => {
+    for (const [from, to] of [[layer, file.layers[i]], [layer.matte, file.layers[i].matte]])
+      from?.parts?.forEach(({ splats }, p) => splats && Object.assign(to.parts[p], { splats, coarser: true }));
+  });
 }
 
 // Of the parts that wait the one that is nearest to the middle of a window, those first that it meets.

@@ -28,13 +28,14 @@ export async function compile(source = new URL(hasSimd() ? "./splat2d.wasm" : ".
   const files = source instanceof URL && source.protocol === "file:" && globalThis.process?.getBuiltinModule?.("node:fs/promises");
   if (files) source = await files.readFile(source);
   else if (typeof source === "string" || source instanceof URL) source = await fetch(source);
-  if (typeof Response !== "undefined" && source instanceof Response) {
+  if (source instanceof Response) {
     if (!source.ok) throw new SplatError(`the decoder cannot be loaded: ${source.status} ${source.statusText}`);
+    if (source.headers.get("Content-Type") === "application/wasm") return WebAssembly.compileStreaming(source);
     source = await source.arrayBuffer();
   }
   const bytes = ArrayBuffer.isView(source) ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength) : new Uint8Array(source);
-  // Packed by gzip, as the Python package has it.
-  if (bytes[0] === 0x1f) source = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  // Packed by gzip, as the Python package has it, from a host that does not say so.
+  if (bytes[0] === 0x1f) source = await new Response(new Response(bytes).body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
   return WebAssembly.compile(source);
 }
 

@@ -7,11 +7,12 @@ import { stackOf, unpack } from "./edits.js";
 // Splats of one moment have no courses.
 const framesOf = ({ moments }) => (moments > 1 ? moments : 0);
 
-function field(core, part, { coarse = false, ...options }) {
-  if (!part.data) return part;
-  if (coarse && core.index(part.data, part.header).parts) {
-    const { splats, boxes } = core.open(part.data, part.header, options);
-    return { ...part, splats, parts: boxes.map((box) => ({ box, splats: null })) };
+function field(core, part, { coarse = false, filled = false, ...options }) {
+  const { data, header } = part;
+  if (!data) return part;
+  if (coarse && core.index(data, header).parts) {
+    const { splats, boxes } = core.open(data, header, options);
+    return { ...part, splats, parts: boxes.map((box, i) => ({ box, splats: filled ? core.part(i + 1, data, header, options) : null })) };
   }
   return { ...part, splats: core.decode(part.data, part.header, options) };
 }
@@ -26,18 +27,52 @@ function tiersThere(core, layer) {
   }
 }
 
+// Tiers that hold at most so many splats.
+function tiersWithin(core, layers, most) {
+  const parts = layers.flatMap((layer) => [layer, layer.matte]).filter((part) => part?.data);
+  const counts = parts.map(({ data, header }) => core.index(data, header).counts);
+  let left = most, tiers = 0;
+  while (tiers < TIERS && (left -= counts.reduce((n, own) => n + own[tiers], 0)) >= 0) ++tiers;
+  return tiers;
+}
+
+/**
+ * Decode a picture's beginning so coarsely that it does not take long.
+ *
+ * @param {import("./core.js").Core} core
+ * @param {Uint8Array} bytes The file, or its beginning.
+ * @param {object} [limits] As of `decodeWith`.
+ * @param {number} [most] Splats.
+ * @returns {Promise<object|null>} The file as `decodeWith` gives it; null where there is no such picture (yet).
+ */
+export async function glimpse(core, bytes, limits = {}, most = 16384) {
+  try {
+    const { layers, rate } = await parse(bytes, { limits, partial: true }), tiers = tiersWithin(core, layers, most);
+    if (!layers.length || !tiers || rate !== null) return null;
+    const file = await decodeWith(core, bytes, { limits, tiers, partial: true, coarse: true });
+    return file.layers.length ? file : null;
+  } catch (fault) {
+    if (!(fault instanceof SplatError)) throw fault;
+    return null;
+  }
+}
+
+/** How much there is of a file's beginning: tiers of a picture, or segments of a clip. */
+export const reachOf = ({ rate, layers, tiers, segments }) =>
+  rate === null ? Math.min(layers.length, 1) * tiers : segments.filter(({ layer }) => !layer).length;
+
 /**
  * Decode a file.
  *
  * @param {import("./core.js").Core} core
  * @param {Uint8Array} bytes The file, or with `partial` its beginning.
- * @param {{tiers?: number, window?: number[], partial?: boolean, limits?: object, segments?: boolean, coarse?: boolean}} [options]
+ * @param {{tiers?: number, window?: number[], partial?: boolean, limits?: object, segments?: boolean, coarse?: boolean, filled?: boolean}} [options]
  *   `tiers` coarse first, all when left out; a `window` left, top, right, bottom (px of the canvas) leaves out parts of
  *   the canvas that are not seen in it; with `segments: false` those of a clip are not decoded; with `coarse` a layer
- *   of many splats has but those that are coded for the whole canvas, and \`parts\` that are to be filled.
+ *   of many splats has but those that are coded for the whole canvas, and `parts` that are `filled` or are to be.
  */
 export async function decodeWith(core, bytes, options = {}) {
-  const { tiers = TIERS, window = null, partial = false, limits = {}, segments = true, coarse = false } = options;
+  const { tiers = TIERS, window = null, partial = false, limits = {}, segments = true, coarse = false, filled = false } = options;
   if (!Number.isInteger(tiers) || tiers < 1 || tiers > TIERS) throw new SplatError(`tiers is ${tiers}, expected 1 to ${TIERS}`);
   const file = await parse(bytes, { limits, partial });
   let steps;
@@ -65,7 +100,7 @@ export async function decodeWith(core, bytes, options = {}) {
       reached = wanted;
       if (!wanted) continue;
     }
-    const still = { tiers: wanted, window: steps.length ? null : window, coarse };
+    const still = { tiers: wanted, window: steps.length ? null : window, coarse, filled };
     layers.push({ ...field(core, layer, still), matte: layer.matte && field(core, layer.matte, still) });
   }
   // What is left out of a coarser picture is more than its texture.

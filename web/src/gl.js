@@ -135,6 +135,7 @@ uniform float flip;
 out vec4 seen;
 void main() { seen = texelFetch(sums, ivec2(gl_FragCoord.x, flip > 0.0 ? flip - gl_FragCoord.y : gl_FragCoord.y), 0); }`;
 
+const PROGRAMS = { add: [SPLAT, ADD], ring: [SPLAT, RING], layer: [FULL, LAYER], copy: [FULL, COPY] };
 const MOST_HELD = 2 ** 28; // bytes of splats
 
 /** Draws plans with WebGL2. */
@@ -170,12 +171,7 @@ export class GlRenderer {
 
   #start() {
     const { gl } = this;
-    this.programs = {
-      add: this.#program(SPLAT, ADD),
-      ring: this.#program(SPLAT, RING),
-      layer: this.#program(FULL, LAYER),
-      copy: this.#program(FULL, COPY),
-    };
+    this.programs = {};
     this.corners = gl.createVertexArray();
     this.buffers = new Map();
     this.held = 0;
@@ -189,23 +185,38 @@ export class GlRenderer {
     this.#start();
   }
 
-  #program(vertex, fragment) {
+  #linking(name) {
     const { gl } = this, program = gl.createProgram();
-    for (const [type, text] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
+    for (const [i, type] of [gl.VERTEX_SHADER, gl.FRAGMENT_SHADER].entries()) {
       const shader = gl.createShader(type);
-      gl.shaderSource(shader, text);
+      gl.shaderSource(shader, PROGRAMS[name][i]);
       gl.compileShader(shader);
       gl.attachShader(program, shader);
     }
     gl.linkProgram(program);
+    return program;
+  }
+  // Programs are made when they are first used.
+  #program(name, linking = null) {
+    const { gl, programs } = this;
+    if (programs[name]) return programs[name];
+    const program = linking ?? this.#linking(name), at = {};
     if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost())
       throw new SplatError(`a shader does not link: ${gl.getProgramInfoLog(program)}`);
-    const at = {};
     for (let i = 0, n = gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS) ?? 0; i < n; ++i) {
       const { name } = gl.getActiveUniform(program, i);
       at[name.replace("[0]", "")] = gl.getUniformLocation(program, name);
     }
-    return { program, at };
+    return (programs[name] = { program, at });
+  }
+
+  /** Make the programs that pictures take; meanwhile other things go on, where the driver has threads for it. */
+  async prepare() {
+    const { gl } = this, parallel = gl.getExtension("KHR_parallel_shader_compile");
+    const linking = ["add", "layer"].map((name) => [name, this.#linking(name)]);
+    const waits = () => parallel && !this.lost && linking.some(([, program]) => !gl.getProgramParameter(program, parallel.COMPLETION_STATUS_KHR));
+    while (waits()) await new Promise((done) => setTimeout(done, 5));
+    for (const each of linking) this.#program(...each);
   }
 
   #target(name, width, height, format) {
@@ -286,7 +297,7 @@ export class GlRenderer {
     gl.clearBufferfv(gl.COLOR, 0, [0, 0, 0, 0]);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE);
-    this.#splats(this.programs.add, groups, placement, view);
+    this.#splats(this.#program("add"), groups, placement, view);
     return target;
   }
 
@@ -308,7 +319,7 @@ export class GlRenderer {
     const { gl } = this, { state, sum, cover, covered, edges } = item;
     const sums = this.#sum("sums", sum, item.placement, view), covers = cover && this.#sum("covers", cover, item.placement, view);
     const noise = this.#noise(item, view);
-    const { program, at } = this.programs.layer;
+    const { program, at } = this.#program("layer");
     gl.useProgram(program);
     this.#bind(0, sums);
     this.#bind(1, covers ?? sums);
@@ -348,10 +359,11 @@ export class GlRenderer {
       for (const item of items) this.#layer(item, view, over.frame, false);
       gl.bindFramebuffer(gl.FRAMEBUFFER, frame);
       gl.disable(gl.BLEND);
-      gl.useProgram(this.programs.copy.program);
+      const { program, at } = this.#program("copy");
+      gl.useProgram(program);
       this.#bind(0, over);
-      gl.uniform1i(this.programs.copy.at.sums, 0);
-      gl.uniform1f(this.programs.copy.at.flip, flip ? view.height : 0);
+      gl.uniform1i(at.sums, 0);
+      gl.uniform1f(at.flip, flip ? view.height : 0);
       gl.viewport(0, 0, view.width, view.height);
       gl.bindVertexArray(this.corners);
       gl.drawArrays(gl.TRIANGLES, 0, 3);
@@ -386,7 +398,7 @@ export class GlRenderer {
         offset: [offset[0], view.height - offset[1]],
         extra: [extra[0], -extra[1], extra[2]],
       };
-      this.#splats(this.programs.ring, sum.groups, turned, view, outlines);
+      this.#splats(this.#program("ring"), sum.groups, turned, view, outlines);
     }
   }
 

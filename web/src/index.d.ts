@@ -29,8 +29,8 @@ export interface Header {
 export interface Coverage {
   header: Header;
   splats?: Splats;
-  /** Of a large layer whose splats are those of the whole canvas: the parts that follow, and the box each is seen in. */
-  parts?: { box: [number, number, number, number]; splats: Splats | null }[];
+  /** Of a large layer whose splats are those of the whole canvas: the parts that follow, the box each is seen in, whether finer tiers of it are to come. */
+  parts?: { box: [number, number, number, number]; splats: Splats | null; coarser?: boolean }[];
   bytes?: number;
 }
 
@@ -124,6 +124,8 @@ export interface DecodeOptions {
   segments?: boolean;
   /** Of large layers only the splats that are coded for the whole canvas. */
   coarse?: boolean;
+  /** With `coarse`, and all parts of them. */
+  filled?: boolean;
   limits?: Partial<Limits>;
 }
 
@@ -172,7 +174,7 @@ export class Decoder {
   /** Decode the parts of large layers in the file that was opened last; false when another was opened before the end. */
   fill(file: SplatFile, options?: { window?: () => [number, number, number, number] | null; arrived?: () => void }): Promise<boolean>;
   segment(index: number, tiers?: number): Promise<Segment>;
-  read(stream: ReadableStream<Uint8Array>, shown?: (file: SplatFile) => void, options?: DecodeOptions & { received?: () => void }): Promise<{ bytes: Uint8Array; file: SplatFile }>;
+  read(stream: ReadableStream<Uint8Array>, shown?: (file: SplatFile) => void, options?: DecodeOptions & { core?: Core | Promise<Core> | null }): Promise<{ bytes: Uint8Array; file: SplatFile }>;
   bits(bytes: Uint8Array): Promise<Record<string, number>[]>;
   pixels(drawn: Plan): Promise<Uint8ClampedArray>;
   close(): void;
@@ -213,6 +215,8 @@ export class GlRenderer implements Renderer {
   readonly emulated: boolean;
   draw(drawn: Plan, options?: { outlines?: number }): void;
   pixels(drawn: Plan): Uint8ClampedArray;
+  /** Make the programs that pictures take, which otherwise the first picture waits for. */
+  prepare(): Promise<void>;
   restore(): void;
   forget(): void;
 }

@@ -2,13 +2,18 @@
 import { SplatError } from "./bytes.js";
 import { parse } from "./container.js";
 import { Core, compile } from "./core.js";
-import { decodeSegment, decodeWith } from "./decode.js";
+import { decodeSegment, decodeWith, reachOf } from "./decode.js";
 import { RasterRenderer } from "./raster.js";
 
 let core, kept;
 
 const without = ({ data, ...part }) => ({ ...part, bytes: data?.length ?? 0, matte: part.matte && without(part.matte) });
 const light = (file) => ({ ...file, layers: file.layers.map(without), segments: file.segments.map(without), textures: file.textures.map(without) });
+
+const keep = (file) => {
+  const coded = ({ data, header, matte }) => ({ data, header, matte: matte && coded(matte) });
+  kept = { layers: file.layers.map(coded), segments: file.segments };
+};
 
 const calls = {
   async start({ module }) {
@@ -20,8 +25,7 @@ const calls = {
   // Keeps the file, so that a clip's segments and the parts of large layers are decoded when they are shown.
   async open({ bytes, options }) {
     const file = await decodeWith(core, bytes, { ...options, segments: false, coarse: true });
-    const coded = ({ data, header, matte }) => ({ data, header, matte: matte && coded(matte) });
-    kept = { layers: file.layers.map(coded), segments: file.segments };
+    keep(file);
     return light(file);
   },
   // The same for a worker that helps with parts.
@@ -32,10 +36,12 @@ const calls = {
     const { data, header } = matte ? kept.layers[layer].matte : kept.layers[layer];
     return core.part(number, data, header);
   },
-  // The beginning of a file, once it holds more tiers than were shown.
+  // The beginning of a file, once it holds more tiers, or segments of a clip, than were shown.
   async partial({ bytes, options, since }) {
-    const file = await decodeWith(core, bytes, { ...options, partial: true, segments: false, coarse: since === 0 });
-    return file.layers.length && file.rate === null && file.tiers > since ? light(file) : null;
+    const file = await decodeWith(core, bytes, { ...options, partial: true, segments: false, coarse: true, filled: since > 0 });
+    if (reachOf(file) <= since) return null;
+    if (file.rate !== null) keep(file);
+    return light(file);
   },
   segment({ index, tiers }) {
     if (!kept?.segments[index]) throw new SplatError(`there is no segment ${index}`);
@@ -65,7 +71,7 @@ self.onmessage = ({ data: { id, call, ...rest } }) => {
     try {
       const result = await calls[call](rest);
       // What is kept stays here.
-      const given = call === "open" ? result.layers : result;
+      const given = call === "open" || call === "partial" ? result?.layers : result;
       self.postMessage({ id, result }, [...buffers(given)].filter((buffer) => buffer !== rest.bytes?.buffer));
     } catch (fault) {
       self.postMessage({ id, fault: fault.message, expected: fault instanceof SplatError });

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { withEdits } from "../src/container.js";
 import { Core, compile } from "../src/core.js";
-import { decodeWith } from "../src/decode.js";
+import { decodeWith, glimpse } from "../src/decode.js";
 
 const golden = new URL("../../tests/golden/", import.meta.url);
 const manifest = JSON.parse(readFileSync(new URL("manifest.json", golden)));
@@ -68,6 +68,13 @@ for (const path of process.argv.slice(2)) {
   expect(`${path}: parts`, boxes.length > 1 && first.count > 0 && rows.join() === one.splats.integers.join(), true);
   const coarse = (await decodeWith(core, bytes("pictures/parts.splat"), { coarse: true })).layers[0];
   expect(`${path}: a coarse picture`, [coarse.splats.count, coarse.parts.length].join(), [first.count, boxes.length].join());
+  // A part has the same splats when it is cut off behind a tier, and a first glance has few.
+  const { ends, counts } = core.index(data, header), begin = bytes("pictures/parts.splat").subarray(0, data.byteOffset + ends[3]);
+  const { layers: [cut], tiers } = await decodeWith(core, begin, { partial: true, coarse: true, filled: true });
+  const sum = [cut.splats, ...cut.parts.map(({ splats }) => splats)].reduce((n, { count }) => n + count, 0);
+  expect(`${path}: parts of four tiers`, [tiers, cut.parts.length, sum].join(), [4, boxes.length, counts.slice(0, 4).reduce((a, b) => a + b)].join());
+  const glances = [await glimpse(core, begin, {}, counts[0] + counts[1]), await glimpse(core, begin, {}, counts[0] - 1), await glimpse(core, begin.subarray(0, 40)), await glimpse(core, bytes("clips/pan.splat"))];
+  expect(`${path}: glances`, glances.map((file) => file?.tiers ?? null).join(), [2, null, null, null].join());
   // Edits that are taken off and put on again are the same file.
   for (const name of ["layers/edits.splat", "clips/layers.splat"]) {
     const file = await decodeWith(core, bytes(name)), plain = withEdits(bytes(name), file, new Uint8Array());

@@ -18,6 +18,16 @@ export async function serve() {
       response.write(data.subarray(0, Math.floor(0.9 * data.length)));
       return setTimeout(() => response.destroy(), 400);
     }
+    // One that takes a second.
+    if (path.startsWith("/slow/")) {
+      const data = await readFile(join(ROOT, path.slice(5)));
+      response.writeHead(200, { "Content-Length": data.length });
+      for (let i = 0; i < 10; ++i) {
+        response.write(data.subarray((i * data.length) / 10, ((i + 1) * data.length) / 10));
+        await new Promise((done) => setTimeout(done, 100));
+      }
+      return response.end();
+    }
     try {
       response.setHeader("Content-Type", TYPES[extname(path)] ?? "application/octet-stream");
       response.end(await readFile(join(ROOT, path)));

@@ -41,6 +41,8 @@ try {
   // Pick an object, move it, undo, redo, tint it, save, export; by the GPU's renderer.
   let page = await opened(`?renderer=webgl2&src=${encodeURIComponent("/tests/golden/layers/objects.splat")}`);
   await ready(page);
+  // The GPU takes over behind the first picture.
+  await page.waitForFunction(() => splat2d.painter.renderer.kind === "webgl2");
   found.renderer = await page.evaluate(() => splat2d.painter.renderer.kind);
   found.layers = await page.locator("#layers li span").allTextContents();
   const before = await page.evaluate(() => splat2d.document.stack.find(({ name }) => name === "right").offset);

@@ -15,11 +15,13 @@ export async function isPicture(file) {
   return head[0] !== 0xc2 && (file.type.startsWith("image/") || /\.(jpe?g|png|webp|avif|tiff?|bmp|gif)$/i.test(file.name));
 }
 
-export async function fetched(url) {
+/** @param {string} url @param {AbortSignal} signal */
+export async function fetched(url, signal) {
   let response;
   try {
-    response = await fetch(url);
+    response = await fetch(url, { signal });
   } catch {
+    signal.throwIfAborted();
     throw new SplatError(`${url} cannot be loaded: no connection, or its host does not allow other pages to read it`);
   }
   if (!response.ok) throw new SplatError(`${url} cannot be loaded: ${response.status} ${response.statusText}`);

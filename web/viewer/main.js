@@ -36,27 +36,22 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     if (share === undefined) bar.removeAttribute("value");
     else bar.value = share;
   };
-  const compiling = compile(wasm), decoder = new Decoder({ wasm: compiling, worker });
+  const compiling = compile(wasm), decoder = new Decoder({ wasm: compiling, worker }), making = compiling.then((module) => new Core(module));
   // A file on its way, or decoded: coarser pictures of it are told to whoever listens.
   const load = (url) => {
-    const loading = { coarse: null, shown: () => {} };
-    loading.received = new Promise((received) => {
-      loading.result = fetched(url).then((response) => decoder.read(response.body, (file) => loading.shown((loading.coarse = file)), { received }));
-      loading.result.catch(received);
-    });
+    const loading = { coarse: null, shown: () => {}, stop: new AbortController() };
+    loading.result = fetched(url, loading.stop.signal).then((response) => decoder.read(response.body, (file) => loading.shown((loading.coarse = file)), { core: making }));
+    loading.result.catch(() => {});
     return loading;
   };
   const wanted = query.get("src") ?? server?.open, coming = !data && wanted ? load(wanted) : null;
-  let module;
+  let core;
   try {
-    module = await compiling;
-    // A context of WebGL takes a while to make; meanwhile a small file is already being decoded.
-    await Promise.race([coming?.received, new Promise((done) => setTimeout(done, 100))]);
+    core = await making;
   } catch (fault) {
     return failed(fault);
   }
-  const core = new Core(module);
-  let doc = null, selected = 0, picked = false, bits = null, opening = 0;
+  let doc = null, selected = 0, picked = false, bits = null, opening = 0, arrived = 0, loaded = coming;
 
   const camera = new Camera(stage, () => painter?.request(true, true));
   const handles = new Handles($("handles"), camera);
@@ -106,6 +101,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     if (first) {
       selected = doc.stack.at(-1)?.number ?? 0;
       picked = false;
+      $("pixel").value = "";
       painter.time = 0;
       closeComparison();
       selection.clear();
@@ -126,21 +122,29 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     $("beside").hidden = true;
   }
 
+  // The decoder reads one file at a time.
+  function turnTo(loading) {
+    if (loaded !== loading) loaded?.stop.abort();
+    loaded = loading;
+    return ++opening;
+  }
   async function openBytes(name, bytes) {
-    const turn = ++opening;
+    const turn = turnTo(null);
     busy(`Decoding ${name}`);
     const file = await decoder.open(bytes);
     if (turn === opening) opened(name, bytes, file);
   }
   // A coarser picture, while the rest is on its way; who looks around in it is not brought back.
-  function arriving(name, file) {
-    show(new Document(name, null, file), { keep: Boolean(doc && !doc.bytes) });
+  function arriving(name, file, bytes = null) {
+    const keep = arrived === opening;
+    arrived = bytes ? 0 : opening;
+    show(new Document(name, bytes, file), { keep });
+    player.open(doc, { keep });
   }
   function opened(name, bytes, file) {
     busy(null);
     bits = reference = null;
-    show(new Document(name, bytes, file), { keep: Boolean(doc && !doc.bytes && doc.name === name) });
-    player.open(doc);
+    arriving(name, file, bytes);
     status(`${name}: ${bytes.length.toLocaleString("en")} bytes`);
     const own = doc;
     // The first picture comes first.
@@ -157,12 +161,16 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
     }).catch(failed);
   }
   async function openUrl(url, loading = load(url)) {
-    const turn = ++opening, name = decodeURIComponent(new URL(url, location.href).pathname.split("/").at(-1)) || "file.splat";
+    const turn = turnTo(loading), name = decodeURIComponent(new URL(url, location.href).pathname.split("/").at(-1)) || "file.splat";
     busy(`Loading ${name}`);
     loading.shown = (file) => turn === opening && arriving(name, file);
     if (loading.coarse) loading.shown(loading.coarse);
-    const { bytes, file } = await loading.result;
-    if (turn === opening) opened(name, bytes, file);
+    try {
+      const { bytes, file } = await loading.result;
+      if (turn === opening) opened(name, bytes, file);
+    } catch (fault) {
+      if (turn === opening) throw fault;
+    }
   }
   async function openFile(file) {
     if (await isPicture(file)) {
@@ -453,6 +461,7 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   });
   addEventListener("beforeunload", (event) => doc?.bytes && doc.steps.length > doc.saved && event.preventDefault());
 
+  window.splat2d = { get document() { return doc; }, painter, camera, lens, openBytes };
   $("encodes").hidden = !server?.encode;
   if (innerWidth <= 720) run("panels");
   changed();
@@ -462,5 +471,4 @@ export async function start({ wasm, worker, server = null, data = null } = {}) {
   } catch (fault) {
     failed(fault);
   }
-  window.splat2d = { get document() { return doc; }, painter, camera, lens, openBytes };
 }

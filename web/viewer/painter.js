@@ -4,19 +4,22 @@ import { GlRenderer } from "../src/gl.js";
 import { RasterRenderer } from "../src/raster.js";
 
 const BEYOND = 160; // px around what is seen that are drawn when the picture slides
+const LATER = 200; // ms from the first picture to a context of WebGL, which stops all else for a while
 const SLOW = 45; // ms of a frame beyond which pictures that move are drawn coarser
 
-/** A renderer by the GPU, or by the core where there is none (an emulated one is slower than the core). */
-export function rendererFor(canvas, core, wanted) {
-  if (wanted !== "cpu")
-    try {
-      const probe = new GlRenderer(new OffscreenCanvas(1, 1)), emulated = probe.emulated;
-      probe.gl.getExtension("WEBGL_lose_context")?.loseContext();
-      if (!emulated || wanted === "webgl2") return new GlRenderer(canvas, { core });
-    } catch {
-      // There is no WebGL2, or none with floats.
-    }
-  return new RasterRenderer(canvas, core);
+/** A renderer by the GPU that is ready to draw; null where there is none (an emulated one is slower than the core). */
+async function fastest(canvas, core, wanted) {
+  if (wanted === "cpu") return null;
+  try {
+    const probe = new GlRenderer(new OffscreenCanvas(1, 1)), { emulated } = probe;
+    probe.gl.getExtension("WEBGL_lose_context")?.loseContext();
+    if (emulated && wanted !== "webgl2") return null;
+    const renderer = new GlRenderer(canvas, { core });
+    await renderer.prepare();
+    return renderer;
+  } catch {
+    return null; // There is no WebGL2, or none with floats.
+  }
 }
 
 // A tier is a factor of four in area finer than the one before; the last has splats of less than a px.
@@ -43,18 +46,28 @@ export function windowOf({ width, height }, camera, ratio) {
 export class Painter {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas, camera, core, { renderer, drawn = () => {}, fault = () => {} } = {}) {
-    Object.assign(this, { canvas, camera, core, drawn, fault, document: null, time: 0, lens: {}, tiers: 6, texture: 1, outlines: 0, coarse: 1, last: 0, same: true, shown: null });
-    this.renderer = rendererFor(canvas, core, renderer);
-    if (this.renderer.kind === "cpu") this.coarse = 0.5; // until it is known how fast it is
+    Object.assign(this, { canvas, camera, core, wanted: renderer, drawn, fault, document: null, time: 0, lens: {}, tiers: 6, texture: 1, outlines: 0, last: 0, same: true, shown: null });
+    this.renderer = new RasterRenderer(canvas, core);
+    this.coarse = 0.5; // until it is known how fast it is
+  }
+
+  // A context of WebGL and its programs take longer to make than the first picture; behind that they take over.
+  async #hasten() {
+    const canvas = this.canvas.cloneNode(), renderer = await fastest(canvas, this.core, this.wanted);
+    if (!renderer) return;
     canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault();
-      fault("the GPU was lost; waiting for it");
+      this.fault("the GPU was lost; waiting for it");
     });
     canvas.addEventListener("webglcontextrestored", () => {
-      this.renderer.restore();
-      fault("");
+      renderer.restore();
+      this.fault("");
       this.request();
     });
+    this.renderer.forget();
+    this.canvas.replaceWith(canvas);
+    Object.assign(this, { canvas, renderer, coarse: 1 });
+    this.paint();
   }
 
   /**
@@ -96,8 +109,11 @@ export class Painter {
     } catch (fault) {
       return this.fault(fault.message);
     }
-    if (!this.seen) performance.mark("splat2d-first");
-    this.seen = true;
+    if (!this.seen) {
+      this.seen = true;
+      performance.mark("splat2d-first");
+      setTimeout(() => this.#hasten(), LATER);
+    }
     if (this.shown.draft) this.still = setTimeout(() => this.request(), 140);
     this.drawn(doc);
   }

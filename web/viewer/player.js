@@ -10,11 +10,16 @@ export class Player {
     this.scrub.oninput = () => this.seek((this.scrub.value / 1000) * this.doc.timeline.duration);
   }
 
-  open(doc) {
-    Object.assign(this, { doc, time: 0, asked: new Map() });
-    this.pause();
-    this.root.hidden = !doc?.clip;
-    if (doc?.clip) this.seek(0);
+  /** @param {object} doc @param {{keep?: boolean}} [options] With `keep` it is more of the clip that is open. */
+  open(doc, { keep = false } = {}) {
+    if (keep) this.doc.file.segments.forEach((segment, i) => segment.splats && (doc.file.segments[i] = segment));
+    else {
+      this.time = 0;
+      this.pause();
+    }
+    Object.assign(this, { doc, asked: new Map() });
+    this.root.hidden = !doc.clip;
+    if (doc.clip) this.seek(this.time);
   }
   toggle() {
     if (this.playing) this.pause();
@@ -22,14 +27,17 @@ export class Player {
   }
   pause() {
     this.playing = false;
-    this.button.textContent = "▶";
-    this.button.setAttribute("aria-label", "Play");
+    this.#offer("Play", "M4 3v10l9-5z");
+  }
+  // What the button does next, and its icon.
+  #offer(what, path) {
+    this.button.setAttribute("aria-label", what);
+    this.button.querySelector("path").setAttribute("d", path);
   }
   play() {
     if (!this.doc?.clip) return;
     this.playing = true;
-    this.button.textContent = "⏸";
-    this.button.setAttribute("aria-label", "Pause");
+    this.#offer("Pause", "M5 3v10M11 3v10");
     if (this.time >= this.doc.timeline.duration - 1e-6) this.time = 0;
     let before = performance.now(), at = this.time, shown = null;
     const tick = async (now) => {
@@ -40,7 +48,8 @@ export class Player {
       let next = at + ((now - before) / 1000) * this.speed.value;
       before = now;
       if (next >= duration) {
-        if (!this.loop.checked) {
+        if (!this.doc.bytes) next = duration; // the rest is on its way
+        else if (!this.loop.checked) {
           this.pause();
           next = duration;
         } else next %= duration;
