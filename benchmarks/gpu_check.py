@@ -104,9 +104,9 @@ def run(options: Options, say: Callable[[str], None]) -> list[str]:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps"]
         if subprocess.run([*command, "-Ccmake.define.SPLAT2D_CUDA=ON", str(ROOT)]).returncode:
             raise Splat2dError("the build failed; see above")
-    from splat2d.native import gpu
+    from splat2d.native.backend import Backend
 
-    gpu.choose("cuda")
+    Backend(device="cuda").uses_gpu()  # or there is none, which ends it here
     if not torch.cuda.is_available():
         raise Splat2dError(f"this torch ({torch.__version__}) has no CUDA; install one that has")
     failed = []

@@ -28,6 +28,7 @@ from splat2d.fit.fitter import PictureFit
 from splat2d.format.field import Layout
 from splat2d.format.network import PATH, network
 from splat2d.native import core
+from splat2d.native.backend import Backend
 
 HEADS = "luma chroma1 chroma2 alpha area aspect angle sign0 sign1 sign2 sign_alpha".split()
 DIRECT, TOKENS, SECTORS = 16, 40, 32
@@ -308,7 +309,7 @@ def fits(pictures: tuple[Path, ...], chroma_step: int) -> Iterator[tuple[str, np
         height, width = planes.shape[1:]
         for j in range(3):
             code = step_code(STEPS[(i + 2 * j) % len(STEPS)])
-            fit = PictureFit(np.ascontiguousarray(planes), config, step_of(code), threads=2)
+            fit = PictureFit(np.ascontiguousarray(planes), config, step_of(code), backend=Backend(2))
             q = fit.refined().integers()
             yield f"{path.stem}-{code}", q, Layout(width, height, len(planes), chroma_step, code)
 

@@ -126,6 +126,9 @@ def encode(
         TargetError: a target that the picture cannot reach.
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
+    from splat2d.native.backend import Backend
+
+    backend = Backend(threads, device)
     whole("jobs", jobs, 1, MAX_THREADS)
     if hasattr(image, "read") and not isinstance(image, str | os.PathLike):
         from splat2d.media.files import read_open
@@ -141,16 +144,15 @@ def encode(
             preset=preset,
             tune=tune,
             seed=seed,
-            threads=threads,
+            backend=backend,
             progress=progress,
-            device=device,
             **targets,
         )
     if fps is not None or _is_clip(image):
         if texture not in ("off", 0):
             raise ConfigError("texture is for pictures, and this is a clip")
         options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset, "tune": tune}
-        options |= {"seed": seed, "threads": threads, "device": device, "jobs": jobs, "progress": progress}
+        options |= {"seed": seed, "backend": backend, "jobs": jobs, "progress": progress}
         return _encode_clip(image, fps, audio, masks, keep_metadata, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.objects.masks import load_masks
@@ -166,9 +168,8 @@ def encode(
         preset=preset,
         tune=tune,
         seed=seed,
-        threads=threads,
+        backend=backend,
         progress=progress,
-        device=device,
         masks=None if masks is None else load_masks(masks, picture.pixels.shape[1:]),
         texture=texture,
     ).data
@@ -377,6 +378,7 @@ def group(
         BackendUnavailableError: a box without OpenCV, or device is "cuda", and there is no GPU to use.
     """
     from splat2d.fit.objects.group import group
+    from splat2d.native.backend import Backend
     from splat2d.scene.picture import Scene
 
     encoded, _ = group(
@@ -390,9 +392,8 @@ def group(
         tolerance=tolerance,
         quality=quality,
         preset=preset,
-        threads=threads,
+        backend=Backend(threads, device),
         progress=progress,
-        device=device,
     )
     return Scene.from_bytes(encoded.data, threads=threads)
 
@@ -417,8 +418,9 @@ def bake(scene: Scene, *, preset: str = "default", threads: int | None = None, p
         ConfigError: no layer is visible, or no such preset.
     """
     from splat2d.fit.objects.bake import bake
+    from splat2d.native.backend import Backend
 
-    return bake(scene, preset=preset, threads=threads, progress=progress).scene
+    return bake(scene, preset=preset, backend=Backend(threads), progress=progress).scene
 
 
 def open(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Scene | Clip:

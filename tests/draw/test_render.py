@@ -11,6 +11,7 @@ import pytest
 from splat2d.draw.render import CUTOFF, MAX_OUTPUT_PIXELS, View, render, render_bytes, transform
 from splat2d.errors import ConfigError, ShapeError
 from splat2d.native import core
+from splat2d.native.backend import Backend
 
 from ..support.scenes import clear_of_cutoff, random_splats
 from ..support.tolerances import assert_close
@@ -211,9 +212,9 @@ def test_unpremultiplied_bytes_divide_by_alpha():
 def test_same_bits_for_any_number_of_threads(splats):
     view = View.whole(WIDTH, HEIGHT, 7.3)
     for threads in (2, 3, None):
-        np.testing.assert_array_equal(render(*splats, view, threads=threads), render(*splats, view))
+        np.testing.assert_array_equal(render(*splats, view, backend=Backend(threads)), render(*splats, view))
         np.testing.assert_array_equal(
-            render_bytes(*splats, view, threads=threads), render_bytes(*splats, view)
+            render_bytes(*splats, view, backend=Backend(threads)), render_bytes(*splats, view)
         )
 
 
@@ -271,7 +272,7 @@ def test_arrays_that_do_not_fit(splats, change, message):
 
 def test_threads_out_of_range(splats):
     with pytest.raises(ConfigError, match="threads is"):
-        render(*splats, WHOLE, threads=0)
+        render(*splats, WHOLE, backend=Backend(0))
 
 
 def test_the_decode_floor_does_not_import_torch():

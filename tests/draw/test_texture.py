@@ -21,6 +21,7 @@ from splat2d.format.container import read, write
 from splat2d.format.sections import TEXTURE, section, varint
 from splat2d.format.texture import CodedTexture, texture_section
 from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.picture import Scene
 
 from ..support.layered import scene
@@ -52,7 +53,8 @@ def noise(
     if matrix is not None:
         drawer = texture.drawer(matrix, np.zeros(2), blur * np.eye(2))
     grey = np.array([0.5], np.float32)
-    return render(*nothing, view, background=grey, threads=threads, texture=drawer)[0] - np.float32(0.5)
+    options = {"background": grey, "backend": Backend(threads), "texture": drawer}
+    return render(*nothing, view, **options)[0] - np.float32(0.5)
 
 
 def full(level: int = LEVEL, bands: int = 4, side: int = 128) -> Texture:

@@ -19,6 +19,7 @@ from splat2d.edit.stack import Stack, color_matrix, rotation
 from splat2d.errors import ConfigError
 from splat2d.format.container import write
 from splat2d.format.edits import KINDS, Operation, pack, unpack
+from splat2d.native.backend import Backend
 
 from ..support.integers import with_shapes
 from ..support.layered import HEIGHT, SMALL, WIDTH, encoded, scene
@@ -426,7 +427,7 @@ def test_the_middle_takes_few_splats(count, monkeypatch):
     rng = np.random.default_rng(count)
     colors = rng.integers(1, 30, (count, 4)).astype(np.int32)
     integers = with_shapes(colors, 200, 100, rng, log2_s=(-1, 3))
-    coded = code_layer("picture", replace(SMALL, width=600, height=400), integers, threads=1)
+    coded = code_layer("picture", replace(SMALL, width=600, height=400), integers, backend=Backend(1))
     document = Document.from_bytes(write(container_of(600, 400, [coded])))
     (state,) = document.stack.layers
     decoded = []

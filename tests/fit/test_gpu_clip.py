@@ -13,6 +13,7 @@ from splat2d.fit.config import ClipConfig
 from splat2d.fit.perceptual import GUIDES, structure_weights
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.native import core
+from splat2d.native.backend import Backend
 
 from ..support.scenes_in_time import moving_scene
 
@@ -118,6 +119,7 @@ def test_sweeps_of_a_clip_lower_j_as_the_cores_do(as_the_gpu, pixels, weighed):
 def test_a_segment_is_fitted_on_the_gpu(as_the_gpu, pixels):
     frames = (pixels.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
     config = ClipConfig(rounds=2, steps=3, final_steps=3, sweeps=1, half_rounds=2, half_steps=2)
-    on_gpu, on_cpu = (SegmentFit(frames, config, STEP, cuda=cuda).refined() for cuda in (True, False))
+    backends = (Backend(device="cuda"), Backend())
+    on_gpu, on_cpu = (SegmentFit(frames, config, STEP, backend=backend).refined() for backend in backends)
     assert on_gpu.sse == pytest.approx(on_cpu.sse, rel=0.1)
     assert len(on_gpu.integers()) == pytest.approx(len(on_cpu.integers()), rel=0.15)

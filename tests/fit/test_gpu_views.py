@@ -16,6 +16,7 @@ from splat2d.fit.views.encode import encode_views
 from splat2d.fit.views.fit import ViewsFit
 from splat2d.format.eyes import Eyes
 from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.picture import Scene
 
 from ..support.lightfields import FAR, NEAR, views_of
@@ -87,9 +88,10 @@ def test_sweeps_of_a_light_field_lower_j_as_the_cores_do(as_the_gpu, weighed):
 
 def test_views_are_fitted_on_the_gpu(as_the_gpu, monkeypatch):
     config = ClipConfig(rounds=2, steps=3, final_steps=3, sweeps=1, half_rounds=2, half_steps=2)
-    on_gpu, on_cpu = (ViewsFit(VIEWS, EYES, config, STEP, cuda=cuda).refined() for cuda in (True, False))
+    backends = (Backend(device="cuda"), Backend())
+    on_gpu, on_cpu = (ViewsFit(VIEWS, EYES, config, STEP, backend=backend).refined() for backend in backends)
     assert on_gpu.sse == pytest.approx(on_cpu.sse, rel=0.1)
     assert len(on_gpu.integers()) == pytest.approx(len(on_cpu.integers()), rel=0.15)
     monkeypatch.setattr("splat2d.fit.views.encode.load_clip_config", lambda _: config)
-    encoded = encode_views(VIEWS, PLACES, quality=50, device="cuda", threads=1)
+    encoded = encode_views(VIEWS, PLACES, quality=50, backend=Backend(1, "cuda"))
     assert Scene.from_bytes(encoded.data).eyes == tuple(map(tuple, PLACES))

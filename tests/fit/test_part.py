@@ -22,13 +22,14 @@ from splat2d.fit.clip.shots import Shots
 from splat2d.fit.config import ClipConfig
 from splat2d.format.segments import storable_rate
 from splat2d.media.reader import parse_fps
+from splat2d.native.backend import Backend
 
 from ..support.command import assert_one_line, run
 from ..support.scenes_in_time import moving_scene
 
 QUICK = ClipConfig(rounds=2, steps=3, final_steps=3, sweeps=1, frames=5)
 PRESET = "clip:\n  rounds: 2\n  steps: 3\n  final_steps: 3\n  sweeps: 1\n  frames: 5\n"
-OPTIONS = {"config": QUICK, "quality": 50, "threads": 1}
+OPTIONS = {"config": QUICK, "quality": 50, "backend": Backend(1)}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from splat2d.format.container import parse
 from splat2d.format.sections import INDEX, Source
 from splat2d.format.sound import Sound, Table
 from splat2d.media.reader import open_clip
+from splat2d.native.backend import Backend
 from splat2d.scene.clip import Clip
 
 from ..support.command import run
@@ -343,7 +344,9 @@ def test_a_size_is_that_of_all(tmp_path):
     sizes = []
     for heard in (None, sound):
         file = io.BytesIO()
-        encode_frames(frames, Fraction(25), file, size=3000, config=config, total=2, sound=heard, threads=1)
+        encode_frames(
+            frames, Fraction(25), file, size=3000, config=config, total=2, sound=heard, backend=Backend(1)
+        )
         sizes.append(len(file.getvalue()))
     assert 2400 < sizes[0] <= 3000
     assert 2400 < sizes[1] <= 3000

@@ -15,6 +15,7 @@ import splat2d
 from splat2d.draw.render import View, render
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError, Splat2dError
 from splat2d.native import core, gpu
+from splat2d.native.backend import Backend
 from splat2d.torch.reference import _render
 from tests.support import emulated
 
@@ -214,10 +215,10 @@ def uncached():
 
 def test_without_kernels_auto_is_the_cpu_and_cuda_says_why(monkeypatch, uncached):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert gpu.choose("auto") is False
-    assert gpu.choose("cpu") is False
+    assert not Backend(device="auto").uses_gpu()
+    assert not Backend(device="cpu").uses_gpu()
     with pytest.raises(BackendUnavailableError, match="no GPU kernels; build splat2d where CUDA's compiler"):
-        gpu.choose("cuda")
+        Backend(device="cuda").uses_gpu()
 
 
 def test_kernels_that_do_not_load_are_one_line(monkeypatch, uncached, tmp_path):
@@ -225,13 +226,13 @@ def test_kernels_that_do_not_load_are_one_line(monkeypatch, uncached, tmp_path):
     spec = importlib.util.spec_from_file_location("splat2d._cuda", tmp_path / "_cuda.so")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(BackendUnavailableError, match=r"^the GPU kernels do not load \(.*\)$"):
-        gpu.choose("cuda")
-    assert gpu.choose("auto") is False
+        Backend(device="cuda").uses_gpu()
+    assert not Backend(device="auto").uses_gpu()
 
 
 def test_an_unknown_device():
     with pytest.raises(ConfigError, match="device must be one of auto, cpu, cuda, found 'tpu'"):
-        gpu.choose("tpu")
+        Backend(device="tpu")
 
 
 def test_a_gpu_that_fails_is_left_to_the_cpu_with_auto_only(monkeypatch):
@@ -241,10 +242,11 @@ def test_a_gpu_that_fails_is_left_to_the_cpu_with_auto_only(monkeypatch):
 
     monkeypatch.setattr(gpu, "unavailable", lambda: None)
     monkeypatch.setattr(gpu, "session", Broken)
-    splats = tuple(scene(3, 3, 9, 9))
-    assert gpu.draw("auto", splats, 9, 9, CUTOFF, None) is None
+    splats, view = tuple(scene(3, 3, 9, 9)), View.whole(9, 9)
+    drawn = render(*splats, view, backend=Backend(device="auto"))
+    assert np.array_equal(drawn, render(*splats, view))
     with pytest.raises(BackendUnavailableError, match="fell off the bus"):
-        gpu.draw("cuda", splats, 9, 9, CUTOFF, None)
+        render(*splats, view, backend=Backend(device="cuda"))
 
 
 def test_scenes_are_drawn_by_the_device_they_ask_for(monkeypatch, samples):
@@ -291,9 +293,8 @@ def test_importing_loads_nothing():
 def test_a_gpu_draws_what_the_cpu_draws():
     for channels in (1, 2, 3, 4):
         splats = tuple(scene(2000, channels, 301, 203, seed=channels))
-        found = gpu.draw("cuda", splats, 301, 203, CUTOFF, None)
+        found = gpu.session().render(*splats, 301, 203, CUTOFF)
         expected = core().render(*splats, 301, 203, CUTOFF, None, 1)
-        assert found is not None
         difference = np.abs(found - expected)
         # A pixel on a cut-off may count on one side only, which is exp(-CUTOFF / 2) of an amplitude.
         assert difference.max() < 1.1 * np.exp(-CUTOFF / 2) * np.abs(splats[2]).max()
@@ -321,9 +322,9 @@ def test_a_gpu_draws_the_golden_files(path):
 def test_the_same_bits_every_time_on_a_gpu():
     splats = tuple(scene(3000, 3, 500, 400))
     v_out = np.random.default_rng(1).normal(size=(3, 400, 500)).astype(np.float32)
-    first = gpu.draw("cuda", splats, 500, 400, CUTOFF, None)
+    first = gpu.session().render(*splats, 500, 400, CUTOFF)
     for _ in range(20):
-        assert np.array_equal(gpu.draw("cuda", splats, 500, 400, CUTOFF, None), first)
+        assert np.array_equal(gpu.session().render(*splats, 500, 400, CUTOFF), first)
     if not torch.cuda.is_available():
         return
     tensors = [torch.from_numpy(a).cuda() for a in splats]

@@ -11,7 +11,8 @@ import pytest
 import splat2d
 from splat2d.draw.render import CUTOFF
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
-from splat2d.native import MAX_THREADS, core, thread_count
+from splat2d.native import MAX_THREADS, core
+from splat2d.native.backend import ALL_CORES, Backend
 
 from ..support.places import ROOT
 from ..support.scenes import clear_of_cutoff, random_splats, row_scale
@@ -227,12 +228,12 @@ def test_a_missing_core_is_one_explained_line(monkeypatch, splats):
 def test_thread_count(monkeypatch):
     import os
 
-    assert thread_count(3) == 3
-    assert 1 <= thread_count(None) <= MAX_THREADS
+    assert Backend(3).thread_count == Backend(3.0).thread_count == 3
+    assert 1 <= ALL_CORES.thread_count <= MAX_THREADS
     monkeypatch.setattr(os, "process_cpu_count", lambda: 7, raising=False)
-    assert thread_count(None) == 7
+    assert ALL_CORES.thread_count == 7
     monkeypatch.setattr(os, "process_cpu_count", lambda: None)
-    assert thread_count(None) == 1
+    assert ALL_CORES.thread_count == 1
 
 
 def test_example_training_loop_improves():
