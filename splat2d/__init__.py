@@ -148,12 +148,13 @@ def encode(
             progress=progress,
             **targets,
         )
-    if fps is not None or _is_clip(image):
-        if texture not in ("off", 0):
-            raise ConfigError("texture is for pictures, and this is a clip")
-        options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset, "tune": tune}
-        options |= {"seed": seed, "backend": backend, "jobs": jobs, "progress": progress}
-        return _encode_clip(image, fps, audio, masks, keep_metadata, options)
+    with _path_of(image) as source:
+        if fps is not None or _is_clip(source):
+            if texture not in ("off", 0):
+                raise ConfigError("texture is for pictures, and this is a clip")
+            options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset}
+            options |= {"tune": tune, "seed": seed, "backend": backend, "jobs": jobs, "progress": progress}
+            return _encode_clip(source, fps, audio, masks, keep_metadata, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.objects.masks import load_masks
     from splat2d.media.pictures import load_picture
@@ -202,11 +203,6 @@ def _is_clip(image: Any) -> bool:
         from splat2d.media.reader import is_clip
 
         return is_clip(image)
-    if isinstance(image, bytes | bytearray | memoryview):
-        from splat2d.media.reader import is_clip
-
-        with _stored(image) as path:
-            return is_clip(path)
     from splat2d.media.frames import ClipReader
 
     if isinstance(image, ClipReader):
@@ -215,14 +211,17 @@ def _is_clip(image: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _stored(data: bytes | bytearray | memoryview) -> Iterator[str]:
-    """Give the path of a temporary file of bytes, which errors do not tell."""
+def _path_of(image: Any) -> Iterator[Any]:
+    """Give bytes as the path of a temporary file, which errors do not tell, and all else as it is."""
+    if not isinstance(image, bytes | bytearray | memoryview):
+        yield image
+        return
     import pathlib
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="splat2d-") as folder:
         path = os.path.join(folder, "data")
-        pathlib.Path(path).write_bytes(data)
+        pathlib.Path(path).write_bytes(image)
         try:
             yield path
         except Splat2dError as fault:
@@ -241,9 +240,6 @@ def _encode_clip(
     from splat2d.media.frames import DEFAULT_FPS, ClipReader
     from splat2d.media.reader import open_clip, parse_fps
 
-    if isinstance(source, bytes | bytearray | memoryview):
-        with _stored(source) as path:
-            return _encode_clip(path, fps, audio, masks, keep_metadata, options)
     if isinstance(source, str | os.PathLike):
         source = open_clip(source, fps=fps, keeps_alpha=True, keep_metadata=keep_metadata)
     if isinstance(source, ClipReader):
