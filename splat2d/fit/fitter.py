@@ -371,6 +371,7 @@ class PictureFit(Fit):
         self.pixels = pixels
         self._own_weights = weights
         self._weights = self._error_weights()
+        # Not the native `retarget`, behind which samples are clamped where the first picture has them so.
         fitter = self._native_fit(1)
         fitter.resample_from(self._fitter, 1.0)
         self._fitter = fitter
