@@ -97,6 +97,7 @@ def test_man_page_has_all_verbs_and_options():
     for verb in OWN:
         assert f"splat2d {verb}" in page, "out of date: run make man"
     parsers = whole_parser()._subparsers._group_actions[0].choices
+    assert isinstance(parsers, dict)
     for verb, parser in parsers.items():
         for action in parser._actions:
             for option in set(action.option_strings) - {"-h", "--help"}:

@@ -59,7 +59,7 @@ def test_quantize_what_a_file_cannot_hold():
     assert -core().MARGIN <= means[0, 1] < 0
     assert conics[1, 0] < 10  # thinner than that is not worth coding
     with pytest.raises(ValueError, match="positive definite"):
-        core().quantize(*(a[:1] for a in (means, -conics, colors)), 40, 24, 0.1)
+        core().quantize(means[:1], -conics[:1], colors[:1], 40, 24, 0.1)
 
 
 EDITS = {

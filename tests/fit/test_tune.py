@@ -164,7 +164,7 @@ def test_the_refinement_counts_chroma_as_the_distortion_does(coffee, channels: i
     integers, savings = refiner.integers(), refiner.savings()
 
     def without(row: int | None) -> float:
-        kept = integers[:, :channels].any(1)
+        kept = np.asarray(integers[:, :channels].any(1))
         if row is not None:
             kept[row] = False
         drawn = core().render(*core().dequantize(integers[kept], step), 64, 64, 12.25, background, 1)

@@ -222,10 +222,10 @@ def peak_of(data: bytes, message: str) -> int:
     try:
         with pytest.raises(BitstreamError, match=message) as caught:
             splat2d.decode(data)
+        one_line(caught)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-        one_line(caught)
 
 
 @pytest.mark.parametrize(("changes", "message"), LIES, ids=[message[:30] for _, message in LIES])
