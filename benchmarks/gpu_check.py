@@ -66,7 +66,7 @@ def sections(cpu: dict[str, Any]) -> dict[str, Callable[[dict[str, Any], Callabl
 
     def gsplat(_: dict[str, Any], say: Callable[[str], None]) -> list[dict[str, Any]]:
         rows = []
-        for width, height, count, *_ in gpu_draw.SCENES:
+        for width, height, count in (scene[:3] for scene in gpu_draw.SCENES):
             splats = gpu_draw.random_splats(count, width, height, "cuda")
             times = gpu_draw.time_gsplat(splats, width, height, torch.cuda.synchronize)
             rows.append({"width": width, "height": height, "splats": count, **times})

@@ -24,7 +24,7 @@ from splat2d.fit.views.encode import encode_views
 from splat2d.media.pictures import Picture, load_picture
 from splat2d.media.views import load_views
 from splat2d.native import gpu
-from splat2d.native.backend import Backend
+from splat2d.native.backend import Backend, Device
 from splat2d.scene.clip import Clip
 
 # Width, height and splats of the fit whose steps are timed, and the seconds that are aimed at.
@@ -104,7 +104,7 @@ class File:
     seconds: float
 
 
-Encode = Callable[[int, str], File]  # at a quality, on a device
+Encode = Callable[[int, Device], File]  # at a quality, on a device
 
 
 def compare(
@@ -140,7 +140,7 @@ def told(row: dict[str, Any]) -> str:
 def picture_encoder(picture: Picture, tune: str) -> Encode:
     """Encodes a picture by a tune."""
 
-    def encode(quality: int, device: str) -> File:
+    def encode(quality: int, device: Device) -> File:
         file = encode_picture(picture, quality=quality, tune=tune, backend=Backend(device=device))
         return File(len(file.data), file.psnr, file.seconds)
 
@@ -189,7 +189,7 @@ def encode_clip(say: Callable[[str], None], earlier: dict[str, Any] | None = Non
     """Files of a clip by both devices."""
     frames = clip_frames()
 
-    def encode(quality: int, device: str) -> File:
+    def encode(quality: int, device: Device) -> File:
         start = perf_counter()
         data = splat2d.encode(frames, fps=24, quality=quality, tune="psnr", device=device)
         seconds = perf_counter() - start
@@ -207,7 +207,7 @@ def encode_light_field(say: Callable[[str], None], earlier: dict[str, Any] | Non
     """Files of a light field by both devices."""
     views = load_views(str(DATA / "lightfield" / "shop_5x5"), None)
 
-    def encode(quality: int, device: str) -> File:
+    def encode(quality: int, device: Device) -> File:
         file = encode_views(views.pixels, views.eyes, quality=quality, backend=Backend(device=device))
         return File(len(file.data), file.psnr, file.seconds)
 

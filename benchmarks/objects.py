@@ -52,7 +52,7 @@ def edge_of(mask: np.ndarray) -> np.ndarray:
     """Pixels [H, W] within EDGE px of a mask's edge."""
     padded = np.pad(mask > 0.5, EDGE, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * EDGE + 1, 2 * EDGE + 1))
-    return windows.any((2, 3)) & ~windows.all((2, 3))
+    return np.asarray(windows.any((2, 3)) & ~windows.all((2, 3)))
 
 
 def measure(path: Path, options: Options, quality: int) -> dict[str, Any]:
