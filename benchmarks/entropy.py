@@ -86,9 +86,10 @@ def measure(path: Path, quality: int, options: Options) -> dict[str, Any]:
     """Return the code lengths of one picture at one quality."""
     from splat2d.fit.encode import encode_picture
     from splat2d.media.pictures import load_picture
+    from splat2d.native.backend import Backend
 
     encoded = encode_picture(
-        load_picture(path), quality=quality, preset=options.preset, threads=options.threads
+        load_picture(path), quality=quality, preset=options.preset, backend=Backend(options.threads)
     )
     integers, coded = integers_of(encoded.data)
     size, ideal = len(encoded.data), sum(encoded.bits.values()) / 8

@@ -66,7 +66,7 @@ def sections(cpu: dict[str, Any]) -> dict[str, Callable[[dict[str, Any], Callabl
 
     def gsplat(_: dict[str, Any], say: Callable[[str], None]) -> list[dict[str, Any]]:
         rows = []
-        for width, height, count, *_ in gpu_draw.SCENES:
+        for width, height, count in (scene[:3] for scene in gpu_draw.SCENES):
             splats = gpu_draw.random_splats(count, width, height, "cuda")
             times = gpu_draw.time_gsplat(splats, width, height, torch.cuda.synchronize)
             rows.append({"width": width, "height": height, "splats": count, **times})
@@ -104,9 +104,9 @@ def run(options: Options, say: Callable[[str], None]) -> list[str]:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps"]
         if subprocess.run([*command, "-Ccmake.define.SPLAT2D_CUDA=ON", str(ROOT)]).returncode:
             raise Splat2dError("the build failed; see above")
-    from splat2d.native import gpu
+    from splat2d.native.backend import Backend
 
-    gpu.choose("cuda")
+    Backend(device="cuda").uses_gpu()  # or there is none, which ends it here
     if not torch.cuda.is_available():
         raise Splat2dError(f"this torch ({torch.__version__}) has no CUDA; install one that has")
     failed = []

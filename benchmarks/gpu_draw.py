@@ -159,10 +159,10 @@ def time_gsplat(
     )
     tiles = (width + 15) // 16, (height + 15) // 16
 
-    def draw(*tensors: torch.Tensor) -> torch.Tensor:
+    def draw(m: torch.Tensor, s: torch.Tensor, c: torch.Tensor, o: torch.Tensor) -> torch.Tensor:
         _, ids, order = isect_tiles(means, radii, depths, 16, *tiles)
         offsets = isect_offset_encode(ids, 1, *tiles)
-        return rasterize_to_pixels(*tensors, width, height, 16, offsets, order)[0]
+        return rasterize_to_pixels(m, s, c, o, width, height, 16, offsets, order)[0]
 
     leaves = [t.detach().clone().requires_grad_() for t in (means, conics, colors, opacities)]
     cotangent = torch.rand(1, height, width, 3, device=means.device)
@@ -239,7 +239,7 @@ def eight_k() -> dict[str, float]:
         Session(torch.cuda.current_stream().cuda_stream),
     )
     gradients = [torch.empty_like(t) for t in splats]
-    pointers, to = (tuple(t.data_ptr() for t in tensors) for tensors in (splats, gradients))
+    pointers, to = ((m.data_ptr(), s.data_ptr(), c.data_ptr()) for m, s, c in (splats, gradients))
     shape, size = (1, count, 3), (width, height)
     forward = seconds(
         lambda: session.forward(pointers, shape, size, CUTOFF, out.data_ptr()),

@@ -24,11 +24,13 @@ from splat2d.fit.views.encode import encode_views
 from splat2d.media.pictures import Picture, load_picture
 from splat2d.media.views import load_views
 from splat2d.native import gpu
+from splat2d.native.backend import Backend, Device
 from splat2d.scene.clip import Clip
 
 # Width, height and splats of the fit whose steps are timed, and the seconds that are aimed at.
 FIT = (768, 512, 10_000, 3e-4)
 STEPS = 60
+GPU = Backend(device="cuda")
 KODAK = (5, 13, 20, 23)  # what is encoded, where the pictures are at hand
 QUALITIES = (30, 45, 60, 75)
 ENCODE_GOAL, LARGE_GOAL, BD_RATE_GOAL = 0.5, 2.0, 0.5  # s, s, percent
@@ -102,7 +104,7 @@ class File:
     seconds: float
 
 
-Encode = Callable[[int, str], File]  # at a quality, on a device
+Encode = Callable[[int, Device], File]  # at a quality, on a device
 
 
 def compare(
@@ -138,8 +140,8 @@ def told(row: dict[str, Any]) -> str:
 def picture_encoder(picture: Picture, tune: str) -> Encode:
     """Encodes a picture by a tune."""
 
-    def encode(quality: int, device: str) -> File:
-        file = encode_picture(picture, quality=quality, tune=tune, device=device)
+    def encode(quality: int, device: Device) -> File:
+        file = encode_picture(picture, quality=quality, tune=tune, backend=Backend(device=device))
         return File(len(file.data), file.psnr, file.seconds)
 
     return encode
@@ -187,7 +189,7 @@ def encode_clip(say: Callable[[str], None], earlier: dict[str, Any] | None = Non
     """Files of a clip by both devices."""
     frames = clip_frames()
 
-    def encode(quality: int, device: str) -> File:
+    def encode(quality: int, device: Device) -> File:
         start = perf_counter()
         data = splat2d.encode(frames, fps=24, quality=quality, tune="psnr", device=device)
         seconds = perf_counter() - start
@@ -205,8 +207,8 @@ def encode_light_field(say: Callable[[str], None], earlier: dict[str, Any] | Non
     """Files of a light field by both devices."""
     views = load_views(str(DATA / "lightfield" / "shop_5x5"), None)
 
-    def encode(quality: int, device: str) -> File:
-        file = encode_views(views.pixels, views.eyes, quality=quality, device=device)
+    def encode(quality: int, device: Device) -> File:
+        file = encode_views(views.pixels, views.eyes, quality=quality, backend=Backend(device=device))
         return File(len(file.data), file.psnr, file.seconds)
 
     row = compare("shop_5x5", encode, VIEWS_QUALITIES, earlier)
@@ -217,13 +219,13 @@ def encode_light_field(say: Callable[[str], None], earlier: dict[str, Any] | Non
 @cache
 def large_file() -> bytes:
     """Return the file of a large picture, by the GPU."""
-    return encode_picture(large_picture()[1], tune="psnr", device="cuda").data
+    return encode_picture(large_picture()[1], tune="psnr", backend=GPU).data
 
 
 def encode_large(say: Callable[[str], None]) -> dict[str, Any]:
     """Time of encoding a large picture on the GPU."""
     name, picture = large_picture()
-    large = encode_picture(picture, tune="psnr", device="cuda")
+    large = encode_picture(picture, tune="psnr", backend=GPU)
     say(f"{name}, 2048x1365: {large.seconds:.2f} s, {large.psnr:.2f} dB, {len(large.data):,} bytes")
     return {
         "picture": name,
@@ -273,7 +275,7 @@ def profile(quality: int = 60) -> dict[str, Any]:
     from splat2d.fit.rates import rate_tables
 
     picture = next(iter(pictures().values()))
-    fit = PictureFit(picture.pixels, load_config("default"), quality_step(quality), cuda=True)
+    fit = PictureFit(picture.pixels, load_config("default"), quality_step(quality), backend=GPU)
     fitter: Any = fit._fitter
     refiner = cuda.Refiner(fitter.quantize(), fitter, fit.step, 10, CUTOFF)
     tables = rate_tables(refiner.integers(), refiner.classes(), *picture.pixels.shape[::2])
@@ -303,9 +305,9 @@ def profile(quality: int = 60) -> dict[str, Any]:
         "a pruning and a seeding": kernels_of(renew),
         "a sweep": kernels_of(lambda: refiner.sweep(fit.lmbda, *tables, 0, -1.0, True)),
     }
-    encode_picture(picture, quality=quality, device="cuda")
+    encode_picture(picture, quality=quality, backend=GPU)
     functions = cProfile.Profile()
-    functions.runcall(encode_picture, picture, quality=quality, device="cuda")
+    functions.runcall(encode_picture, picture, quality=quality, backend=GPU)
     stats: Any = pstats.Stats(functions).stats  # pyright: ignore[reportAttributeAccessIssue]
     python = [
         {"name": f"{Path(file).name}:{line} {name}", "calls": calls, "own_s": own, "whole_s": whole}

@@ -22,6 +22,7 @@ from splat2d.errors import InputImageError, Splat2dError
 from splat2d.fit.encode import encode_picture
 from splat2d.fit.objects.masks import load_labels
 from splat2d.media.pictures import load_picture
+from splat2d.native.backend import Backend
 from splat2d.scene.picture import Scene
 
 PICTURES = ("bike/00000.jpg", "judo/00000.jpg", "FudanPed00054.png")
@@ -51,7 +52,7 @@ def edge_of(mask: np.ndarray) -> np.ndarray:
     """Pixels [H, W] within EDGE px of a mask's edge."""
     padded = np.pad(mask > 0.5, EDGE, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * EDGE + 1, 2 * EDGE + 1))
-    return windows.any((2, 3)) & ~windows.all((2, 3))
+    return np.asarray(windows.any((2, 3)) & ~windows.all((2, 3)))
 
 
 def measure(path: Path, options: Options, quality: int) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def measure(path: Path, options: Options, quality: int) -> dict[str, Any]:
     picture = load_picture(path)
     height, width = picture.pixels.shape[1:]
     masks = load_labels(path.with_name(path.stem + "_mask.png"), (width, height))
-    settings: dict[str, Any] = {"preset": options.preset, "threads": options.threads}
+    settings: dict[str, Any] = {"preset": options.preset, "backend": Backend(options.threads)}
     at_quality = encode_picture(picture, quality=quality, masks=masks, **settings)
     flat = encode_picture(picture, size=len(at_quality.data), **settings)
     layered = encode_picture(picture, size=len(flat.data), masks=masks, **settings)

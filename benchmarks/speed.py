@@ -72,18 +72,20 @@ def encode(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
     """Time encoding at 768x512."""
     from splat2d.fit.encode import encode_picture
     from splat2d.media.pictures import load_picture
+    from splat2d.native.backend import Backend
 
-    rows = []
+    rows, backend = [], Backend(options.threads)
     for preset in options.presets:
         for quality in options.qualities:
             each = {}
             for path in kodak_paths(options.data, options.pictures):
-                picture = load_picture(path)
+                picture, encoded = load_picture(path), None
                 times = []
                 for _ in range(options.repeats):
                     start = perf_counter()
-                    encoded = encode_picture(picture, quality=quality, preset=preset, threads=options.threads)
+                    encoded = encode_picture(picture, quality=quality, preset=preset, backend=backend)
                     times.append(perf_counter() - start)
+                assert encoded is not None
                 each[path.stem] = {
                     **spread(times),
                     "bytes": len(encoded.data),
@@ -161,15 +163,17 @@ def file_of_splats(options: Options) -> bytes:
     """Return a 768x512 file with about `SPLATS` splats, within 4%."""
     from splat2d.fit.encode import QUALITY_PER_OCTAVE, encode_picture
     from splat2d.media.pictures import load_picture
+    from splat2d.native.backend import Backend
 
     picture = load_picture(kodak_paths(options.data, (5,))[0])
-    quality = 50
+    quality, encoded = 50, None
     for _ in range(4):
-        encoded = encode_picture(picture, quality=quality, preset="fast", threads=options.threads)
+        encoded = encode_picture(picture, quality=quality, preset="fast", backend=Backend(options.threads))
         change = round(QUALITY_PER_OCTAVE * np.log2(SPLATS / encoded.splats))
         if abs(encoded.splats / SPLATS - 1) < 0.04 or not change:
             break
         quality = int(np.clip(quality + change, 1, 100))
+    assert encoded is not None
     return encoded.data
 
 

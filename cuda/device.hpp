@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "device/halving.hpp"
 #include "math/kernels.hpp"
 #include "raster.hpp"
 #include "team.hpp"
@@ -445,6 +446,36 @@ __device__ inline void weigh_rows(const float* p, size_t stride, const float* we
 __device__ inline void multiply_row(const float* a, const float* b, int count, float* out) {
   for (int x = 0; x < count; ++x) out[x] = a[x] * b[x];
 }
+
+__device__ inline void halve_row(const float* const* rows, const float* factors, int width, float outer, float inner,
+                                 int x0, int x1, float* out) {
+  for (int x = x0; x < x1; ++x) {
+    float sum = 0;
+    for (int i = 0; i < 4; ++i) {
+      const auto at = [&](int column) { return rows[i][within(column, width)]; };
+      sum += factors[i] * (outer * (at(2 * x - 1) + at(2 * x + 2)) + inner * (at(2 * x) + at(2 * x + 1)));
+    }
+    out[x] = sum;
+  }
+}
+
+__device__ inline void double_row(const float* const* rows, const float* factors, int count, int width, float outer,
+                                  float inner, int to_width, int x0, int x1, float* out) {
+  for (int x = x0; x < x1; ++x)
+    for_readers(x, to_width, width, outer, inner, [&](int X, float weight) {
+      float column = 0;
+      for (int i = 0; i < count; ++i) column += factors[i] * rows[i][X];
+      out[x] += weight * column;
+    });
+}
+
+__device__ inline void clear_saturated(const int8_t* signs, const float* error, int count, float* out) {
+  for (int x = 0; x < count; ++x)
+    if (signs[x] != 0 && error[x] == 0) out[x] = 0;
+}
+
+// Here sums are `dots`.
+__device__ inline double dot_row(const float*, const float*, int) { return 0; }
 
 __device__ inline void weigh_columns(const float* p, int width, const float* weights, int radius, int x0, int x1,
                                      float* out) {

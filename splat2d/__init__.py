@@ -126,6 +126,9 @@ def encode(
         TargetError: a target that the picture cannot reach.
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
+    from splat2d.native.backend import Backend
+
+    backend = Backend(threads, device)
     whole("jobs", jobs, 1, MAX_THREADS)
     if hasattr(image, "read") and not isinstance(image, str | os.PathLike):
         from splat2d.media.files import read_open
@@ -141,17 +144,17 @@ def encode(
             preset=preset,
             tune=tune,
             seed=seed,
-            threads=threads,
+            backend=backend,
             progress=progress,
-            device=device,
             **targets,
         )
-    if fps is not None or _is_clip(image):
-        if texture not in ("off", 0):
-            raise ConfigError("texture is for pictures, and this is a clip")
-        options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset, "tune": tune}
-        options |= {"seed": seed, "threads": threads, "device": device, "jobs": jobs, "progress": progress}
-        return _encode_clip(image, fps, audio, masks, keep_metadata, options)
+    with _path_of(image) as source:
+        if fps is not None or _is_clip(source):
+            if texture not in ("off", 0):
+                raise ConfigError("texture is for pictures, and this is a clip")
+            options = {"quality": quality, "bpp": bpp, "psnr": psnr, "size": size, "preset": preset}
+            options |= {"tune": tune, "seed": seed, "backend": backend, "jobs": jobs, "progress": progress}
+            return _encode_clip(source, fps, audio, masks, keep_metadata, options)
     from splat2d.fit.encode import encode_picture
     from splat2d.fit.objects.masks import load_masks
     from splat2d.media.pictures import load_picture
@@ -166,9 +169,8 @@ def encode(
         preset=preset,
         tune=tune,
         seed=seed,
-        threads=threads,
+        backend=backend,
         progress=progress,
-        device=device,
         masks=None if masks is None else load_masks(masks, picture.pixels.shape[1:]),
         texture=texture,
     ).data
@@ -201,11 +203,6 @@ def _is_clip(image: Any) -> bool:
         from splat2d.media.reader import is_clip
 
         return is_clip(image)
-    if isinstance(image, bytes | bytearray | memoryview):
-        from splat2d.media.reader import is_clip
-
-        with _stored(image) as path:
-            return is_clip(path)
     from splat2d.media.frames import ClipReader
 
     if isinstance(image, ClipReader):
@@ -214,14 +211,17 @@ def _is_clip(image: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _stored(data: bytes | bytearray | memoryview) -> Iterator[str]:
-    """Give the path of a temporary file of bytes, which errors do not tell."""
+def _path_of(image: Any) -> Iterator[Any]:
+    """Give bytes as the path of a temporary file, which errors do not tell, and all else as it is."""
+    if not isinstance(image, bytes | bytearray | memoryview):
+        yield image
+        return
     import pathlib
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="splat2d-") as folder:
         path = os.path.join(folder, "data")
-        pathlib.Path(path).write_bytes(data)
+        pathlib.Path(path).write_bytes(image)
         try:
             yield path
         except Splat2dError as fault:
@@ -240,9 +240,6 @@ def _encode_clip(
     from splat2d.media.frames import DEFAULT_FPS, ClipReader
     from splat2d.media.reader import open_clip, parse_fps
 
-    if isinstance(source, bytes | bytearray | memoryview):
-        with _stored(source) as path:
-            return _encode_clip(path, fps, audio, masks, keep_metadata, options)
     if isinstance(source, str | os.PathLike):
         source = open_clip(source, fps=fps, keeps_alpha=True, keep_metadata=keep_metadata)
     if isinstance(source, ClipReader):
@@ -377,6 +374,7 @@ def group(
         BackendUnavailableError: a box without OpenCV, or device is "cuda", and there is no GPU to use.
     """
     from splat2d.fit.objects.group import group
+    from splat2d.native.backend import Backend
     from splat2d.scene.picture import Scene
 
     encoded, _ = group(
@@ -390,9 +388,8 @@ def group(
         tolerance=tolerance,
         quality=quality,
         preset=preset,
-        threads=threads,
+        backend=Backend(threads, device),
         progress=progress,
-        device=device,
     )
     return Scene.from_bytes(encoded.data, threads=threads)
 
@@ -417,8 +414,9 @@ def bake(scene: Scene, *, preset: str = "default", threads: int | None = None, p
         ConfigError: no layer is visible, or no such preset.
     """
     from splat2d.fit.objects.bake import bake
+    from splat2d.native.backend import Backend
 
-    return bake(scene, preset=preset, threads=threads, progress=progress).scene
+    return bake(scene, preset=preset, backend=Backend(threads), progress=progress).scene
 
 
 def open(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Scene | Clip:

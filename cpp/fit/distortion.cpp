@@ -1,5 +1,7 @@
 #include "fit/distortion.hpp"
 
+#include "device/halving.hpp"
+
 namespace splat2d {
 
 namespace {
@@ -8,30 +10,6 @@ namespace {
 constexpr float kOuter = 0.125f, kInner = 0.375f;
 
 Canvas half_of(Canvas c) { return {(c.width + 1) / 2, (c.height + 1) / 2}; }
-
-SPLAT2D_HD int within(int v, int end) { return v < 0 ? 0 : v < end ? v : end - 1; }
-
-#ifdef SPLAT2D_GPU
-// Parts of rows, as cpp/device/cpu.hpp has them.
-SPLAT2D_LOOP inline void halve_row(const float* const* rows, const float* factors, int width, float outer, float inner,
-                                   int x0, int x1, float* out) {
-  for (int x = x0; x < x1; ++x) {
-    float sum = 0;
-    for (int i = 0; i < 4; ++i) {
-      const auto at = [&](int column) { return rows[i][within(column, width)]; };
-      sum += factors[i] * (outer * (at(2 * x - 1) + at(2 * x + 2)) + inner * (at(2 * x) + at(2 * x + 1)));
-    }
-    out[x] = sum;
-  }
-}
-
-SPLAT2D_LOOP inline void clear_saturated(const int8_t* signs, const float* error, int count, float* out) {
-  for (int x = 0; x < count; ++x)
-    if (signs[x] != 0 && error[x] == 0) out[x] = 0;
-}
-
-SPLAT2D_LOOP inline double dot_row(const float*, const float*, int) { return 0; }
-#endif
 
 // Half of the size; beyond the border stands the border's pixel.
 Array<float> reduce(const Device& device, const float* in, Canvas from, int channels) {
@@ -49,44 +27,13 @@ Array<float> reduce(const Device& device, const float* in, Canvas from, int chan
   return out;
 }
 
-// Calls f(X, weight) for the outputs X of `reduce`, out of `outputs`, that read input x out of `inputs`.
-template <class F>
-SPLAT2D_HD void for_readers(int x, int inputs, int outputs, F f) {
-  if (x > 0 && x + 1 < inputs) {  // no border is near
-    const int X = x >> 1;
-    if (x & 1) {
-      f(X, kInner);
-      f(X + 1, kOuter);
-    } else {
-      f(X - 1, kOuter);
-      f(X, kInner);
-    }
-    return;
-  }
-  for (int X = within((x - 2) >> 1, outputs); X <= within((x + 1) >> 1, outputs); ++X)
-    for (int i = 0; i < 4; ++i)
-      if (within(2 * X + i - 1, inputs) == x) f(X, i == 0 || i == 3 ? kOuter : kInner);
-}
-
-#ifdef SPLAT2D_GPU
-SPLAT2D_LOOP inline void double_row(const float* const* rows, const float* factors, int count, int width, float, float,
-                                    int to_width, int x0, int x1, float* out) {
-  for (int x = x0; x < x1; ++x)
-    for_readers(x, to_width, width, [&](int X, float weight) {
-      float column = 0;
-      for (int i = 0; i < count; ++i) column += factors[i] * rows[i][X];
-      out[x] += weight * column;
-    });
-}
-#endif
-
 // out += 4 times the adjoint of `reduce`, in a row of a plane.
 SPLAT2D_LOOP inline void expand_row(const float* plane, Canvas from, Canvas to, int y, int x0, int x1, float* out) {
   constexpr int kMost = 4;
   const float* rows[kMost];
   float factors[kMost];
   int count = 0;
-  for_readers(y, to.height, from.height, [&](int Y, float weight) {
+  for_readers(y, to.height, from.height, kOuter, kInner, [&](int Y, float weight) {
     if (count && rows[count - 1] == plane + static_cast<size_t>(Y) * from.width) {
       factors[count - 1] += 4 * weight;
       return;

@@ -145,11 +145,10 @@ class Variant(SplatCodec):
         """Return the file of a picture [H, W, 3]."""
         from splat2d.fit.encode import encode_picture
         from splat2d.media.pictures import load_picture
+        from splat2d.native.backend import Backend
 
-        quality = round(setting.value)
-        return encode_picture(
-            load_picture(x), quality=quality, config=self.config(), threads=self.threads
-        ).data
+        options = {"config": self.config(), "backend": Backend(self.threads)}
+        return encode_picture(load_picture(x), quality=round(setting.value), **options).data
 
 
 @dataclass(frozen=True)
@@ -362,12 +361,12 @@ def _steps(task: CountTask, x: NDArray[np.uint8]) -> dict[str, Any]:
     from splat2d.bench import steps
     from splat2d.fit.fitter import psnr_of
     from splat2d.media.pictures import load_picture
+    from splat2d.native.backend import Backend
 
-    planes, threads = load_picture(x).pixels, task.codec.threads
+    planes = load_picture(x).pixels
     pixels = x.shape[0] * x.shape[1]
-    fitted = steps.fit(planes, task.codec.config(), task.setting.value, threads)
-    by_energy = steps.best(fitted, by_energy=True, threads=threads)
-    fixed = steps.best(fitted, by_energy=False, threads=threads)
+    fitted = steps.fit(planes, task.codec.config(), task.setting.value, Backend(task.codec.threads))
+    by_energy, fixed = (steps.best(fitted, by_energy=choice) for choice in (True, False))
     return {
         "quality": task.setting.value,
         "bytes": round(fixed.bits / 8),

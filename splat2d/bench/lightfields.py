@@ -16,6 +16,7 @@ from splat2d.bench.curves import bd_rate
 from splat2d.bench.machine import environment
 from splat2d.fit.views.encode import encode_views
 from splat2d.media.views import Views, load_views
+from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.picture import Scene
 
 ANCHORS = ("svt-av1-2", "x265-psnr")
@@ -59,7 +60,7 @@ def measure(
     presets: Sequence[str] = ("default",),
     qualities: Sequence[int] = QUALITIES,
     anchors: Sequence[str] = ANCHORS,
-    threads: int = 2,
+    backend: Backend = ALL_CORES,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Encode a light field at several rates by ours and others.
@@ -69,7 +70,7 @@ def measure(
         presets: of ours.
         qualities: of ours.
         anchors: names of `clip_peers.PEERS`.
-        threads: of all encoders.
+        backend: of ours; its threads are those of all encoders.
         say: gets a line a file.
 
     Returns:
@@ -87,11 +88,11 @@ def measure(
 
     for anchor in anchors:
         for crf in CRFS.get(anchor, PEERS[anchor].crfs):
-            coded = encode_clip(anchor, frames, 25, crf, threads=threads)
+            coded = encode_clip(anchor, frames, 25, crf, threads=backend.thread_count)
             add(anchor, crf, len(coded.data), clip_psnr(frames, coded.frames), coded.seconds)
     for preset in presets:
         for quality in qualities:
-            done = encode_views(views.pixels, views.eyes, quality=quality, preset=preset, threads=threads)
+            done = encode_views(views.pixels, views.eyes, quality=quality, preset=preset, backend=backend)
             add(f"splat2d-{preset}", quality, len(done.data), done.psnr, done.seconds)
     return {
         "benchmark": "lightfields",
@@ -101,7 +102,7 @@ def measure(
         "size": list(views.pixels.shape[2:0:-1]),
         "rows": [row.__dict__ for row in rows],
         "bd_rate": _bd_rates(rows, anchors),
-        "left_out": [left_out(views, preset, threads) for preset in presets],
+        "left_out": [left_out(views, preset, backend) for preset in presets],
     }
 
 
@@ -118,7 +119,7 @@ def _bd_rates(rows: Sequence[Row], anchors: Sequence[str]) -> dict[str, dict[str
     }
 
 
-def left_out(views: Views, preset: str, threads: int, quality: int = 50) -> dict[str, Any]:
+def left_out(views: Views, preset: str, backend: Backend, quality: int = 50) -> dict[str, Any]:
     """Encode every second view and look at the others: how well views between come out.
 
     Returns:
@@ -126,8 +127,8 @@ def left_out(views: Views, preset: str, threads: int, quality: int = 50) -> dict
         these neighbours, dB.
     """
     kept = [k for k in range(len(views.pixels)) if k % 2 == 0]
-    done = encode_views(views.pixels[kept], views.eyes[kept], quality=quality, preset=preset, threads=threads)
-    scene = Scene.from_bytes(done.data, threads=threads)
+    done = encode_views(views.pixels[kept], views.eyes[kept], quality=quality, preset=preset, backend=backend)
+    scene = Scene.from_bytes(done.data, threads=backend.threads)
     low, high = views.eyes[kept].min(0), views.eyes[kept].max(0)
     within = [
         k

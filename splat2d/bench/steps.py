@@ -22,7 +22,8 @@ from splat2d.fit.config import FitConfig
 from splat2d.fit.encode import quality_step, step_code
 from splat2d.fit.fitter import PictureFit
 from splat2d.format.header import step_of
-from splat2d.native import core, thread_count
+from splat2d.native import core
+from splat2d.native.backend import Backend
 
 # Steps of ln area and ln aspect, of the angle in rad and of the position in deviations, over 1 / R.
 SHAPE, ANGLE, POSITION = 1.63, 1.0, 1.41
@@ -51,6 +52,7 @@ class Fitted:
         area: [N] ln(s1 s2).
         aspect: [N] ln(s1 / s2).
         angle: [N] rad.
+        backend: that fitted.
     """
 
     pixels: NDArray[np.float32]
@@ -64,6 +66,7 @@ class Fitted:
     area: Floats
     aspect: Floats
     angle: Floats
+    backend: Backend
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,10 @@ class Point:
     sse: float
 
 
-def fit(pixels: NDArray[np.float32], config: FitConfig, quality: float, threads: int | None) -> Fitted:
+def fit(pixels: NDArray[np.float32], config: FitConfig, quality: float, backend: Backend) -> Fitted:
     """Fit a picture [C, H, W] without refinement."""
     step = step_of(step_code(quality_step(quality, config.tune)))
-    done = PictureFit(pixels, config, step, threads=thread_count(threads))
+    done = PictureFit(pixels, config, step, backend=backend)
     integers, means, conics = done.state()
     channels, chroma = len(pixels), config.chroma_code
     live = integers[:, :channels].any(1)
@@ -109,17 +112,17 @@ def fit(pixels: NDArray[np.float32], config: FitConfig, quality: float, threads:
         area,
         np.arccosh(np.maximum(0.5 * (a + c) * np.exp(area), 1)),
         0.5 * np.arctan2(-2 * b, c - a),
+        backend,
     )
 
 
-def rounded(fitted: Fitted, steps: Steps, *, by_energy: bool, threads: int | None) -> Point:
+def rounded(fitted: Fitted, steps: Steps, *, by_energy: bool) -> Point:
     """Return what steps come to.
 
     Args:
         fitted: splats.
         steps: factors of the natural steps when `by_energy`, else steps of ln area, of rad and of px.
         by_energy: whether steps follow from each splat's energy.
-        threads: of the native core.
     """
     n = len(fitted.k)
     shape = np.minimum(steps[0] * SHAPE / fitted.radius, WIDEST) if by_energy else np.full(n, steps[0])
@@ -161,7 +164,7 @@ def rounded(fitted: Fitted, steps: Steps, *, by_energy: bool, threads: int | Non
         height,
         CUTOFF,
         fitted.background,
-        threads=thread_count(threads),
+        threads=fitted.backend.thread_count,
     )
     error = pixels.transpose(2, 0, 1).astype(np.float64) / 255 - fitted.pixels
     return Point(steps, bits, float(np.square(error).sum()))
@@ -177,7 +180,7 @@ def first_steps(fitted: Fitted) -> Steps:
     )
 
 
-def best(fitted: Fitted, *, by_energy: bool, threads: int | None) -> Point:
+def best(fitted: Fitted, *, by_energy: bool) -> Point:
     """Return the steps of least J: shape, angle and position in turn, as long as a neighbour is better."""
     lmbda = fitted.config.lagrangian * fitted.step**2
 
@@ -185,14 +188,14 @@ def best(fitted: Fitted, *, by_energy: bool, threads: int | None) -> Point:
         return point.sse + lmbda * point.bits
 
     start = (1.0, 1.0, 1.0) if by_energy else first_steps(fitted)
-    found = rounded(fitted, start, by_energy=by_energy, threads=threads)
+    found = rounded(fitted, start, by_energy=by_energy)
     moves, idle, which = 0, 0, 0
     while idle < len(start) and moves < MOVES:
         better = found
         for factor in (FACTOR, 1 / FACTOR):
             steps = list(found.steps)
             steps[which] *= factor
-            tried = rounded(fitted, (steps[0], steps[1], steps[2]), by_energy=by_energy, threads=threads)
+            tried = rounded(fitted, (steps[0], steps[1], steps[2]), by_energy=by_energy)
             better = min(better, tried, key=cost)
         if better is found:
             idle, which = idle + 1, (which + 1) % len(start)

@@ -36,12 +36,13 @@ class LightFields:
             in_range(1, 100, quality=quality)
         from splat2d.bench.lightfields import QUALITIES, measure
         from splat2d.media.files import write_atomic
+        from splat2d.native.backend import Backend
 
         result = measure(
             self.path,
             presets=self.presets,
             qualities=self.quality or QUALITIES,
-            threads=self.threads,
+            backend=Backend(self.threads),
             say=say,
         )
         with write_atomic(self.out, force=True) as file:

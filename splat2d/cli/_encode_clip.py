@@ -103,7 +103,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
 
 def _options(command: Encode) -> dict[str, Any]:
     """What all ways of encoding take."""
-    names = ("quality", "bpp", "psnr", "preset", "tune", "seed", "threads", "device", "jobs", "scheduler")
+    names = ("quality", "bpp", "psnr", "preset", "tune", "seed", "backend", "jobs", "scheduler")
     return {name: getattr(command, name) for name in names}
 
 

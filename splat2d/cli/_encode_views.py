@@ -67,9 +67,8 @@ def encode_views(command: Encode, size: int | None) -> None:
             preset=command.preset,
             tune=command.tune,
             seed=command.seed,
-            threads=command.threads,
+            backend=command.backend,
             progress=progress,
-            device=command.device,
         )
     with write_atomic(command.output, force=command.force) as file:
         file.write(encoded.data)

@@ -53,7 +53,6 @@ EXAMPLES = {
     ),
     "view": ("splat2d view photo.splat",),
     "serve": ("splat2d serve pictures --port 8000",),
-    "bench": ("splat2d bench images photos out --codecs jpeg webp",),
 }
 
 

@@ -59,9 +59,11 @@ def encode_job(name: str, data: bytes, options: dict[str, Any]) -> Made:
         else:
             from splat2d.fit.encode import encode_picture
             from splat2d.media.pictures import load_picture
+            from splat2d.native.backend import Backend
 
             picture = load_picture(path, **kept)
-            encoded = encode_picture(picture, **options)
+            backend = Backend(options.pop("threads", None))
+            encoded = encode_picture(picture, backend=backend, **options)
             figures = {
                 "kind": "picture",
                 "width": picture.width,

@@ -98,10 +98,10 @@ class Batch:
         from splat2d.cli._batch_files import Records, items_of
         from splat2d.fit.workers import workers
         from splat2d.media.files import make_folder
-        from splat2d.native import thread_count
+        from splat2d.native.backend import ALL_CORES
 
         items = items_of(self.inputs, self.out_dir, suffix)
-        cores = thread_count(None)
+        cores = ALL_CORES.thread_count
         jobs = min(self.jobs or cores, len(items)) or 1
         threads = self.threads or (1 if self.scheduler else max(cores // jobs, 1))
         folder = self.out_dir or os.path.commonpath(

@@ -384,7 +384,10 @@ class Compare:
 
 @dataclass(frozen=True)
 class Bench:
-    """Benchmark codecs on pictures, clips and light fields, and compare two benchmarks."""
+    """Benchmark codecs on pictures, clips and light fields, and compare two benchmarks.
+
+    For example: splat2d bench images photos --out results --codecs jpeg webp
+    """
 
     command: OmitSubcommandPrefixes[
         Union[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -19,6 +19,9 @@ from splat2d.cli._arguments import (
 from splat2d.cli._names import beside, refuse_twins
 from splat2d.cli._stdio import STDIO, piped
 from splat2d.cli._terminal import print_json, progress_bar, warn
+
+if TYPE_CHECKING:
+    from splat2d.native.backend import Backend
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,13 @@ class Encode:
     force: Annotated[bool, arg(help="Replace an existing OUTPUT.")] = False
     as_json: Annotated[bool, arg(name="json", help="Print all figures as one JSON object.")] = False
 
+    @property
+    def backend(self) -> Backend:
+        """What fits."""
+        from splat2d.native.backend import Backend
+
+        return Backend(self.threads, self.device)
+
     def run(self) -> None:
         """Fit each picture or clip, write its file, print one line."""
         for one in self._each():
@@ -232,9 +242,8 @@ class Encode:
                 preset=self.preset,
                 tune=self.tune,
                 seed=self.seed,
-                threads=self.threads,
+                backend=self.backend,
                 progress=progress,
-                device=self.device,
                 masks=masks,
                 texture=texture,
             )

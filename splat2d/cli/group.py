@@ -72,6 +72,7 @@ class Group:
             raise UsageError("objects are cut out of pictures, and this is a clip")
 
         from splat2d.fit.objects.group import group
+        from splat2d.native.backend import Backend
 
         with progress_bar("fitting") as progress:
             encoded, coverage = group(
@@ -85,9 +86,8 @@ class Group:
                 tolerance=self.tolerance,
                 quality=self.quality,
                 preset=self.preset,
-                threads=self.threads,
+                backend=Backend(self.threads, self.device),
                 progress=progress,
-                device=self.device,
             )
         warn(encoded.warnings)
         with write_atomic(self.output, force=self.force) as file:

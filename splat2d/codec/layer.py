@@ -15,7 +15,8 @@ from splat2d.format.container import Container
 from splat2d.format.field import Field
 from splat2d.format.header import Header
 from splat2d.format.layers import PICTURE, Box, CodedLayer
-from splat2d.native import core, thread_count
+from splat2d.native import core
+from splat2d.native.backend import ALL_CORES, Backend
 
 VISIBLE = 1 / 16
 """Least coverage that counts as visible."""
@@ -28,7 +29,7 @@ def decode_layer(
     *,
     tiers: int | None = None,
     bits: dict[str, float] | None = None,
-    threads: int | None = None,
+    backend: Backend = ALL_CORES,
 ) -> Splats:
     """A layer's splats.
 
@@ -36,16 +37,16 @@ def decode_layer(
         layer: as a file holds it.
         tiers: decode only so many, coarse first.
         bits: gets the code length of each attribute added.
-        threads: of the native core; None uses all cores.
+        backend: whose threads do it.
 
     Raises:
         BitstreamError: damaged data.
     """
     field = still(layer)
-    integers, _ = field.decode(tiers=tiers, bits=bits, threads=thread_count(threads))
+    integers, _ = field.decode(tiers=tiers, bits=bits, backend=backend)
     splats = splats_of(integers, layer.header, field.tier_counts, field.layout.eyes)
     if layer.matte is not None:
-        matte = decode_layer(layer.matte, tiers=tiers, bits=bits, threads=threads)
+        matte = decode_layer(layer.matte, tiers=tiers, bits=bits, backend=backend)
         splats = replace(splats, matte=matte)
     return splats
 
@@ -80,7 +81,7 @@ def code_layer(
     integers: NDArray[np.int32],
     *,
     matte: tuple[Header, NDArray[np.int32]] | None = None,
-    threads: int | None = None,
+    backend: Backend = ALL_CORES,
     bits: dict[str, float] | None = None,
 ) -> CodedLayer:
     """Code a layer, for example one of several fits.
@@ -91,32 +92,30 @@ def code_layer(
         integers: [N, C + 5], in any order.
         matte: the coverage's header, of one channel and the same canvas, and integers [M, 6]; the layer's
             colours are then straight, and have no alpha.
-        threads: of the native core; None uses all cores.
+        backend: whose threads do it.
         bits: the code length of each attribute is added here.
 
     Returns:
         The layer, to be put into a file with `container_of` and `write`.
     """
-    coded = _code(name, header, integers, threads, bits)
+    coded = _code(name, header, integers, backend, bits)
     splats = splats_of(integers, header, still(coded).tier_counts)
     if matte is not None:
-        cover = _code(name, *matte, threads, bits)
+        cover = _code(name, *matte, backend, bits)
         splats = replace(splats, matte=splats_of(matte[1], matte[0], still(cover).tier_counts))
         coded = replace(coded, matte=cover)
-    return replace(coded, box=visible_box(splats, header, threads=threads))
+    return replace(coded, box=visible_box(splats, header, backend=backend))
 
 
 def _code(
     name: str,
     header: Header,
     integers: NDArray[np.int32],
-    threads: int | None,
+    backend: Backend,
     bits: dict[str, float] | None,
 ) -> CodedLayer:
     """One set of splats, without a box."""
-    return CodedLayer(
-        name, header, Field.encode(integers, header.layout, bits=bits, threads=thread_count(threads))
-    )
+    return CodedLayer(name, header, Field.encode(integers, header.layout, bits=bits, backend=backend))
 
 
 def container_of(
@@ -146,7 +145,7 @@ def container_of(
     return Container(h, notes=notes, layers=tuple(layers))
 
 
-def visible_box(splats: Splats, header: Header, *, threads: int | None = None) -> Box:
+def visible_box(splats: Splats, header: Header, *, backend: Backend = ALL_CORES) -> Box:
     """Where a layer's coverage is at least VISIBLE, in whole px of its canvas.
 
     Returns:
@@ -164,7 +163,7 @@ def visible_box(splats: Splats, header: Header, *, threads: int | None = None) -
         cover.colors[has_alpha, -1:],
         view,
         background=cover.background[-1:],
-        threads=threads,
+        backend=backend.on_cpu,  # files must not depend on how a GPU rounds
     )[0]
     seen = coverage >= VISIBLE
     if not seen.any():

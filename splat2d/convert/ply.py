@@ -94,7 +94,7 @@ def _drawn_over(splats: Splats) -> tuple[Floats, Floats, Floats, Floats]:
         colors[part] = np.clip(behind + change / opacity[:, None], 0, 1)
         opacities[part] = opacity
         view = View.whole(width, height)
-        pixels += render(splats.means[part], splats.conics[part], change, view, threads=None)
+        pixels += render(splats.means[part], splats.conics[part], change, view)
     middle = np.tile([[width / 2, height / 2]], (_BASES, 1))
     round_ = np.tile((_BASE * max(width, height)) ** 2 * np.eye(2), (_BASES, 1, 1))
     return (

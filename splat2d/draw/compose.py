@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from splat2d.draw.render import CUTOFF, View, render
 from splat2d.draw.texture import Texture, to_bytes, with_texture
 from splat2d.edit.stack import State
-from splat2d.native import thread_count
+from splat2d.native.backend import ALL_CORES, Backend
 
 _BAND = 1 << 21  # px that are composited at a time
 _EDGE = 6  # standard deviations beyond which a blurred edge is flat
@@ -168,16 +168,13 @@ def output_colors(state: State, splats: Look) -> int:
     return 3 if splats.channels >= 3 or _colors_grey(state) else 1
 
 
-def compose(
-    layers: Layers, view: View, *, threads: int | None = None, device: str = "cpu"
-) -> Floats:  # [C, H, W]
+def compose(layers: Layers, view: View, *, backend: Backend = ALL_CORES) -> Floats:  # [C, H, W]
     """Draw layers over each other.
 
     Args:
         layers: with their edits; those that are not visible are left out.
         view: the window.
-        threads: of the renderer; None uses all cores.
-        device: "cpu", "cuda" or "auto", as of `render`.
+        backend: draws it.
 
     Returns:
         The window [C, H, W] in [0, 1], premultiplied, with `output_channels` channels.
@@ -186,24 +183,22 @@ def compose(
         BackendUnavailableError: device is "cuda", and there is no GPU to use.
     """
     out = np.empty((output_channels(layers), view.height, view.width), np.float32)
-    for top, band in _bands(layers, view, threads, device):
+    for top, band in _bands(layers, view, backend):
         out[:, top : top + band.shape[1]] = band
     return out
 
 
 def compose_bytes(
-    layers: Layers, view: View, *, threads: int | None = None, device: str = "cpu"
+    layers: Layers, view: View, *, backend: Backend = ALL_CORES
 ) -> NDArray[np.uint8]:  # [H, W, C]
     """Draw layers over each other, to bytes with straight alpha; arguments and errors as of `compose`."""
     out = np.empty((view.height, view.width, output_channels(layers)), np.uint8)
-    for top, band in _bands(layers, view, threads, device):
+    for top, band in _bands(layers, view, backend):
         out[top : top + band.shape[1]] = to_bytes(band, len(band) in (2, 4))
     return out
 
 
-def _bands(
-    layers: Layers, view: View, threads: int | None, device: str
-) -> Iterator[tuple[int, Floats]]:  # [C, rows, W]
+def _bands(layers: Layers, view: View, backend: Backend) -> Iterator[tuple[int, Floats]]:  # [C, rows, W]
     """Rows of a composited picture, a few million px at a time, with the number of the first."""
     channels = output_channels(layers)
     shown = [layer for layer in layers if layer[0].visible]
@@ -219,7 +214,7 @@ def _bands(
             if not w * h:
                 continue
             part = window.window(x, y, w, h)
-            color, coverage = draw(state, splats, part, threads=threads, device=device)
+            color, coverage = draw(state, splats, part, backend=backend)
             color, coverage = develop(state, color, coverage, 3 if channels >= 3 else 1)
             block = out[:, y : y + h, x : x + w]
             block *= 1 - coverage
@@ -230,7 +225,7 @@ def _bands(
 
 
 def draw(
-    state: State, splats: Splats, view: View, *, threads: int | None = None, device: str = "cpu"
+    state: State, splats: Splats, view: View, *, backend: Backend = ALL_CORES
 ) -> tuple[Floats, Floats]:  # [C, H, W], [H, W]
     """Draw one layer where its edits put it: its premultiplied colours in those of the file, and coverage.
 
@@ -238,15 +233,14 @@ def draw(
         state: its edits; those of colours and opacity are not looked at.
         splats: of the layer.
         view: the window.
-        threads: of the renderer; None uses all cores.
-        device: "cpu", "cuda" or "auto", as of `render`.
+        backend: draws it.
     """
     # Fits make use of the clamping, so colours are what they should be only after it.
     if splats.matte is not None:
-        planes = _sum(state, splats, view, False, threads, device)
-        coverage = draw_coverage(state, splats, view, threads=threads, device=device)
+        planes = _sum(state, splats, view, False, backend)
+        coverage = draw_coverage(state, splats, view, backend=backend)
         return np.clip(planes, 0, 1) * coverage, coverage
-    planes = _sum(state, splats, view, splats.has_alpha, threads, device)
+    planes = _sum(state, splats, view, splats.has_alpha, backend)
     if not splats.has_alpha:
         return np.clip(planes, 0, 1), np.ones(planes.shape[1:], np.float32)
     coverage = np.clip(planes[-1], 0, 1)
@@ -254,21 +248,19 @@ def draw(
 
 
 def draw_coverage(
-    state: State, splats: Splats, view: View, *, threads: int | None = None, device: str = "cpu"
+    state: State, splats: Splats, view: View, *, backend: Backend = ALL_CORES
 ) -> Floats:  # [H, W]
     """The coverage alone of a layer that has one; arguments as of `draw`."""
     cover = splats.cover.textured(0)
-    return np.clip(_sum(state, cover, view, True, threads, device)[-1], 0, 1)
+    return np.clip(_sum(state, cover, view, True, backend)[-1], 0, 1)
 
 
-def _sum(
-    state: State, splats: Splats, view: View, covers: bool, threads: int | None, device: str
-) -> Floats:  # [C, H, W]
+def _sum(state: State, splats: Splats, view: View, covers: bool, backend: Backend) -> Floats:  # [C, H, W]
     """The sum of splats where edits put them, not clamped; `covers` where the last channel is coverage."""
     placed, window = (splats.means, splats.conics, splats.colors), view
     if state.is_placed:
         placed, window = place(state, splats, view), View(0.0, 0.0, 1.0, 1.0, view.width, view.height)
-    base, settings = splats.background, {"threads": threads, "device": device, "cutoffs": splats.cutoffs}
+    base, settings = splats.background, {"backend": backend, "cutoffs": splats.cutoffs}
     texture = None
     if splats.texture is not None:
         scale = np.array([view.scale_x, view.scale_y])
@@ -280,7 +272,7 @@ def _sum(
     # A base colour that covers ends where the layer's canvas does, or it would lie on all that is around.
     planes = render(*placed, window, **settings)
     planes += base[:, None, None] * _canvas(state, splats.size, view)
-    return planes if texture is None else with_texture(planes, texture, thread_count(threads))
+    return planes if texture is None else with_texture(planes, texture, backend)
 
 
 def place(

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from splat2d.arguments import finite
 from splat2d.draw.texture import Texture, to_bytes, with_texture
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
-from splat2d.native import core, gpu, thread_count
+from splat2d.native import core, gpu
+from splat2d.native.backend import ALL_CORES, Backend
 
 CUTOFF = 12.25
 """Largest q that is drawn: 3.5 standard deviations. Part of the format."""
@@ -340,8 +341,7 @@ def render(
     view: View,
     *,
     background: ArrayLike | None = None,  # [C]
-    threads: int | None = 1,
-    device: str = "cpu",
+    backend: Backend = ALL_CORES,
     cutoffs: NDArray[np.float32] | None = None,  # [N]
     texture: Any = None,
 ) -> Floats:  # [C, H, W]
@@ -353,8 +353,7 @@ def render(
         colors: Amplitudes [N, C], C from 1 to 4.
         view: The window.
         background: Colour [C] under all splats; black when None.
-        threads: Number of threads, None for all cores; the result does not depend on it.
-        device: "cpu"; "cuda" for the GPU; "auto" for the GPU where there is one.
+        backend: Draws it.
         cutoffs: Largest q that is drawn of each splat [N], on the CPU; CUTOFF for all when None.
         texture: Of `Texture.drawer`, drawn over the sum of splats, which is clamped first; on the CPU.
 
@@ -363,18 +362,19 @@ def render(
 
     Raises:
         ShapeError: If the arrays do not have these shapes.
-        ConfigError: If `threads` or `device` is out of range.
         BackendUnavailableError: If the native core does not load, or there is no GPU for "cuda".
     """
     splats, kept = _transformed(means, conics, colors, view)
-    base, threads = _background(background, splats[2].shape[1]), thread_count(threads)
-    if cutoffs is not None:
-        _on_cpu(device)
-        return core().render(*splats, view.width, view.height, CUTOFF, base, threads, cutoffs[kept], texture)
-    drawn = gpu.draw(device, splats, view.width, view.height, CUTOFF, base)
-    if drawn is None:
-        return core().render(*splats, view.width, view.height, CUTOFF, base, threads, None, texture)
-    return drawn if texture is None else with_texture(drawn, texture, threads)
+    settings = view.width, view.height, CUTOFF, _background(background, splats[2].shape[1])
+    cut = None if cutoffs is None else cutoffs[kept]
+
+    def draw(on: Backend) -> Floats:
+        if on.device == "cpu":
+            return core().render(*splats, *settings, on.thread_count, cut, texture)
+        drawn = gpu.session().render(*splats, *settings)
+        return drawn if texture is None else with_texture(drawn, texture, on)
+
+    return (backend if cutoffs is None else _on_cpu(backend)).run(draw)
 
 
 def render_bytes(
@@ -384,9 +384,8 @@ def render_bytes(
     view: View,
     *,
     background: ArrayLike | None = None,  # [C]
-    threads: int | None = 1,
     unpremultiply: bool = False,
-    device: str = "cpu",
+    backend: Backend = ALL_CORES,
     cutoffs: NDArray[np.float32] | None = None,  # [N]
     texture: Any = None,
 ) -> NDArray[np.uint8]:  # [H, W, C]
@@ -398,10 +397,8 @@ def render_bytes(
         colors: Amplitudes [N, C], C from 1 to 4.
         view: The window.
         background: Colour [C] under all splats; black when None.
-        threads: Number of threads, None for all cores; the result does not depend on it.
         unpremultiply: Divide the colours by the last channel, which is alpha; C is then 2 or 4.
-        device: "cpu"; "cuda" for the GPU; "auto" for the GPU where there is one. Devices differ by one level
-            here and there.
+        backend: Draws it; devices differ by one level here and there.
         cutoffs: Largest q that is drawn of each splat [N], on the CPU; CUTOFF for all when None.
         texture: Of `Texture.drawer`, drawn over the sum of splats, which is clamped first; on the CPU.
 
@@ -410,24 +407,23 @@ def render_bytes(
 
     Raises:
         ShapeError: If the arrays do not have these shapes.
-        ConfigError: If `threads` or `device` is out of range.
         BackendUnavailableError: If the native core does not load, or there is no GPU for "cuda".
     """
     splats, kept = _transformed(means, conics, colors, view)
     channels = splats[2].shape[1]
     if unpremultiply and channels not in (2, 4):
         raise ShapeError(f"unpremultiply needs 2 or 4 channels, the last being alpha, found {channels}")
-    base, threads = _background(background, channels), thread_count(threads)
-    size = view.width, view.height
-    if cutoffs is not None:
-        _on_cpu(device)
-        cut = cutoffs[kept]
-        return core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads, cut, texture)
-    plain = {"unpremultiply": unpremultiply, "as_bytes": True} if texture is None else {}
-    drawn = gpu.draw(device, splats, *size, CUTOFF, base, **plain)
-    if drawn is None:
-        return core().render_bytes(*splats, *size, CUTOFF, base, unpremultiply, threads, None, texture)
-    return drawn if texture is None else to_bytes(with_texture(drawn, texture, threads), unpremultiply)
+    settings = view.width, view.height, CUTOFF, _background(background, channels)
+    cut = None if cutoffs is None else cutoffs[kept]
+
+    def draw(on: Backend) -> NDArray[np.uint8]:
+        if on.device == "cpu":
+            return core().render_bytes(*splats, *settings, unpremultiply, on.thread_count, cut, texture)
+        if texture is None:
+            return gpu.session().render(*splats, *settings, unpremultiply=unpremultiply, as_bytes=True)
+        return to_bytes(with_texture(gpu.session().render(*splats, *settings), texture, on), unpremultiply)
+
+    return (backend if cutoffs is None else _on_cpu(backend)).run(draw)
 
 
 def _splats(means: NDArray, conics: NDArray, colors: NDArray) -> tuple[NDArray[np.float64], ...]:
@@ -457,10 +453,11 @@ def _background(background: ArrayLike | None, channels: int) -> Floats | None:
     return color
 
 
-def _on_cpu(device: str) -> None:
-    """Raise BackendUnavailableError where a device must draw what only the CPU does."""
-    if device == "cuda":
+def _on_cpu(backend: Backend) -> Backend:
+    """A backend for what only the CPU draws; raises BackendUnavailableError where it must be the GPU."""
+    if backend.device == "cuda":
         raise BackendUnavailableError("moving splats are drawn on the CPU; leave device at its default")
+    return backend.on_cpu
 
 
 def _float32(array: NDArray[np.float64]) -> Floats:

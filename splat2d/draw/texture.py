@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from splat2d.errors import ConfigError
 from splat2d.native import core
+from splat2d.native.backend import Backend
 
 MAX_STRENGTH = 4.0
 
@@ -69,11 +70,12 @@ class Texture:
         return core().Texture(*grid, self.slope, self.seed, self.gain, width, height, place, covariance)
 
 
-def with_texture(planes: NDArray[np.float32], drawer: Any, threads: int) -> NDArray[np.float32]:
+def with_texture(planes: NDArray[np.float32], drawer: Any, backend: Backend) -> NDArray[np.float32]:
     """Planes [C, H, W] that something else than the core has drawn, clamped, with a texture over them."""
     channels, height, width = planes.shape
     means, conics, dark = (np.zeros((0, n), np.float32) for n in (2, 3, 1))
-    noise = core().render(means, conics, dark, width, height, 1.0, None, threads, None, drawer)[0]
+    settings = width, height, 1.0, None, backend.thread_count, None, drawer
+    noise = core().render(means, conics, dark, *settings)[0]
     colors = channels - (channels in (2, 4))
     out = planes.copy()
     if colors < channels:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from splat2d.arguments import finite, whole
 from splat2d.codec.layer import code_layer, container_of
 from splat2d.draw.texture import Strength, checked_strength
-from splat2d.errors import BackendUnavailableError, ConfigError, InputImageError, TargetError
+from splat2d.errors import ConfigError, InputImageError, TargetError
 from splat2d.fit.config import FitConfig, load_config
 from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.objects.cut import Cut, LayerTarget, cut
@@ -34,7 +34,7 @@ from splat2d.format.header import (
 )
 from splat2d.format.layers import PICTURE
 from splat2d.media.pictures import Picture
-from splat2d.native import gpu, thread_count
+from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.picture import Scene
 
 DEFAULT_QUALITY = 75
@@ -163,10 +163,10 @@ class _File:
 class _Writer:
     """Writes refined integers as files and decodes them again."""
 
-    def __init__(self, picture: Picture, config: FitConfig, threads: int) -> None:
+    def __init__(self, picture: Picture, config: FitConfig, backend: Backend) -> None:
         self.picture = picture
         self.chroma_step = config.chroma_code
-        self.threads = threads
+        self.backend = backend
         self.bits: dict[str, float] = {}
         self.empty: tuple[str, ...] = ()
 
@@ -182,7 +182,7 @@ class _Writer:
             if layer.matte is not None:
                 own = replace(header, channels=1, step_code=step + MATTE_STEP, background=(0,))
                 matte = own, layer.matte
-            settings = {"matte": matte, "threads": self.threads, "bits": self.bits}
+            settings = {"matte": matte, "backend": self.backend, "bits": self.bits}
             coded.append(code_layer(layer.name, header, layer.integers, **settings))
         self.empty = tuple(layer.name for layer in coded if not any(layer.box or ()))
         file = container_of(width, height, coded, self.picture.notes)
@@ -191,9 +191,9 @@ class _Writer:
     def measured(self, data: bytes, code: int, layers: Sequence[FittedLayer]) -> _File:
         """The file that was written last, with the PSNR that it decodes to."""
         splats = sum(layer.count for layer in layers)
-        rendered = Scene.from_bytes(data, threads=self.threads, limits=Limits.of_format()).render(
-            threads=self.threads
-        )
+        threads = self.backend.threads
+        scene = Scene.from_bytes(data, threads=threads, limits=Limits.of_format())
+        rendered = scene.render(threads=threads)
         return _File(data, picture_psnr(self.picture.pixels, rendered), code, splats, self.bits, self.empty)
 
 
@@ -251,9 +251,8 @@ def encode_picture(
     config: FitConfig | None = None,
     tune: str | None = None,
     seed: int = 0,
-    threads: int | None = None,
+    backend: Backend = ALL_CORES,
     progress: OnProgress | None = None,
-    device: str = "cpu",
     masks: Mapping[str, NDArray[np.float32]] | None = None,
     texture: Strength = "off",
 ) -> Encoded:
@@ -269,17 +268,15 @@ def encode_picture(
         config: effort, instead of a preset.
         tune: visual, psnr or ms-ssim, instead of what the preset or config says; psnr where one is asked for.
         seed: of the refinement's random order.
-        threads: of the native core (all cores when None); the file does not depend on it.
+        backend: fits; devices round otherwise, so their files differ a little.
         progress: called after each step of the optimiser.
-        device: "cpu"; "cuda" to fit on an NVIDIA GPU; "auto" for the GPU where there is one. Devices round
-            otherwise, so their files differ a little.
         masks: coverage [H, W] in [0, 1] of objects, back to front, by name; each becomes a layer in front of
             the background, which is called "picture". A mask of two levels is softened by a pixel.
         texture: "off"; "auto" for noise like the fine structure that the file would lack; or its strength,
             1 being that of "auto". A size holds with it, a PSNR is that of the file without it.
 
     Raises:
-        BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
+        BackendUnavailableError: the backend is "cuda", and there is no GPU to use, or it fails.
         ConfigError: targets or the seed out of range, or more than one target.
         InputImageError: a side longer than a file can hold.
         TargetError: a target that this picture cannot reach.
@@ -295,8 +292,7 @@ def encode_picture(
     if tune is not None:
         config = config.tuned(tune)
     seed = checked_seed(seed)
-    workers = thread_count(threads)
-    writer = _Writer(picture, config, workers)
+    writer = _Writer(picture, config, backend)
     _, height, width = picture.pixels.shape
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise InputImageError(
@@ -323,24 +319,17 @@ def encode_picture(
     if target is None:
         quality = checked_quality(quality)
 
-    def fitted(cuda: bool) -> _File:
-        settings = {"threads": workers, "seed": seed, "on_progress": progress, "cuda": cuda}
+    def fitted(on: Backend) -> tuple[_File, str]:
+        settings = {"backend": on, "seed": seed, "on_progress": progress}
         fit = partial(LayersFit, targets, config, **settings)
         short = replace(load_config("fast"), tune=config.tune, chroma_step=config.chroma_step)
         pilot = partial(LayersFit, [LayerTarget(PICTURE, picture.pixels)], short, **settings)
         if target is None:
             code = step_code(quality_step(quality or 0, config.tune))
-            return _at_step(code, quality or 0, writer, fit)
-        return _reach(target, writer, targets, fit, pilot)
+            return _at_step(code, quality or 0, writer, fit), on.device
+        return _reach(target, writer, targets, fit, pilot), on.device
 
-    cuda = gpu.choose(device)
-    try:
-        file = fitted(cuda)
-    except BackendUnavailableError:
-        if device != "auto" or not cuda:
-            raise
-        cuda = False
-        file = fitted(cuda)
+    file, device = backend.run(fitted)
     warnings += [
         f"{name!r} is empty: at this quality it is too small to be worth a splat" for name in file.empty
     ]
@@ -348,7 +337,7 @@ def encode_picture(
         warnings += target.warnings(len(file.data))
     if width * height > DEFAULT_LIMITS.max_pixels:
         warnings.append(f"readers refuse more than {DEFAULT_LIMITS.max_pixels} px unless told (--max-pixels)")
-    data = textured(file.data, picture.pixels, strength=strength, threads=workers) if strength else file.data
+    data = textured(file.data, picture.pixels, strength=strength, backend=backend) if strength else file.data
     seconds = time.perf_counter() - start
     return Encoded(
         data,
@@ -358,7 +347,7 @@ def encode_picture(
         step_of(file.code),
         quality,
         file.bits,
-        "cuda" if cuda else "cpu",
+        device,
         tuple(warnings),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,8 @@ class FilmFit(Fit):
         self.shape = pixels.shape
         self._pixels: NDArray[np.float32] | None = pixels
         planes = [None] * len(pixels) if weights is None else planes_of(weights)
-        levels = [error_weights(p, config.tune, w) for p, w in zip(pixels, planes, strict=True)]
+        tuned = partial(error_weights, tune=config.tune, backend=self.backend)
+        levels = [tuned(p, plane=w) for p, w in zip(pixels, planes, strict=True)]
         self._weights = [own for own in levels if own is not None] or None
 
     def _film_plan(self) -> Plan:

@@ -19,6 +19,7 @@ from splat2d.fit.config import ClipConfig, FitConfig
 from splat2d.fit.perceptual import GUIDES, emphasised, error_weights, half_weights
 from splat2d.fit.rates import rate_tables
 from splat2d.native import core
+from splat2d.native.backend import ALL_CORES, Backend
 
 if TYPE_CHECKING:
     from splat2d import _core
@@ -70,9 +71,9 @@ def half(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(even.mean((2, 4), dtype=np.float32))
 
 
-def _native(cuda: bool) -> Any:
+def _native(backend: Backend) -> Any:
     """The module of the native classes; the GPU's have the same methods."""
-    if not cuda:
+    if not backend.uses_gpu():
         return core()
     from splat2d.fit import cuda as module
 
@@ -106,12 +107,11 @@ class Fit:
         step: D.
         background: base colour in bytes, one a channel.
         samples: numbers that the decoder's output consists of.
-        threads: of the native core; the result does not depend on it.
+        backend: fits.
         seed: of the refinement's order.
         on_progress: called a few times a second.
         share_of_work: part of the whole progress that this fit is, as (from, to).
         control: called with D, SSE and bits before each round of the second half; returns the next D.
-        cuda: fit on the GPU.
 
     Attributes:
         native: the module of the native classes.
@@ -129,19 +129,18 @@ class Fit:
         background: tuple[int, ...],
         samples: int,
         *,
-        threads: int = 1,
+        backend: Backend = ALL_CORES,
         seed: int = 0,
         on_progress: OnProgress | None = None,
         share_of_work: tuple[float, float] = (0.0, 1.0),
         control: Control | None = None,
-        cuda: bool = False,
     ) -> None:
-        self.native = _native(cuda)
+        self.native = _native(backend)
         self.config = config
         self.step = step
         self.background = background
         self.samples = samples
-        self.threads = threads
+        self.backend = backend
         self.seed = seed
         self.path = np.zeros((1, 2), np.int32)
         self.motion: CodedMotion | None = None
@@ -299,7 +298,7 @@ class PictureFit(Fit):
         super().__init__(config, step, background, pixels.size, **options)
         self.pixels = pixels
         self._own_weights = weights
-        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads, step=self.step)
+        self._weights = self._error_weights()
         half_rounds = half_rounds_of(config, *pixels.shape[1:])
         self._optimise(Plan(half_rounds, config.half_steps, config.rounds, config.steps, config.final_steps))
 
@@ -315,11 +314,16 @@ class PictureFit(Fit):
             self.config.chroma_step,
             self.config.fit_cutoff,
             self.config.memory,
-            self.threads,
+            self.backend.thread_count,
             None if weights is None else self._distortion(weights),
             self.config.natural_units,
             self.config.rate_term,
         )
+
+    def _error_weights(self, shown: NDArray[np.float32] | None = None) -> list[NDArray[np.float32]] | None:
+        """What errors weigh at the present step, given what is shown so far."""
+        given = self.pixels, self.config.tune, self._own_weights, shown
+        return error_weights(*given, step=self.step, backend=self.backend)
 
     def _distortion(self, weights: list[NDArray[np.float32]]) -> _core.Distortion:
         guide = GUIDES.get(self.config.tune)
@@ -334,14 +338,12 @@ class PictureFit(Fit):
             return
         view = View.whole(self.pixels.shape[2], self.pixels.shape[1])
         base = background_floats(self.background)
-        shown = render(*fitter.splats(), view, background=base, threads=self.threads).clip(0, 1)
-        weights = error_weights(
-            self.pixels, self.config.tune, self._own_weights, shown, self.threads, self.step
-        )
+        shown = render(*fitter.splats(), view, background=base, backend=self.backend.on_cpu).clip(0, 1)
+        weights = self._error_weights(shown)
         assert weights is not None
         fitter.reweigh([self._distortion(weights)])
         picture: Any = fitter
-        picture.retarget(emphasised(self.pixels, GUIDES[self.config.tune], shown, self.threads))
+        picture.retarget(emphasised(self.pixels, GUIDES[self.config.tune], shown, self.backend))
         fitter.refresh()
 
     def _refiner(self) -> _core.Refiner:
@@ -368,7 +370,8 @@ class PictureFit(Fit):
         """Go on towards another picture of the same size, with the same base colour."""
         self.pixels = pixels
         self._own_weights = weights
-        self._weights = error_weights(pixels, self.config.tune, weights, threads=self.threads, step=self.step)
+        self._weights = self._error_weights()
+        # Not the native `retarget`, behind which samples are clamped where the first picture has them so.
         fitter = self._native_fit(1)
         fitter.resample_from(self._fitter, 1.0)
         self._fitter = fitter

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.native import core
+from splat2d.native.backend import ALL_CORES, Backend
 
 # SSIM's window in px, and C2 for values in [0, 1].
 WINDOW_RADIUS, WINDOW_SIGMA = 5, 1.5
@@ -124,17 +125,16 @@ def halved(planes: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(mean, planes.dtype)
 
 
-def windowed(planes: NDArray[Any], threads: int = 1) -> NDArray[np.float32]:
+def windowed(planes: NDArray[Any], backend: Backend = ALL_CORES) -> NDArray[np.float32]:
     """Means of [C, H, W] under the Gaussian window of SSIM; beyond the border stands its pixel."""
     taps = np.exp(-0.5 * (np.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1) / WINDOW_SIGMA) ** 2)
-    return core().windowed(
-        np.ascontiguousarray(planes, np.float32), (taps / taps.sum()).astype(np.float32), threads
-    )
+    taps = (taps / taps.sum()).astype(np.float32)
+    return core().windowed(np.ascontiguousarray(planes, np.float32), taps, backend.thread_count)
 
 
-def local_variance(planes: NDArray[np.float32], threads: int = 1) -> NDArray[np.float32]:
+def local_variance(planes: NDArray[np.float32], backend: Backend = ALL_CORES) -> NDArray[np.float32]:
     """Variance of [C, H, W] under that window."""
-    return np.maximum(windowed(planes * planes, threads) - windowed(planes, threads) ** 2, 0)
+    return np.maximum(windowed(planes * planes, backend) - windowed(planes, backend) ** 2, 0)
 
 
 def level_variance(level: int) -> float:
@@ -189,8 +189,8 @@ def structure_weights(
     pixels: NDArray[np.float32],  # [C, H, W]
     guide: Guide,
     shown: NDArray[np.float32] | None = None,  # [C, H, W]
-    threads: int = 1,
     step: float | None = None,
+    backend: Backend = ALL_CORES,
 ) -> list[NDArray[np.float32]]:
     """Weights of squared errors that make their sum follow the structure that a guide asks for.
 
@@ -199,8 +199,8 @@ def structure_weights(
         guide: one of `GUIDES`.
         shown: the picture that is there so far; errors weigh more where it lacks variance. None for the
             original.
-        threads: of the native core.
         step: the colour step D that the picture is fitted at.
+        backend: whose threads do it.
 
     Returns:
         [H, W] and further levels, each half of the one before, rounded up. Those of coarser levels may be
@@ -213,11 +213,11 @@ def structure_weights(
     weights = [np.zeros(scale.shape[1:]) for scale in scales[:levels]]
     log_weight = total = 0.0
     for scale, (exponent, planes) in enumerate(zip(guide.scales(step), scales, strict=False)):
-        variance = local_variance(planes, threads)
-        weight = windowed(1 / (2 * variance + C2), threads) ** guide.power
+        variance = local_variance(planes, backend)
+        weight = windowed(1 / (2 * variance + C2), backend) ** guide.power
         if present is not None:
-            both = variance + local_variance(present, threads)
-            lack = windowed((2 * variance + C2) / (both + C2), threads)
+            both = variance + local_variance(present, backend)
+            lack = windowed((2 * variance + C2) / (both + C2), backend)
             weight *= (lack / np.exp(np.log(lack).mean())) ** guide.lacking
             present = halved(present)
         weight = weight.mean(0, dtype=np.float64)
@@ -247,7 +247,7 @@ def emphasised(
     pixels: NDArray[np.float32],  # [C, H, W]
     guide: Guide,
     shown: NDArray[np.float32],  # [C, H, W]
-    threads: int = 1,
+    backend: Backend = ALL_CORES,
 ) -> NDArray[np.float32]:
     """What to fit so that squared errors follow SSIM's derivative: the original and details of what is shown.
 
@@ -255,7 +255,7 @@ def emphasised(
         pixels: the original, [C, H, W] in [0, 1], premultiplied.
         guide: one of `GUIDES`.
         shown: the picture that is there so far.
-        threads: of the native core.
+        backend: whose threads do it.
 
     Returns:
         [C, H, W] in [0, 1]. Each scale's luma has more of the details of what is shown the less structure of
@@ -266,8 +266,8 @@ def emphasised(
     for _ in range(guide.levels):
         if min(x.shape[1:]) < SIDE_MIN:
             break
-        both = local_variance(x, threads) + local_variance(y, threads)
-        lost = windowed(local_variance(y - x, threads) / (both + C2), threads)[0]  # 1 - SSIM
+        both = local_variance(x, backend) + local_variance(y, backend)
+        lost = windowed(local_variance(y - x, backend) / (both + C2), backend)[0]  # 1 - SSIM
         half = halved(y)
         part = np.minimum(guide.emphasis * lost, MOST_EMPHASIS)
         details.append(part * (y[0] - doubled(half[0], y.shape[1:])))
@@ -299,12 +299,12 @@ def error_weights(
     tune: str,
     plane: NDArray[np.float32] | None = None,  # [H, W]
     shown: NDArray[np.float32] | None = None,  # [C, H, W]
-    threads: int = 1,
     step: float | None = None,
+    backend: Backend = ALL_CORES,
 ) -> list[NDArray[np.float32]] | None:
     """Weights of all levels by a tune and those of each pixel; None where all count alike."""
     guide = GUIDES.get(tune)
-    weights = None if guide is None else structure_weights(pixels, guide, shown, threads, step)
+    weights = None if guide is None else structure_weights(pixels, guide, shown, step, backend)
     if plane is None:
         return weights
     return [plane] if weights is None else weighed(weights, plane)

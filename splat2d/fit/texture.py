@@ -22,6 +22,7 @@ from splat2d.fit.bands import Bank, Plane, luma
 from splat2d.format.container import read, write
 from splat2d.format.texture import CodedTexture, grid, texture_section
 from splat2d.native import core
+from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.picture import Scene
 
 BANDS = 4
@@ -46,20 +47,20 @@ def texture_budget(pixels: int, size: float) -> int:
     return int(min(MOST_BPP * pixels / 8, max(MOST_SHARE * size, SMALL)))
 
 
-def textured(data: bytes, original: Plane, *, strength: float = 1.0, threads: int | None = None) -> bytes:
+def textured(data: bytes, original: Plane, *, strength: float = 1.0, backend: Backend = ALL_CORES) -> bytes:
     """A picture's file with a texture of what it lacks, or as it was where that is too little.
 
     Args:
         data: the file, without a texture.
         original: [C, H, W] what was encoded, in [0, 1], premultiplied.
         strength: factor of the amplitudes.
-        threads: of the renderer; None uses all cores.
+        backend: whose threads do it.
     """
     container = read(data)
     _, height, width = original.shape
     if min(width, height) < LEAST_SIDE or strength == 0:
         return data
-    decoded = Scene.from_bytes(data, threads=threads).render_float(threads=threads)
+    decoded = Scene.from_bytes(data, threads=backend.threads).render_float(threads=backend.threads)
     lumas = [luma(np.clip(p, 0, 1)) for p in (original.transpose(1, 2, 0), decoded)]
     layers = range(len(container.stack))
     most = texture_budget(width * height, len(data))

@@ -16,6 +16,7 @@ from splat2d.arguments import whole
 from splat2d.errors import BitstreamError
 from splat2d.format.network import network
 from splat2d.native import core
+from splat2d.native.backend import ALL_CORES, Backend
 
 MAX_SPLATS = (1 << 24) - 1  # so that a count's uniform split still fits the coder's precision
 
@@ -120,7 +121,7 @@ class Field:
         layout: Layout,
         *,
         bits: dict[str, float] | None = None,
-        threads: int = 1,
+        backend: Backend = ALL_CORES,
     ) -> Field:
         """Code splats.
 
@@ -128,14 +129,13 @@ class Field:
             integers: [N, columns], in any order.
             layout: of the field.
             bits: gets the code length of each attribute added.
-            threads: to use; the result is the same for any number.
+            backend: whose threads do it.
 
         Raises:
             ValueError: integers that no field of this layout can hold.
         """
-        data, _ = core().encode_field(
-            network(), integers, *layout.arguments, threads=threads, tap=(tap := _counter(bits))
-        )
+        tap, threads = _counter(bits), backend.thread_count
+        data, _ = core().encode_field(network(), integers, *layout.arguments, threads=threads, tap=tap)
         _add(bits, tap)
         return cls.parse(data, layout)
 
@@ -146,7 +146,7 @@ class Field:
         window: Window | None = None,
         bits: dict[str, float] | None = None,
         tap: Any = None,
-        threads: int = 1,
+        backend: Backend = ALL_CORES,
     ) -> tuple[NDArray[np.int32], tuple[int, ...]]:
         """Decode splats.
 
@@ -155,7 +155,7 @@ class Field:
             window: leave out parts of the canvas whose splats are not seen in it.
             bits: gets the code length of each attribute added.
             tap: looks at what is decoded, where no bits are asked for (`Recorder` of the native core).
-            threads: to use; the result is the same for any number.
+            backend: whose threads do it.
 
         Returns:
             Integers [N, columns] by tier, and the number of splats of each tier.
@@ -172,7 +172,7 @@ class Field:
                 *self.layout.arguments,
                 tiers=tiers,
                 window=window,
-                threads=threads,
+                threads=backend.thread_count,
                 tap=tap,
             )
         except ValueError as error:
@@ -187,7 +187,7 @@ class PartReader:
     Args:
         field: of a picture.
         tiers: so many, coarse first.
-        threads: that decode what all parts build on.
+        backend: whose threads decode what all parts build on.
 
     Attributes:
         reach: boxes out of which parts cannot be seen: left, top, right and bottom, px. The first part is the
@@ -197,9 +197,9 @@ class PartReader:
         BitstreamError: damaged data.
     """
 
-    def __init__(self, field: Field, *, tiers: int, threads: int = 1) -> None:
+    def __init__(self, field: Field, *, tiers: int, backend: Backend = ALL_CORES) -> None:
         self._read = _damaged(core().PartReader)(
-            network(), field.data, *field.layout.arguments[:5], tiers, threads
+            network(), field.data, *field.layout.arguments[:5], tiers, backend.thread_count
         )
         self.reach: list[Window] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in self._read.reach()]
 

@@ -30,6 +30,7 @@ from splat2d.format.sections import (
     zigzag,
 )
 from splat2d.native import core
+from splat2d.native.backend import ALL_CORES, Backend
 
 PATH_UNITS = 64
 """Of the camera's path, to the px."""
@@ -168,7 +169,7 @@ def code_segment(
     *,
     motion: CodedMotion | None = None,
     clock: Clock | None = None,
-    threads: int = 1,
+    backend: Backend = ALL_CORES,
 ) -> CodedSegment:
     """Code a fitted segment.
 
@@ -182,9 +183,9 @@ def code_segment(
         integers: [N, C + 9], or [N, C + 5] of one moment, in any order.
         motion: the motion field.
         clock: which moment each frame shows; None where each has its own.
-        threads: of the native core.
+        backend: whose threads do it.
     """
-    coded = Field.encode(integers, segment_layout(header, path, step_code), threads=threads)
+    coded = Field.encode(integers, segment_layout(header, path, step_code), backend=backend)
     return CodedSegment(
         first, path, tuple(ticks), step_code, background, coded.data, motion=motion, clock=clock
     )

@@ -1,7 +1,7 @@
 """The GPU's kernels: a shared library with a plain C interface, loaded when a device is asked for.
 
-Importing this module loads nothing. `choose` decides between the CPU and the GPU, `draw` draws splats of
-the CPU's memory, and a `Session` draws into any memory of the GPU, such as that of torch tensors.
+Importing this module loads nothing. A `Session` draws splats of the CPU's memory, or into any memory of the
+GPU, such as that of torch tensors.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ import ctypes
 import importlib.util
 import threading
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
+from splat2d.errors import BackendUnavailableError, ShapeError
 
 if TYPE_CHECKING:
     from splat2d.draw.render import View
 
-__all__ = ["DEVICES", "Device", "Session", "choose", "draw", "library", "session", "unavailable"]
-
-Device = Literal["auto", "cpu", "cuda"]
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+__all__ = ["Session", "library", "session", "unavailable"]
 
 _MEMORY, _ARGUMENT = 2, 3  # kinds of fault; see cuda/api.cu
 _POINTER, _INT, _FLOAT, _DOUBLE = ctypes.c_void_p, ctypes.c_int, ctypes.c_float, ctypes.c_double
@@ -127,28 +124,6 @@ def unavailable() -> str | None:
     except BackendUnavailableError as error:
         return str(error)
     return None if count.value else "there is no GPU that CUDA can use"
-
-
-def choose(device: str) -> bool:
-    """Whether to use the GPU.
-
-    Args:
-        device: "cpu"; "cuda"; "auto" for the GPU where there is one.
-
-    Raises:
-        ConfigError: If `device` is none of these.
-        BackendUnavailableError: If it is "cuda" and there is no GPU; says what is missing.
-    """
-    if device not in DEVICES:
-        raise ConfigError(f"device must be one of {', '.join(DEVICES)}, found {device!r}")
-    if device == "cpu":
-        return False
-    why = unavailable()
-    if why is None:
-        return True
-    if device == "cuda":
-        raise BackendUnavailableError(why)
-    return False
 
 
 class Session:
@@ -267,32 +242,3 @@ def session(device: int = 0, stream: int = 0) -> Session:
     if key not in _sessions.by_stream:
         _sessions.by_stream[key] = Session(stream)
     return _sessions.by_stream[key]
-
-
-def draw(
-    device: str,
-    splats: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    width: int,
-    height: int,
-    cutoff: float,
-    background: NDArray[np.float32] | None,
-    *,
-    unpremultiply: bool = False,
-    as_bytes: bool = False,
-) -> NDArray[Any] | None:
-    """Draw on the GPU, as `Session.render`; None when the CPU is to do it.
-
-    Raises:
-        ConfigError: If the device is unknown.
-        BackendUnavailableError: If it is "cuda" and the GPU is missing or fails; with "auto" the CPU draws.
-    """
-    if not choose(device):
-        return None
-    try:
-        return session().render(
-            *splats, width, height, cutoff, background, unpremultiply=unpremultiply, as_bytes=as_bytes
-        )
-    except BackendUnavailableError:
-        if device == "cuda":
-            raise
-        return None

@@ -21,7 +21,8 @@ from splat2d.format.sections import Source
 from splat2d.format.sound import Sound, read_sound
 from splat2d.media.files import open_input
 from splat2d.media.reader import parse_fps
-from splat2d.native import core, thread_count
+from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.drawable import Drawable
 from splat2d.scene.track import Frames, Segment, Timeline, blended, weights
 
@@ -69,7 +70,7 @@ class Clip(Drawable):
             "threads": threads,
             "limits": limits,
         }
-        self._tiers, self._skip, self._threads, self._limits = tiers, skip_damaged, threads, limits
+        self._tiers, self._skip, self._backend, self._limits = tiers, skip_damaged, Backend(threads), limits
         self._decoded: dict[tuple[int, int], Segment] = {}
         self._stills: dict[int, Splats] = {}
         self.damaged: list[str] = []
@@ -251,9 +252,7 @@ class Clip(Drawable):
                 del self._decoded[old]
             header = self.document.container.stack[layer].header
             coded = self._segment(self._tracks[layer][number].index)
-            self._decoded[key] = Segment.of(
-                header, coded, tiers=self._tiers, threads=thread_count(self._threads)
-            )
+            self._decoded[key] = Segment.of(header, coded, tiers=self._tiers, backend=self._backend)
         return self._decoded[key]
 
     def _shown(self, time: float | Fraction = 0, tiers: int | None = None) -> Layers:
@@ -275,7 +274,7 @@ class Clip(Drawable):
         coded = self.document.container.stack[source]
         if not coded.moves:
             if source not in self._stills:
-                self._stills[source] = decode_layer(coded, tiers=self._tiers, threads=self._threads)
+                self._stills[source] = decode_layer(coded, tiers=self._tiers, backend=self._backend)
             return self._stills[source]
         parts = self._tracks.get(source, [])
         if source:
@@ -403,7 +402,7 @@ class Clip(Drawable):
         for number, layer in enumerate(stack):
             count += sum(field.count for field in layer.fields)
             if bits is not None and not layer.moves:
-                decode_layer(layer, bits=bits, threads=self._threads)
+                decode_layer(layer, bits=bits, backend=self._backend)
             for part in self._tracks.get(number, []):
                 try:
                     coded = self._segment(part.index)
@@ -412,7 +411,7 @@ class Clip(Drawable):
                         if field is not None:
                             count += field.count
                             if bits is not None:
-                                field.decode(bits=bits, threads=thread_count(self._threads))
+                                field.decode(bits=bits, backend=self._backend)
                 except BitstreamError as error:
                     self._lost(f"segment {part.index}: {error}")
         return count

@@ -18,6 +18,7 @@ from splat2d.draw.work import check_work
 from splat2d.edit.document import Document
 from splat2d.edit.script import Entry, edited, entries_of
 from splat2d.errors import ConfigError
+from splat2d.native.backend import Backend, Device
 from splat2d.scene.layer import Layer
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from splat2d.draw.render import Size
     from splat2d.format.header import Header
-    from splat2d.native.gpu import Device
 
 MODES = {1: "grey", 2: "grey+alpha", 3: "RGB", 4: "RGBA"}
 
@@ -225,19 +225,18 @@ class Drawable(ABC):
             BitstreamError: what this moment shows is damaged, or takes more to draw than the limits allow.
             BackendUnavailableError: device is "cuda", and there is no GPU to use.
         """
-        view = self.view(**size) if view is None else view
+        view, backend = self.view(**size) if view is None else view, Backend(threads, device)
         layers = textured(self._shown(self._moment(time, frame), tiers), texture)
         check_work(layers, view, self.document.limits.max_evaluations)
         flat = flat_of(layers, (self.width, self.height))
         if flat is None:
-            return compose_bytes(layers, view, threads=threads, device=device)
+            return compose_bytes(layers, view, backend=backend)
         return render_bytes(
             *(flat.means, flat.conics, flat.colors),
             view,
             background=flat.background,
             unpremultiply=flat.has_alpha,
-            threads=threads,
-            device=device,
+            backend=backend,
             cutoffs=flat.cutoffs,
             texture=flat.texture and view.through(flat.texture),
         )
@@ -258,19 +257,18 @@ class Drawable(ABC):
 
         A single layer without edits or a texture is not clamped either.
         """
-        view = self.view(**size) if view is None else view
+        view, backend = self.view(**size) if view is None else view, Backend(threads, device)
         layers = textured(self._shown(self._moment(time, frame), tiers), texture)
         check_work(layers, view, self.document.limits.max_evaluations)
         flat = flat_of(layers, (self.width, self.height))
         if flat is None:
-            planes = compose(layers, view, threads=threads, device=device)
+            planes = compose(layers, view, backend=backend)
         else:
             planes = render(
                 *(flat.means, flat.conics, flat.colors),
                 view,
                 background=flat.background,
-                threads=threads,
-                device=device,
+                backend=backend,
                 cutoffs=flat.cutoffs,
                 texture=flat.texture and view.through(flat.texture),
             )

@@ -21,6 +21,7 @@ from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.field import check_tiers
 from splat2d.format.header import DEFAULT_LIMITS, Limits
 from splat2d.format.texture import texture_section
+from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.drawable import MODES, Drawable, flat_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Scene(Drawable):
             raise ConfigError(f"data is of type {type(data).__name__}, expected the bytes of a file")
         check_tiers(tiers)
         document = Document.from_bytes(bytes(data), limits)
-        return cls.of(document, tiers=tiers, count_bits=count_bits, threads=threads)
+        return cls.of(document, tiers=tiers, count_bits=count_bits, backend=Backend(threads))
 
     @classmethod
     def of(
@@ -95,9 +96,9 @@ class Scene(Drawable):
         *,
         tiers: int | None = None,
         count_bits: bool = False,
-        threads: int | None = None,
+        backend: Backend = ALL_CORES,
     ) -> Scene:
-        """Decode a parsed file; arguments as of `from_bytes`.
+        """Decode a parsed file; arguments as of `from_bytes`, but for the backend whose threads do it.
 
         Raises:
             BitstreamError: a clip, or damaged splats.
@@ -107,7 +108,7 @@ class Scene(Drawable):
         bits: dict[str, float] = {}
         counted = bits if count_bits else None
         decoded = [
-            decode_layer(layer, tiers=tiers, bits=counted, threads=threads)
+            decode_layer(layer, tiers=tiers, bits=counted, backend=backend)
             for layer in document.container.stack
         ]
         # What is left out of a coarser picture is more than its texture.
@@ -203,12 +204,12 @@ class Scene(Drawable):
         splats = self._decoded[0]
         if splats.disparities is None:
             raise ConfigError("disparities are of light fields, and this is none")
-        threads = size.pop("threads", None)
+        backend = Backend(size.pop("threads", None))
         share = (splats.colors**2).sum(1) * (splats.conics[:, 0] + splats.conics[:, 2])
         weights = np.stack([share * splats.disparities, share], 1).astype(np.float32)
         view = self.view(**size)
         check_splats(splats.means, splats.conics, weights, view, self.document.limits.max_evaluations)
-        planes = render(*(splats.means, splats.conics, weights), view, background=(0.0, 0.0), threads=threads)
+        planes = render(*(splats.means, splats.conics, weights), view, background=(0.0, 0.0), backend=backend)
         if not share.any():
             return np.zeros_like(planes[0])
         least = 1e-6 * float(share.mean())  # of what nothing is seen of

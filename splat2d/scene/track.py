@@ -20,6 +20,7 @@ from splat2d.format.layers import matte_header
 from splat2d.format.motion import MARGIN, MotionField
 from splat2d.format.segments import MAX_OVERLAP, PATH_UNITS, TICKS, CodedSegment
 from splat2d.native import core
+from splat2d.native.backend import ALL_CORES, Backend
 
 Floats = NDArray[np.float32]
 
@@ -87,7 +88,7 @@ class Segment:
 
     @classmethod
     def of(
-        cls, header: Header, coded: CodedSegment, *, tiers: int | None = None, threads: int = 1
+        cls, header: Header, coded: CodedSegment, *, tiers: int | None = None, backend: Backend = ALL_CORES
     ) -> Segment:
         """Decode a segment.
 
@@ -95,17 +96,17 @@ class Segment:
             header: of the layer.
             coded: the segment.
             tiers: decode only so many, coarse first.
-            threads: of the native core.
+            backend: whose threads do it.
 
         Raises:
             BitstreamError: damaged data.
         """
-        integers, _ = coded.field(header).decode(tiers=tiers, threads=threads)
+        integers, _ = coded.field(header).decode(tiers=tiers, backend=backend)
         splats = moving(integers, header, coded.step, coded.moments, coded.background)
         matte, field = None, coded.matte_field(header)
         if field is not None and coded.matte is not None:
             own = matte_header(header, coded.matte.step_code, coded.matte.background)
-            integers, _ = field.decode(tiers=tiers, threads=threads)
+            integers, _ = field.decode(tiers=tiers, backend=backend)
             matte = moving(integers, own, own.step, coded.moments, own.background)
         size = header.width, header.height
         return cls(splats, coded.path / PATH_UNITS, size, matte, coded.motion_field(header), coded.clock)

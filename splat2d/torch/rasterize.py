@@ -18,7 +18,8 @@ from torch.autograd.function import once_differentiable
 from splat2d.draw.render import CUTOFF, MAX_CHANNELS, View, check_cutoff, check_output_size
 from splat2d.errors import BackendUnavailableError, ShapeError
 from splat2d.format.field import check_tiers
-from splat2d.native import core, gpu, thread_count
+from splat2d.native import core, gpu
+from splat2d.native.backend import Backend
 from splat2d.scene.picture import Scene
 
 
@@ -65,7 +66,7 @@ def rasterize(
     """
     check_output_size(width, height)
     check_cutoff(cutoff)
-    threads = thread_count(threads)
+    backend = Backend(threads)
     device = means.device if isinstance(means, Tensor) else torch.device("cpu")
     if device.type not in ("cpu", "cuda"):
         raise ShapeError(f"means must be on the CPU or a CUDA device, found {device}; call means.cpu()")
@@ -76,7 +77,7 @@ def rasterize(
         raise ShapeError(f"colors must have from 1 to {MAX_CHANNELS} channels, found {colors.shape[1]}")
     if background is not None:
         _check(background, "background", (colors.shape[1],), device)
-    picture: Any = _Rasterize.apply(means, conics, colors, background, width, height, cutoff, threads)
+    picture: Any = _Rasterize.apply(means, conics, colors, background, width, height, cutoff, backend)
     return picture
 
 
@@ -199,10 +200,10 @@ class _Rasterize(torch.autograd.Function):
         width: int,
         height: int,
         cutoff: float,
-        threads: int,
+        backend: Backend,
     ) -> Tensor:
         ctx.save_for_backward(means, conics, colors)
-        ctx.cutoff, ctx.threads = cutoff, threads
+        ctx.cutoff, ctx.backend = cutoff, backend
         out = torch.empty(colors.shape[1], height, width, dtype=torch.float32, device=means.device)
         usable = _finite(colors)
         if means.is_cuda:
@@ -219,7 +220,7 @@ class _Rasterize(torch.autograd.Function):
             usable.numpy(),
             cutoff,
             None if background is None else background.detach().numpy(),
-            threads,
+            backend.thread_count,
             out.numpy(),
         )
         return out
@@ -253,7 +254,7 @@ class _Rasterize(torch.autograd.Function):
                     usable.numpy(),
                     v_picture.numpy(),
                     ctx.cutoff,
-                    ctx.threads,
+                    ctx.backend.thread_count,
                     v_means.numpy(),
                     v_conics.numpy(),
                     v_colors.numpy(),

@@ -25,7 +25,7 @@ from splat2d.errors import BitstreamError, InputImageError
 from splat2d.format.field import Field, PartReader, Window
 from splat2d.format.header import DEFAULT_LIMITS, Header
 from splat2d.media.files import open_input
-from splat2d.native import thread_count
+from splat2d.native.backend import ALL_CORES
 from splat2d.scene.drawable import Drawable
 from splat2d.scene.picture import Scene
 from splat2d.web.iiif import FORMATS, Request
@@ -181,13 +181,12 @@ class Store:
             view,
             background=background_floats(held.header.background),
             unpremultiply=held.header.channels in (2, 4),
-            threads=None,
         )
 
     def _seen(self, entry: Entry, held: _Parts, request: Request) -> list[NDArray[np.float32]]:
         """Means, conics and colours of all parts that can be seen in a request's region."""
-        tiers, threads = held.tiers(request.scale), thread_count(None)
-        reader = self._readers.get((entry, tiers), lambda: held.reader(tiers, threads))
+        tiers = held.tiers(request.scale)
+        reader = self._readers.get((entry, tiers), lambda: held.reader(tiers))
         x, y, w, h = request.region
         # What is shrunk is blurred, by less than that.
         around = 2 + math.ceil(1 / request.scale)
@@ -197,7 +196,7 @@ class Store:
         def part(number: int) -> Splats:
             return self._parts.get((entry, tiers, number), lambda: held.decoded(reader, number))
 
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(ALL_CORES.thread_count) as pool:
             parts = list(pool.map(part, seen))
         return [
             np.concatenate(arrays)
@@ -226,8 +225,8 @@ class _Parts:
             tiers -= 1
         return tiers
 
-    def reader(self, tiers: int, threads: int) -> tuple[PartReader, int]:
-        reader = PartReader(self.field, tiers=tiers, threads=threads)
+    def reader(self, tiers: int) -> tuple[PartReader, int]:
+        reader = PartReader(self.field, tiers=tiers)
         return reader, 2 * _SPLAT * len(reader.part(0)[0])
 
     def decoded(self, reader: PartReader, number: int) -> tuple[Splats, int]:

@@ -12,6 +12,7 @@ from splat2d.codec.layer import container_of
 from splat2d.errors import ConfigError
 from splat2d.fit.encode import MAX_SEED
 from splat2d.format.container import write
+from splat2d.scene.clip import Clip
 
 from ..support.command import assert_one_line, run
 from ..support.layered import encoded, matted
@@ -114,7 +115,7 @@ def test_the_last_picture_of_a_slideshow_is_as_long_as_it_was(capsys, tmp_path, 
         tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=[100, 100, 3000], loop=0
     )
     assert run(capsys, "encode", tmp_path / "a.gif", tmp_path / "a.splat", "--preset", "fast")[0] == 0
-    assert float(splat2d.open(tmp_path / "a.splat").duration) == pytest.approx(3.2, abs=1e-3)
+    assert float(Clip.open(tmp_path / "a.splat").duration) == pytest.approx(3.2, abs=1e-3)
     assert run(capsys, "decode", tmp_path / "a.splat", tmp_path / name)[0] == 0
     reader = splat2d.media.reader.open_clip(tmp_path / name)
     times = [float(frame.time) for frame in reader]

@@ -77,6 +77,12 @@ def test_examples_parse(example: str):
     assert _arguments.parse(words[1:], VERBS) is not None
 
 
+def test_help_of_bench_has_an_example_that_parses(capsys):
+    found = re.search(r"^For example: splat2d (.+)$", run(capsys, "bench", "--help")[1], re.M)
+    assert found is not None
+    assert _arguments.parse(found[1].split(), VERBS) is not None
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_a_script_of_its_shell(capsys, shell: str):
     script = run(capsys, "--completion", shell)[1]
@@ -91,6 +97,7 @@ def test_man_page_has_all_verbs_and_options():
     for verb in OWN:
         assert f"splat2d {verb}" in page, "out of date: run make man"
     parsers = whole_parser()._subparsers._group_actions[0].choices
+    assert isinstance(parsers, dict)
     for verb, parser in parsers.items():
         for action in parser._actions:
             for option in set(action.option_strings) - {"-h", "--help"}:

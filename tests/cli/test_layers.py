@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import splat2d
 from splat2d import Scene
 
 from ..support.command import assert_one_line, run
@@ -28,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(path: Path) -> Scene:
-    return splat2d.open(path)
+    return Scene.from_bytes(path.read_bytes())
 
 
 def test_edit_in_the_order_of_the_command_line(capsys, folder: Path):

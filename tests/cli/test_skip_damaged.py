@@ -19,6 +19,7 @@ from splat2d.fit.config import ClipConfig
 from splat2d.format.container import parse
 from splat2d.format.sections import INDEX, Source
 from splat2d.format.segments import segment_section
+from splat2d.native.backend import Backend
 from splat2d.scene.clip import Clip
 
 from ..support.command import needs
@@ -32,7 +33,7 @@ FRAMES, SEGMENTS = 26, 7
 def data():
     frames = [(np.ascontiguousarray(frame[:32, :48]), None) for frame in moving_scene(FRAMES)]
     file = io.BytesIO()
-    encode_frames(frames, Fraction(25), file, config=QUICK, quality=20, threads=1)
+    encode_frames(frames, Fraction(25), file, config=QUICK, quality=20, backend=Backend(1))
     assert len(parse(Source(io.BytesIO(file.getvalue()))).places) == SEGMENTS
     return file.getvalue()
 

@@ -21,6 +21,7 @@ from PIL import Image
 from splat2d import cli
 from splat2d.errors import TargetError
 from splat2d.format.container import read, write
+from splat2d.native.backend import Backend
 
 from ..support.command import assert_one_line, needs, run
 
@@ -111,9 +112,9 @@ def test_encode_writes_the_file_and_one_line(capsys, fitter, photo: Path, tmp_pa
         (["--size", "20k"], {"size": 20000}),
         (
             ["--preset", "best", "--tune", "ms-ssim", "--seed", "7", "--threads", "2"],
-            {"preset": "best", "tune": "ms-ssim", "seed": 7, "threads": 2},
+            {"preset": "best", "tune": "ms-ssim", "seed": 7, "backend": Backend(2)},
         ),
-        (["--device", "auto"], {"device": "auto"}),
+        (["--device", "auto"], {"backend": Backend(device="auto")}),
     ],
 )
 def test_encode_passes_its_options_on(capsys, fitter, photo: Path, tmp_path: Path, arguments, expected):
@@ -123,8 +124,7 @@ def test_encode_passes_its_options_on(capsys, fitter, photo: Path, tmp_path: Pat
         **plain,
         "preset": "default",
         "seed": 0,
-        "threads": None,
-        "device": "cpu",
+        "backend": Backend(),
         "masks": None,
         "texture": 0.0,
         **expected,

@@ -11,6 +11,7 @@ import pytest
 import splat2d
 from splat2d import Scene
 from splat2d.codec.layer import code_layer, container_of
+from splat2d.draw.render import render
 from splat2d.edit.document import Document
 from splat2d.errors import BitstreamError, ConfigError
 from splat2d.format.container import Container, read, write
@@ -217,7 +218,12 @@ def test_layers_of_any_splats_are_drawn_where_they_can_be_seen(scale, monkeypatc
 
 def test_all_layers_are_drawn_by_the_device(layered, monkeypatch):
     devices = []
-    monkeypatch.setattr("splat2d.native.gpu.draw", lambda device, *_, **__: devices.append(device))
+
+    def drawn(*splats, backend, **options):
+        devices.append(backend.device)
+        return render(*splats, backend=backend.on_cpu, **options)
+
+    monkeypatch.setattr("splat2d.draw.compose.render", drawn)
     assert np.array_equal(layered.render(device="cuda"), layered.render())
     assert devices == ["cuda"] * 3 + ["cpu"] * 3
 

@@ -86,6 +86,7 @@ def test_a_matte_over_a_picture():
 
 def test_a_matte_is_seen_where_its_box_says():
     coded = matted(count=200)
+    assert coded.box is not None
     x, y, w, h = coded.box
     cover = Scene.from_bytes(write(container_of(40, 24, [coded])))["bike"].coverage() >= 1 / 16
     assert cover[y : y + h, x : x + w].sum() == cover.sum() > 0

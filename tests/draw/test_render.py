@@ -8,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from splat2d.draw.render import CUTOFF, MAX_OUTPUT_PIXELS, View, render, render_bytes, transform
+from splat2d.draw.render import CUTOFF, MAX_OUTPUT_PIXELS, Splats, View, render, render_bytes, transform
 from splat2d.errors import ConfigError, ShapeError
 from splat2d.native import core
+from splat2d.native.backend import Backend
 
 from ..support.scenes import clear_of_cutoff, random_splats
 from ..support.tolerances import assert_close
@@ -20,11 +21,11 @@ WHOLE = View.whole(WIDTH, HEIGHT)
 
 
 @pytest.fixture(scope="module")
-def splats():
+def splats() -> Splats:
     return random_splats(80, 3, WIDTH, HEIGHT, seed=4, scales=(0.5, 12.0))
 
 
-def evaluate(splats, x, y):
+def evaluate(splats: Splats, x, y):
     """Return the sum of Gaussians [C, H, W] at canvas points in float64, by its definition."""
     means, conics, colors = (v.astype(np.float64) for v in splats)
     picture = np.zeros((colors.shape[1], len(y), len(x)))
@@ -35,13 +36,13 @@ def evaluate(splats, x, y):
     return picture
 
 
-def clear_pixels(splats, view, margin=1e-3):
+def clear_pixels(splats: Splats, view, margin=1e-3):
     """Return the target pixels [H, W] whose q is not within rounding of the cut-off."""
     means, conics, _ = transform(*splats, view)
     return clear_of_cutoff(means, conics, view.width, view.height, margin=margin)
 
 
-def test_whole_at_scale_one_is_the_core_bit_for_bit(splats):
+def test_whole_at_scale_one_is_the_core_bit_for_bit(splats: Splats):
     background = [0.1, 0.2, 0.3]
     found = render(*splats, WHOLE, background=background)
     expected = core().render(*splats, WIDTH, HEIGHT, CUTOFF, np.array(background, np.float32))
@@ -51,13 +52,13 @@ def test_whole_at_scale_one_is_the_core_bit_for_bit(splats):
 
 
 @pytest.mark.parametrize(("scale_x", "scale_y"), [(4, 4), (1, 1), (3, 1), (1.7, 2.3)])
-def test_enlarging_samples_the_same_function(splats, scale_x, scale_y):
+def test_enlarging_samples_the_same_function(splats: Splats, scale_x, scale_y):
     view = View(0, 0, scale_x, scale_y, round(WIDTH * scale_x), round(HEIGHT * scale_y))
     x, y = (np.arange(view.width) + 0.5) / scale_x, (np.arange(view.height) + 0.5) / scale_y
     assert_close("enlarged", render(*splats, view), evaluate(splats, x, y), where=clear_pixels(splats, view))
 
 
-def test_an_offset_moves_the_samples(splats):
+def test_an_offset_moves_the_samples(splats: Splats):
     view = View(-3.25, 7.5, 2.0, 2.0, 60, 50)
     x, y = (np.arange(60) + 0.5) / 2 - 3.25, (np.arange(50) + 0.5) / 2 + 7.5
     assert_close("enlarged", render(*splats, view), evaluate(splats, x, y), where=clear_pixels(splats, view))
@@ -65,7 +66,7 @@ def test_an_offset_moves_the_samples(splats):
 
 @pytest.mark.parametrize("scale", [0.23, 0.5, 1.0, 4.0])
 @pytest.mark.parametrize("window", [(3, 2, 11, 7), (0, 0, 1, 1), (10, 1, 9, 13)])
-def test_a_window_equals_the_slice_of_the_whole(splats, scale, window):
+def test_a_window_equals_the_slice_of_the_whole(splats: Splats, scale, window):
     left, top, width, height = window
     view = View.whole(WIDTH, HEIGHT, scale)
     clear = clear_pixels(splats, view)[top : top + height, left : left + width]
@@ -73,7 +74,7 @@ def test_a_window_equals_the_slice_of_the_whole(splats, scale, window):
     assert_close("window", render(*splats, view.window(*window)), whole, where=clear)
 
 
-def test_a_window_may_reach_beyond_the_canvas(splats):
+def test_a_window_may_reach_beyond_the_canvas(splats: Splats):
     picture = render(*splats, WHOLE.window(-20, -30, 200, 150))
     clear = clear_pixels(splats, WHOLE)
     assert_close("window", picture[:, 30 : 30 + HEIGHT, 20 : 20 + WIDTH], render(*splats, WHOLE), where=clear)
@@ -100,7 +101,7 @@ def test_shrinking_equals_the_average_of_the_pixels(across, down):
 
 
 @pytest.mark.parametrize("view", [View(-90, -80, 0.1, 0.1, 40, 30), View(-90, -80, 0.3, 5, 90, 1200)])
-def test_shrinking_keeps_the_integral_of_every_splat(splats, view):
+def test_shrinking_keeps_the_integral_of_every_splat(splats: Splats, view):
     means, conics, colors = (v.astype(np.float64) for v in transform(*splats, view))
     assert len(means) == len(splats[0])
 
@@ -112,7 +113,7 @@ def test_shrinking_keeps_the_integral_of_every_splat(splats, view):
     assert_close("integral", integrals(conics, colors) / before, np.ones_like(before))
 
 
-def test_anti_aliasing_is_continuous_at_scale_one(splats):
+def test_anti_aliasing_is_continuous_at_scale_one(splats: Splats):
     just_below = View(0, 0, 1 - 1e-7, 1 - 1e-7, WIDTH, HEIGHT)
     found = render(*splats, just_below)
     assert_close("continuous", found, render(*splats, WHOLE), where=clear_pixels(splats, WHOLE))
@@ -136,7 +137,7 @@ def test_transform_keeps_order_and_drops_what_cannot_touch():
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 2.5])
-def test_culling_changes_no_bit(splats, scale):
+def test_culling_changes_no_bit(splats: Splats, scale):
     view = View.crop(20, 15, 30, 20, scale)
     far = View(view.x - 1e4, view.y - 1e4, view.scale_x, view.scale_y, 262_144, 1)
     assert len(transform(*splats, far)[0]) == 0
@@ -144,7 +145,8 @@ def test_culling_changes_no_bit(splats, scale):
     assert 0 < len(kept[0]) < len(splats[0])
     # Moving every splat one by one into the culled set must not remove a pixel.
     for n in range(len(splats[0])):
-        one = [v[n : n + 1] for v in splats]
+        means, conics, colors = (v[n : n + 1] for v in splats)
+        one = means, conics, colors
         if not len(transform(*one, view)[0]):
             x = (np.arange(view.width) + 0.5) / view.scale_x + view.x
             y = (np.arange(view.height) + 0.5) / view.scale_y + view.y
@@ -154,14 +156,14 @@ def test_culling_changes_no_bit(splats, scale):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("at", range(8))
 @pytest.mark.parametrize("scale", [0.5, 1.0])
-def test_splats_that_are_not_finite_count_for_nothing(splats, at, value, scale):
+def test_splats_that_are_not_finite_count_for_nothing(splats: Splats, at, value, scale):
     view = View.whole(WIDTH, HEIGHT, scale)
     tensor, column = ((0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2))[at]
-    bad = [v.copy() for v in splats]
-    bad[0][4] = WIDTH / 2, HEIGHT / 2  # where it would show
+    means, conics, colors = bad = [v.copy() for v in splats]
+    means[4] = WIDTH / 2, HEIGHT / 2  # where it would show
     bad[tensor][4, column] = value
-    rest = [np.delete(v, 4, axis=0) for v in splats]
-    np.testing.assert_array_equal(render(*bad, view), render(*rest, view))
+    rest = (np.delete(v, 4, axis=0) for v in splats)
+    np.testing.assert_array_equal(render(means, conics, colors, view), render(*rest, view=view))
 
 
 @pytest.mark.parametrize("conic", [(1, 1, 1), (1, 2, 1), (0, 0, 0), (-1, 0, -1), (1, 0, 0)])
@@ -182,14 +184,14 @@ def test_extreme_sizes_stay_finite(size, scale):
 
 
 def test_no_splats_give_the_background():
-    empty = [np.zeros((0, n), np.float32) for n in (2, 3, 3)]
+    empty = np.zeros((0, 2)), np.zeros((0, 3)), np.zeros((0, 3))
     picture = render(*empty, View.whole(5, 3), background=(1, 2, 3))
     np.testing.assert_array_equal(picture, np.broadcast_to([[[1.0]], [[2.0]], [[3.0]]], (3, 3, 5)))
     assert not render_bytes(*empty, View.whole(5, 3)).any()
 
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 3.0])
-def test_bytes_are_the_rounded_render(splats, scale):
+def test_bytes_are_the_rounded_render(splats: Splats, scale):
     view = View.whole(WIDTH, HEIGHT, scale)
     picture = render(*splats, view, background=[0.5] * 3)
     expected = (np.clip(picture, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
@@ -208,12 +210,12 @@ def test_unpremultiplied_bytes_divide_by_alpha():
         render_bytes(means, conics, np.ones((1, 3)), View.whole(10, 10), unpremultiply=True)
 
 
-def test_same_bits_for_any_number_of_threads(splats):
+def test_same_bits_for_any_number_of_threads(splats: Splats):
     view = View.whole(WIDTH, HEIGHT, 7.3)
     for threads in (2, 3, None):
-        np.testing.assert_array_equal(render(*splats, view, threads=threads), render(*splats, view))
+        np.testing.assert_array_equal(render(*splats, view, backend=Backend(threads)), render(*splats, view))
         np.testing.assert_array_equal(
-            render_bytes(*splats, view, threads=threads), render_bytes(*splats, view)
+            render_bytes(*splats, view, backend=Backend(threads)), render_bytes(*splats, view)
         )
 
 
@@ -262,16 +264,16 @@ def test_the_largest_output_is_allowed_without_allocating():
         ({"background": [0, 0]}, r"background must be \[3\], one value a channel, found \[2\]"),
     ],
 )
-def test_arrays_that_do_not_fit(splats, change, message):
+def test_arrays_that_do_not_fit(splats: Splats, change, message):
     arguments = {**dict(zip(("means", "conics", "colors"), splats, strict=True)), "view": WHOLE, **change}
     for verb in (render, render_bytes):
         with pytest.raises(ShapeError, match=message):
             verb(**arguments)
 
 
-def test_threads_out_of_range(splats):
+def test_threads_out_of_range(splats: Splats):
     with pytest.raises(ConfigError, match="threads is"):
-        render(*splats, WHOLE, threads=0)
+        render(*splats, WHOLE, backend=Backend(0))
 
 
 def test_the_decode_floor_does_not_import_torch():

@@ -21,6 +21,7 @@ from splat2d.format.container import read, write
 from splat2d.format.sections import TEXTURE, section, varint
 from splat2d.format.texture import CodedTexture, texture_section
 from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.picture import Scene
 
 from ..support.layered import scene
@@ -52,7 +53,8 @@ def noise(
     if matrix is not None:
         drawer = texture.drawer(matrix, np.zeros(2), blur * np.eye(2))
     grey = np.array([0.5], np.float32)
-    return render(*nothing, view, background=grey, threads=threads, texture=drawer)[0] - np.float32(0.5)
+    options = {"background": grey, "backend": Backend(threads), "texture": drawer}
+    return render(*nothing, view=view, **options)[0] - np.float32(0.5)
 
 
 def full(level: int = LEVEL, bands: int = 4, side: int = 128) -> Texture:
@@ -159,7 +161,7 @@ def test_thin_canvases(small_splat, size):
     from splat2d.codec.layer import code_layer, container_of
 
     layer = code_layer("picture", header, np.zeros((0, 8), np.int32))
-    data = write(replace(container_of(*size, [layer]), textures=(texture,)))
+    data = write(replace(container_of(size[0], size[1], [layer]), textures=(texture,)))
     assert splat2d.decode(data).shape == (size[1], size[0], 3)
     assert splat2d.decode(data, scale=9).shape == (9 * size[1], 9 * size[0], 3)
 
@@ -273,7 +275,7 @@ def test_a_quarter_turn_turns_the_noise():
     turned = noise(texture, View(0, -128, 1, 1, 128, 128), matrix=np.array([[0.0, 1], [-1, 0]]))
     moved = texture.drawer(np.array([[0.0, 1], [-1, 0]]), np.array([0.0, 128.0]), np.zeros((2, 2)))
     nothing = (np.zeros((0, columns), np.float32) for columns in (2, 3, 1))
-    turned = render(*nothing, View.whole(128, 128), texture=moved)[0]
+    turned = render(*nothing, view=View.whole(128, 128), texture=moved)[0]
     np.testing.assert_allclose(turned, np.rot90(noise(texture, View.whole(128, 128))), atol=1e-5)
 
 

@@ -16,6 +16,7 @@ from splat2d.errors import ConfigError
 from splat2d.fit.objects.bake import CLOSE, bake
 from splat2d.format.header import STEP_SHIFT
 from splat2d.native import core
+from splat2d.native.backend import Backend
 
 from ..support.command import assert_one_line, run
 from ..support.integers import CHROMA_STEP, with_shapes
@@ -58,7 +59,7 @@ def test_quantize_what_a_file_cannot_hold():
     assert -core().MARGIN <= means[0, 1] < 0
     assert conics[1, 0] < 10  # thinner than that is not worth coding
     with pytest.raises(ValueError, match="positive definite"):
-        core().quantize(*(a[:1] for a in (means, -conics, colors)), 40, 24, 0.1)
+        core().quantize(means[:1], -conics[:1], colors[:1], 40, 24, 0.1)
 
 
 EDITS = {
@@ -81,7 +82,7 @@ EDITS = {
 def test_what_was_edited_looks_the_same(disc: Scene, name: str, kind: str):
     before = disc if name in disc.document.stack.names else scene("all")
     edited = EDITS[kind](before[name]).scene
-    baked = bake(edited, preset="fast", threads=1)
+    baked = bake(edited, preset="fast", backend=Backend(1))
     after = baked.scene
     assert not after.document.steps
     assert [layer.name for layer in after.layers] == [layer.name for layer in edited.layers]
@@ -95,7 +96,7 @@ def test_what_was_edited_looks_the_same(disc: Scene, name: str, kind: str):
 
 
 def test_splats_are_quantised_again_not_fitted(disc: Scene):
-    baked = bake(disc["disc"].move(5.3, 2.2).rotate(10).scene, threads=1)
+    baked = bake(disc["disc"].move(5.3, 2.2).rotate(10).scene, backend=Backend(1))
     assert baked.fitted == ()
     was, now = (s["disc"].splats for s in (disc, baked.scene))
     assert 0.9 < len(now.means) / len(was.means) <= 1
@@ -111,7 +112,7 @@ def test_opacity_is_fitted_anew_where_coverage_was_clamped(disc: Scene):
     """Coverage sums to more than one, so half the amplitudes would be too much."""
     matte = disc["disc"].splats.matte
     assert render(matte.means, matte.conics, matte.colors, View.whole(WIDTH, HEIGHT)).max() > 1.02
-    baked = bake(disc["disc"].opacity(0.5).scene, preset="fast", threads=1)
+    baked = bake(disc["disc"].opacity(0.5).scene, preset="fast", backend=Backend(1))
     assert baked.fitted == ("disc",)
     coverage = baked.scene["disc"].coverage()
     assert abs(coverage[20:28, 32:40] - 0.5).max() < 0.05
@@ -142,20 +143,20 @@ def test_layers_that_look_as_before_keep_their_bytes():
 
 def test_a_flat_picture_stays_a_flat_file():
     edited = scene("photo")["picture"].contrast(1.2).scene
-    baked = bake(edited, preset="fast", threads=1)
+    baked = bake(edited, preset="fast", backend=Backend(1))
     assert baked.scene.document.container.layers == ()
     assert baked.psnr > CLOSE
 
 
 def test_a_copy_far_outside_is_an_empty_layer(disc: Scene):
-    baked = bake(disc["disc"].move(5000, 0).scene, threads=1)
+    baked = bake(disc["disc"].move(5000, 0).scene, backend=Backend(1))
     assert baked.scene["disc"].count == 0
     assert baked.psnr == 99
 
 
 def test_a_layer_that_grows_beyond_the_margin_is_fitted_anew(disc: Scene):
     edited = disc["disc"].scale(12).scene
-    baked = bake(edited, preset="fast", threads=1)
+    baked = bake(edited, preset="fast", backend=Backend(1))
     assert baked.fitted == ("disc",)
     assert baked.psnr > 36
 
@@ -163,7 +164,7 @@ def test_a_layer_that_grows_beyond_the_margin_is_fitted_anew(disc: Scene):
 def test_random_layers_on_canvases_of_their_own():
     document = Document.of(container_of(60, 50, [matted(seed=3, background=(90, 20, 160))]))
     edited = Scene.of(document)["bike"].move(12, 9).blur(1).scene
-    assert bake(edited, preset="fast", threads=1).psnr > 34
+    assert bake(edited, preset="fast", backend=Backend(1)).psnr > 34
 
 
 def test_nothing_visible(tmp_path, capsys):

@@ -76,7 +76,8 @@ def fitter(frames, world=(96, 64), shifts=None):
     count = len(frames)
     shifts = np.zeros((count, 2), np.float32) if shifts is None else shifts
     background = np.full(3, 0.4, np.float32)
-    return core().ClipFitter(frames, shifts, np.ones(count, np.float32), *world, background, 0.3, 1e-3)
+    gains = np.ones(count, np.float32)
+    return core().ClipFitter(frames, shifts, gains, world[0], world[1], background, 0.3, 1e-3)
 
 
 def blob(count, velocity, size=3.0):

@@ -8,6 +8,7 @@ from splat2d.fit.clip.segment import SEEDS, SegmentFit, planar
 from splat2d.fit.config import ClipConfig
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.native import core
+from splat2d.native.backend import Backend
 
 from ..support.moving_splats import moved_by, random_state
 from ..support.scenes_in_time import moving_scene
@@ -196,7 +197,7 @@ def test_pan_is_the_camera_s():
 
 def test_fit_does_not_depend_on_threads():
     frames = moving_scene(6, pan=(1.0, 0.0))
-    one, two = (SegmentFit(frames, QUICK, 0.5, threads=n).refined().integers() for n in (1, 2))
+    one, two = (SegmentFit(frames, QUICK, 0.5, backend=Backend(n)).refined().integers() for n in (1, 2))
     np.testing.assert_array_equal(one, two)
 
 

@@ -12,6 +12,7 @@ from splat2d.fit.clip.motion import following, motion_of
 from splat2d.fit.config import ClipConfig
 from splat2d.format.segments import world_shown
 from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.clip import Clip
 
 from ..support.motion import affine_field
@@ -84,7 +85,8 @@ def test_a_turning_camera_is_found(turning):
             *arrays,
             np.ones((40, 1), np.float32),
             t + 0.5,
-            *(path[t] / 64),
+            path[t, 0] / 64,
+            path[t, 1] / 64,
             12.25,
             field.grid(t + 0.5),
             field.cell,
@@ -115,11 +117,11 @@ def psnr(data, frames):
 
 def test_a_turning_clip_is_smaller_and_better_with_a_field(turning, monkeypatch):
     frames, _ = turning
-    data = encoded(frames, threads=2)
+    data = encoded(frames, backend=Backend(2))
     assert Clip.from_bytes(data).segment(0).motion is not None
-    assert encoded(frames, threads=1) == data
+    assert encoded(frames, backend=Backend(1)) == data
     monkeypatch.setattr(fitting, "motion_of", lambda frames, path, lmbda: (path, None))
-    without = encoded(frames, threads=2)
+    without = encoded(frames, backend=Backend(2))
     assert len(data) < 0.9 * len(without)
     assert psnr(data, frames) > psnr(without, frames)
 
@@ -136,7 +138,7 @@ def test_clips_without_motion_have_no_field(kind):
         frames = frames[:, :, :1]
     elif kind == "noise":
         frames = rng.integers(0, 256, frames.shape, dtype=np.uint8)
-    data = encoded(frames, threads=1)
+    data = encoded(frames, backend=Backend(2))
     clip = Clip.from_bytes(data)
     assert clip.segment(0).motion is None
     assert len(list(clip)) == 5

@@ -69,7 +69,7 @@ def test_a_file_by_path_as_text_and_as_path(config_file):
 
 def test_config_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        FitConfig(**GOOD).rounds = 4
+        FitConfig(**GOOD).rounds = 4  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_every_field_is_documented_and_nothing_else():

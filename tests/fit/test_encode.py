@@ -9,6 +9,7 @@ import splat2d
 from splat2d.errors import ConfigError, InputImageError, ShapeError, Splat2dError, TargetError
 from splat2d.fit.encode import encode_picture, quality_step
 from splat2d.media.pictures import load_picture
+from splat2d.native.backend import Backend
 
 from ..conftest import CORPUS
 
@@ -169,7 +170,7 @@ def test_pictures_as_users_have_them(corpus, name):
                 image = image.convert("RGBA" if "transparency" in image.info else "RGB")
             image.thumbnail((200, 200))
             picture = load_picture(image)
-    encoded = encode_picture(picture, quality=30, preset="fast", threads=1)
+    encoded = encode_picture(picture, quality=30, preset="fast", backend=Backend(1))
     pixels = splat2d.decode(encoded.data)
     assert pixels.shape == (picture.height, picture.width, picture.channels)
     assert max(pixels.shape[:2]) <= 200

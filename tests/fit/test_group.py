@@ -17,6 +17,7 @@ from splat2d import Scene
 from splat2d.errors import ConfigError
 from splat2d.fit.encode import Encoded, quality_step, step_code
 from splat2d.fit.objects import group as module
+from splat2d.native.backend import Backend
 
 from ..support.command import assert_one_line, run
 from ..support.layered import HEIGHT, WIDTH, encoded, scene
@@ -35,7 +36,7 @@ def encoder(monkeypatch) -> dict[str, Any]:
         calls.update(picture=picture, masks=masks, options=options)
         names = list(masks)
         data = scene("photo").merge(scene("cat"), names=names).to_bytes()
-        return Encoded(data, 40.0, 1.5, 123, 0.2, options["quality"], {}, options["device"])
+        return Encoded(data, 40.0, 1.5, 123, 0.2, options["quality"], {}, options["backend"].device)
 
     monkeypatch.setattr(module, "encode_picture", encode_picture)
     return calls
@@ -60,7 +61,7 @@ def test_the_encoder_gets_the_decoded_picture_and_the_mask(encoder):
     )
     assert list(encoder["masks"]) == ["cup"]
     np.testing.assert_array_equal(encoder["masks"]["cup"], INSIDE)
-    expected = {"quality": 70, "preset": "fast", "threads": 1, "progress": None, "device": "cpu"}
+    expected = {"quality": 70, "preset": "fast", "backend": Backend(1), "progress": None}
     assert encoder["options"] == {**expected, "tune": "psnr"}
 
 
@@ -107,7 +108,7 @@ def test_names(name: str):
 
 def test_both_sides_look_as_before():
     before = scene("photo")
-    fitted, coverage = module.group(before, "cup", mask=INSIDE, preset="fast", threads=1)
+    fitted, coverage = module.group(before, "cup", mask=INSIDE, preset="fast", backend=Backend(1))
     after = Scene.from_bytes(fitted.data)
     assert [layer.name for layer in after.layers] == ["picture", "cup"]
     np.testing.assert_array_equal(coverage, INSIDE)

@@ -15,6 +15,7 @@ from splat2d.fit.clip.repeats import clock_of, moments_of
 from splat2d.fit.clip.segment import frame_weights
 from splat2d.fit.config import ClipConfig
 from splat2d.format.clock import Clock
+from splat2d.native.backend import Backend
 from splat2d.scene.clip import Clip
 
 from ..support.clips import PRESET
@@ -28,7 +29,7 @@ PULLDOWN = [0, 1, 2, 3, 3, 4, 5, 6, 7, 7, 8, 9]
 
 def encoded(frames, **options):
     file = io.BytesIO()
-    options = {"config": QUICK, "quality": 60, "threads": 1, "total": len(frames), **options}
+    options = {"config": QUICK, "quality": 60, "backend": Backend(1), "total": len(frames), **options}
     encode_frames(((f, None) for f in frames), Fraction(30), file, **options)
     return file.getvalue()
 
@@ -214,7 +215,7 @@ def test_repeats_in_segments_that_share_frames():
         if count < len(frames):
             raise KeyboardInterrupt
 
-    options = {"config": QUICK, "quality": 60, "threads": 1, "total": len(frames), "part": part}
+    options = {"config": QUICK, "quality": 60, "backend": Backend(1), "total": len(frames), "part": part}
     with pytest.raises(KeyboardInterrupt):
         encode_frames(some(13), Fraction(30), None, **options)
     assert len(part.segments) == 1
@@ -279,7 +280,7 @@ def test_durations_stay_with_frames(frames):
     times = [Fraction(t, 10) for t in (0, 1, 2, 3, 5, 6, 7, 8, 9, 11, 12, 13)]
     file = io.BytesIO()
     timed = zip(frames, times, strict=True)
-    encode_frames(timed, Fraction(10), file, config=QUICK, quality=50, threads=1, total=12)
+    encode_frames(timed, Fraction(10), file, config=QUICK, quality=50, backend=Backend(1), total=12)
     clip = Clip.from_bytes(file.getvalue())
     assert clip._segment(0).clock is not None
     assert [float(clip.time_of(i)) for i in range(12)] == pytest.approx([float(t) for t in times], abs=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from splat2d.draw.render import Splats
 from splat2d.native import core
 
 CUTOFF = 9.5  # while fitting
@@ -41,7 +42,7 @@ def errors(picture: np.ndarray, render: np.ndarray) -> tuple[float, float]:
     return (residual**2).sum(), (seen**2).sum()
 
 
-def render_of(splats, background: float) -> np.ndarray:
+def render_of(splats: Splats, background: float) -> np.ndarray:
     return core().render(*splats, 130, 90, CUTOFF, np.full(3, background, np.float32), 1)
 
 

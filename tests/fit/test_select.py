@@ -65,6 +65,7 @@ def test_polygon_covers_a_part_of_its_border():
 def test_polygon_of_any_direction_and_start(turn: int):
     corners = np.array([(2.3, 4.1), (37.2, 9.9), (20.4, 28.6)])
     area = abs(np.linalg.det(corners[1:] - corners[0])) / 2
+    coverage = np.zeros((HEIGHT, WIDTH))
     for start in range(3):
         coverage = from_polygon((WIDTH, HEIGHT), np.roll(corners, start, axis=0)[::turn])
         assert coverage.sum() == pytest.approx(area, rel=2e-3)

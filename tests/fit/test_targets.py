@@ -12,6 +12,7 @@ import splat2d
 from splat2d.fit.clip.target import ClipTarget, Try, reach
 from splat2d.fit.encode import encode_picture
 from splat2d.media.pictures import load_picture
+from splat2d.native.backend import Backend
 
 from ..support.clips import moving, write_clip
 from ..support.command import run
@@ -26,7 +27,7 @@ def test_the_largest_file_that_fits_is_written():
         stars[y - 1 : y + 2, x - 1 : x + 2] += np.outer([1, 2, 1], [60, 120, 60]) * rng.uniform(0.2, 1)
     picture = load_picture(stars.clip(0, 255).astype(np.uint8))
     for size in (1000, 3000):
-        encoded = encode_picture(picture, size=size, preset="fast", threads=1)
+        encoded = encode_picture(picture, size=size, preset="fast", backend=Backend(1))
         assert 0.97 * size <= len(encoded.data) <= size
         assert not encoded.warnings
 
@@ -34,8 +35,8 @@ def test_the_largest_file_that_fits_is_written():
 def test_more_bytes_than_a_picture_needs_are_a_warning(samples: Path):
     with Image.open(samples / "chelsea.png") as cat:
         picture = load_picture(cat.convert("RGB").crop((130, 90, 194, 138)))
-    encoded = encode_picture(picture, size=100_000, preset="fast", threads=1)
-    assert encoded.psnr > encode_picture(picture, quality=95, preset="fast", threads=1).psnr
+    encoded = encode_picture(picture, size=100_000, preset="fast", backend=Backend(1))
+    assert encoded.psnr > encode_picture(picture, quality=95, preset="fast", backend=Backend(1)).psnr
     (warning,) = encoded.warnings
     assert warning.startswith(f"the largest file found that fits has {len(encoded.data)} bytes")
 

@@ -24,6 +24,7 @@ from splat2d.fit.perceptual import (
 from splat2d.fit.rates import rate_tables
 from splat2d.media.pictures import load_picture
 from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.picture import Scene
 
 TUNES = pytest.mark.parametrize("tune", GUIDES)
@@ -163,7 +164,7 @@ def test_the_refinement_counts_chroma_as_the_distortion_does(coffee, channels: i
     integers, savings = refiner.integers(), refiner.savings()
 
     def without(row: int | None) -> float:
-        kept = integers[:, :channels].any(1)
+        kept = np.asarray(integers[:, :channels].any(1))
         if row is not None:
             kept[row] = False
         drawn = core().render(*core().dequantize(integers[kept], step), 64, 64, 12.25, background, 1)
@@ -251,7 +252,7 @@ def test_windows_have_the_mean_of_what_they_show():
     shown = np.lib.stride_tricks.sliding_window_view(padded, (len(taps), len(taps)), (1, 2))
     expected = np.einsum("cyxij,i,j->cyx", shown, taps, taps) / taps.sum() ** 2
     assert np.abs(windowed(planes) - expected).max() < 1e-6
-    assert np.array_equal(windowed(planes, 3), windowed(planes))
+    assert np.array_equal(windowed(planes, Backend(3)), windowed(planes))
 
 
 @TUNES
@@ -276,9 +277,9 @@ def test_errors_weigh_more_where_the_picture_is_flat(tune: str):
 def test_a_fit_looks_at_what_it_lacks(coffee, quick, monkeypatch):
     seen = []
 
-    def weights(pixels, tune, plane, shown=None, threads=1, step=None):
+    def weights(pixels, tune, plane, shown=None, **options):
         seen.append(None if shown is None else float(np.abs(shown - pixels).mean()))
-        return error_weights(pixels, tune, plane, shown, threads, step)
+        return error_weights(pixels, tune, plane, shown, **options)
 
     monkeypatch.setattr("splat2d.fit.fitter.error_weights", weights)
     splat2d.encode(coffee, quality=40, preset=quick, tune="visual")

@@ -10,6 +10,7 @@ from splat2d.fit.views.encode import encode_views
 from splat2d.fit.views.planes import doubt, sweep
 from splat2d.format.eyes import Eyes
 from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.picture import Scene
 
 from ..support.lightfields import FAR, NEAR, views_of
@@ -20,7 +21,7 @@ VIEWS, EYES = views_of(3, 3)
 
 @pytest.fixture(scope="module")
 def encoded():
-    return encode_views(VIEWS, EYES, quality=60, preset="fast", threads=1)
+    return encode_views(VIEWS, EYES, quality=60, preset="fast", backend=Backend(1))
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -131,7 +132,7 @@ def test_what_is_fine_tells_the_disparity():
 def test_between_and_beyond_the_views():
     views, eyes = views_of(5, 1)
     kept = [0, 2, 4]
-    data = encode_views(views[kept], eyes[kept], quality=70, preset="fast", threads=1).data
+    data = encode_views(views[kept], eyes[kept], quality=70, preset="fast", backend=Backend(1)).data
     scene = Scene.from_bytes(data)
     seen = [psnr(scene.render(tuple(eyes[k])), views[k]) for k in range(5)]
     between = np.mean([seen[1], seen[3]])
@@ -156,15 +157,15 @@ def test_refocus_is_the_mean_over_many_eyes(encoded):
 
 
 def test_targets(encoded):
-    small = encode_views(VIEWS, EYES, size=2000, preset="fast", threads=1)
+    small = encode_views(VIEWS, EYES, size=2000, preset="fast", backend=Backend(1))
     assert 1000 < len(small.data) <= 2000
-    good = encode_views(VIEWS, EYES, psnr=encoded.psnr - 2, preset="fast", threads=1)
+    good = encode_views(VIEWS, EYES, psnr=encoded.psnr - 2, preset="fast", backend=Backend(1))
     assert good.psnr >= encoded.psnr - 2
     assert len(good.data) < len(encoded.data)
 
 
 def test_the_file_does_not_depend_on_threads(encoded):
-    assert encode_views(VIEWS, EYES, quality=60, preset="fast", threads=3).data == encoded.data
+    assert encode_views(VIEWS, EYES, quality=60, preset="fast", backend=Backend(3)).data == encoded.data
 
 
 def test_from_python():
@@ -195,8 +196,8 @@ def test_what_is_no_light_field(views, places, error):
 
 def test_rows_of_views_and_flat_ones():
     for views, eyes in (views_of(4, 1, 40, 24), views_of(1, 3, 24, 40)):
-        assert encode_views(views, eyes, quality=40, preset="fast", threads=1).psnr > 24
+        assert encode_views(views, eyes, quality=40, preset="fast", backend=Backend(1)).psnr > 24
     grey = np.full((4, 9, 7, 3), 90, np.uint8)
-    flat = encode_views(grey, Eyes.grid(2, 2).steps, quality=50, preset="fast", threads=1)
+    flat = encode_views(grey, Eyes.grid(2, 2).steps, quality=50, preset="fast", backend=Backend(1))
     assert flat.psnr > 45
     assert background_of(grey[0].transpose(2, 0, 1).astype(np.float32) / 255) == (90, 90, 90)

@@ -19,6 +19,7 @@ from splat2d.format.sections import Source
 from splat2d.format.segments import code_segment
 from splat2d.media.pictures import load_picture
 from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.clip import Clip
 
 from ..support.scenes_in_time import moving_scene
@@ -28,7 +29,9 @@ QUICK = ClipConfig(rounds=3, steps=5, final_steps=9, sweeps=2, frames=8)
 
 def encoded(frames, fps=Fraction(25), **options):
     file = io.BytesIO()
-    encode_frames(((f, None) for f in frames), fps, file, config=QUICK, quality=60, threads=1, **options)
+    encode_frames(
+        ((f, None) for f in frames), fps, file, config=QUICK, quality=60, backend=Backend(1), **options
+    )
     return file.getvalue()
 
 
@@ -65,7 +68,9 @@ def test_decoded_frames_are_like_the_given(frames, data):
 
 def test_same_bytes_for_any_number_of_threads(frames, data):
     file = io.BytesIO()
-    encode_frames(((f, None) for f in frames), Fraction(25), file, config=QUICK, quality=60, threads=2)
+    encode_frames(
+        ((f, None) for f in frames), Fraction(25), file, config=QUICK, quality=60, backend=Backend(2)
+    )
     assert file.getvalue() == data
 
 
@@ -268,11 +273,11 @@ def test_a_clip_of_one_frame_is_a_picture():
     frame = moving_scene(1)[0]
     config = load_clip_config("fast")
     file = io.BytesIO()
-    encode_frames([(frame, None)], Fraction(25), file, quality=60, config=config, threads=1, total=1)
+    encode_frames([(frame, None)], Fraction(25), file, quality=60, config=config, backend=Backend(1), total=1)
     clip = Clip.from_bytes(file.getvalue())
     assert config.still is not None
     still = replace(config.still, chroma_step=config.chroma_step)  # that of clips
-    picture = encode_picture(load_picture(frame), quality=60, config=still, threads=1)
+    picture = encode_picture(load_picture(frame), quality=60, config=still, backend=Backend(1))
     # Both steps are rounded to their own codes, so they may be one code apart.
     assert len(file.getvalue()) < 1.02 * len(picture.data) + 90
     assert psnr(clip.render(time=0), frame) > psnr(splat2d.decode(picture.data), frame) - 0.2

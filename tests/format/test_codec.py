@@ -17,6 +17,7 @@ from splat2d.format.header import Header
 from splat2d.format.network import network
 from splat2d.format.sections import varint
 from splat2d.native import core
+from splat2d.native.backend import Backend
 
 from ..support.integers import (
     CHROMA_STEP,
@@ -321,7 +322,7 @@ def test_a_prefix_of_the_tiers_is_the_first_splats(most_in_part):
     q = random_integers(1500, 3, 600, 500, seed=9, log2_s=(-2, 7))
     field = divided(q, layout_for(q, 600, 500), most_in_part)
     assert all(field.tier_counts), "the test wants splats in every tier"
-    whole, _ = field.decode(threads=2)
+    whole, _ = field.decode(backend=Backend(2))
     assert np.array_equal(as_set(whole), as_set(q))
     for tiers in range(1, TIERS + 1):
         part, counts = field.decode(tiers=tiers)
@@ -361,9 +362,9 @@ def test_a_window_has_all_that_is_seen_in_it():
 
 def test_large_fields_are_in_parts_and_small_ones_are_not():
     q = random_integers(40_000, 3, 1500, 1000, log2_s=(-1, 2))
-    field = Field.encode(q, layout_for(q, 1500, 1000), threads=2)
+    field = Field.encode(q, layout_for(q, 1500, 1000), backend=Backend(2))
     assert field.parts >= 2
-    assert np.array_equal(as_set(field.decode(threads=2)[0]), as_set(q))
+    assert np.array_equal(as_set(field.decode(backend=Backend(2))[0]), as_set(q))
     small = Field.encode(q[:3000], layout_for(q, 1500, 1000))
     assert small.parts == 0
 

@@ -18,6 +18,7 @@ from splat2d.format.field import MAX_SPLATS, Field
 from splat2d.format.header import MAGIC, MAX_PIXELS, MAX_SIDE, VERSION, Header, Limits
 from splat2d.format.sections import MAX_SECTIONS, NOTE, SPLATS, varint
 from splat2d.media.pictures import load_picture
+from splat2d.native.backend import Backend
 
 TIERS = 6
 PLAIN = Header(768, 512, 3, 600, 10, 75, (12, 130, 255))
@@ -70,7 +71,7 @@ def photo(samples) -> bytes:
     with Image.open(samples / "chelsea.png") as picture:
         crop = np.asarray(picture.convert("RGB"))[100:124, 120:156]
     config = FitConfig(rounds=2, steps=4, final_steps=3, sweeps=1)
-    data = encode_picture(load_picture(crop), quality=50, config=config, threads=1).data
+    data = encode_picture(load_picture(crop), quality=50, config=config, backend=Backend(1)).data
     assert 60 < len(data) < 400
     return data
 
@@ -221,10 +222,10 @@ def peak_of(data: bytes, message: str) -> int:
     try:
         with pytest.raises(BitstreamError, match=message) as caught:
             splat2d.decode(data)
+        one_line(caught)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-        one_line(caught)
 
 
 @pytest.mark.parametrize(("changes", "message"), LIES, ids=[message[:30] for _, message in LIES])

@@ -12,6 +12,7 @@ from splat2d.format.field import Field
 from splat2d.format.header import Header
 from splat2d.format.sections import varint, zigzag
 from splat2d.native import core
+from splat2d.native.backend import Backend
 
 from ..support.integers import CHROMA_STEP, as_set, layout_for, random_integers, with_disparities
 
@@ -23,10 +24,10 @@ def test_fields_come_back(channels, count, size, most):
     eyes = Eyes.grid(5, 3)
     q = with_disparities(random_integers(count, channels, *size, log2_s=(-1, 5)), eyes, most)
     layout = replace(layout_for(q[:, :-1], *size), eyes=eyes.arguments)
-    field = Field.encode(q, layout, threads=2)
+    field = Field.encode(q, layout, backend=Backend(2))
     assert (field.parts > 1) == (len(q) > 32_768)
     for threads in (1, 3):
-        np.testing.assert_array_equal(as_set(field.decode(threads=threads)[0]), as_set(q))
+        np.testing.assert_array_equal(as_set(field.decode(backend=Backend(threads))[0]), as_set(q))
 
 
 def test_neighbours_tell_the_disparity():

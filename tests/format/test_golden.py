@@ -27,6 +27,7 @@ from splat2d.format.field import Field
 from splat2d.format.header import Header
 from splat2d.format.network import PATH as NETWORK
 from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.clip import Clip
 from splat2d.scene.picture import Scene
 
@@ -101,7 +102,7 @@ def test_they_cover_what_they_should():
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("name", GOOD)
 def test_integers_are_the_manifests(name, threads):
-    found = [field.decode(threads=threads)[0] for field in fields_of((GOLDEN / name).read_bytes())]
+    found = [field.decode(backend=Backend(threads))[0] for field in fields_of((GOLDEN / name).read_bytes())]
     assert sum(map(len, found)) == GOOD[name]["splats"]
     assert integers_sha256(*found) == GOOD[name]["integers_sha256"]
 
@@ -124,7 +125,7 @@ def test_pixels_are_the_manifests(name, scale, key, threads):
 def test_integers_are_coded_as_the_same_bytes(name):
     for coded in fields_of((GOLDEN / name).read_bytes()):
         if coded.ends[0] == coded.ends[-1]:  # a small field has a directory only where it is asked for
-            assert Field.encode(coded.decode()[0], coded.layout, threads=2).data == coded.data
+            assert Field.encode(coded.decode()[0], coded.layout, backend=Backend(2)).data == coded.data
 
 
 @pytest.mark.parametrize("name", GOOD)

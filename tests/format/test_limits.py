@@ -19,6 +19,7 @@ from splat2d.format.field import Field
 from splat2d.format.header import DEFAULT_LIMITS, Header, Limits
 from splat2d.media.files import write_atomic
 from splat2d.media.pictures import Picture
+from splat2d.native.backend import Backend
 from splat2d.scene.picture import Scene
 
 from ..support.command import assert_one_line, run
@@ -173,7 +174,7 @@ def test_signals_end_what_is_decoded_and_drawn(what, threads):
     """In a fraction of the time that it takes; of the processor, so that a busy machine does not matter."""
     if what == "decode":
         field = read(huge(200_000, 4000, 4000)).field
-        work = lambda: field.decode(threads=threads)  # noqa: E731
+        work = lambda: field.decode(backend=Backend(threads))  # noqa: E731
     else:
         scene = Scene.from_bytes(huge(4000, 600, 600))
         work = lambda: scene.render(threads=threads)  # noqa: E731

@@ -13,6 +13,7 @@ from splat2d.fit.clip.encode import encode_frames
 from splat2d.fit.config import ClipConfig, FitConfig, load_config
 from splat2d.fit.encode import encode_picture
 from splat2d.media.pictures import load_picture
+from splat2d.native.backend import Backend
 from splat2d.scene.clip import Clip
 
 QUICK = ClipConfig(rounds=1, steps=1, final_steps=1, sweeps=1, frames=4)
@@ -52,7 +53,7 @@ def test_pictures_decode(shape, kind, wish, value, seed):
         pixels = pixels * np.iinfo(kind).max
     try:
         picture = load_picture(pixels.astype(kind))
-        data = encode_picture(picture, **{wish: value}, seed=seed, config=quick(), threads=1).data
+        data = encode_picture(picture, **{wish: value}, seed=seed, config=quick(), backend=Backend(1)).data
     except Splat2dError as fault:
         one_line(fault)
         return
@@ -78,7 +79,7 @@ def test_clips_decode(size, gaps, fps, timed):
         when += gap
     file = io.BytesIO()
     try:
-        encode_frames(frames, fps, file, config=QUICK, quality=20, threads=1)
+        encode_frames(frames, fps, file, config=QUICK, quality=20, backend=Backend(1))
     except Splat2dError as fault:
         one_line(fault)
         assert timed
@@ -97,7 +98,9 @@ def test_layers_decode(names):
         masks[name] = np.zeros((24, 24), np.float32)
         masks[name][4 + at : 12 + at, 5:14] = 1
     try:
-        data = encode_picture(load_picture(pixels), quality=20, masks=masks, config=quick(), threads=1).data
+        data = encode_picture(
+            load_picture(pixels), quality=20, masks=masks, config=quick(), backend=Backend(1)
+        ).data
     except Splat2dError as fault:
         one_line(fault)
         return

@@ -44,6 +44,7 @@ from splat2d.format.segments import (
 )
 from splat2d.media.pictures import load_picture
 from splat2d.native import core
+from splat2d.native.backend import Backend
 from splat2d.scene.clip import Clip
 from splat2d.scene.picture import Scene
 
@@ -85,7 +86,7 @@ def with_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def encoded(pixels: NDArray[np.uint8], quality: int, notes: tuple[str, ...] = ()) -> bytes:
     """Return the file of a picture."""
     picture = replace(load_picture(np.ascontiguousarray(pixels)), notes=notes)
-    return encode_picture(picture, quality=quality, threads=1).data
+    return encode_picture(picture, quality=quality, backend=Backend(1)).data
 
 
 def extremes() -> bytes:
@@ -148,7 +149,7 @@ def objects() -> Scene:
         for name, left, top, radius in (("left", 30, 34, 18), ("right", 54, 28, 14))
     }
     picture = load_picture(np.ascontiguousarray(crop("chelsea.png", 130, 90, width, height)))
-    return Scene.from_bytes(encode_picture(picture, quality=60, masks=masks, threads=1).data)
+    return Scene.from_bytes(encode_picture(picture, quality=60, masks=masks, backend=Backend(1)).data)
 
 
 def layers(flat: Files) -> Files:
@@ -197,7 +198,7 @@ def clips() -> Files:
     panned = io.BytesIO()
     timed = zip(frames, times, strict=True)
     encode_frames(
-        timed, Fraction(25), panned, config=config, quality=40, threads=1, total=9, notes=("a note",)
+        timed, Fraction(25), panned, config=config, quality=40, backend=Backend(1), total=9, notes=("a note",)
     )
     return {
         "pan": ("nine frames in two segments that overlap, a path, durations", panned.getvalue()),
@@ -214,7 +215,9 @@ def clocks() -> Files:
     def of(order: tuple[int, ...]) -> bytes:
         file = io.BytesIO()
         frames = ((moments[t], None) for t in order)
-        encode_frames(frames, Fraction(30), file, config=config, quality=40, threads=1, total=len(order))
+        encode_frames(
+            frames, Fraction(30), file, config=config, quality=40, backend=Backend(1), total=len(order)
+        )
         return file.getvalue()
 
     clock = (Clock((0, 1, 1, 2, 3, 3)), Clock((0, 0, 0, 1)), Clock((0, 0, 1, 1)))

@@ -1,5 +1,6 @@
 """The fuzzer's own tests, its corpus, and a handful of mutants of each kind."""
 
+import operator
 import random
 import re
 import sys
@@ -27,6 +28,9 @@ def outcome(data: bytes) -> str:
         return str(found)  # too slow, as a busy machine may be
 
 
+NAME = operator.attrgetter("__name__")
+
+
 def test_a_file_is_put_together_as_it_was():
     for data in seeds():
         assert File(data).bytes() == data
@@ -38,9 +42,7 @@ def test_what_failed_once(path):
     assert outcome(path.read_bytes()) in ("good", "BitstreamError")
 
 
-@pytest.mark.parametrize(
-    "change", sorted(set(CHANGES), key=lambda change: change.__name__), ids=lambda change: change.__name__
-)
+@pytest.mark.parametrize("change", sorted(set(CHANGES), key=NAME), ids=NAME)
 def test_mutants_get_past_the_checksums(change):
     files, said = seeds(), set()
     for seed in range(40):

@@ -349,7 +349,7 @@ def test_the_first_of_several_frames_with_a_warning(tmp_path, extension):
 
 # --- corpus and cost -------------------------------------------------------------------------------
 
-CORPUS = {
+PICTURES = {
     "apng_imagers_ball.png": (4, 100, 100),
     "cmyk_libjxl_flower_small.cmyk.jpg": (3, 532, 510),
     "exif_libavif_paris_exif_orientation_5.jpg": (3, 403, 302),
@@ -369,14 +369,14 @@ CORPUS = {
 
 
 @pytest.mark.corpus
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", PICTURES)
 def test_corpus(name):
     """Corpus."""
     if not (MODES / name).exists():
         pytest.skip("../shared/data/modes is not here")
     picture = load_picture(MODES / name)
     pixels = picture.pixels
-    assert pixels.shape == CORPUS[name]
+    assert pixels.shape == PICTURES[name]
     assert pixels.dtype == np.float32
     assert 0 <= pixels.min() < pixels.max() <= 1
     if picture.channels in (2, 4):

@@ -18,6 +18,7 @@ from splat2d.format.container import parse
 from splat2d.format.sections import INDEX, Source
 from splat2d.format.sound import Sound, Table
 from splat2d.media.reader import open_clip
+from splat2d.native.backend import Backend
 from splat2d.scene.clip import Clip
 
 from ..support.command import run
@@ -288,8 +289,8 @@ def test_it_lies_behind_all_that_frames_need(encode, tmp_path):
     """A frame by the index reads nothing of it."""
 
     class Watched(io.BytesIO):
-        def read(self, size=-1):
-            touched.append((self.tell(), self.tell() + size))
+        def read(self, size=-1, /):
+            touched.append((self.tell(), self.tell() + (size or 0)))
             return super().read(size)
 
     touched: list[tuple[int, int]] = []
@@ -343,7 +344,9 @@ def test_a_size_is_that_of_all(tmp_path):
     sizes = []
     for heard in (None, sound):
         file = io.BytesIO()
-        encode_frames(frames, Fraction(25), file, size=3000, config=config, total=2, sound=heard, threads=1)
+        encode_frames(
+            frames, Fraction(25), file, size=3000, config=config, total=2, sound=heard, backend=Backend(1)
+        )
         sizes.append(len(file.getvalue()))
     assert 2400 < sizes[0] <= 3000
     assert 2400 < sizes[1] <= 3000
@@ -385,11 +388,13 @@ def test_a_codec_that_is_not_kept_is_told_of(encode, tmp_path):
 class _Packet(bytes):
     """As PyAV has it."""
 
-    def __new__(cls, data, pts, dts, duration):
-        packet = super().__new__(cls, data)
-        packet.pts, packet.dts, packet.duration = pts, dts, duration
-        packet.size, packet.is_keyframe, packet.is_corrupt = len(data), True, False
-        return packet
+    is_keyframe, is_corrupt = True, False
+
+    def __new__(cls, data, *_):
+        return super().__new__(cls, data)
+
+    def __init__(self, data, pts, dts, duration):
+        self.pts, self.dts, self.duration, self.size = pts, dts, duration, len(data)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 import splat2d
-from splat2d.draw.render import View, render
+from splat2d.draw.render import Splats, View, render
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError, Splat2dError
 from splat2d.native import core, gpu
+from splat2d.native.backend import Backend
 from splat2d.torch.reference import _render
 from tests.support import emulated
 
@@ -23,7 +24,7 @@ from ..support.places import GOLDEN
 CUTOFF = 12.25
 
 
-def scene(count: int, channels: int, width: int, height: int, seed: int = 0) -> list[np.ndarray]:
+def scene(count: int, channels: int, width: int, height: int, seed: int = 0) -> Splats:
     """Random splats, some of them far outside, huge, tiny, or none at all."""
     rng = np.random.default_rng(seed)
     means = rng.uniform([-20, -20], [width + 20, height + 20], (count, 2))
@@ -39,7 +40,7 @@ def scene(count: int, channels: int, width: int, height: int, seed: int = 0) -> 
     colors = rng.normal(size=(count, channels))
     if count >= 40:
         conics[3], means[4], conics[5], colors[6] = [1, 2, 1], np.nan, [np.inf, 0, 1], 0
-    return [a.astype(np.float32) for a in (means, conics, colors)]
+    return means.astype(np.float32), conics.astype(np.float32), colors.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,8 @@ def test_forward_is_the_reference(session, count, channels, width, height):
     splats = scene(count, channels, width, height, seed=width)
     background = np.random.default_rng(1).random(channels).astype(np.float32)
     found = session.render(*splats, width, height, CUTOFF, background)
-    tensors = [torch.from_numpy(a).double() for a in splats]
-    expected = _render(*tensors, width, height, CUTOFF, torch.from_numpy(background).double()).numpy()
+    means, conics, colors, base = (torch.from_numpy(a).double() for a in (*splats, background))
+    expected = _render(means, conics, colors, width, height, CUTOFF, base).numpy()
     assert np.abs(found - expected).max() < 2e-5 * max(np.abs(expected).max(), 1)
 
 
@@ -164,7 +165,7 @@ def test_large_splats_are_shared_out(session):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_bytes_are_the_cores(session, channels):
     splats = scene(200, channels, 90, 60, seed=5)
-    splats[2] *= np.float32(0.1)
+    splats[2][:] *= np.float32(0.1)
     background = np.full(channels, 0.4, np.float32)
     straight = channels in (2, 4)
     found = session.render(*splats, 90, 60, CUTOFF, background, unpremultiply=straight, as_bytes=True)
@@ -214,10 +215,10 @@ def uncached():
 
 def test_without_kernels_auto_is_the_cpu_and_cuda_says_why(monkeypatch, uncached):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert gpu.choose("auto") is False
-    assert gpu.choose("cpu") is False
+    assert not Backend(device="auto").uses_gpu()
+    assert not Backend(device="cpu").uses_gpu()
     with pytest.raises(BackendUnavailableError, match="no GPU kernels; build splat2d where CUDA's compiler"):
-        gpu.choose("cuda")
+        Backend(device="cuda").uses_gpu()
 
 
 def test_kernels_that_do_not_load_are_one_line(monkeypatch, uncached, tmp_path):
@@ -225,13 +226,13 @@ def test_kernels_that_do_not_load_are_one_line(monkeypatch, uncached, tmp_path):
     spec = importlib.util.spec_from_file_location("splat2d._cuda", tmp_path / "_cuda.so")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(BackendUnavailableError, match=r"^the GPU kernels do not load \(.*\)$"):
-        gpu.choose("cuda")
-    assert gpu.choose("auto") is False
+        Backend(device="cuda").uses_gpu()
+    assert not Backend(device="auto").uses_gpu()
 
 
 def test_an_unknown_device():
     with pytest.raises(ConfigError, match="device must be one of auto, cpu, cuda, found 'tpu'"):
-        gpu.choose("tpu")
+        Backend(device="tpu")
 
 
 def test_a_gpu_that_fails_is_left_to_the_cpu_with_auto_only(monkeypatch):
@@ -241,10 +242,11 @@ def test_a_gpu_that_fails_is_left_to_the_cpu_with_auto_only(monkeypatch):
 
     monkeypatch.setattr(gpu, "unavailable", lambda: None)
     monkeypatch.setattr(gpu, "session", Broken)
-    splats = tuple(scene(3, 3, 9, 9))
-    assert gpu.draw("auto", splats, 9, 9, CUTOFF, None) is None
+    splats, view = scene(3, 3, 9, 9), View.whole(9, 9)
+    drawn = render(*splats, view, backend=Backend(device="auto"))
+    assert np.array_equal(drawn, render(*splats, view))
     with pytest.raises(BackendUnavailableError, match="fell off the bus"):
-        gpu.draw("cuda", splats, 9, 9, CUTOFF, None)
+        render(*splats, view, backend=Backend(device="cuda"))
 
 
 def test_scenes_are_drawn_by_the_device_they_ask_for(monkeypatch, samples):
@@ -290,10 +292,9 @@ def test_importing_loads_nothing():
 @emulated.needs_gpu
 def test_a_gpu_draws_what_the_cpu_draws():
     for channels in (1, 2, 3, 4):
-        splats = tuple(scene(2000, channels, 301, 203, seed=channels))
-        found = gpu.draw("cuda", splats, 301, 203, CUTOFF, None)
+        splats = scene(2000, channels, 301, 203, seed=channels)
+        found = gpu.session().render(*splats, 301, 203, CUTOFF)
         expected = core().render(*splats, 301, 203, CUTOFF, None, 1)
-        assert found is not None
         difference = np.abs(found - expected)
         # A pixel on a cut-off may count on one side only, which is exp(-CUTOFF / 2) of an amplitude.
         assert difference.max() < 1.1 * np.exp(-CUTOFF / 2) * np.abs(splats[2]).max()
@@ -319,11 +320,11 @@ def test_a_gpu_draws_the_golden_files(path):
 @pytest.mark.gpu
 @emulated.needs_gpu
 def test_the_same_bits_every_time_on_a_gpu():
-    splats = tuple(scene(3000, 3, 500, 400))
+    splats = scene(3000, 3, 500, 400)
     v_out = np.random.default_rng(1).normal(size=(3, 400, 500)).astype(np.float32)
-    first = gpu.draw("cuda", splats, 500, 400, CUTOFF, None)
+    first = gpu.session().render(*splats, 500, 400, CUTOFF)
     for _ in range(20):
-        assert np.array_equal(gpu.draw("cuda", splats, 500, 400, CUTOFF, None), first)
+        assert np.array_equal(gpu.session().render(*splats, 500, 400, CUTOFF), first)
     if not torch.cuda.is_available():
         return
     tensors = [torch.from_numpy(a).cuda() for a in splats]
@@ -366,7 +367,7 @@ def test_rasterize_on_cuda_tensors():
     results = []
     for device in ("cpu", "cuda"):
         tensors = [torch.from_numpy(a).to(device).requires_grad_() for a in scene(500, 3, 120, 90)]
-        picture = rasterize(*tensors, 120, 90)
+        picture = rasterize(*tensors, width=120, height=90)
         picture.square().sum().backward()
         results.append([picture.detach().cpu(), *[t.grad.cpu() for t in tensors]])
     for a, b in zip(*results, strict=True):

@@ -32,7 +32,7 @@ def reference(means, conics, colors, width, height, background=None, v_out=None,
 
     leaves = [torch.from_numpy(v).double().requires_grad_() for v in (means, conics, colors)]
     base = None if background is None else torch.from_numpy(background).double()
-    picture = _render(*leaves, width, height, cutoff, base)
+    picture = _render(*leaves, width=width, height=height, cutoff=cutoff, background=base)
     if v_out is None:
         return picture.detach().numpy()
     grads = torch.autograd.grad(picture, leaves, torch.from_numpy(v_out).double())
@@ -80,7 +80,8 @@ def test_needles():
 
 
 def test_no_splats_give_the_background():
-    empty = [np.zeros((0, n), np.float32) for n in (2, 3, 2)]
+    means, conics, colors = (np.zeros((0, n), np.float32) for n in (2, 3, 2))
+    empty = means, conics, colors
     background = np.array([0.25, -3.0], np.float32)
     picture = core().render(*empty, 5, 4, CUTOFF, background)
     np.testing.assert_array_equal(picture, np.broadcast_to(background[:, None, None], (2, 4, 5)))
@@ -139,7 +140,10 @@ DEGENERATE = {
 def test_degenerate_splats_contribute_nothing(row):
     healthy = random_splats(6, 3, 40, 30, seed=3)
     bad = np.array([row[:2]]), np.array([row[2:]]), np.array([[5.0, 6.0, 7.0]])
-    mixed = [np.insert(g, 3, b[0].astype(np.float32), axis=0) for g, b in zip(healthy, bad, strict=True)]
+    means, conics, colors = (
+        np.insert(g, 3, b[0].astype(np.float32), axis=0) for g, b in zip(healthy, bad, strict=True)
+    )
+    mixed = means, conics, colors
     v_out = np.random.default_rng(0).normal(size=(3, 30, 40)).astype(np.float32)
 
     np.testing.assert_array_equal(
@@ -250,14 +254,14 @@ def test_gradcheck_of_the_reference():
     assert np.abs(q - CUTOFF).min() > 1e-3
     leaves = [v.requires_grad_() for v in (means, conics, colors, background)]
     assert torch.autograd.gradcheck(lambda m, s, c, b: _render(m, s, c, 7, 5, CUTOFF, b), leaves)
-    assert _render(*leaves[:3], 7, 5).dtype == torch.float64
+    assert _render(*leaves[:3], width=7, height=5).dtype == torch.float64
 
 
 def test_stub_names_what_the_module_has():
     stub = ast.parse((Path(splat2d.__file__).parent / "_core.pyi").read_text())
     functions = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef)}
     classes = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef)}
-    constants = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
+    constants = {ast.unparse(node.target) for node in stub.body if isinstance(node, ast.AnnAssign)}
     assert {*functions, *classes, *constants} == {name for name in dir(core()) if not name.startswith("_")}
     for owner, members in [(core(), functions)] + [
         (getattr(core(), name), {m.name: m for m in node.body if isinstance(m, ast.FunctionDef)})
@@ -275,4 +279,4 @@ def test_stub_names_what_the_module_has():
 
 
 def test_cutoff_has_one_value():
-    assert f"cutoff: float = {CUTOFF}" in core().Refiner.__init__.__doc__
+    assert f"cutoff: float = {CUTOFF}" in str(core().Refiner.__init__.__doc__)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from splat2d.scene.clip import Clip
+
 from ..support.places import GOLDEN
 
 iio = pytest.importorskip("imageio.v3", reason="needs imageio")
@@ -78,7 +80,7 @@ def test_writes_pictures(tmp_path: Path, pixels: np.ndarray):
 def test_writes_clips(tmp_path: Path, pixels: np.ndarray):
     frames = [np.roll(pixels, 2 * i, 1) for i in range(4)]
     iio.imwrite(tmp_path / "a.splat", frames, fps=10, quality=30, preset="fast")
-    found = splat2d.open(tmp_path / "a.splat")
+    found = Clip.open(tmp_path / "a.splat")
     assert (found.count, found.fps) == (4, 10)
     iio.imwrite(tmp_path / "b.splat", np.stack(frames), fps=10, quality=30, preset="fast")
     assert (tmp_path / "b.splat").read_bytes() == (tmp_path / "a.splat").read_bytes()

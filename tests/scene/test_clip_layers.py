@@ -174,7 +174,7 @@ def test_the_index_finds_everything(whole):
     class Counted(io.BytesIO):
         taken = 0
 
-        def read(self, size=-1):
+        def read(self, size=-1, /):
             data = super().read(size)
             Counted.taken += len(data)
             return data

@@ -42,6 +42,7 @@ def drawn(data: bytes, entry: Entry, **size: Any) -> Iterator[NDArray[np.uint8]]
     drawable = (Clip if is_clip(data) else Scene).from_bytes(data)
     for look in looks_of(entry):
         if "focus" in look:
+            assert isinstance(drawable, Scene)
             yield drawable.refocused(look["focus"]).render(**size)
         elif "eye" in look:
             yield drawable.render(view=tuple(look["eye"]), **size)

@@ -15,6 +15,7 @@ from splat2d.fit.encode import encode_picture
 from splat2d.format.header import Header
 from splat2d.format.layers import CodedLayer
 from splat2d.media.pictures import load_picture
+from splat2d.native.backend import Backend
 
 from .integers import random_integers
 from .places import SAMPLES
@@ -51,7 +52,7 @@ def encoded(kind: str) -> bytes:
         grey = crop("astronaut.png", 180, 60, 32, 32).mean(2, keepdims=True).astype(np.uint8)
         pixels = cut_out(grey)
     config = FitConfig(rounds=4, steps=6, final_steps=8, sweeps=2)
-    return encode_picture(load_picture(pixels), quality=70, config=config, threads=1).data
+    return encode_picture(load_picture(pixels), quality=70, config=config, backend=Backend(1)).data
 
 
 def scene(kind: str) -> Scene:
@@ -66,7 +67,7 @@ def layer(name: str = "bike", count: int = 20, seed: int = 0, **changes) -> Code
     """A layer of random splats."""
     header = replace(SMALL, **changes)
     integers = random_integers(count, header.channels, header.width, header.height, seed=seed)
-    return code_layer(name, header, integers, threads=1)
+    return code_layer(name, header, integers, backend=Backend(1))
 
 
 def matted(name: str = "bike", count: int = 20, seed: int = 0, **changes) -> CodedLayer:
@@ -76,4 +77,4 @@ def matted(name: str = "bike", count: int = 20, seed: int = 0, **changes) -> Cod
     own = replace(header, channels=1, step_code=655, background=(0,))
     cover = own, random_integers(count // 2, 1, w, h, seed=seed + 1)
     colors = random_integers(count, header.channels, w, h, seed=seed)
-    return code_layer(name, header, colors, matte=cover, threads=1)
+    return code_layer(name, header, colors, matte=cover, backend=Backend(1))

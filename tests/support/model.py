@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +154,7 @@ def surroundings(points: list[list[int]], tier: int) -> list[list[int]]:
     """Return what points of a tier say of each other, four numbers each."""
     out = []
     for x, y in points:
-        row = []
+        row, cosine, sine = [], 0, 0
         for shift in (14 + (6 - tier) // 2, 16 + (6 - tier) // 2):
             near = [
                 (a - x, b - y)
@@ -162,7 +163,7 @@ def surroundings(points: list[list[int]], tier: int) -> list[list[int]]:
             ]
             row.append(log2_q6(len(near)))
             if len(row) == 1:
-                reach, cosine, sine = 1 << (2 * (shift - 6) - 2), 0, 0
+                reach = 1 << (2 * (shift - 6) - 2)
                 for u, v in ((a >> 6, b >> 6) for a, b in near):
                     if square := u * u + v * v:
                         weight = 64 * reach // (reach + square)
@@ -245,7 +246,7 @@ class Layer:
     bias: NDArray[np.int64]
     shift: int
 
-    def __call__(self, x: NDArray[np.int64], row: object = 0, low: int = 0) -> NDArray[np.int64]:
+    def __call__(self, x: NDArray[np.int64], row: Any = 0, low: int = 0) -> NDArray[np.int64]:
         """Return the outputs of inputs [n, inputs]."""
         return np.clip((x @ self.weight + self.bias[row]) >> self.shift, low, LIMIT)
 

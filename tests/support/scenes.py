@@ -37,7 +37,8 @@ def random_splats(
     """
     rng = np.random.default_rng(seed)
     means = (rng.random((count, 2)) * 1.25 - 0.125) * [width, height]
-    size = np.exp(rng.uniform(*np.log(scales), count))
+    low, high = np.log(scales)
+    size = np.exp(rng.uniform(low, high, count))
     ratio = np.exp(rng.uniform(0, np.log(aspect) / 2, count))
     first, second = (size * ratio) ** -2, (size / ratio) ** -2
     angle = rng.uniform(0, np.pi, count)

@@ -104,6 +104,8 @@ def gap_of(path: Path) -> float:
             for part in resampler.resample(frame):
                 loud = np.flatnonzero(np.abs(part.to_ndarray()[0].astype(int)) > 3000)
                 if len(loud):
+                    assert part.pts is not None
+                    assert part.time_base is not None
                     return float(part.pts * part.time_base) + loud[0] / RATE - flash
     raise AssertionError("no beep")
 

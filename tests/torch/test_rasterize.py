@@ -11,7 +11,8 @@ import pytest
 import splat2d
 from splat2d.draw.render import CUTOFF
 from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
-from splat2d.native import MAX_THREADS, core, thread_count
+from splat2d.native import MAX_THREADS, core
+from splat2d.native.backend import ALL_CORES, Backend
 
 from ..support.places import ROOT
 from ..support.scenes import clear_of_cutoff, random_splats, row_scale
@@ -39,8 +40,8 @@ def test_matches_the_reference_with_random_cotangents(splats):
 
     fast = [v.clone().requires_grad_() for v in (*splats, background)]
     slow = [v.double().requires_grad_() for v in (*splats, background)]
-    picture = rasterize(*fast[:3], WIDTH, HEIGHT, background=fast[3])
-    expected = _render(*slow[:3], WIDTH, HEIGHT, background=slow[3])
+    picture = rasterize(*fast[:3], width=WIDTH, height=HEIGHT, background=fast[3])
+    expected = _render(*slow[:3], width=WIDTH, height=HEIGHT, background=slow[3])
     assert_close("forward", picture.detach(), expected.detach(), where=clear)
     picture.backward(v_out)
     expected.backward(v_out.double())
@@ -51,9 +52,9 @@ def test_matches_the_reference_with_random_cotangents(splats):
 
 def test_gradient_of_a_sum_comes_as_an_expanded_view(splats):
     leaves = [v.clone().requires_grad_() for v in splats]
-    rasterize(*leaves, WIDTH, HEIGHT).sum().backward()
+    rasterize(*leaves, width=WIDTH, height=HEIGHT).sum().backward()
     again = [v.clone().requires_grad_() for v in splats]
-    (rasterize(*again, WIDTH, HEIGHT) * torch.ones(3, HEIGHT, WIDTH)).sum().backward()
+    (rasterize(*again, width=WIDTH, height=HEIGHT) * torch.ones(3, HEIGHT, WIDTH)).sum().backward()
     for one, other in zip(leaves, again, strict=True):
         assert torch.equal(one.grad, other.grad)
 
@@ -62,7 +63,7 @@ def test_gradient_of_a_sum_comes_as_an_expanded_view(splats):
 def test_only_wanted_gradients_are_computed(splats, wanted, monkeypatch):
     inputs = [*splats, torch.zeros(3)]
     inputs[wanted] = inputs[wanted].clone().requires_grad_()
-    picture = rasterize(*inputs[:3], WIDTH, HEIGHT, background=inputs[3])
+    picture = rasterize(*inputs[:3], width=WIDTH, height=HEIGHT, background=inputs[3])
     calls = []
     original = core().backward_into
     monkeypatch.setattr(core(), "backward_into", lambda *a: (calls.append(1), original(*a)))
@@ -76,17 +77,17 @@ def test_only_wanted_gradients_are_computed(splats, wanted, monkeypatch):
 def test_without_gradients(splats):
     leaf = splats[0].clone().requires_grad_()
     with torch.no_grad():
-        picture = rasterize(leaf, *splats[1:], WIDTH, HEIGHT)
+        picture = rasterize(leaf, *splats[1:], width=WIDTH, height=HEIGHT)
     assert not picture.requires_grad
-    assert not rasterize(*splats, WIDTH, HEIGHT).requires_grad
+    assert not rasterize(*splats, width=WIDTH, height=HEIGHT).requires_grad
     with torch.inference_mode():
-        assert torch.equal(rasterize(*splats, WIDTH, HEIGHT), picture)
-    assert rasterize(leaf, *splats[1:], WIDTH, HEIGHT).requires_grad
+        assert torch.equal(rasterize(*splats, width=WIDTH, height=HEIGHT), picture)
+    assert rasterize(leaf, *splats[1:], width=WIDTH, height=HEIGHT).requires_grad
 
 
 def test_second_derivatives_are_an_error(splats):
     leaves = [v.clone().requires_grad_() for v in splats]
-    loss = rasterize(*leaves, WIDTH, HEIGHT).square().sum()
+    loss = rasterize(*leaves, width=WIDTH, height=HEIGHT).square().sum()
     (grad,) = torch.autograd.grad(loss, leaves[:1], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         grad.sum().backward()
@@ -94,7 +95,7 @@ def test_second_derivatives_are_an_error(splats):
 
 def test_inputs_changed_in_place_before_backward_are_an_error(splats):
     colors = splats[2].clone().requires_grad_()
-    picture = rasterize(*splats[:2], colors, WIDTH, HEIGHT)
+    picture = rasterize(splats[0], splats[1], colors, WIDTH, HEIGHT)
     with torch.no_grad():
         colors.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -104,7 +105,7 @@ def test_inputs_changed_in_place_before_backward_are_an_error(splats):
 def test_same_bits_for_any_number_of_threads(splats):
     def run(threads):
         leaves = [v.clone().requires_grad_() for v in splats]
-        picture = rasterize(*leaves, WIDTH, HEIGHT, threads=threads)
+        picture = rasterize(*leaves, width=WIDTH, height=HEIGHT, threads=threads)
         picture.square().sum().backward()
         return [picture.detach(), *(v.grad for v in leaves)]
 
@@ -121,8 +122,8 @@ def test_splats_that_are_not_finite_count_for_nothing(splats, at, value):
     bad[tensor][4, column] = value
     rest = [torch.cat([v[:4], v[5:]]) for v in splats]
     leaves = [v.requires_grad_() for v in bad]
-    picture = rasterize(*leaves, WIDTH, HEIGHT)
-    assert torch.equal(picture, rasterize(*rest, WIDTH, HEIGHT))
+    picture = rasterize(*leaves, width=WIDTH, height=HEIGHT)
+    assert torch.equal(picture, rasterize(*rest, width=WIDTH, height=HEIGHT))
     picture.square().sum().backward()
     for leaf in leaves:
         assert not leaf.grad[4].any()
@@ -150,7 +151,7 @@ def test_inputs_are_read_and_the_result_written_without_copies(splats, monkeypat
 
     monkeypatch.setattr(core(), "render_into", spy)
     background = torch.zeros(3)
-    picture = rasterize(*splats, WIDTH, HEIGHT, background=background)
+    picture = rasterize(*splats, width=WIDTH, height=HEIGHT, background=background)
     assert seen["addresses"] == [v.data_ptr() for v in (*splats, background, picture)]
 
 
@@ -172,7 +173,7 @@ WRONG = {
 def test_tensors_that_do_not_fit_say_what_to_call(splats, at, change, message):
     splats[at] = change(splats[at])
     with pytest.raises(ShapeError, match=message):
-        rasterize(*splats, WIDTH, HEIGHT)
+        rasterize(*splats, width=WIDTH, height=HEIGHT)
 
 
 @pytest.mark.parametrize(
@@ -220,19 +221,19 @@ def test_a_missing_core_is_one_explained_line(monkeypatch, splats):
     monkeypatch.setitem(sys.modules, "splat2d._core", None)
     monkeypatch.delattr(splat2d, "_core", raising=False)
     with pytest.raises(BackendUnavailableError, match=r"native core splat2d\._core.*pip install") as caught:
-        rasterize(*splats, WIDTH, HEIGHT)
+        rasterize(*splats, width=WIDTH, height=HEIGHT)
     assert "\n" not in str(caught.value)
 
 
 def test_thread_count(monkeypatch):
     import os
 
-    assert thread_count(3) == 3
-    assert 1 <= thread_count(None) <= MAX_THREADS
+    assert Backend(3).thread_count == Backend(3.0).thread_count == 3
+    assert 1 <= ALL_CORES.thread_count <= MAX_THREADS
     monkeypatch.setattr(os, "process_cpu_count", lambda: 7, raising=False)
-    assert thread_count(None) == 7
+    assert ALL_CORES.thread_count == 7
     monkeypatch.setattr(os, "process_cpu_count", lambda: None)
-    assert thread_count(None) == 1
+    assert ALL_CORES.thread_count == 1
 
 
 def test_example_training_loop_improves():

@@ -10,6 +10,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(folder) -> str:
+def url(folder) -> Iterator[str]:
     """Of a server that is a process of its own."""
     command = [
         sys.executable,

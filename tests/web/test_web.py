@@ -20,6 +20,8 @@ from splat2d.errors import BitstreamError, OutputError
 from splat2d.format.container import sections_of
 from splat2d.format.sections import CLIP, SEGMENT, TEXTURE, Source, Span, index_section, section, varint
 from splat2d.native import core
+from splat2d.scene.clip import Clip
+from splat2d.scene.picture import Scene
 from splat2d.web.bundle import FILES, STATIC, html
 from splat2d.web.local import MAX_UPLOAD, LocalServer, serving
 
@@ -108,7 +110,7 @@ def test_damaged_clocks_are_refused_as_by_the_package(tmp_path):
         entries = [(CLIP, clip.size, None), (SEGMENT, len(segment), Span(0, 0, own[2], 0))]
         path.write_bytes(data[:begin] + source.read(clip.at, clip.size) + segment + index_section(entries))
         try:
-            with splat2d.open(path) as found:
+            with Clip.open(path) as found:
                 found.segment(0)
             said.append(None)
         except BitstreamError as fault:
@@ -160,7 +162,7 @@ def test_a_person_looks_around_in_a_light_field(tmp_path):
     assert found["errors"] == []
     assert found["hidden"] == [False, True]  # of a light field, of a picture
     assert found["views"].split() == ["3", "\N{MULTIPLICATION SIGN}", "2"]
-    scene = splat2d.open(GOLDEN / "lightfields/grid.splat")
+    scene = Scene.from_bytes((GOLDEN / "lightfields/grid.splat").read_bytes())
     for name in ("middle", "dragged", "slid"):
         eye = found["eyes"][name]
         drawn = np.frombuffer((tmp_path / f"{name}.raw").read_bytes(), np.uint8).reshape(48, 64, 4)

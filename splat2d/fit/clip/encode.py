@@ -29,8 +29,8 @@ from splat2d.format.metadata import Metadata, metadata_section
 from splat2d.format.segments import CodedSegment, clip_section, code_segment, storable_rate
 from splat2d.format.sound import Sound
 from splat2d.media.frames import ClipProgress
-from splat2d.native import MAX_THREADS, thread_count
-from splat2d.native.gpu import choose
+from splat2d.native import MAX_THREADS
+from splat2d.native.backend import ALL_CORES, Backend
 
 
 def header_of(width: int, height: int, channels: int, quality: int, config: ClipConfig) -> Header:
@@ -52,8 +52,7 @@ def encode_frames(
     config: ClipConfig | None = None,
     tune: str | None = None,
     seed: int = 0,
-    threads: int | None = None,
-    device: str = "cpu",
+    backend: Backend = ALL_CORES,
     jobs: int = 1,
     scheduler: str | None = None,
     progress: Callable[[ClipProgress], None] | None = None,
@@ -80,8 +79,7 @@ def encode_frames(
         config: effort, instead of a preset.
         tune: visual, psnr or ms-ssim, instead of what the preset or config says; psnr where one is asked for.
         seed: of the encoder's random order.
-        threads: None uses all cores; the file does not depend on it.
-        device: "cpu"; "cuda" to fit on the GPU; "auto" for the GPU where there is one.
+        backend: fits.
         jobs: segments that are fitted at the same time, by processes that share the threads.
         scheduler: address of a Dask scheduler, whose workers fit the segments.
         progress: called now and then.
@@ -98,7 +96,7 @@ def encode_frames(
         Frames and bytes of the file.
 
     Raises:
-        BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
+        BackendUnavailableError: the backend is "cuda", and there is no GPU to use, or it fails.
         ShapeError: no frames, frames of changing size, or such as no file can hold.
         ConfigError: settings out of range, or a part of other settings or frames.
         TargetError: a target that a segment cannot reach.
@@ -113,7 +111,7 @@ def encode_frames(
     if tune is None and psnr is not None:
         tune = "psnr"
     config = config if tune is None else config.tuned(tune)
-    choose(device)
+    backend.uses_gpu()  # or there is none, which is said at once
     part = Part() if part is None else part
     iterator = iter(frames)
     start = next(iterator, None)
@@ -156,7 +154,6 @@ def encode_frames(
     settings |= {"metadata": ", ".join(metadata.names) if metadata else None, "splat2d": __version__}
     # As it will be read again: a tuple becomes a list.
     part.begin(header_bytes(header), clip_section(fps), json.loads(json.dumps(settings)))
-    cores = thread_count(threads)
     done = part.frames
 
     def report(share: float = 0.0, count: int = 0) -> None:
@@ -177,8 +174,8 @@ def encode_frames(
     report()
     alone = jobs == 1 and scheduler is None
     # Threads of a cluster's workers are its own matter.
-    share = max(cores // jobs, 1) if scheduler is None else (threads or 1)
-    work = _Work(header, config, seed, share, target, device, weighed)
+    share = max(backend.thread_count // jobs, 1) if scheduler is None else (backend.threads or 1)
+    work = _Work(header, config, seed, replace(backend, threads=share), target, weighed)
     with workers(jobs, scheduler) as crew:
         for coded in work.each(todo(), report) if alone else work.together(todo(), crew):
             part.add(coded, digests.popleft())
@@ -196,22 +193,15 @@ class _Work:
     header: Header
     config: ClipConfig
     seed: int
-    threads: int
+    backend: Backend
     target: ClipTarget | None = None
-    device: str = "cpu"
     weighed: bool = False
 
     def fit(self, shot: Shot, on_progress: OnProgress | None = None) -> CodedSegment:
         """Fit and code one."""
-        cuda = choose(self.device)
-        try:
-            return self._fit(shot, on_progress, cuda)
-        except BackendUnavailableError:
-            if not cuda or self.device == "cuda":
-                raise
-        return self._fit(shot, on_progress, False)
+        return self.backend.run(lambda on: self._fit(shot, on_progress, on))
 
-    def _fit(self, shot: Shot, on_progress: OnProgress | None, cuda: bool) -> CodedSegment:
+    def _fit(self, shot: Shot, on_progress: OnProgress | None, backend: Backend) -> CodedSegment:
         if self.target is not None:
             return fit_to_target(
                 self.target,
@@ -220,10 +210,9 @@ class _Work:
                 shot.ticks,
                 self.header,
                 self.config,
-                threads=self.threads,
+                backend=backend,
                 seed=self.seed,
                 on_progress=on_progress,
-                cuda=cuda,
             )
         clock = clock_of(shot.frames, self.header.step, weighed=self.weighed)
         if clock is not None:
@@ -235,10 +224,9 @@ class _Work:
             self.header.step,
             weights=shot.weights,
             clock=clock,
-            threads=self.threads,
+            backend=backend,
             seed=self.seed,
             on_progress=on_progress,
-            cuda=cuda,
         )
         return code_segment(
             self.header,
@@ -250,7 +238,7 @@ class _Work:
             fit.refined().integers(),
             motion=fit.motion,
             clock=clock,
-            threads=self.threads,
+            backend=backend,
         )
 
     def each(self, todo: Iterable[Shot], report: Callable[[float, int], None]) -> Iterator[CodedSegment]:

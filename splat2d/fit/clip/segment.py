@@ -148,7 +148,7 @@ class SegmentFit(FilmFit):
             config.chroma_step,
             config.fit_cutoff,
             config.memory,
-            self.threads,
+            self.backend.thread_count,
             distortions,
             every,
             len(shifts),

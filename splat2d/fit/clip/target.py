@@ -19,6 +19,7 @@ from splat2d.fit.encode import PSNR_SLOPE, STEP_CODES, step_code
 from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.format.header import Header, step_of
 from splat2d.format.segments import CodedSegment, code_segment, segment_section
+from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.track import Segment
 
 MAX_BPP = 100
@@ -86,15 +87,17 @@ class ClipTarget:
         return -aim / PSNR_SLOPE if self.psnr is not None else aim / RATE_SLOPE
 
 
-def psnr_of_segment(header: Header, coded: CodedSegment, frames: NDArray[np.uint8], threads: int) -> float:
+def psnr_of_segment(
+    header: Header, coded: CodedSegment, frames: NDArray[np.uint8], backend: Backend
+) -> float:
     """PSNR in dB of a coded segment's frames, decoded to bytes."""
-    segment = Segment.of(header, coded, threads=threads)
+    segment = Segment.of(header, coded, backend=backend)
     view = View.whole(header.width, header.height)
     sse = 0.0
     for t, frame in enumerate(frames):
         s = segment.slice(t + 0.5)
-        splats = s.means, s.conics, s.colors
-        shown = render_bytes(*splats, view, background=s.background, threads=threads, cutoffs=s.cutoffs)
+        options = {"background": s.background, "backend": backend.on_cpu, "cutoffs": s.cutoffs}
+        shown = render_bytes(s.means, s.conics, s.colors, view, **options)
         sse += float(((shown.astype(np.float32) - frame) ** 2).sum(dtype=np.float64)) / 255**2
     return psnr_of(sse, frames.size)
 
@@ -107,10 +110,9 @@ def fit_to_target(
     header: Header,
     config: ClipConfig,
     *,
-    threads: int = 1,
+    backend: Backend = ALL_CORES,
     seed: int = 0,
     on_progress: OnProgress | None = None,
-    cuda: bool = False,
 ) -> CodedSegment:
     """Fit and code a segment at a target.
 
@@ -121,15 +123,14 @@ def fit_to_target(
         ticks: [T], or none.
         header: of the file.
         config: effort.
-        threads: of the native core.
+        backend: fits.
         seed: of the refinement's order.
         on_progress: called a few times a second.
-        cuda: fit on the GPU.
 
     Raises:
         TargetError: these frames cannot be brought there.
     """
-    options = {"threads": threads, "seed": seed, "on_progress": on_progress, "cuda": cuda}
+    options = {"backend": backend, "seed": seed, "on_progress": on_progress}
     clock = clock_of(frames, target.least_step)
     moments = frames if clock is None else moments_of(frames, clock)
     fit = fit_segment(moments, config, target.first_step, clock=clock, **options)
@@ -138,9 +139,9 @@ def fit_to_target(
     def code() -> Try[CodedSegment]:
         integers = fit.refined().integers()
         plan = (header, first, fit.path, ticks, step_code(fit.step), fit.background, integers)
-        coded = code_segment(*plan, motion=fit.motion, clock=clock, threads=threads)
+        coded = code_segment(*plan, motion=fit.motion, clock=clock, backend=backend)
         bpp = 8 * (len(segment_section(coded)) + RESERVED) / pixels
-        psnr = 0.0 if target.psnr is None else psnr_of_segment(header, coded, frames, threads)
+        psnr = 0.0 if target.psnr is None else psnr_of_segment(header, coded, frames, backend)
         return Try(coded, coded.step, bpp, psnr)
 
     return reach(target, fit, code, f"frames {first} to {first + len(frames) - 1}").coded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,8 @@ from splat2d.fit.fitter import OnProgress, PictureFit, psnr_of
 from splat2d.format.header import STEP_SHIFT, Header
 from splat2d.format.layers import CodedLayer
 from splat2d.format.texture import renumbered
-from splat2d.native import core, gpu, thread_count
+from splat2d.native import core
+from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.picture import Scene
 
 FINER = STEP_SHIFT
@@ -69,9 +71,8 @@ def bake(
     scene: Scene,
     *,
     preset: str = "default",
-    threads: int | None = None,
+    backend: Backend = ALL_CORES,
     progress: OnProgress | None = None,
-    device: gpu.Device = "cpu",
 ) -> Baked:
     """Apply all edits to the splats.
 
@@ -84,44 +85,40 @@ def bake(
     Args:
         scene: with any edits; decoded whole, if it was not.
         preset: of fits, where they are needed: fast, default or best, or the path of a YAML file.
-        threads: of the native core; None uses all cores.
+        backend: fits.
         progress: called after each step of the optimiser.
-        device: of fits: "cpu", "cuda", or "auto" for the GPU where there is one.
 
     Returns:
         The scene without edits, and what that cost.
 
     Raises:
         ConfigError: no layer is visible, or no such preset.
-        BackendUnavailableError: device is "cuda", and there is no GPU to use.
+        BackendUnavailableError: the backend is "cuda", and there is no GPU to use.
     """
     document = scene.document
     document.refuse_eyes("baked")
-    before = Scene.of(document, threads=threads)  # the given one may be of its first tiers only
+    before = Scene.of(document, backend=backend)  # the given one may be of its first tiers only
     shown = [(state, layer.splats) for state, layer in zip(document.stack.layers, before.layers, strict=True)]
     shown = [(state, splats.textured(0)) for state, splats in shown if state.visible]
     if not shown:
         raise ConfigError("no layer is visible, so nothing is left to bake; show one first")
-    config, cuda, workers = load_config(preset).tuned("psnr"), gpu.choose(device), thread_count(threads)
+    backend.uses_gpu()  # or there is none, which is said at once
+    config, cpu = load_config(preset).tuned("psnr"), backend.on_cpu
     view = View.whole(scene.width, scene.height)
     shares = pairwise(np.linspace(0, 1, len(shown) + 1).tolist())
 
-    def fit(part: _Part, share: tuple[float, float]) -> NDArray[np.int32]:
-        return (
-            PictureFit(
-                np.ascontiguousarray(part.target, np.float32),
-                replace(config, chroma_step=part.header.chroma_step / 8),
-                part.header.step,
-                weights=part.weights,
-                background=part.header.background,
-                threads=workers,
-                on_progress=progress,
-                share_of_work=share,
-                cuda=cuda,
-            )
-            .refined()
-            .integers()
+    def fit(part: _Part, share: tuple[float, float], on: Backend) -> NDArray[np.int32]:
+        fitted = PictureFit(
+            np.ascontiguousarray(part.target, np.float32),
+            replace(config, chroma_step=part.header.chroma_step / 8),
+            part.header.step,
+            weights=part.weights,
+            background=part.header.background,
+            backend=on,
+            on_progress=progress,
+            share_of_work=share,
         )
+        return fitted.refined().integers()
 
     layers: list[CodedLayer] = []
     fitted: list[str] = []
@@ -133,28 +130,28 @@ def bake(
             layers.append(document.whole(state, name))
             continue
         coded = []
-        for part in _parts(state, splats, document.coded(state), view, workers):
+        for part in _parts(state, splats, document.coded(state), view, cpu):
             header, integers = _quantized(part)
-            error = _error(header, integers, part, workers)
+            error = _error(header, integers, part, cpu)
             if psnr_of(error, 1) < CLOSE:
-                anew = fit(part, share)
-                if _error(part.header, anew, part, workers) < error:
+                anew = backend.run(partial(fit, part, share))
+                if _error(part.header, anew, part, cpu) < error:
                     header, integers = part.header, anew
                     fitted.append(name)
             coded.append((header, integers))
         matte = coded[1] if len(coded) > 1 else None
-        layers.append(code_layer(name, *coded[0], matte=matte, threads=workers))
+        layers.append(code_layer(name, *coded[0], matte=matte, backend=cpu))
     container = container_of(scene.width, scene.height, layers, scene.notes)
     textures = renumbered(document.container.textures, textured)
     container = replace(container, metadata=document.container.metadata, textures=textures)
-    after = Scene.of(Document.of(container), threads=threads)
-    difference = np.clip(after.render_float(threads=threads, texture="off"), 0, 1)
-    difference -= np.clip(before.render_float(threads=threads, texture="off"), 0, 1)
+    after = Scene.of(Document.of(container), backend=backend)
+    difference = np.clip(after.render_float(threads=backend.threads, texture="off"), 0, 1)
+    difference -= np.clip(before.render_float(threads=backend.threads, texture="off"), 0, 1)
     psnr = psnr_of(float(np.square(difference).sum(dtype=np.float64)), difference.size)
     return Baked(after, psnr, tuple(dict.fromkeys(fitted)))
 
 
-def _parts(state: State, splats: Splats, coded: CodedLayer, view: View, threads: int) -> list[_Part]:
+def _parts(state: State, splats: Splats, coded: CodedLayer, view: View, backend: Backend) -> list[_Part]:
     """The colours of an edited layer, and its matte if it has one or needs one."""
     flat, matte = replace(splats, matte=None), splats.matte
     covers = flat.has_alpha
@@ -165,13 +162,13 @@ def _parts(state: State, splats: Splats, coded: CodedLayer, view: View, threads:
     # Opacity is the matte's where there is one.
     look = state if matte is None else replace(state, opacity=1.0)
     channels = output_colors(state, splats)
-    color, coverage = develop(look, *draw(state, flat, view, threads=threads), channels)
+    color, coverage = develop(look, *draw(state, flat, view, backend=backend), channels)
     target = np.concatenate([color, coverage[None]]) if covers else color
     edited = _edited(look, flat, view, channels)
     if matte is None:
         weights = None
     else:
-        coverage = draw_coverage(shape, replace(flat, matte=matte), view, threads=threads)
+        coverage = draw_coverage(shape, replace(flat, matte=matte), view, backend=backend)
         weights = np.maximum(coverage**2, np.float32(_UNSEEN))
     area = max(float(coverage.sum(dtype=np.float64)), 1.0)
     parts = [_Part(edited, target, weights, area, _header(coded.header, edited, view))]
@@ -231,12 +228,12 @@ def _quantized(part: _Part) -> tuple[Header, NDArray[np.int32]]:
     return header, np.ascontiguousarray(integers[integers[:, : header.channels].any(1)])
 
 
-def _error(header: Header, integers: NDArray[np.int32], part: _Part, threads: int) -> float:
+def _error(header: Header, integers: NDArray[np.int32], part: _Part, backend: Backend) -> float:
     """Mean squared error of a part as coded to what it should show."""
     splats = splats_of(integers, header, ())
     arrays = splats.means, splats.conics, splats.colors
     view = View.whole(header.width, header.height)
-    planes = render(*arrays, view, background=splats.background, threads=threads)
+    planes = render(*arrays, view, background=splats.background, backend=backend)
     limit = np.clip(planes[-1], 0, 1) if header.channels in (2, 4) else 1.0
     squares = np.square(np.clip(planes, 0, limit) - part.target)
     if part.weights is not None:

@@ -18,7 +18,7 @@ from splat2d.format.container import read, write
 from splat2d.format.header import Header
 from splat2d.format.layers import PICTURE, check_name
 from splat2d.media.pictures import load_picture
-from splat2d.native.gpu import Device
+from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.picture import Scene
 
 
@@ -34,9 +34,8 @@ def group(
     tolerance: float | None = None,
     quality: int | None = None,
     preset: str = "default",
-    threads: int | None = None,
+    backend: Backend = ALL_CORES,
     progress: OnProgress | None = None,
-    device: Device = "cpu",
 ) -> tuple[Encoded, Coverage]:
     """Fit an object and what is around it as layers.
 
@@ -51,9 +50,8 @@ def group(
         tolerance: see `select`.
         quality: 1 to 100; about that which the scene was encoded at when None.
         preset: fast, default or best, or the path of a YAML file.
-        threads: of the native core; None uses all cores.
+        backend: fits.
         progress: called after each step of the optimiser.
-        device: fits on "cpu", on an NVIDIA GPU with "cuda", or with "auto" on the GPU where there is one.
 
     Returns:
         The new file, its PSNR measured against what the scene decodes to; and the object's mask [H, W].
@@ -62,7 +60,7 @@ def group(
         ConfigError: several layers, a name that is none or taken, or settings that do not fit.
         ShapeError: an array that is no mask of this picture.
         InputImageError: a file that is none.
-        BackendUnavailableError: a box without OpenCV, or device is "cuda", and there is no GPU to use.
+        BackendUnavailableError: a box without OpenCV, or the backend is "cuda", and there is no GPU to use.
     """
     scene.document.refuse_eyes("cut into objects")
     names = [layer.name for layer in scene.layers]
@@ -74,7 +72,7 @@ def group(
     check_name(name)
     if name == PICTURE:
         raise ConfigError(f"the name {PICTURE!r} is taken by what is left around the object")
-    pixels = scene.render(threads=threads, texture="off")
+    pixels = scene.render(threads=backend.threads, texture="off")
     coverage = select(
         pixels, box=box, polygon=polygon, point=point, color=color, mask=mask, tolerance=tolerance
     )
@@ -84,9 +82,8 @@ def group(
         quality=quality_of(scene.header) if quality is None else quality,
         preset=preset,
         tune="psnr",  # what a tune left out is not there to be kept
-        threads=threads,
+        backend=backend,
         progress=progress,
-        device=device,
     )
     if scene.document.container.textures and not scene.document.stack.layers[0].changes_look:
         # Both sides have all of it, so that they look together as before.

@@ -29,6 +29,7 @@ from splat2d.fit.objects.cut import Cut, LayerTarget
 from splat2d.format.header import STEP_SHIFT
 from splat2d.format.layers import PICTURE
 from splat2d.native import core
+from splat2d.native.backend import ALL_CORES, Backend
 
 MATTE_STEP = 48
 """Step codes by which a matte is coarser than its layer's colours: 1.7 D."""
@@ -79,12 +80,11 @@ class LayersFit:
         config: FitConfig,
         step: float,
         *,
-        threads: int = 1,
+        backend: Backend = ALL_CORES,
         seed: int = 0,
         on_progress: OnProgress | None = None,
         share_of_work: tuple[float, float] = (0.0, 1.0),
         control: Control | None = None,
-        cuda: bool = False,
     ) -> None:
         cutting = isinstance(targets, Cut)
         self._composite: Composite | None = None
@@ -107,12 +107,11 @@ class LayersFit:
                     step * coarser,
                     weights=target.weights,
                     background=target.background,
-                    threads=threads,
+                    backend=backend,
                     seed=seed,
                     on_progress=self._report_of(number) if on_progress else None,
                     share_of_work=shares[number],
                     control=control if self._count == 1 else None,
-                    cuda=cuda,
                 )
             )
             return self.fits[-1]
@@ -167,7 +166,7 @@ class LayersFit:
         chroma_step = fit.config.chroma_code
         splats = core().dequantize(self._refined[-1].integers(), fit.step, chroma_step)
         base = background_floats(fit.background)
-        planes = render(*splats, View.whole(width, height), background=base, threads=fit.threads)
+        planes = render(*splats, View.whole(width, height), background=base, backend=fit.backend.on_cpu)
         return np.clip(planes, 0, 1)
 
     def _shares(self, work: tuple[float, float]) -> list[tuple[float, float]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.errors import BackendUnavailableError, ConfigError, ShapeError
+from splat2d.errors import ConfigError, ShapeError
 from splat2d.fit.clip.segment import COARSER
 from splat2d.fit.clip.target import ClipTarget, Try, reach
 from splat2d.fit.config import load_clip_config
@@ -20,8 +20,7 @@ from splat2d.format.container import Container, write
 from splat2d.format.eyes import Eyes
 from splat2d.format.field import Field
 from splat2d.format.header import MAX_PIXELS, MAX_SIDE, Header, Limits, step_of
-from splat2d.native import thread_count
-from splat2d.native.gpu import choose
+from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.picture import Scene
 
 
@@ -55,9 +54,8 @@ def encode_views(
     preset: str = "default",
     tune: str | None = None,
     seed: int = 0,
-    threads: int | None = None,
+    backend: Backend = ALL_CORES,
     progress: OnProgress | None = None,
-    device: str = "cpu",
     notes: tuple[str, ...] = (),
 ) -> EncodedViews:
     """Encode a light field.
@@ -72,13 +70,12 @@ def encode_views(
         preset: fast, default or best, or the path of a YAML file.
         tune: visual, psnr or ms-ssim; psnr when None.
         seed: of the refinement's order.
-        threads: None uses all cores; the file does not depend on it.
+        backend: fits.
         progress: called with a `Progress` now and then.
-        device: "cpu"; "cuda" to fit on the GPU; "auto" for the GPU where there is one.
         notes: what was done to the views on the way in.
 
     Raises:
-        BackendUnavailableError: device is "cuda", and there is no GPU to use, or it fails.
+        BackendUnavailableError: the backend is "cuda", and there is no GPU to use, or it fails.
         ConfigError: settings out of range, or several targets.
         ShapeError: an array of another shape, or of too many pixels.
         TargetError: a target that these views cannot reach.
@@ -94,7 +91,7 @@ def encode_views(
     eyes = Eyes.of([tuple(map(float, place)) for place in places])
     if len(eyes.places) != count:
         raise ShapeError(f"there are {len(eyes.places)} places for {count} views")
-    seed, cores = checked_seed(seed), thread_count(threads)
+    seed = checked_seed(seed)
     config = load_clip_config(preset).tuned(tune or "psnr")
     psnr, bpp, size = checked_targets(psnr, bpp, size)
     if size is not None:
@@ -105,8 +102,8 @@ def encode_views(
         target.first_step if target else step_of(step_code(COARSER * quality_step(quality or 0, config.tune)))
     )
 
-    def encode(cuda: bool) -> Try[bytes]:
-        fit = ViewsFit(views, eyes, config, step, threads=cores, seed=seed, on_progress=progress, cuda=cuda)
+    def encode(on: Backend) -> Try[bytes]:
+        fit = ViewsFit(views, eyes, config, step, backend=on, seed=seed, on_progress=progress)
 
         def code() -> Try[bytes]:
             header = Header(
@@ -118,35 +115,29 @@ def encode_views(
                 quality or 0,
                 fit.background,
             )
-            data = _written(header, eyes, fit.refined().integers(), notes, cores)
-            return Try(data, fit.step, 8 * len(data) / (width * height * count), _psnr(data, views, cores))
+            data = _written(header, eyes, fit.refined().integers(), notes, on)
+            return Try(data, fit.step, 8 * len(data) / (width * height * count), _psnr(data, views, on))
 
         return code() if target is None else reach(target, fit, code, "these views")
 
-    cuda = choose(device)
-    try:
-        done = encode(cuda)
-    except BackendUnavailableError:
-        if not cuda or device == "cuda":
-            raise
-        done = encode(False)
-    splats = Scene.from_bytes(done.coded, threads=cores, limits=Limits.of_format()).count
+    done = backend.run(encode)
+    splats = Scene.from_bytes(done.coded, threads=backend.threads, limits=Limits.of_format()).count
     return EncodedViews(done.coded, done.psnr, time.perf_counter() - start, splats, quality)
 
 
 def _written(
-    header: Header, eyes: Eyes, integers: NDArray[np.int32], notes: tuple[str, ...], threads: int
+    header: Header, eyes: Eyes, integers: NDArray[np.int32], notes: tuple[str, ...], backend: Backend
 ) -> bytes:
     layout = replace(header.layout, eyes=eyes.arguments)
-    field = Field.encode(integers, layout, threads=threads)
+    field = Field.encode(integers, layout, backend=backend)
     return write(Container(header, field, notes, eyes=eyes))
 
 
-def _psnr(data: bytes, views: NDArray[np.uint8], threads: int) -> float:
+def _psnr(data: bytes, views: NDArray[np.uint8], backend: Backend) -> float:
     """PSNR in dB of all views, decoded to bytes."""
-    scene = Scene.from_bytes(data, threads=threads, limits=Limits.of_format())
+    scene = Scene.from_bytes(data, threads=backend.threads, limits=Limits.of_format())
     sse = 0.0
     for view, (u, v) in zip(views, scene.eyes, strict=True):
-        shown = scene.seen_from(u, v).render(threads=threads)
+        shown = scene.seen_from(u, v).render(threads=backend.threads)
         sse += float(((shown.astype(np.float32) - view) ** 2).sum(dtype=np.float64)) / 255**2
     return psnr_of(sse, views.size)

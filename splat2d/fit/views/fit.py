@@ -58,7 +58,7 @@ class ViewsFit(FilmFit):
             self.config.chroma_step,
             self.config.fit_cutoff,
             self.config.memory,
-            self.threads,
+            self.backend.thread_count,
             distortions,
         )
 
