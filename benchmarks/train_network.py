@@ -1,8 +1,9 @@
 """Train the entropy model: `python benchmarks/train_network.py record FILES...`, then `train`.
 
-`record` decodes .splat files and keeps, for every splat and every split of the position tree, the network's inputs and
-the symbols that were coded; `train` fits the network to them and writes splat2d/format/network.bin. Changing that file
-changes the format. Train on pictures and clips that no benchmark measures, encoded with all tunes at many qualities.
+`record` decodes .splat files and keeps, for every splat and every split of the position tree, the network's
+inputs and the symbols that were coded; `train` fits the network to them and writes
+splat2d/format/network.bin. Changing that file changes the format. Train on pictures and clips that no
+benchmark measures, encoded with all tunes at many qualities.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from splat2d.native import core
 
 HEADS = "luma chroma1 chroma2 alpha area aspect angle sign0 sign1 sign2 sign_alpha".split()
 DIRECT, TOKENS, SECTORS = 16, 40, 32
-SPLIT_INPUTS, PLACE_INPUTS, NEAR_INPUTS, SELF_INPUTS, LEVELS = 17, 15, 22, 11, 14
+FRAMES = 15  # of a place's inputs
+SPLIT_INPUTS, PLACE_INPUTS, NEAR_INPUTS, SELF_INPUTS, LEVELS = 17, 16, 22, 11, 14
 MAGNITUDES, AREA, ASPECT, ANGLE, SIGNS = range(4), 4, 5, 6, range(7, 11)
 SYMBOLS = {**dict.fromkeys(range(6), TOKENS), ANGLE: SECTORS, **dict.fromkeys(SIGNS, 2)}
 # Which of a splat's own inputs each head may see: those that are decoded before it.
@@ -309,6 +311,25 @@ def augmented(
 # Commands
 
 
+class Sample:
+    """Rows of many records, so that small ones count: a record is drawn by the root of its rows.
+
+    Args:
+        arrays: [n, ...] of each record.
+        favour: of each record, times that it is drawn more often.
+    """
+
+    def __init__(self, arrays: list[np.ndarray], favour: np.ndarray) -> None:
+        self.counts = torch.tensor([len(array) for array in arrays])
+        self.starts = self.counts.cumsum(0) - self.counts
+        self.shares = self.counts.sqrt() * torch.from_numpy(favour)
+
+    def __call__(self, count: int) -> torch.Tensor:
+        """Indices [count] into the rows of all records."""
+        of = torch.multinomial(self.shares, count, replacement=True)
+        return self.starts[of] + (torch.rand(count) * self.counts[of]).long()
+
+
 def record(files: tuple[Path, ...], out: Path = Path("build/records")) -> None:
     """Keep what the network sees of files' splats.
 
@@ -332,6 +353,7 @@ def train(
     exact: float = 0.2,
     batch: int = 1024,
     rate: float = 6e-3,
+    moving: float = 3.0,
     start: Path | None = None,
     out: Path = PATH,
 ) -> None:
@@ -343,6 +365,7 @@ def train(
         exact: part of the steps, the last, with weights and activations rounded as the codec rounds them.
         batch: splats a step.
         rate: the largest learning rate.
+        moving: how much more often a segment of a clip is drawn than a picture of as many splats.
         start: a network to go on from.
         out: the file that the codec reads, unless given.
     """
@@ -352,6 +375,8 @@ def train(
     place, near, own, targets, splits = (
         torch.from_numpy(np.concatenate([d[name] for d in data])) for name in names
     )
+    favour = np.array([moving if d["place"][0, FRAMES] else 1.0 for d in data], np.float32)
+    draw, draw_splits = (Sample([d[name] for d in data], favour) for name in ("place", "splits"))
     net = TrainedNetwork()
     if start:
         net.read(zlib.decompress(start.read_bytes()))
@@ -362,19 +387,19 @@ def train(
         if i == round(steps * (1 - exact)):
             for layer in net.layers():
                 layer.choose_shift()
-        j, k = torch.randint(0, len(place), (batch,)), torch.randint(0, len(splits), (2 * batch,))
+        j, k = draw(batch), draw_splits(2 * batch)
         real = (x[j].float() / ONE for x in (place, near, own))
         losses = net.losses(*augmented(*real, targets[j].long()))  # type: ignore[arg-type]
         # About four splits to a splat.
-        loss = sum(v.mean() for v in losses.values()) + 4 * net.split_loss(splits[k]).mean()
+        loss = torch.stack([v.mean() for v in losses.values()]).sum() + 4 * net.split_loss(splits[k]).mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[union-attr]
+        loss.backward()
         optimiser.step()
         schedule.step()
         with torch.no_grad():  # within reach of the finest shift
             for layer in net.layers():
                 layer.weight.clamp_(-REACH, REACH)
-        mean += float(loss) / math.log(2) / 500
+        mean += loss.item() / math.log(2) / 500
         if i % 500 == 499:
             print(f"{i + 1}: {mean:.3f} bits a splat", flush=True)
             mean = 0.0

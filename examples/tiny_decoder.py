@@ -258,7 +258,7 @@ class Network:  # 5.7
             return out
 
         self.split, self.near = layers(17, 6, 1, 1), layers(22, 1, 1)
-        self.trunk = layers(15 + self.near[1][1].size, 6)[0]
+        self.trunk = layers(16 + self.near[1][1].size, 6)[0]
         self.heads = {head: layers(self.trunk[1].shape[1] + 11, 14, 1) for head in HEADS}
 
     def weights(self, head, hidden, own, levels, limits=99):  # 5.7
@@ -341,10 +341,10 @@ def read_surroundings(leaves, shift):  # 5.9
 def around(network, cells, surroundings, file, tier, known):  # 5.10: the hidden state
     m, c, own = len(known), file.channels, (9 - 2 * tier) * 33093
     table = np.array([s.row for s in known], np.int64).reshape(m, 14)
-    place, near = np.zeros((len(cells), 15)), np.zeros((len(cells), 8, 22))
+    place, near = np.zeros((len(cells), 16)), np.zeros((len(cells), 8, 22))
     place[:, [0, 1, 13, 14]] = cut(surroundings)
     means = [*np.abs(table[:, 10:]).sum(0), (table[:, 3] >> 10).sum()] // np.int64(max(m, 1))
-    flags = 64 * (c > 2), 64 * (c % 2 == 0)
+    flags = (16 * file.chroma - 96) * (c > 2), 64 * (c % 2 == 0)
     place[:, 2:13] = cut([file.log_step, *file.spacing, *flags, *means, log2_q6(1 + m) // 2])
     buckets, shift = defaultdict(list), 18 if tier < 3 else 17
     for i, s in enumerate(known):

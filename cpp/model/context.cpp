@@ -107,8 +107,9 @@ std::vector<Surroundings> surroundings(const std::vector<Leaf>& leaves, LeafSize
   return out;
 }
 
-Context::Context(int64_t pixels, const ColorSteps& steps, int step_code, const std::array<int64_t, kTiers>& counts)
-    : pixels_(pixels), steps_(steps), step_code_(step_code), counts_(counts) {
+Context::Context(int64_t pixels, int frames, const ColorSteps& steps, int step_code,
+                 const std::array<int64_t, kTiers>& counts)
+    : pixels_(pixels), frames_(frames), steps_(steps), step_code_(step_code), counts_(counts) {
   int64_t total = 0;
   for (int64_t n : counts) total += n;
   log_spacing_ = log2_q6(pixels) - log2_q6(std::max<int64_t>(total, 1));
@@ -159,7 +160,7 @@ void Context::sum(const Known& k) {
 }
 
 Context Context::of(const std::vector<int32_t>& known) const {
-  Context out(pixels_, steps_, step_code_, counts_);
+  Context out(pixels_, frames_, steps_, step_code_, counts_);
   out.known_.reserve(known.size());
   for (const int32_t i : known) {
     out.known_.push_back(known_[i]);
@@ -183,10 +184,12 @@ View::View(const Context& context, LeafSize size, int tier)
   shared_[2] = network_input(context.step_code_ - kStepBias);
   shared_[3] = network_input(context.log_spacing_);
   shared_[4] = network_input(log2_q6(context.pixels_) - log2_q6(std::max<int64_t>(context.counts_[tier], 1)));
-  shared_[5] = context.steps_.channels >= 3 ? kOne : 0;
+  // The chroma step tells what the encoder looked at, too.
+  shared_[5] = static_cast<int16_t>(context.steps_.channels >= 3 ? 16 * context.steps_.weight[1] - 96 : 0);
   shared_[6] = context.steps_.channels % 2 == 0 ? kOne : 0;
   for (int i = 0; i < 5; ++i) shared_[7 + i] = m ? network_input(context.sums_[i] / m) : int16_t{0};
   shared_[12] = network_input(log2_q6(1 + m) / 2);
+  shared_[15] = network_input(log2_q6(1 + context.frames_));
   // Distances count in units of the known splat's size and the tier's together.
   const int64_t own_area = exp2_q16(tier_log_area(tier));
   for (size_t at = 0; at < buckets_.order.size(); ++at) {

@@ -61,13 +61,14 @@ class Context {
  public:
   static constexpr int kNear = Nearest::kMost;             // nearest known splats that are looked at
   static constexpr int kNearInputs = NearFields::kInputs;  // of each of them
-  static constexpr int kPlaceInputs = 15;
+  static constexpr int kPlaceInputs = 16;
   static constexpr int kSelfInputs = 11;
   static constexpr int kLevels = 14;        // of energy that the splat's own integers tell, 0 where not yet known
   static constexpr int kMostInBucket = 64;  // known splats of a bucket that are looked at, the latest
 
-  // pixels: of the canvas; counts: splats of the field in each tier.
-  Context(int64_t pixels, const ColorSteps& steps, int step_code, const std::array<int64_t, kTiers>& counts);
+  // pixels: of the canvas; frames: of a segment, else 0; counts: splats of the field in each tier.
+  Context(int64_t pixels, int frames, const ColorSteps& steps, int step_code,
+          const std::array<int64_t, kTiers>& counts);
 
   // Makes room for so many more splats.
   void expect(size_t splats) { known_.reserve(known_.size() + splats); }
@@ -108,6 +109,7 @@ class Context {
   void sum(const Known& k);
 
   int64_t pixels_;
+  int frames_;
   ColorSteps steps_;
   int step_code_;
   std::array<int64_t, kTiers> counts_;

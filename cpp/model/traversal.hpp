@@ -52,8 +52,8 @@ class Traversal {
         steps_(color_steps(layout.channels, layout.chroma_step)),
         workers_(workers),
         tap_(tap),
-        context_(static_cast<int64_t>(layout.canvas.width) * layout.canvas.height, steps_, layout.step_code,
-                 layout.counts) {
+        context_(static_cast<int64_t>(layout.canvas.width) * layout.canvas.height, layout.frames, steps_,
+                 layout.step_code, layout.counts) {
     if (layout.frames) courses_.emplace(steps_, layout.frames);
     if (layout.eyes.views) disparities_.emplace(steps_, layout.eyes);
   }

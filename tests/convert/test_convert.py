@@ -178,7 +178,7 @@ def test_svg_names_layers_and_says_what_it_cannot_show(capsys, tmp_path: Path):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a browser")
 @pytest.mark.parametrize(
-    ("path", "least"), [(RGB, 38), (GOLDEN / "pictures" / "grey.splat", 36), (OBJECTS, 26)]
+    ("path", "least"), [(RGB, 38), (GOLDEN / "pictures" / "grey.splat", 36), (OBJECTS, 24)]
 )
 def test_a_browser_shows_the_svg(tmp_path: Path, path: Path, least: float):
     converted(path, tmp_path / "a.svg")

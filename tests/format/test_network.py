@@ -145,6 +145,14 @@ def test_cells_and_their_inputs_are_the_slow_ones(case, channels):
     assert at == len(events) == len(seen["split_tiers"])
 
 
+@pytest.mark.parametrize("frames", [0, 2, 20, 64])
+def test_places_of_a_segment_know_its_frames(frames):
+    q = random_moving(40, 3, 170, 110, frames) if frames else random_integers(40, 3, 170, 110)
+    place = record(q, layout_for(q, 170, 110, frames)).seen["place"]
+    assert len(place)
+    assert (place[:, 15] == (model.log2_q6(1 + frames) if frames else 0)).all()
+
+
 @pytest.mark.parametrize(("case", "channels"), CASES)
 def test_inputs_of_leaves_and_splats_are_the_slow_ones(case, channels):
     q, layout = splats_for(case, channels)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import splat2d
 from splat2d.errors import BitstreamError
 from splat2d.fit.clip.encode import encode_frames
-from splat2d.fit.config import ClipConfig
+from splat2d.fit.config import ClipConfig, load_config
 from splat2d.fit.encode import encode_picture
 from splat2d.format.clock import Clock
 from splat2d.format.container import Container, is_clip, read, write
@@ -53,6 +53,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 PICTURES = HERE.parents[1] / "examples" / "pictures"
 MANIFEST = HERE / "manifest.json"
 FORMAT = HERE.parents[1] / "docs" / "FORMAT.md"
+CONFIG = load_config("default").tuned("psnr")
 
 Files = dict[str, tuple[str, bytes]]
 """What each file shows, or what is wrong with it, and its bytes, by name."""
@@ -86,7 +87,7 @@ def with_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def encoded(pixels: NDArray[np.uint8], quality: int, notes: tuple[str, ...] = ()) -> bytes:
     """Return the file of a picture."""
     picture = replace(load_picture(np.ascontiguousarray(pixels)), notes=notes)
-    return encode_picture(picture, quality=quality, backend=Backend(1)).data
+    return encode_picture(picture, quality=quality, config=CONFIG, backend=Backend(1)).data
 
 
 def extremes() -> bytes:
@@ -149,7 +150,9 @@ def objects() -> Scene:
         for name, left, top, radius in (("left", 30, 34, 18), ("right", 54, 28, 14))
     }
     picture = load_picture(np.ascontiguousarray(crop("chelsea.png", 130, 90, width, height)))
-    return Scene.from_bytes(encode_picture(picture, quality=60, masks=masks, backend=Backend(1)).data)
+    return Scene.from_bytes(
+        encode_picture(picture, quality=60, config=CONFIG, masks=masks, backend=Backend(1)).data
+    )
 
 
 def layers(flat: Files) -> Files:

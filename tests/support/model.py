@@ -131,8 +131,9 @@ def place_inputs(
     counts: tuple[int, ...],
     tier: int,
     known: list[list[int]],
+    frames: int = 0,
 ) -> list[int]:
-    """Return the 15 inputs of a place, when splats `known` are decoded."""
+    """Return the 16 inputs of a place, when splats `known` are decoded."""
     canvas, m = log2_q6(width * height), len(known)
     sums = [0] * 5
     for q in known:
@@ -145,9 +146,9 @@ def place_inputs(
         canvas - log2_q6(sum(counts)),
         canvas - log2_q6(max(counts[tier], 1)),
     ]
-    out += [64 if channels >= 3 else 0, 64 if channels % 2 == 0 else 0]
+    out += [16 * chroma_step - 96 if channels >= 3 else 0, 64 if channels % 2 == 0 else 0]
     out += [s // m if m else 0 for s in sums]
-    return [cut(v) for v in [*out, log2_q6(1 + m) // 2, *surroundings[2:]]]
+    return [cut(v) for v in [*out, log2_q6(1 + m) // 2, *surroundings[2:], log2_q6(1 + frames)]]
 
 
 def surroundings(points: list[list[int]], tier: int) -> list[list[int]]:
@@ -274,14 +275,14 @@ class SlowNetwork:
 
     def __init__(self, seed: int, size: int, shift: int, symbols: tuple[int, ...] = SYMBOLS) -> None:
         rng = np.random.default_rng(seed)
-        near, hidden = int(rng.integers(1, 34)), 48
+        near, hidden = int(rng.integers(1, 33)), 48
 
         def layer(inputs: int, outputs: int, rows: int = 1) -> Layer:
             return random_layer(rng, inputs, outputs, rows, shift, size)
 
         self.split_layers = [layer(17, 20, 6), layer(20, 7), layer(7, 2)]
         self.near = [layer(22, 17), layer(17, near)]
-        self.trunk = layer(15 + near, hidden, 6)
+        self.trunk = layer(16 + near, hidden, 6)
         self.heads = [(layer(hidden + 11, 24, 14), layer(24, n)) for n in symbols]
 
     @classmethod
@@ -305,7 +306,7 @@ class SlowNetwork:
             return out
 
         self.split_layers, self.near = layers(17, 6, 1, 1), layers(22, 1, 1)
-        self.trunk = layer(15 + self.near[1].weight.shape[1], 6)
+        self.trunk = layer(16 + self.near[1].weight.shape[1], 6)
         hidden = self.trunk.weight.shape[1]
         self.heads = [(h[0], h[1]) for h in (layers(hidden + 11, 14, 1) for _ in range(data[0]))]
         assert at == len(data)
@@ -317,7 +318,7 @@ class SlowNetwork:
         return bytes([len(self.heads)]) + b"".join(part.to_bytes() for part in layers)
 
     def embed(self, place: NDArray[np.int64], near: NDArray[np.int64], tier: int) -> NDArray[np.int64]:
-        """Return the hidden state [n, H] of places [n, 15] and near splats [n, 8, 22]."""
+        """Return the hidden state [n, H] of places [n, 16] and near splats [n, 8, 22]."""
         parts = self.near[1](self.near[0](near.reshape(-1, 22))).reshape(len(near), 8, -1)
         parts = parts * (near[:, :, :1] != 0)
         return self.trunk(np.hstack([place, np.minimum(parts.sum(1), LIMIT)]), tier)

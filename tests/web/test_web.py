@@ -211,7 +211,7 @@ def test_a_person_uses_the_page(tmp_path):
     assert found["played"] == ["Pause", True]
     assert found["rated"] == [True, True]
     assert found["chosen"] == "many.splat"
-    assert found["compared"] == "compared with 367 bytes"
+    assert found["compared"] == f"compared with {(GOLDEN / 'pictures/rgb.splat').stat().st_size} bytes"
     assert found["beside"] == [0, 0, True, True]
     tiers, *rest = found["lost"]
     assert 1 <= tiers < 6
