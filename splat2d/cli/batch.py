@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -116,7 +117,9 @@ class Batch:
             try:
                 with _bar(len(items)) as advance:
                     for item, outcome in crew.results(work.tasks(items)):
-                        advance(work.keep(item, outcome))
+                        with _whole():  # a file that is there has its row
+                            row = work.keep(item, outcome)
+                        advance(row)
                         for skipped in work.take_skipped():
                             advance(skipped)
                     for skipped in work.take_skipped():
@@ -259,6 +262,23 @@ class _Work:
             row |= {"status": "failed", "error": text}
         self._records.add(row)
         return row
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """Ctrl-C counts at the end of the block."""
+    pressed: list[int] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    except ValueError:  # signals are the main thread's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+    if pressed and callable(before):
+        before(signal.SIGINT, None)
 
 
 def _summary(rows: list[dict[str, Any]], seconds: float) -> dict[str, Any]:

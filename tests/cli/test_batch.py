@@ -13,6 +13,7 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -340,6 +341,29 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path):
     done = [row for row in report(out)["files"] if row["status"] == "done"]
     assert 3 <= len(done) < 40
     assert sorted(row["output"] for row in done) == sorted(map(str, out.glob("*.splat")))
+
+
+def test_ctrl_c_while_a_file_is_written_keeps_its_row(
+    capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    needs(signal.SIGINT)
+    for i in range(3):
+        picture(tmp_path / "in" / f"{i}.png", i)
+    begin = Records.begin
+
+    def pressed(self: Records, *arguments: Any) -> None:
+        begin(self, *arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Records, "begin", pressed)
+    out = tmp_path / "out"
+    status, _, err = run(
+        capsys, "batch", tmp_path / "in", "--out-dir", out, "--preset", "fast", "--jobs", "1"
+    )
+    assert status == 130
+    assert err == "splat2d: interrupted; 1 of 3 files are finished; --resume goes on\n"
+    assert [row["output"] for row in report(out)["files"]] == list(map(str, out.glob("*.splat")))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_scheduler_that_does_not_answer(capsys, photos: Path, monkeypatch: pytest.MonkeyPatch):
