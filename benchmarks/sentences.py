@@ -284,7 +284,7 @@ SENTENCES = (
         "README.md",
         "at equal PSNR {} smaller than those of SVT-AV1 preset 2 and {} than those of x265, which get its "
         "views row by row; views that were left out lie {} below those that were encoded, and an encode "
-        "takes {} to {} s on two cores of a busy machine.",
+        "takes {} to {} s on two cores.",
         (
             light_field("svt-av1-2"),
             light_field("x265-psnr"),
