@@ -347,6 +347,7 @@ void ClipFitter::weigh(std::vector<Seed>* seeds) const {
 }
 
 Fit::SeedResult ClipFitter::seed(const SeedOptions& options) {
+  if (pruned_) evaluated();
   const int T = film_.footage().frames, C = channels_;
   const Array<float> back = brought_back();
   std::vector<Seed> found;

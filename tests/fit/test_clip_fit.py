@@ -127,6 +127,25 @@ def test_splats_are_drawn_as_defined_on_every_level(size):
     assert fitter.sse == pytest.approx(wanted, rel=1e-3)
 
 
+def test_seeds_see_what_was_pruned():
+    rng = np.random.default_rng(5)
+    pixels = np.repeat(rng.random((6, 3, 8, 12), np.float32), 4, 2).repeat(4, 3)
+    background, zeros = np.full(3, 0.5, np.float32), np.zeros((6, 2), np.float32)
+
+    def seeded(look: bool):
+        fitter = core().ClipFitter(pixels, zeros, np.ones(6, np.float32), 48, 32, background, 0.3, 1e-3)
+        fitter.seed(1e-2, 1.0, **SEEDS, durations=[1.0])
+        fitter.refresh()
+        assert fitter.prune(2000.0) > 0
+        if look:
+            fitter.value()
+        fitter.seed(1e-2, 1.0, **SEEDS, durations=[1.0])
+        return fitter.state()
+
+    for found, expected in zip(seeded(False), seeded(True), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_seeds_move_with_what_they_show():
     y, x = np.mgrid[0.5:64, 0.5:96]
     velocity = np.array([4.0, -2.0])
