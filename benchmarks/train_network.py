@@ -372,11 +372,10 @@ def train(
     torch.manual_seed(0)
     data = [np.load(path) for path in sorted(records.glob("*.npz"))]
     names = ("place", "near", "own", "targets", "splits")
-    place, near, own, targets, splits = (
-        torch.from_numpy(np.concatenate([d[name] for d in data])) for name in names
-    )
-    favour = np.array([moving if d["place"][0, FRAMES] else 1.0 for d in data], np.float32)
-    draw, draw_splits = (Sample([d[name] for d in data], favour) for name in ("place", "splits"))
+    arrays = {name: [d[name] for d in data] for name in names}
+    place, near, own, targets, splits = (torch.from_numpy(np.concatenate(arrays[name])) for name in names)
+    favour = np.array([moving if rows[0, FRAMES] else 1.0 for rows in arrays["place"]], np.float32)
+    draw, draw_splits = (Sample(arrays[name], favour) for name in ("place", "splits"))
     net = TrainedNetwork()
     if start:
         net.read(zlib.decompress(start.read_bytes()))

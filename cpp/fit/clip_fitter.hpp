@@ -17,7 +17,7 @@ class ClipFitter : public FitOf<InTime> {
   ClipFitter(const float* frames, int channels, Footage footage, const float* background, FitOptions options,
              Film::Distortions distortions = {});
 
-  SeedResult seed(const SeedOptions& options) override;
+  SeedResult plant(const SeedOptions& options) override;
   void gradient(Array<float>* out) override;
 
   // Parts of the above. Public, because loops for a GPU may not stand in private functions.

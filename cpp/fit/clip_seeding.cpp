@@ -346,8 +346,7 @@ void ClipFitter::weigh(std::vector<Seed>* seeds) const {
   *seeds = there.host();
 }
 
-Fit::SeedResult ClipFitter::seed(const SeedOptions& options) {
-  if (pruned_) evaluated();
+Fit::SeedResult ClipFitter::plant(const SeedOptions& options) {
   const int T = film_.footage().frames, C = channels_;
   const Array<float> back = brought_back();
   std::vector<Seed> found;

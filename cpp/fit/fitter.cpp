@@ -70,6 +70,11 @@ void Fit::insert(const std::vector<float>& means, const std::vector<float>& fram
   refresh();
 }
 
+Fit::SeedResult Fit::seed(const SeedOptions& options) {
+  if (pruned_) evaluated();
+  return plant(options);
+}
+
 double Fit::evaluated() {
   evaluate();
   numbers_.fetch();

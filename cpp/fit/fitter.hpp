@@ -41,7 +41,7 @@ class Fit : public Descent {
   struct SeedResult {
     int candidates, added;
   };
-  virtual SeedResult seed(const SeedOptions& options) = 0;
+  SeedResult seed(const SeedOptions& options);
 
   // Takes over another fit's splats with all lengths multiplied, for moving to another resolution of the same frames.
   void resample_from(const Fit& other, double factor);
@@ -66,6 +66,8 @@ class Fit : public Descent {
   double value() override;
   // Adds up what the frames' residuals and distortions came to.
   void sum_up();
+  // `seed`, where the residual is that of the present splats.
+  virtual SeedResult plant(const SeedOptions& options) = 0;
 
  protected:
   virtual FitModel& model() = 0;
@@ -86,6 +88,7 @@ class Fit : public Descent {
   Array<float> v_colors_;            // of the last gradient
   SeedDensities seed_densities_;     // of the present distortion
   double sse_ = 0, distortion_ = 0, bits_ = 0;
+  bool pruned_ = false;  // since the state was evaluated
   enum { kSse = kEvaluated, kBits, kWeighed };
 };
 
@@ -113,7 +116,6 @@ class FitOf : public Fit {
   double constant_bits() const override { return Course::kConstantBits; }
 
   Course course_;
-  bool pruned_ = false;                   // since the state was evaluated
   Array<typename Course::Shape> shapes_;  // derived
   Array<float> density_;                  // [N] D over SSE of the splats when they were settled
   mutable Array<Units> units_;            // of the state that a step begins at, for its moves
@@ -129,7 +131,7 @@ class Fitter : public FitOf<Plane> {
   Fitter(const float* image, int channels, Canvas canvas, const float* background, FitOptions options,
          std::shared_ptr<const Distortion> distortion = nullptr);
 
-  SeedResult seed(const SeedOptions& options) override;
+  SeedResult plant(const SeedOptions& options) override;
   void gradient(Array<float>* out) override;
 
  protected:

@@ -58,8 +58,7 @@ void Fitter::scatter(std::vector<Candidate>* seeds) const {
   }
 }
 
-Fit::SeedResult Fitter::seed(const SeedOptions& options) {
-  if (pruned_) evaluated();
+Fit::SeedResult Fitter::plant(const SeedOptions& options) {
   const int C = channels_;
   const Canvas canvas = film_.footage().canvas;
   std::vector<Candidate> seeds = suppress(

@@ -16,7 +16,7 @@ class ViewsFitter : public FitOf<OverViews> {
 
   const Eyes& eyes() const { return course_.eyes; }
 
-  SeedResult seed(const SeedOptions& options) override;
+  SeedResult plant(const SeedOptions& options) override;
   void gradient(Array<float>* out) override;
 
   // Parts of the above. Public, because loops for a GPU may not stand in private functions.

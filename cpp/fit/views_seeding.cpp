@@ -109,8 +109,7 @@ void ViewsFitter::settle(std::vector<Seed>* seeds, float reach) const {
   *seeds = there.host();
 }
 
-Fit::SeedResult ViewsFitter::seed(const SeedOptions& options) {
-  if (pruned_) evaluated();
+Fit::SeedResult ViewsFitter::plant(const SeedOptions& options) {
   const int C = channels_;
   const Distortion* middle = film_.distortion(film_.seen() / 2);
   const std::vector<double>& planes = options.disparities;
