@@ -354,6 +354,7 @@ class ViewsRefiner(Refinement):
         cutoff: float = 12.25,
     ) -> None: ...
 
+MOVING_SPLAT_BITS: float  # of every splat of a clip, which a fit's J leaves out
 MOTION_UNITS: int  # of a motion field's coefficients, to the px
 MOTION_LEVELS: int  # of its lattices, coarse first
 

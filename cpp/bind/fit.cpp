@@ -125,6 +125,7 @@ void bind_fit(nb::module_& m) {
           },
           "error"_a.noconvert(), "threads"_a = 1);
 
+  m.attr("MOVING_SPLAT_BITS") = InTime::kConstantBits;
   nb::class_<Fit>(m, "Fit")
       .def_prop_ro("count", &Fit::count)
       .def_prop_ro("sse", &Fit::sse)

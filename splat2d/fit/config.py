@@ -87,6 +87,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "sweeps": (0, 1000),
     "half_stride": (1, 8),
     "half_rounds": (0, 1000),
+    "quarter_rounds": (0, 1000),
     "half_steps": (1, 1000),
     "frames": (1, 64),
     "durations": (0.3, 64),
@@ -143,6 +144,7 @@ class ClipConfig:
         rounds: rounds of pruning, seeding and optimising at full resolution.
         steps: optimiser steps a round; these and the others are up to twice as many in short segments.
         half_rounds: rounds at half resolution before those.
+        quarter_rounds: rounds at a quarter of it before these.
         half_steps: optimiser steps in each of them.
         half_stride: they look at every so many frames only, but at 16 at least.
         final_steps: optimiser steps after the last round, in three parts with a pruning before each.
@@ -164,17 +166,18 @@ class ClipConfig:
         still: how a segment of one frame is fitted, as a picture; None for the default preset.
     """
 
-    rounds: int = 6
-    steps: int = 6
-    half_rounds: int = 10
+    rounds: int = 10
+    steps: int = 7
+    quarter_rounds: int = 4
+    half_rounds: int = 8
     half_steps: int = 8
     half_stride: int = 2
-    final_steps: int = 45
-    sweeps: int = 5
+    final_steps: int = 36
+    sweeps: int = 6
     frames: int = 64
     durations: tuple[float, ...] = (10.0, 3.0, 1.0)
     border_weight: float = 2.0
-    seed_energy: float = 1.0
+    seed_energy: float = 0.3
     seed_threshold: float = 0.2
     prune_factor: float = 1.3
     patience: float = 0.1

@@ -56,22 +56,24 @@ class FilmFit(Fit):
         """The plan of the first fit."""
         config = self.config
         half_rounds = config.half_rounds if min(self.shape[2:]) >= HALF_MIN else 0
+        quarter_rounds = config.quarter_rounds if half_rounds and min(self.shape[2:]) >= 2 * HALF_MIN else 0
         more = min(2.0, max(1.0, FEW / self.shape[0]))
         half_steps, steps, final = (
             round(more * n) for n in (config.half_steps, config.steps, config.final_steps)
         )
-        return Plan(half_rounds, half_steps, config.rounds, steps, final)
+        return Plan(half_rounds, half_steps, config.rounds, steps, final, quarter_rounds)
 
-    def _full(self, plan: Plan, half: _core.Fit | None) -> tuple[_core.Fit, int]:
-        made = super()._full(plan, half)
-        self._pixels, self._weights = None, None  # no other fit is made of them
+    def _begun(self, scale: int, coarser: _core.Fit | None) -> _core.Fit:
+        made = super()._begun(scale, coarser)
+        if scale == 1:
+            self._pixels, self._weights = None, None  # no other fit is made of them
         return made
 
     def _film(self, scale: int, every: int = 1) -> tuple[NDArray[np.float32], list[_core.Distortion]]:
         """What a native fit is made of, of every so many pictures: pixels [T, C, H, W], distortions."""
         assert self._pixels is not None
         pixels, weights = self._pixels[::every], self._weights and self._weights[::every]
-        if scale == 2:
+        for _ in range(scale.bit_length() - 1):
             pixels = np.stack([half(picture) for picture in pixels])
             weights = weights and [half_weights(levels) for levels in weights]
         return pixels, [self.native.Distortion(levels) for levels in weights or []]

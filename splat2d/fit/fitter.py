@@ -89,11 +89,18 @@ class Plan:
     rounds: int
     steps: int
     final_steps: int
+    quarter_rounds: int = 0  # of half_steps each
+
+    @property
+    def coarse(self) -> tuple[tuple[int, int], ...]:
+        """By how much the size is divided, and the rounds there."""
+        both = (4, self.quarter_rounds), (2, self.half_rounds)
+        return tuple((scale, rounds) for scale, rounds in both if rounds)
 
     @property
     def work(self) -> float:
         """In steps at full resolution."""
-        coarse = self.half_rounds * (self.half_steps + SEEDING) / 4
+        coarse = sum(rounds / scale**2 for scale, rounds in self.coarse) * (self.half_steps + SEEDING)
         return coarse + self.rounds * (self.steps + SEEDING) + self.final_steps
 
 
@@ -174,29 +181,31 @@ class Fit:
     def _optimise(self, plan: Plan) -> None:
         self._plan = plan
         self._all = plan.work + SWEEP * self.config.sweeps
-        self._fitter, begun = self._full(plan, self._half(plan) if plan.half_rounds else None)
-        self._rounds(self._fitter, plan.rounds - begun, plan.steps, 1)
+        self._fitter = self._begun(1, self._coarse(plan))
+        self._rounds(self._fitter, plan.rounds, plan.steps, 1)
         self._finish(plan.final_steps, 3)
 
-    def _half(self, plan: Plan) -> _core.Fit:
-        """The rounds at half the size."""
-        half = self._native_fit(2)
-        self._rounds(half, plan.half_rounds, plan.half_steps, 2)
-        return half
+    def _coarse(self, plan: Plan) -> _core.Fit | None:
+        """The rounds at a part of the size."""
+        fitter = None
+        for scale, rounds in plan.coarse:
+            fitter = self._begun(scale, fitter)
+            self._rounds(fitter, rounds, plan.half_steps, scale)
+        return fitter
 
-    def _full(self, plan: Plan, half: _core.Fit | None) -> tuple[_core.Fit, int]:
-        """The fit at full size, from one at half of it; and rounds that it has behind it."""
-        fitter = self._native_fit(1)
-        if half is not None:
-            fitter.resample_from(half, 2.0)
-        return fitter, 0
+    def _begun(self, scale: int, coarser: _core.Fit | None) -> _core.Fit:
+        """A fit at 1 / scale of the size, from one at half of its own size."""
+        fitter = self._native_fit(scale)
+        if coarser is not None:
+            fitter.resample_from(coarser, 2.0)
+        return fitter
 
     def _rounds(self, fitter: _core.Fit, rounds: int, steps: int, scale: int) -> None:
         config = self.config
         for number in range(rounds):
             if scale == 1 and number == (rounds + 1) // 2 and self._looks:
                 self._reweigh(fitter)
-            if number or scale == 1:
+            if fitter.count:
                 fitter.prune(config.prune_factor)
             if self._control is not None and scale == 1 and 2 * number >= rounds:
                 self.set_step(self._control(self.step, fitter.sse, fitter.bits))

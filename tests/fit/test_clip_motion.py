@@ -1,11 +1,13 @@
 """Clips that ride on a motion field: the gradient through it, its estimation, and when it pays."""
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from splat2d.fit import film
 from splat2d.fit.clip import segment as fitting
 from splat2d.fit.clip.encode import encode_frames
 from splat2d.fit.clip.motion import following, motion_of
@@ -144,13 +146,35 @@ def test_clips_without_motion_have_no_field(kind):
     assert len(list(clip)) == 5
 
 
-@pytest.mark.parametrize(("half", "full", "taken"), [(0.9, 0.9, True), (0.9, 1.2, False), (1.2, 0.9, False)])
-def test_a_round_at_full_size_decides(monkeypatch, turning, half, full, taken):
-    # What a fit costs with a field over what it costs without, where it comes close at half the size.
+@pytest.mark.parametrize(
+    ("quarter", "half", "taken", "tried"),
+    [(0.9, 0.9, True, 2), (1.05, 0.9, True, 2), (0.9, 1.05, False, 2), (1.2, 0.9, False, 1)],
+)
+def test_what_a_field_costs_decides(monkeypatch, turning, quarter, half, taken, tried):
+    # What a fit costs with a field over what it costs without, at a quarter of the size and at half of it.
     frames = turning[0] if isinstance(turning, tuple) else turning
-    costs = {2: half, 1: full}
-    monkeypatch.setattr(
-        fitting.SegmentFit, "_cost", lambda fit, _, scale: costs[scale] if fit.motion is not None else 1.0
-    )
-    fit = fitting.SegmentFit(frames, QUICK, 0.6)
+    costs, asked = {4: quarter, 2: half}, []
+
+    def cost(fit, _, scale):
+        asked.append((scale, fit.motion is not None))
+        return costs[scale] if fit.motion is not None else 1.0
+
+    monkeypatch.setattr(fitting.SegmentFit, "_cost", cost)
+    monkeypatch.setattr(film, "HALF_MIN", 16)
+    fit = fitting.SegmentFit(frames, replace(QUICK, quarter_rounds=2), 0.6)
     assert (fit.motion is not None) == taken
+    assert asked == [(4, False), (4, True), (2, False), (2, True)][: 2 + tried]
+
+
+def test_bits_of_splats_and_field_count_in_what_decides(turning):
+    frames = turning[0] if isinstance(turning, tuple) else turning
+    fit = fitting.SegmentFit(frames, QUICK, 0.6)
+    native = fit._fitter
+    path, motion = motion_of(frames, fit.path, fit.lmbda)
+    assert motion is not None
+    fit._ride(path, None)
+    without = fit._cost(native, 1)
+    j = 2 * native.value()
+    assert without - j == pytest.approx(fit.lmbda * 18 * native.count)
+    fit._ride(path, motion)
+    assert fit._cost(native, 1) - without == pytest.approx(fit.lmbda * 8 * len(motion.bytes()))

@@ -34,7 +34,7 @@ COARSER = 1.2
 """D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
 
 LEAST_SEEN = 16  # frames that rounds at half size look at
-CLOSE = 1.1  # times the cost at half the size without a motion field, up to which it is tried at full size
+CLOSE = 1.1  # times the cost without a motion field, up to which one is tried at half the size, too
 
 Ride = tuple[NDArray[np.int32], "CodedMotion | None"]
 
@@ -62,7 +62,6 @@ class SegmentFit(FilmFit):
         super().__init__(frames, config, step, **options)
         self.path = camera_path(frames)
         self._rides: list[Ride] = [(self.path, None)]
-        self._rival: _core.Fit | None = None  # at half the size with a motion field
         self._field: MotionField | None = None
         self._blocks: tuple[NDArray[np.float32], int] | None = None  # that seeds are looked for along
         self._gains = np.sqrt(frame_weights(len(frames), config.border_weight, shown))
@@ -74,46 +73,27 @@ class SegmentFit(FilmFit):
             self._blocks = block_motion(frames, self.path)
         self._optimise(plan)
 
-    def _half(self, plan: Plan) -> _core.Fit:
-        """The rounds at half the size; those with a motion field are kept where they come close."""
-        self._ride(*self._rides[0])
-        half = super()._half(plan)
-        plain = self._cost(half, 2)
-        for ride in self._rides[1:]:
-            self._all += plan.half_rounds * (plan.half_steps + SEEDING) / 4
-            self._ride(*ride)
-            other = super()._half(plan)
-            if self._cost(other, 2) < CLOSE * plain:
-                self._rival = other
-        self._ride(*self._rides[0])
-        return half
-
-    def _full(self, plan: Plan, half: _core.Fit | None) -> tuple[_core.Fit, int]:
-        """Also finds out whether a motion field pays: what a round at full size costs with it tells."""
-        rival, self._rival = self._rival, None
-        if rival is None or plan.rounds < 1:
-            return super()._full(plan, half)
-        self._all += plan.steps + SEEDING
-        self._ride(*self._rides[1])
-        wanted = self._cost(self._begun(plan, rival), 1)
-        self._ride(*self._rides[0])
-        fitter = self._begun(plan, half)
-        if wanted < self._cost(fitter, 1):
-            self._all += plan.steps + SEEDING
-            self._ride(*self._rides[1])
-            fitter = self._begun(plan, rival)
-        self._pixels, self._weights = None, None
-        return fitter, 1
-
-    def _begun(self, plan: Plan, half: _core.Fit | None) -> _core.Fit:
-        """A fit at full size after its first round."""
-        fitter, _ = Fit._full(self, plan, half)
-        self._rounds(fitter, 1, plan.steps, 1)
-        return fitter
+    def _coarse(self, plan: Plan) -> _core.Fit | None:
+        """Also finds out whether a motion field pays, by what the fits cost with it and without."""
+        fits: list[_core.Fit | None] = [None] * len(self._rides)
+        costs = [0.0] * len(fits)
+        for scale, rounds in plan.coarse:
+            self._all += (len(fits) - 1) * rounds * (plan.half_steps + SEEDING) / scale**2
+            for number, ride in enumerate(self._rides[: len(fits)]):
+                self._ride(*ride)
+                fitter = fits[number] = self._begun(scale, fits[number])
+                self._rounds(fitter, rounds, plan.half_steps, scale)
+                costs[number] = self._cost(fitter, scale)
+            if costs[-1] > CLOSE * costs[0]:
+                fits = fits[:1]
+        best = min(range(len(fits)), key=costs.__getitem__)
+        self._ride(*self._rides[best])
+        return fits[best]
 
     def _cost(self, fitter: _core.Fit, scale: int) -> float:
-        """J, the motion field's bits included."""
-        bits = 8 * len(self.motion.bytes()) if self.motion is not None else 0
+        """J, with the bits that every splat has and those of the motion field."""
+        bits = core().MOVING_SPLAT_BITS * fitter.count
+        bits += 8 * len(self.motion.bytes()) if self.motion is not None else 0
         return 2 * fitter.value() + self.lmbda / scale**2 * bits
 
     def _ride(self, path: NDArray[np.int32], motion: CodedMotion | None) -> None:
@@ -127,7 +107,7 @@ class SegmentFit(FilmFit):
     def _native_fit(self, scale: int) -> _core.ClipFitter:
         """A native fit; at half the size it looks at every so many frames only."""
         config, every = self.config, 1
-        if scale == 2:
+        if scale > 1:
             every = min(config.half_stride, max(1, self.shape[0] // LEAST_SEEN))
         pixels, distortions = self._film(scale, every)
         shifts = (self.path / PATH_UNITS / scale).astype(np.float32)
@@ -157,7 +137,7 @@ class SegmentFit(FilmFit):
 
     def _seeds(self, scale: int) -> dict[str, Any]:
         options = {**SEEDS, "durations": list(self.config.durations)}
-        if self._blocks is not None and self._field is None and scale == 2:
+        if self._blocks is not None and self._field is None and scale > 1:
             velocities, block = self._blocks
             options |= {"flow": velocities / np.float32(scale), "block": block / scale}
         return options
