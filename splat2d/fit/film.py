@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LEAST_WEIGHT = 0.1  # of errors where only what is plausible is wanted
 FEW = 20  # pictures; fits of fewer get up to twice the steps
 # px, px, and in units of their scale
-SEEDS: dict[str, Any] = {"smallest": 0.7, "largest": 40.0, "separation": 1.6}
+SEEDS: dict[str, Any] = {"smallest": 0.7, "largest": 40.0, "separation": 1.2}
 
 
 class FilmFit(Fit):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 COARSER = 1.2
 """D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
 
-LEAST_SEEN = 16  # frames that rounds at half size look at
+LEAST_SEEN = 16  # frames that coarse rounds look at
 CLOSE = 1.1  # times the cost without a motion field, up to which one is tried at half the size, too
 
 Ride = tuple[NDArray[np.int32], "CodedMotion | None"]
@@ -105,7 +105,7 @@ class SegmentFit(FilmFit):
             self._field = motion.decoded(world_shown((width, height), path), count)
 
     def _native_fit(self, scale: int) -> _core.ClipFitter:
-        """A native fit; at half the size it looks at every so many frames only."""
+        """A native fit; coarse ones look at every so many frames only."""
         config, every = self.config, 1
         if scale > 1:
             every = min(config.half_stride, max(1, self.shape[0] // LEAST_SEEN))
