@@ -34,7 +34,7 @@ COARSER = 1.2
 """D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
 
 LEAST_SEEN = 16  # frames that coarse rounds look at
-CLOSE = 1.1  # times the cost without a motion field, up to which one is tried at half the size, too
+CLOSE = 1.2  # times the cost without a motion field, up to which one is tried at half the size, too
 
 Ride = tuple[NDArray[np.int32], "CodedMotion | None"]
 
