@@ -362,3 +362,16 @@ def test_killed_at_random_moments_and_gone_on_with(folder):
         assert child.returncode == 0
     assert (folder / "killed.splat").read_bytes() == expected
     assert not part.exists() or child.returncode
+
+
+def test_notes_do_not_break_a_size(frames):
+    sizes = []
+    long = os.urandom(700).hex()
+    for notes in ((), ("short",), (long,), ("short", long)):
+        file = io.BytesIO()
+        options = {"config": QUICK, "backend": Backend(1), "total": len(frames), "size": 4000}
+        encode_frames(frames, Fraction(25), file, notes=notes, **options)
+        sizes.append(len(file.getvalue()))
+    none, short, without, one_of_two = sizes
+    assert none <= 4000 < none + 700
+    assert without == none < short == one_of_two <= 4000

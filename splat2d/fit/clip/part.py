@@ -157,7 +157,7 @@ class Part:
 
         Args:
             file: where it goes.
-            notes: what was done to it on the way in.
+            notes: what was done to it on the way in; those that would break the size asked for are left out.
             sound: of the clip.
             metadata: of the clip.
 
@@ -165,19 +165,39 @@ class Part:
             Its bytes.
         """
         source = Source(self.file)
+        notes = self._fitting(notes, sound, metadata)
         size = file.write(source.read(0, self._first + self._times))
         for segment in self.segments:
             size += file.write(source.read(segment.section.at, segment.section.size))
-        entries: list[tuple[int, int, Span | None]] = [(CLIP, self._times, None)]
-        entries += [(SEGMENT, s.section.size, s.span) for s in self.segments]
-        for kind, told in ((NOTE, notes_section(notes)), (METADATA, metadata_section(metadata))):
-            entries += [(kind, len(told), None)] if told else []
+        for told in (notes_section(notes), metadata_section(metadata)):
             size += file.write(told)
         if sound is not None:
-            written = sound.write(file)
-            entries.append((SOUND, written, None))
-            size += written
+            size += sound.write(file)
+        entries = self._entries(notes, sound, metadata)
         return size + file.write(index_section(entries))
+
+    def _fitting(
+        self, notes: tuple[str, ...], sound: Sound | None, metadata: Metadata | None
+    ) -> tuple[str, ...]:
+        """The first of the notes, as many as leave the clip within the size that it was begun for."""
+        most = (self._said or {}).get("size")
+        while notes and most is not None:
+            entries = self._entries(notes, sound, metadata)
+            total = self._first + sum(size for _, size, _ in entries) + len(index_section(entries))
+            if total <= most:
+                break
+            notes = notes[:-1]
+        return notes
+
+    def _entries(
+        self, notes: tuple[str, ...], sound: Sound | None, metadata: Metadata | None
+    ) -> list[tuple[int, int, Span | None]]:
+        """What the index says of all sections before it."""
+        entries: list[tuple[int, int, Span | None]] = [(CLIP, self._times, None)]
+        entries += [(SEGMENT, s.section.size, s.span) for s in self.segments]
+        rest = (NOTE, len(notes_section(notes))), (METADATA, len(metadata_section(metadata)))
+        rest += ((SOUND, sound.size if sound else 0),)
+        return entries + [(kind, size, None) for kind, size in rest if size]
 
     def _write(self, data: bytes) -> None:
         try:
