@@ -44,10 +44,16 @@ def parse(argv: list[str], verbs: Mapping[str, str]) -> Command | None:
     """
     from importlib import import_module
 
-    import tyro
+    from splat2d.cli._marks import read_plain
 
     def load(verb: str) -> Any:
         return getattr(import_module(f"splat2d.cli.{verb}"), verbs[verb])
+
+    if argv and argv[0] in verbs and argv[0] != "bench":
+        command = read_plain(load(argv[0]), argv[1:])
+        if command is not None:
+            return _in_order(command, argv[1:])
+    import tyro
 
     config = (tyro.conf.FlagCreatePairsOff,)
     if argv and argv[0] in verbs and argv[0] != "bench" and {"-h", "--help"} & set(argv[1:]):
@@ -63,8 +69,7 @@ def parse(argv: list[str], verbs: Mapping[str, str]) -> Command | None:
                 # One verb alone, so that a decode does not wait for the others' parsers.
                 verb = argv[0]
                 command = tyro.cli(load(verb), prog=f"splat2d {verb}", args=argv[1:], config=config)
-                # tyro sorts what was given by option; a verb that cares for the order sees it here.
-                return command.in_order(argv[1:]) if hasattr(command, "in_order") else command
+                return _in_order(command, argv[1:])
             return tyro.extras.subcommand_cli_from_dict(
                 {verb: load(verb) for verb in verbs},
                 prog="splat2d",
@@ -77,6 +82,11 @@ def parse(argv: list[str], verbs: Mapping[str, str]) -> Command | None:
         if not stop.code:
             return None
         raise UsageError(_first_statement(complaint.getvalue())) from None
+
+
+def _in_order(command: Any, words: list[str]) -> Any:
+    """Show the words to a verb that cares for their order, which a parser loses."""
+    return command.in_order(words) if hasattr(command, "in_order") else command
 
 
 def _first_statement(box: str) -> str:

@@ -6,9 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Annotated
 
-from tyro.conf import Positional, arg
-
 from splat2d.cli._arguments import in_range
+from splat2d.cli._marks import Positional, arg
 from splat2d.cli._terminal import say
 
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
-from tyro.conf import Positional, arg
-
 from splat2d.cli._arguments import UsageError, at_most_one, check_preset, in_range, parse_bytes
+from splat2d.cli._marks import Positional, arg
 from splat2d.cli._terminal import print_json, say
 from splat2d.errors import Splat2dError
 

@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Optional
 
-from tyro.conf import Positional, arg
-
 from splat2d.cli._arguments import UsageError, at_most_one, in_range, parse_integers, parse_strength
+from splat2d.cli._marks import Positional, arg
 from splat2d.cli._stdio import STDIO, piped
 from splat2d.cli._terminal import print_json
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
-from tyro.conf import Positional, UseCounterAction, arg
-
 from splat2d.cli._arguments import UsageError, parse_numbers
+from splat2d.cli._marks import Positional, UseCounterAction, arg
 from splat2d.cli._stdio import piped
 from splat2d.cli._terminal import print_json, progress_bar
 

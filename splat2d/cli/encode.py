@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
-from tyro.conf import Positional, UseAppendAction, arg
-
 from splat2d.cli._arguments import (
     UsageError,
     at_most_one,
@@ -16,6 +14,7 @@ from splat2d.cli._arguments import (
     parse_bytes,
     parse_strength,
 )
+from splat2d.cli._marks import Positional, UseAppendAction, arg
 from splat2d.cli._names import beside, refuse_twins
 from splat2d.cli._stdio import STDIO, piped
 from splat2d.cli._terminal import print_json, progress_bar, warn

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from tyro.conf import Positional, arg
-
+from splat2d.cli._marks import Positional, arg
 from splat2d.cli._terminal import print_json
 
 

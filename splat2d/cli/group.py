@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, Optional
 
-from tyro.conf import Positional, arg
-
 from splat2d.cli._arguments import UsageError, check_preset, in_range, parse_numbers
+from splat2d.cli._marks import Positional, arg
 from splat2d.cli._terminal import print_json, progress_bar, warn
 
 

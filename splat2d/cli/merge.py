@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
-from tyro.conf import Positional, arg
-
 from splat2d.cli._arguments import parse_numbers
+from splat2d.cli._marks import Positional, arg
 from splat2d.cli._terminal import print_json, warn
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from tyro.conf import Positional, arg
-
 from splat2d.cli._arguments import in_range
+from splat2d.cli._marks import Positional, arg
 
 
 @dataclass(frozen=True)
