@@ -67,11 +67,23 @@ def backward_into(
     v_conics: _F32,
     v_colors: _F32,
 ) -> None: ...
+def through_window(
+    means: NDArray[np.float64],
+    conics: NDArray[np.float64],
+    colors: NDArray[np.float64],
+    place: tuple[float, float, float, float],  # x, y, scale_x, scale_y
+    width: int,
+    height: int,
+    cutoff: float,
+    threads: int = 1,
+) -> tuple[_F32, _F32, _F32, _I32]: ...  # of those that touch the window, and their indices [M]
 def count_pairs(means: _F32, conics: _F32, colors: _F32, width: int, height: int, cutoff: float) -> float: ...
 
 # Quantised splats: integers [N, C + 5] are k (C of them), area, aspect, angle, iy, ix.
 
-def dequantize(integers: _I32, step: float, chroma_step: int = 10) -> tuple[_F32, _F32, _F32]: ...
+def dequantize(
+    integers: _I32, step: float, chroma_step: int = 10, threads: int = 1
+) -> tuple[_F32, _F32, _F32]: ...
 def quantize(
     means: _F32, conics: _F32, colors: _F32, width: int, height: int, step: float, chroma_step: int = 10
 ) -> _I32: ...  # [N, C + 5], the nearest; all zero where the colour rounds to nothing

@@ -1,4 +1,5 @@
 #include "bind/arrays.hpp"
+#include "bind/workers.hpp"
 
 namespace splat2d {
 namespace {
@@ -10,28 +11,32 @@ int channels_of(const Ints2& integers) {
 }
 
 // Means [N, 2], conics [N, 3] and colours [N, C] of integers [N, C + 5].
-nb::tuple dequantize(const Ints2& integers, double step, int chroma_step) {
+nb::tuple dequantize(const Ints2& integers, double step, int chroma_step, int threads) {
   const int C = channels_of(integers);
   const ColorSteps steps = color_steps(C, chroma_step);
   const float* basis = color_basis(C);
   const size_t n = integers.shape(0);
   std::vector<float> means(2 * n), conics(3 * n), colors(static_cast<size_t>(C) * n);
+  const auto pose = [&](size_t i) {
+    const int32_t* q = integers.data() + (C + 5) * i;
+    const int r = energy_class(q, steps);
+    const Shape s = make_shape(r, q[C], q[C + 1], q[C + 2]);
+    const Lattice l = make_lattice(r, q[C], q[C + 1], q[C + 2]);
+    means[2 * i] = static_cast<float>(static_cast<double>(l.x(q[C + 4], q[C + 3])) / (1 << kPositionBits) - kMargin);
+    means[2 * i + 1] = static_cast<float>(static_cast<double>(l.y(q[C + 3])) / (1 << kPositionBits) - kMargin);
+    std::copy_n(s.conic, 3, &conics[3 * i]);
+    for (int c = 0; c < C; ++c) {
+      double v = 0;
+      for (int j = 0; j < C; ++j) v += q[j] * step * steps.weight[j] / 8.0 * basis[C * j + c];
+      colors[static_cast<size_t>(C) * i + c] = static_cast<float>(v / s.norm);
+    }
+  };
   {
     nb::gil_scoped_release release;
-    for (size_t i = 0; i < n; ++i) {
-      const int32_t* q = integers.data() + (C + 5) * i;
-      const int r = energy_class(q, steps);
-      const Shape s = make_shape(r, q[C], q[C + 1], q[C + 2]);
-      const Lattice l = make_lattice(r, q[C], q[C + 1], q[C + 2]);
-      means[2 * i] = static_cast<float>(static_cast<double>(l.x(q[C + 4], q[C + 3])) / (1 << kPositionBits) - kMargin);
-      means[2 * i + 1] = static_cast<float>(static_cast<double>(l.y(q[C + 3])) / (1 << kPositionBits) - kMargin);
-      std::copy_n(s.conic, 3, &conics[3 * i]);
-      for (int c = 0; c < C; ++c) {
-        double v = 0;
-        for (int j = 0; j < C; ++j) v += q[j] * step * steps.weight[j] / 8.0 * basis[C * j + c];
-        colors[static_cast<size_t>(C) * i + c] = static_cast<float>(v / s.norm);
-      }
-    }
+    constexpr size_t kPart = 128;
+    Threads(threads).parts(n, kPart, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) pose(i);
+    });
   }
   return nb::make_tuple(numpy(std::move(means), {n, 2}), numpy(std::move(conics), {n, 3}),
                         numpy(std::move(colors), {n, static_cast<size_t>(C)}));
@@ -198,7 +203,7 @@ Ints lattice_centers(const Ints1& classes, const Ints2& shapes) {
 }  // namespace
 
 void bind_coding(nb::module_& m) {
-  m.def("dequantize", &dequantize, "integers"_a.noconvert(), "step"_a, "chroma_step"_a = 10);
+  m.def("dequantize", &dequantize, "integers"_a.noconvert(), "step"_a, "chroma_step"_a = 10, "threads"_a = 1);
   m.def("quantize", &quantize, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a,
         "height"_a, "step"_a, "chroma_step"_a = 10);
   m.def("energy_classes", &energy_classes, "colors"_a.noconvert(), "chroma_step"_a);

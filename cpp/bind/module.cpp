@@ -1,11 +1,14 @@
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 
+#include <array>
 #include <chrono>
 #include <optional>
 
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
 #include "math/isa.hpp"
+#include "math/view.hpp"
 #include "texture/texture.hpp"
 
 namespace splat2d {
@@ -109,6 +112,48 @@ void backward_into(const Floats2& means, const Floats2& conics, const Floats2& c
                   granted_threads(threads));
 }
 
+using Doubles2 = In<double, nb::ndim<2>>;
+
+// What a window of so many pixels sees of splats: means, conics and colours of those that reach into it, and which
+// they are.
+nb::tuple place_in_window(const Doubles2& means, const Doubles2& conics, const Doubles2& colors,
+                          const std::array<double, 4>& place, int width, int height, double cutoff, int threads) {
+  require(means.shape(1) == 2 && conics.shape(1) == 3, "means must be [N, 2] and conics [N, 3]");
+  const size_t n = means.shape(0), C = colors.shape(1);
+  require(conics.shape(0) == n && colors.shape(0) == n, "means, conics and colors must have the same number of rows");
+  const Window window{place[0], place[1], place[2], place[3]};
+  std::vector<float> to_means(2 * n), to_conics(3 * n), to_colors(C * n);
+  std::vector<int32_t> kept(n);
+  size_t count = 0;
+  {
+    nb::gil_scoped_release release;
+    constexpr size_t kPart = 256;
+    Threads(threads).parts(n, kPart, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) {
+        const double *mean = means.data() + 2 * i, *conic = conics.data() + 3 * i;
+        kept[i] = through_window(window, mean, conic, static_cast<int>(C), colors.data() + C * i, &to_means[2 * i],
+                                 &to_conics[3 * i], &to_colors[C * i]) &&
+                  touches_window(window, mean, conic, width, height, cutoff);
+      }
+    });
+    for (size_t i = 0; i < n; ++i) {
+      if (!kept[i]) continue;
+      if (count != i) {
+        std::copy_n(&to_means[2 * i], 2, &to_means[2 * count]);
+        std::copy_n(&to_conics[3 * i], 3, &to_conics[3 * count]);
+        std::copy_n(&to_colors[C * i], C, &to_colors[C * count]);
+      }
+      kept[count++] = static_cast<int32_t>(i);
+    }
+    to_means.resize(2 * count);
+    to_conics.resize(3 * count);
+    to_colors.resize(C * count);
+    kept.resize(count);
+  }
+  return nb::make_tuple(numpy(std::move(to_means), {count, 2}), numpy(std::move(to_conics), {count, 3}),
+                        numpy(std::move(to_colors), {count, C}), numpy(std::move(kept), {count}));
+}
+
 double pairs(const Floats2& means, const Floats2& conics, const Floats2& colors, int width, int height, float cutoff) {
   return count_pairs(make_splats(means, conics, colors), make_canvas(width, height), cutoff);
 }
@@ -144,6 +189,8 @@ NB_MODULE(_core, m) {
         "v_colors"_a.noconvert());
   m.def("count_pairs", &pairs, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(), "width"_a,
         "height"_a, "cutoff"_a);
+  m.def("through_window", &place_in_window, "means"_a.noconvert(), "conics"_a.noconvert(), "colors"_a.noconvert(),
+        "place"_a, "width"_a, "height"_a, "cutoff"_a, "threads"_a = 1);
   m.def("peak", &peak, "rounds"_a);
   m.attr("isa") = isa_name();
   m.def("granted_threads", &granted_threads, "asked"_a);

@@ -10,10 +10,12 @@ struct Window {
   double x, y, scale_x, scale_y;
 };
 
-// Writes the mean [2], conic [3] and colours [C] in target px; what cannot be drawn gets a conic of zeros. An axis that
+// Writes the mean [2], conic [3] and colours [C] in target px; what cannot be drawn, which is told, gets a conic of
+// zeros. An axis that
 // shrinks (scale s < 1) is blurred by what the target pixel's footprint has beyond the canvas pixel's, a variance of
 // (1 - s^2) / 12 px^2 of the target; colours follow, so that a splat keeps its integral.
-SPLAT2D_HD void through_window(const Window& w, const float* mean, const float* conic, int channels, const float* color,
+template <class Real>
+SPLAT2D_HD bool through_window(const Window& w, const Real* mean, const Real* conic, int channels, const Real* color,
                                float* to_mean, float* to_conic, float* to_color) {
   const double a = conic[0], b = conic[1], c = conic[2], det = a * c - b * b;
   const double sx = w.scale_x, sy = w.scale_y;
@@ -36,6 +38,23 @@ SPLAT2D_HD void through_window(const Window& w, const float* mean, const float* 
   }
   for (int i = 0; i < 3; ++i) to_conic[i] = usable ? static_cast<float>(out[i]) : 0.0f;
   for (int i = 0; i < channels; ++i) to_color[i] = usable ? static_cast<float>(color[i] * height) : 0.0f;
+  return usable;
+}
+
+// Whether a splat that can be drawn reaches into a window of so many pixels, at least half a pixel further than the
+// outermost pixel centre, which covers all rounding.
+template <class Real>
+SPLAT2D_HD bool touches_window(const Window& w, const Real* mean, const Real* conic, int width, int height,
+                               double cutoff) {
+  const double a = conic[0], b = conic[1], c = conic[2], det = a * c - b * b;
+  const double scales[2] = {w.scale_x, w.scale_y}, from[2] = {w.x, w.y}, variances[2] = {c / det, a / det};
+  const int sides[2] = {width, height};
+  for (int i = 0; i < 2; ++i) {
+    const double s = scales[i], at = (mean[i] - from[i]) * s;
+    const double reach = sqrt(cutoff * (variances[i] * (s * s) + (s < 1 ? (1 - s * s) / 12 : 0)));
+    if (!(at + reach >= 0 && at - reach <= sides[i])) return false;
+  }
+  return true;
 }
 
 }  // namespace splat2d

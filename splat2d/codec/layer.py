@@ -44,7 +44,7 @@ def decode_layer(
     """
     field = still(layer)
     integers, _ = field.decode(tiers=tiers, bits=bits, backend=backend)
-    splats = splats_of(integers, layer.header, field.tier_counts, field.layout.eyes)
+    splats = splats_of(integers, layer.header, field.tier_counts, field.layout.eyes, backend=backend)
     if layer.matte is not None:
         matte = decode_layer(layer.matte, tiers=tiers, bits=bits, backend=backend)
         splats = replace(splats, matte=matte)
@@ -63,13 +63,17 @@ def splats_of(
     header: Header,
     tier_counts: tuple[int, ...],
     eyes: tuple[int, int, int] = (0, 0, 0),
+    *,
+    backend: Backend = ALL_CORES,
 ) -> Splats:
     """The splats of integers [N, C + 5], or of [N, C + 6] of a light field with these `Layout.eyes`."""
     base, size, disparities = background_floats(header.background), (header.width, header.height), None
     if eyes[0]:
         disparities = core().disparities(integers, header.chroma_step, eyes)
         integers = np.ascontiguousarray(integers[:, :-1])
-    means, conics, colors = core().dequantize(integers, header.step, header.chroma_step)
+    means, conics, colors = core().dequantize(
+        integers, header.step, header.chroma_step, threads=backend.thread_count
+    )
     if eyes[0]:
         colors = colors * np.float32(1 / math.sqrt(eyes[0]))  # amplitudes are of all views together
     return Splats(means, conics, colors, base, tier_counts, size, disparities=disparities)

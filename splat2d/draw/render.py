@@ -300,38 +300,14 @@ def transform(
 
 
 def _transformed(
-    means: NDArray, conics: NDArray, colors: NDArray, view: View
-) -> tuple[Splats, NDArray[np.bool_]]:
+    means: NDArray, conics: NDArray, colors: NDArray, view: View, backend: Backend = ALL_CORES
+) -> tuple[Splats, NDArray[np.int32]]:
     """Return `transform` and which of the splats it kept."""
-    m, s, k = _splats(means, conics, colors)
-    a, b, c = s[:, 0], s[:, 1], s[:, 2]
-    # Numbers that are not finite end up in det or in the comparisons below, and are dropped there.
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore", under="ignore"):
-        det = a * c - b * b
-        usable = (a > 0) & (c > 0) & (det > 0) & np.isfinite(det) & np.isfinite(k).all(1)
-        sx, sy = view.scale_x, view.scale_y
-        extra_x, extra_y = max(1 - sx * sx, 0.0) / 12, max(1 - sy * sy, 0.0) / 12
-        # Covariances in target px^2.
-        xx, xy, yy = c / det * (sx * sx), -b / det * (sx * sy), a / det * (sy * sy)
-        if extra_x or extra_y:
-            # det S is taken from the conic, because xx * yy - xy * xy would cancel for thin splats.
-            before = (sx * sy) ** 2 / det
-            after = before + extra_x * yy + extra_y * xx + extra_x * extra_y
-            xx, yy = xx + extra_x, yy + extra_y
-            k = k * np.sqrt(before / after)[:, None]
-            out_conics = np.stack([yy / after, -xy / after, xx / after], 1)
-        else:
-            out_conics = s / np.array([sx * sx, sx * sy, sy * sy])
-        out_means = (m - [view.x, view.y]) * [sx, sy]
-        # At least half a pixel further than the outermost pixel centre, which covers all rounding.
-        reach = np.sqrt(CUTOFF * np.stack([xx, yy], 1))
-        touches = (out_means + reach >= 0) & (out_means - reach <= [view.width, view.height])
-        keep = usable & touches.all(1)
-    if not keep.all():
-        out_means, out_conics, k = out_means[keep], out_conics[keep], k[keep]
-    # A conic beyond float32 belongs to a splat too small to be seen; the core skips it.
-    with np.errstate(over="ignore", under="ignore"):
-        return (_float32(out_means), _float32(out_conics), _float32(k)), keep
+    place = view.x, view.y, view.scale_x, view.scale_y
+    *splats, kept = core().through_window(
+        *_splats(means, conics, colors), place, view.width, view.height, CUTOFF, backend.thread_count
+    )
+    return tuple(splats), kept
 
 
 def render(
@@ -364,7 +340,7 @@ def render(
         ShapeError: If the arrays do not have these shapes.
         BackendUnavailableError: If the native core does not load, or there is no GPU for "cuda".
     """
-    splats, kept = _transformed(means, conics, colors, view)
+    splats, kept = _transformed(means, conics, colors, view, backend)
     settings = view.width, view.height, CUTOFF, _background(background, splats[2].shape[1])
     cut = None if cutoffs is None else cutoffs[kept]
 
@@ -409,7 +385,7 @@ def render_bytes(
         ShapeError: If the arrays do not have these shapes.
         BackendUnavailableError: If the native core does not load, or there is no GPU for "cuda".
     """
-    splats, kept = _transformed(means, conics, colors, view)
+    splats, kept = _transformed(means, conics, colors, view, backend)
     channels = splats[2].shape[1]
     if unpremultiply and channels not in (2, 4):
         raise ShapeError(f"unpremultiply needs 2 or 4 channels, the last being alpha, found {channels}")
@@ -434,7 +410,7 @@ def _splats(means: NDArray, conics: NDArray, colors: NDArray) -> tuple[NDArray[n
         wanted = f"[N, {columns or 'C'}] real numbers"
         if array.dtype.kind not in "fiu" or array.ndim != 2 or columns not in (None, array.shape[1]):
             raise ShapeError(f"{name} must be {wanted}, found {list(array.shape)} of {array.dtype}")
-        arrays.append(array.astype(np.float64))
+        arrays.append(np.ascontiguousarray(array, np.float64))
     rows = [len(array) for array in arrays]
     if len(set(rows)) > 1:
         raise ShapeError(f"means, conics and colors must have the same number of rows, found {rows}")
@@ -458,7 +434,3 @@ def _on_cpu(backend: Backend) -> Backend:
     if backend.device == "cuda":
         raise BackendUnavailableError("moving splats are drawn on the CPU; leave device at its default")
     return backend.on_cpu
-
-
-def _float32(array: NDArray[np.float64]) -> Floats:
-    return np.ascontiguousarray(array, np.float32)
