@@ -209,9 +209,12 @@ def speed_tables(result: dict[str, Any]) -> str:
         for key in (key for key in memory if key.startswith("threads_")):
             threads = key.removeprefix("threads_")
             on = "1 thread" if threads == "1" else f"{threads} threads"
-            for name, what in (("bytes in memory to pixels", "whole"), ("of that rendering", "render")):
+            for name, what in (
+                ("bytes in memory to pixels", "whole"),
+                ("of that entropy decoding", "entropy_decoding"),
+                ("of that rendering", "render"),
+            ):
                 rows.append((f"{name}, {on}", f"{1e3 * memory[key][what]['median_s']:.1f} ms"))
-        rows.append(("of that entropy decoding", f"{1e3 * memory['entropy_decoding']['median_s']:.1f} ms"))
         with_torch = "with" if part["imports_torch"] else "without"
         rows.append(
             (
