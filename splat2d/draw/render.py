@@ -303,11 +303,12 @@ def _transformed(
     means: NDArray, conics: NDArray, colors: NDArray, view: View, backend: Backend = ALL_CORES
 ) -> tuple[Splats, NDArray[np.int32]]:
     """Return `transform` and which of the splats it kept."""
+    m, s, k = _splats(means, conics, colors)
     place = view.x, view.y, view.scale_x, view.scale_y
     *splats, kept = core().through_window(
-        *_splats(means, conics, colors), place, view.width, view.height, CUTOFF, backend.thread_count
+        m, s, k, place, view.width, view.height, CUTOFF, backend.thread_count
     )
-    return tuple(splats), kept
+    return (splats[0], splats[1], splats[2]), kept
 
 
 def render(
