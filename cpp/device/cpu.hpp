@@ -132,14 +132,32 @@ class Team {
     each_of(pixels > kSerial ? threads_ : 1, count, [&](size_t i) { f(Lanes(), static_cast<int>(i)); });
   }
   // sums[i] = the sum of what f(lanes, i, part, parts, &sum) says of each part, for i from 0 to count - 1; each looks
-  // at about so many pixels.
+  // at about so many pixels. Sums are of floats alone.
   template <class Sums, class F>
   void sum_up(int count, size_t pixels, F f, Sums* sums) const {
-    each(count, pixels, [&](const Lanes& lanes, int i) { f(lanes, i, 0, 1, &sums[i]); });
+    const int parts = parts_of(pixels);
+    if (parts == 1) return each(count, pixels, [&](const Lanes& lanes, int i) { f(lanes, i, 0, 1, &sums[i]); });
+    std::vector<Sums> shares(static_cast<size_t>(count) * parts);
+    each(count * parts, pixels, [&](const Lanes& lanes, int i) { f(lanes, i / parts, i % parts, parts, &shares[i]); });
+    for (int i = 0; i < count; ++i) {
+      float* to = reinterpret_cast<float*>(sums + i);
+      for (size_t k = 0; k < sizeof(Sums) / sizeof(float); ++k) {
+        to[k] = 0;
+        for (int part = 0; part < parts; ++part)
+          to[k] += reinterpret_cast<const float*>(&shares[static_cast<size_t>(i) * parts + part])[k];
+      }
+    }
   }
   // picture += color g
   void add(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, float* picture) const {
-    kernels().add[channels - 1](e, box, canvas, color, picture);
+    const int64_t height = box.y1 - box.y0;
+    const size_t pixels = box.empty() ? 0 : static_cast<size_t>(box.x1 - box.x0) * height;
+    const int parts = parts_of(pixels);
+    each(parts, pixels, [&](const Lanes&, int part) {
+      const Box rows{box.x0, static_cast<int>(box.y0 + height * part / parts), box.x1,
+                     static_cast<int>(box.y0 + height * (part + 1) / parts)};
+      kernels().add[channels - 1](e, rows, canvas, color, picture);
+    });
   }
   // f(i), which adds to the i-th picture, for i from 0 to count - 1, in any order; about so many pixels each.
   template <class F>
@@ -148,7 +166,11 @@ class Team {
   }
 
  private:
-  static constexpr size_t kSerial = 4096;  // smaller things are not worth a second thread
+  static constexpr size_t kSerial = 4096;                            // smaller things are not worth a second thread
+  static constexpr size_t kPart = size_t{1} << 15, kMostParts = 32;  // of pixels
+
+  // Rows of so many pixels are looked at in so many parts whoever is there, since sums depend on them.
+  static int parts_of(size_t pixels) { return static_cast<int>(std::clamp<size_t>(pixels / kPart, 1, kMostParts)); }
 
   int threads_;
 };

@@ -11,7 +11,7 @@ namespace splat2d {
 
 namespace {
 
-constexpr int kSquare = 128;     // px
+constexpr int kSquare = 128;     // px, of the smallest cells
 constexpr int kWideOctave = 17;  // log2 of the px of a reach from which on all workers share a visit
 // Of the canvas, a cell is what one visit at a time may touch; visits write to the cells of the change map, too.
 constexpr int kShared = ChangeMap::kCell;
@@ -34,34 +34,55 @@ void Schedule::end_stage() {
   if (stages.back() < end) stages.push_back(end);
 }
 
-Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas) {
-  const int across = (canvas.width + 2 * kMargin) / kSquare + 1, down = (canvas.height + 2 * kMargin) / kSquare + 1;
-  const auto region_of = [&](int cell) {
-    const int x0 = cell % across * kSquare - kMargin - kSquare / 2,
-              y0 = cell / across * kSquare - kMargin - kSquare / 2;
-    return Box{x0, y0, x0 + 2 * kSquare, y0 + 2 * kSquare};
-  };
-  constexpr Box kEverywhere{-(1 << 20), -(1 << 20), 1 << 20, 1 << 20};
-  Schedule out;
-  std::vector<std::vector<Visit>> cells(static_cast<size_t>(across) * down);
-  for (const Waiting& w : waiting) {
-    const int column = static_cast<int>(w.mean[0] + kMargin) / kSquare;
-    const int cell = static_cast<int>(w.mean[1] + kMargin) / kSquare * across + column;
-    const Box region = region_of(cell), &b = w.reach;
-    if (b.x0 >= region.x0 && b.y0 >= region.y0 && b.x1 <= region.x1 && b.y1 <= region.y1)
-      cells[cell].push_back({w.splat, region});
-    else
-      out.visits.push_back({w.splat, kEverywhere});
+namespace {
+
+// Square cells of a canvas and its margin. A visit of one may touch the region around it, up to half a cell beyond:
+// those of every other cell along both axes, a colour, cannot meet.
+struct Cells {
+  int square, across, down;
+  std::vector<std::vector<Visit>> visits;
+
+  Cells(int square, Canvas canvas)
+      : square(square),
+        across((canvas.width + 2 * kMargin) / square + 1),
+        down((canvas.height + 2 * kMargin) / square + 1),
+        visits(static_cast<size_t>(across) * down) {}
+
+  bool take(const Waiting& w) {
+    const int column = static_cast<int>(w.mean[0] + kMargin) / square,
+              row = static_cast<int>(w.mean[1] + kMargin) / square;
+    const int x0 = column * square - kMargin - square / 2, y0 = row * square - kMargin - square / 2;
+    const Box region{x0, y0, x0 + 2 * square, y0 + 2 * square}, &b = w.reach;
+    if (b.x0 < region.x0 || b.y0 < region.y0 || b.x1 > region.x1 || b.y1 > region.y1) return false;
+    visits[static_cast<size_t>(row) * across + column].push_back({w.splat, region});
+    return true;
   }
-  out.end_stage();
-  for (int color = 0; color < 4; ++color) {
-    for (int cell = 0; cell < across * down; ++cell) {
-      if ((cell % across & 1) + 2 * (cell / across & 1) != color) continue;
-      out.visits.insert(out.visits.end(), cells[cell].begin(), cells[cell].end());
-      out.end_line();
+  void put(Schedule* out) const {
+    for (int color = 0; color < 4; ++color) {
+      for (int cell = 0; cell < across * down; ++cell) {
+        if ((cell % across & 1) + 2 * (cell / across & 1) != color) continue;
+        const auto& line = visits[cell];
+        out->visits.insert(out->visits.end(), line.begin(), line.end());
+        out->end_line();
+      }
+      out->end_stage();
     }
-    out.end_stage();
   }
+};
+
+}  // namespace
+
+Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas) {
+  constexpr Box kEverywhere{-(1 << 20), -(1 << 20), 1 << 20, 1 << 20};
+  std::vector<Cells> sizes;
+  for (int square = kSquare; square == kSquare || square < std::max(canvas.width, canvas.height); square *= 2)
+    sizes.emplace_back(square, canvas);
+  Schedule out;
+  for (const Waiting& w : waiting)
+    if (std::none_of(sizes.begin(), sizes.end(), [&](Cells& cells) { return cells.take(w); }))
+      out.visits.push_back({w.splat, kEverywhere});
+  out.end_stage();
+  for (auto cells = sizes.rbegin(); cells != sizes.rend(); ++cells) cells->put(&out);
   return out;
 }
 

@@ -44,8 +44,9 @@ struct Schedule {
   void end_stage();
 };
 
-// For a few workers: long lines. Wide splats first, one after another; then square cells of the canvas in four
-// colours, a line each: splats of cells of one colour cannot touch the same pixels.
+// For a few workers: long lines. The widest splats first, one after another; then square cells of the canvas in four
+// colours, a line each: splats of cells of one colour cannot touch the same pixels. Each splat is in the smallest
+// cells, of several sizes, whose regions hold its reach; large cells go first.
 Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas);
 
 // For many workers: the widest splats first, each by all workers, then lines of one visit. Each splat goes in the first
