@@ -311,6 +311,8 @@ class Refiner(Refinement):
 
 # Splats of clips: integers [N, C + 9] are those of a picture's splat, then duration, time, vy, vx.
 
+def sampled(picture: _F32, x: _F32, y: _F32) -> _F32: ...  # [h, w] at places [H, W], px, bilinear
+
 MAX_FRAMES: int  # of a segment
 MOTION_PLANE: int  # integers of the plane of a motion field
 

@@ -30,9 +30,36 @@ struct Motion {
   }
 };
 
+// A picture at places [H, W] in px from its corner, bilinear; those outside count as the nearest inside.
+nb::ndarray<nb::numpy, float> sampled(const Floats2& picture, const Floats2& x, const Floats2& y) {
+  const size_t rows = x.shape(0), columns = x.shape(1);
+  require(y.shape(0) == rows && y.shape(1) == columns, "x and y must have the same shape");
+  require(picture.shape(0) > 0 && picture.shape(1) > 0, "the picture is empty");
+  const int height = static_cast<int>(picture.shape(0)), width = static_cast<int>(picture.shape(1));
+  const float right = static_cast<float>(width - 1), bottom = static_cast<float>(height - 1);
+  const float* p = picture.data();
+  const int to_right = std::min(1, width - 1), down = width * std::min(1, height - 1);
+  std::unique_ptr<float[]> out(new float[rows * columns]);
+  {
+    nb::gil_scoped_release release;
+    for (size_t i = 0; i < rows * columns; ++i) {
+      const float px = clamp(x.data()[i] - 0.5f, 0.0f, right), py = clamp(y.data()[i] - 0.5f, 0.0f, bottom);
+      const int x0 = std::min(static_cast<int>(px), std::max(width - 2, 0));
+      const int y0 = std::min(static_cast<int>(py), std::max(height - 2, 0));
+      const float fx = px - static_cast<float>(x0), fy = py - static_cast<float>(y0);
+      const float* at = p + static_cast<size_t>(y0) * width + x0;
+      const float top = at[0] * (1 - fx) + at[to_right] * fx;
+      const float below = at[down] * (1 - fx) + at[down + to_right] * fx;
+      out[i] = top * (1 - fy) + below * fy;
+    }
+  }
+  return numpy(std::move(out), {rows, columns});
+}
+
 }  // namespace
 
 void bind_motion(nb::module_& m) {
+  m.def("sampled", &sampled, "picture"_a.noconvert(), "x"_a.noconvert(), "y"_a.noconvert());
   m.attr("MOTION_UNITS") = kMotionUnits;
   m.attr("MOTION_LEVELS") = kMotionLevels;
   m.attr("MOTION_PLANE") = kMotionPlane;

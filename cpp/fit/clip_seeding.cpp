@@ -26,7 +26,7 @@ constexpr float kWorthMoving = 1.4f;    // what a velocity must save to be taken
 constexpr float kBlocked = 1.2f;        // time that an accepted seed keeps for itself, in standard deviations
 
 // Seeds that are followed at the same time; what goes on is decided after them.
-constexpr size_t kAtOnce = Device::kManyTeams ? 512 : 1;
+constexpr size_t kAtOnce = Device::kManyTeams ? 512 : 16;
 
 using Seed = ClipFitter::Seed;
 

@@ -139,7 +139,8 @@ def _blocks(errors: Floats, block: int) -> Floats:
     count, height, width = errors.shape
     rows, columns = -(-height // block), -(-width // block)
     full = np.pad(errors, ((0, 0), (0, rows * block - height), (0, columns * block - width)), mode="edge")
-    means = full.reshape(count, rows, block, columns, block).mean((2, 4), dtype=np.float32)
+    down = full.reshape(count, rows, block, columns * block).sum(2)
+    means = np.add.reduce([down[..., i::block] for i in range(block)]) * np.float32(1 / block**2)
     p = np.pad(means, ((0, 0), (1, 1), (0, 0)), mode="edge")
     means = (p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]) / 4
     p = np.pad(means, ((0, 0), (0, 0), (1, 1)), mode="edge")

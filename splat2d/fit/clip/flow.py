@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.fit.clip.lattice import Lattice
+from splat2d.native import core
 
 Floats = NDArray[np.float32]
 
@@ -67,18 +68,8 @@ def halves(picture: Floats) -> Floats:
 
 
 def sampled(picture: Floats, x: Floats, y: Floats) -> Floats:
-    """A picture at places in px from its corner, bilinear; those outside count as the nearest inside."""
-    h, w = picture.shape
-    x, y = np.clip(x - 0.5, 0, w - 1), np.clip(y - 0.5, 0, h - 1)
-    x0, y0 = x.astype(np.int32), y.astype(np.int32)
-    np.minimum(x0, max(w - 2, 0), out=x0)
-    np.minimum(y0, max(h - 2, 0), out=y0)
-    fx, fy = (x - x0).astype(np.float32), (y - y0).astype(np.float32)
-    at = y0 * w + x0
-    flat, right, down = picture.ravel(), min(1, w - 1), w * min(1, h - 1)
-    top = flat[at] * (1 - fx) + flat[at + right] * fx
-    below = flat[at + down] * (1 - fx) + flat[at + down + right] * fx
-    return (top * (1 - fy) + below * fy).astype(np.float32, copy=False)
+    """A picture at places [H, W], px from its corner, bilinear; those outside count as the nearest inside."""
+    return core().sampled(*(np.ascontiguousarray(v, np.float32) for v in (picture, x, y)))
 
 
 class _Level:
@@ -94,6 +85,14 @@ class _Level:
         self.across, self.down = self.lattice.weights(self.x, 0), self.lattice.weights(self.y, 1)
         rows, columns = self.lattice.shape
         self.stiff = _bending(rows, columns)
+        # Products of basis functions that overlap, by how many rows and columns apart they are.
+        self.pairs_down = [(self.down[:, : rows - d] * self.down[:, d:]).T for d in range(min(4, rows))]
+        self.pairs_across = [
+            (d, max(0, -d), columns - max(0, d)) for d in range(-min(3, columns - 1), min(4, columns))
+        ]
+        self.products_across = np.concatenate(
+            [self.across[:, a:b] * self.across[:, a + d : b + d] for d, a, b in self.pairs_across], 1
+        )
         self.template = np.zeros((height, width), np.float32)
         self.seen = np.zeros((height, width), np.float32)
 
@@ -123,13 +122,10 @@ class _Level:
         rows, columns = self.lattice.shape
         out = np.zeros((rows, columns, rows, columns), np.float32)
         r, c = np.arange(rows), np.arange(columns)
-        for dr in range(min(4, rows)):
-            strips = (self.down[:, : rows - dr] * self.down[:, dr:]).T @ a
-            for dc in range(-min(3, columns - 1), min(4, columns)):
-                left = max(0, -dc)
-                right = columns - max(0, dc)
-                pairs = self.across[:, left:right] * self.across[:, left + dc : right + dc]
-                block = strips @ pairs
+        for dr, down in enumerate(self.pairs_down):
+            blocks, done = down @ a @ self.products_across, 0
+            for dc, left, right in self.pairs_across:
+                block = blocks[:, done : (done := done + right - left)]
                 rr, cc = r[: rows - dr, None], c[None, left:right]
                 out[rr, cc, rr + dr, cc + dc] = block
                 out[rr + dr, cc + dc, rr, cc] = block
