@@ -86,6 +86,10 @@ class _Choice:
         self.step = (1 << coded.step_log2) / core().MOTION_UNITS
         self.wanted = _through_knots(knots, weights, seen.coefficients)
         self.makers = self._makers()
+        self.steady = [m.T @ (seen.bending @ m) * np.float32(LUMA * SHOWN) for m in self.makers[:-1]]
+        # One integer of the finest level is one coefficient.
+        self.finest = self.makers[-1].argmax(0)
+        self.steady.append(self._fine(seen.bending)[self.finest] * np.float32(self.step * LUMA * SHOWN))
         self.counts = [{0: 8.0} for _ in self.makers]
 
     def _makers(self) -> list[Floats]:
@@ -111,6 +115,10 @@ class _Choice:
             )
         return out
 
+    def _fine(self, matrix: Floats) -> Floats:
+        """A matrix [2 K, 2 K] of coefficients, times what one of each integer of the finest level adds."""
+        return matrix[:, self.finest] * np.float32(self.step)
+
     def run(self) -> CodedMotion | None:
         integers = []
         units = core().MOTION_UNITS
@@ -131,12 +139,12 @@ class _Choice:
         worth = normal * np.float32(LUMA * SHOWN)
         out = []
         for level, maker in enumerate(self.makers):
-            carried = worth @ maker
-            own = maker.T @ carried
+            finest = level == len(self.makers) - 1
+            carried = self._fine(worth) if finest else worth @ maker
+            own = carried[self.finest] * np.float32(self.step) if finest else maker.T @ carried
             side = carried.T @ left
-            steady = maker.T @ (self.seen.bending @ maker) * np.float32(LUMA * SHOWN)
-            steady[np.diag_indices(len(steady))] += 1e-4 * np.trace(own) / len(own) + 1e-9
-            own_steady = own + steady
+            own_steady = own + self.steady[level]
+            own_steady[np.diag_indices(len(own))] += 1e-4 * np.trace(own) / len(own) + 1e-9
             # Bits grow like the logarithm of 1 + v^2; the ridge is a parabola that touches at the v before.
             e = np.full(len(own), 10.0, np.float32)
             for _ in range(REWEIGHTED):
