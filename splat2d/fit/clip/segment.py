@@ -83,7 +83,7 @@ class SegmentFit(FilmFit):
                 self._ride(*ride)
                 fitter = fits[number] = self._begun(scale, fits[number])
                 self._rounds(fitter, rounds, plan.half_steps, scale)
-                costs[number] = self._cost(fitter, scale)
+                costs[number] = self._cost(fitter, scale) if len(fits) > 1 else 0.0
             if costs[-1] > CLOSE * costs[0]:
                 fits = fits[:1]
         best = min(range(len(fits)), key=costs.__getitem__)
