@@ -82,7 +82,7 @@ void bind_fit(nb::module_& m) {
         const size_t channels = planes.shape(0), height = planes.shape(1), width = planes.shape(2);
         const Canvas canvas = make_canvas(static_cast<int>(width), static_cast<int>(height));
         require(taps.size() % 2 == 1, "a window must have an odd number of taps");
-        std::vector<float> out;
+        std::unique_ptr<float[]> out;
         {
           nb::gil_scoped_release release;
           out = windowed(planes.data(), static_cast<int>(channels), canvas, {taps.data(), taps.data() + taps.size()},

@@ -40,8 +40,9 @@ void blur(const Device& device, const Planes& in, int channels, float sigma, Arr
   const Array<float> weights(std::move(kernel));
   const Canvas size = in.size;
   out->size = size;
-  out->data.resize(in.data.size());
-  scratch->resize(std::max(scratch->size(), in.data.size()));
+  const size_t all = in.data.size();
+  if (out->data.size() != all) out->data = Array<float>::unset(all);
+  if (scratch->size() < all) *scratch = Array<float>::unset(all);
   const int w = size.width, h = size.height;
   const float *from = in.data.data(), *weight = weights.data() + radius;
   float *columns = scratch->data(), *to = out->data.data();
