@@ -148,7 +148,7 @@ def test_clips_without_motion_have_no_field(kind):
 
 @pytest.mark.parametrize(
     ("quarter", "half", "taken", "tried"),
-    [(0.9, 0.9, True, 2), (1.05, 0.9, True, 2), (0.9, 1.05, False, 2), (1.3, 0.9, False, 1)],
+    [(0.9, 0.9, True, 2), (1.05, 0.9, True, 2), (0.9, 1.05, False, 2), (1.3, 0.9, False, 0)],
 )
 def test_what_a_field_costs_decides(monkeypatch, turning, quarter, half, taken, tried):
     # What a fit costs with a field over what it costs without, at a quarter of the size and at half of it.
