@@ -225,8 +225,13 @@ SPLAT2D_INLINE void dense_rows(const DenseLayer& layer, const DenseRows& first, 
 
 void dense(const DenseLayer& layer, const DenseRows& x, const DenseRows& behind, const int32_t* index, size_t rows,
            int low, int16_t* y, size_t stride) {
+#if defined(__wasm__) || (defined(__SSE2__) && !defined(__AVX2__))
+  constexpr int kTogether = 2;  // each needs four of sixteen registers for its sums
+#else
+  constexpr int kTogether = 4;
+#endif
   size_t r = 0;
-  for (; r + 4 <= rows; r += 4) dense_rows<4>(layer, x, behind, r, index, low, y, stride);
+  for (; r + kTogether <= rows; r += kTogether) dense_rows<kTogether>(layer, x, behind, r, index, low, y, stride);
   for (; r < rows; ++r) dense_rows<1>(layer, x, behind, r, index, low, y, stride);
 }
 
