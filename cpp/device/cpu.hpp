@@ -150,13 +150,10 @@ class Team {
   }
   // picture += color g
   void add(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, float* picture) const {
-    const int64_t height = box.y1 - box.y0;
-    const size_t pixels = box.empty() ? 0 : static_cast<size_t>(box.x1 - box.x0) * height;
+    const size_t pixels = box.empty() ? 0 : static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
     const int parts = parts_of(pixels);
     each(parts, pixels, [&](const Lanes&, int part) {
-      const Box rows{box.x0, static_cast<int>(box.y0 + height * part / parts), box.x1,
-                     static_cast<int>(box.y0 + height * (part + 1) / parts)};
-      kernels().add[channels - 1](e, rows, canvas, color, picture);
+      kernels().add[channels - 1](e, part_of(box, part, parts), canvas, color, picture);
     });
   }
   // f(i), which adds to the i-th picture, for i from 0 to count - 1, in any order; about so many pixels each.

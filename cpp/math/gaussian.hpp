@@ -27,6 +27,14 @@ struct Box {
   SPLAT2D_HD bool empty() const { return x0 >= x1 || y0 >= y1; }
 };
 
+// Rows of a box that are one of so many parts.
+SPLAT2D_HD Box part_of(Box box, int part, int parts) {
+  const int64_t height = box.y1 - box.y0, top = box.y0;
+  box.y0 = static_cast<int>(top + height * part / parts);
+  box.y1 = static_cast<int>(top + height * (part + 1) / parts);
+  return box;
+}
+
 struct Ellipse {
   float mx, my, a, b, c, inv_a, det, cutoff;
   bool valid;

@@ -31,14 +31,6 @@ struct Glance {
 
 namespace refine {
 
-// Rows of a box that are one of so many parts.
-SPLAT2D_LOOP inline Box part_of(Box box, int part, int parts) {
-  const int64_t height = box.y1 - box.y0, top = box.y0;
-  box.y0 = static_cast<int>(top + height * part / parts);
-  box.y1 = static_cast<int>(top + height * (part + 1) / parts);
-  return box;
-}
-
 // Adds what level l shows in a box: there the Gaussian is an ellipse of a height; `a` is its conic in the picture.
 template <class Level>
 SPLAT2D_LOOP inline void glance_at(const Lanes& lanes, const Level& level, int l, const Ellipse& e, const Box& box,

@@ -12,7 +12,8 @@ import pytest
 
 from splat2d.cli import VERBS
 from splat2d.cli._marks import read_plain
-from tests.support.places import GOLDEN
+
+from ..support.places import GOLDEN
 
 PLAIN = {
     "encode": [

@@ -27,11 +27,12 @@ extern "C" void cells_of(const float* means, const int* boxes, int count, int wi
     for (int line = s.stages[stage]; line < s.stages[stage + 1]; ++line)
       for (int v = s.lines[line]; v < s.lines[line + 1]; ++v) {
         const splat2d::Visit& visit = s.visits[v];
-        int* row = out + 7 * visit.splat;
+        int* row = out + 8 * visit.splat;
         row[0] += 1;
         row[1] = static_cast<int>(stage);
         row[2] = line;
         row[3] = visit.reach.x0, row[4] = visit.reach.y0, row[5] = visit.reach.x1, row[6] = visit.reach.y1;
+        row[7] = v;
       }
 }
 """
@@ -52,7 +53,7 @@ def cells_of(tmp_path_factory: pytest.TempPathFactory):
     library = ctypes.CDLL(str(folder / "schedule.so"))
 
     def run(means: np.ndarray, boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-        out = np.zeros((len(means), 7), np.int32)
+        out = np.zeros((len(means), 8), np.int32)
         library.cells_of(
             means.astype(np.float32).ctypes,
             boxes.astype(np.int32).ctypes,
@@ -73,7 +74,7 @@ def test_lines_of_a_stage_meet_nowhere_and_wide_splats_share_them(cells_of, widt
     halves = np.exp(rng.uniform(0, 6.4, (600, 2)))
     boxes = np.concatenate([np.floor(means - halves), np.ceil(means + halves)], 1).astype(int)
     found = cells_of(means, boxes, width, height)
-    visited, stage, line, reach = found[:, 0], found[:, 1], found[:, 2], found[:, 3:]
+    visited, stage, line, reach = found[:, 0], found[:, 1], found[:, 2], found[:, 3:7]
     assert (visited == 1).all()
     assert (reach[:, :2] <= boxes[:, :2]).all()
     assert (reach[:, 2:] >= boxes[:, 2:]).all()
@@ -93,3 +94,4 @@ def test_within_a_line_the_order_is_that_of_waiting(cells_of):
     boxes = np.tile([90, 90, 110, 110], (9, 1))
     found = cells_of(means, boxes, 768, 512)
     assert len(set(map(tuple, found[:, 1:3]))) == 1
+    assert (np.diff(found[:, 7]) == 1).all()
