@@ -270,7 +270,7 @@ class Device {
   template <class Notes, class F>
   void for_team(F f) const {
     const int blocks = gpu::multiprocessors();
-    const size_t notes = (sizeof(Notes) + 15) / 16 * 4, shares = sizeof(Notes) / 4 * blocks;
+    const size_t notes = (sizeof(Notes) + 15) / 16 * 4, shares = Team::kRoom / sizeof(float) * blocks;
     float* memory = room_->reserve(notes + shares);
     gpu::launch_together(gpu::run_one_team<Notes, F>, blocks, Team::kThreads, nullptr, f,
                          reinterpret_cast<Notes*>(memory), memory + notes);

@@ -55,6 +55,29 @@ class Lanes {
     shape_gradients(e, m, v_mean, v_conic);
     return out;
   }
+  // picture += color g
+  __device__ void add(const Ellipse& e, const Box& box, Canvas canvas, int channels, const float* color,
+                      float* picture) const {
+    struct Place {
+      float v[kMaxChannels];
+      float* at;
+    };
+    gpu::each_pixel(
+        e, box, lane(), kCount,
+        [&](int x, int y) {
+          Place place;
+          place.at = picture + static_cast<size_t>(y) * canvas.width + x;
+          SPLAT2D_UNROLL
+          for (int c = 0; c < kMaxChannels; ++c) place.v[c] = c < channels ? place.at[c * canvas.area()] : 0.0f;
+          return place;
+        },
+        [&](float g, float, const Place& place) {
+          SPLAT2D_UNROLL
+          for (int c = 0; c < kMaxChannels; ++c)
+            if (c < channels) place.at[c * canvas.area()] = place.v[c] + color[c] * g;
+        },
+        [](float) {});
+  }
   // What frames show of a splat that moves to another course.
   __device__ Foreseen foresee(const Sightings& s, const CourseChange& change) const {
     const float *a = change.from, *b = change.to, *m = change.apart;
@@ -111,8 +134,10 @@ class Lanes {
 class Team {
  public:
   static constexpr int kThreads = 768;  // two warps for each move that is tried at the same time, and two to spare
+  static constexpr int kWarps = kThreads / gpu::kWarp, kMostParts = 4 * kWarps;  // of sums
+  static constexpr size_t kMostSum = 256, kRoom = kMostParts * kMostSum;         // bytes
 
-  // shares: room for what all blocks bring to a sum, where there are several.
+  // shares: room of kRoom for what each block brings to a sum, where there are several.
   __device__ Team(int block, int blocks, float* shares) : block_(block), blocks_(blocks), shares_(shares) {}
 
   // f(), by one thread when all have come so far. None goes on before it, or what the others share out, is done.
@@ -128,24 +153,25 @@ class Team {
   __device__ void share(int count, F f) const {
     const int warp = threadIdx.x / gpu::kWarp;
     if (block_ == 0 && threadIdx.x % gpu::kWarp == 0)
-      for (int i = warp; i < count; i += kThreads / gpu::kWarp) f(i);
+      for (int i = warp; i < count; i += kWarps) f(i);
     __syncthreads();
   }
   // f(lanes, i) for i from 0 to count - 1, in any order.
   template <class F>
   __device__ void each(int count, F f) const {
-    for (int i = threadIdx.x / gpu::kWarp; block_ == 0 && i < count; i += kThreads / gpu::kWarp) f(Lanes(), i);
+    for (int i = threadIdx.x / gpu::kWarp; block_ == 0 && i < count; i += kWarps) f(Lanes(), i);
     __syncthreads();
   }
   // sums[i] = the sum of what f(lanes, i, part, parts, &sum) says of each part, for i from 0 to count - 1. Where there
   // are more warps than sums several share one.
   template <class Sums, class F>
   __device__ void sum_up(int count, size_t, F f, Sums* sums) const {
-    constexpr int kWarps = kThreads / gpu::kWarp, kFloats = sizeof(Sums) / sizeof(float);
-    __shared__ Sums own[kWarps];
+    constexpr int kFloats = sizeof(Sums) / sizeof(float);
+    static_assert(sizeof(Sums) <= kMostSum);
+    __shared__ Sums own[kMostParts];
     if (count == 0) return;
     const int warp = threadIdx.x / gpu::kWarp, lane = threadIdx.x % gpu::kWarp;
-    const int sharing = count < kWarps ? kWarps / count : 1, parts = blocks_ * sharing;
+    const int sharing = sharing_of(count), parts = blocks_ * sharing;
     meet();
     for (int item = warp; item < count * sharing; item += kWarps) {
       const int i = item / sharing, part = block_ * sharing + item % sharing;
@@ -155,51 +181,35 @@ class Team {
     }
     meet();
     if (parts == 1) return;
-    for (int i = warp; block_ == 0 && i < count; i += kWarps) {
-      const float* from = reinterpret_cast<const float*>(blocks_ == 1 ? own + i * parts : shares(i * parts, sums));
-      for (int k = 0; k < kFloats; ++k) {
-        float sum = 0;
-        for (int part = lane; part < parts; part += gpu::kWarp) {
-          const float* at = from + static_cast<size_t>(part) * kFloats + k;
-          sum += blocks_ == 1 ? *at : __ldcg(at);
-        }
-        sum = gpu::warp_sum(sum);
-        if (lane == 0) reinterpret_cast<float*>(sums + i)[k] = sum;
+    const float* from = reinterpret_cast<const float*>(blocks_ == 1 ? own : shares(0, sums));
+    for (int item = warp; block_ == 0 && item < count * kFloats; item += kWarps) {
+      const int i = item / kFloats, k = item % kFloats;
+      float sum = 0;
+      for (int part = lane; part < parts; part += gpu::kWarp) {
+        const float* at = from + static_cast<size_t>(i * parts + part) * kFloats + k;
+        sum += blocks_ == 1 ? *at : __ldcg(at);
       }
+      sum = gpu::warp_sum(sum);
+      if (lane == 0) reinterpret_cast<float*>(sums + i)[k] = sum;
     }
     __syncthreads();
   }
-  // f(i), which adds to the i-th picture, for i from 0 to count - 1, one after another.
+  // f(lanes, i, part, parts), which adds a part to the i-th picture, for i from 0 to count - 1, in any order.
   template <class F>
   __device__ void add_each(int count, size_t, F f) const {
-    for (int i = 0; i < count; ++i) f(i);
-  }
-  // picture += color g
-  __device__ void add(const Ellipse& e, const Box& box, Canvas canvas, int channels, const float* color,
-                      float* picture) const {
-    struct Pixel {
-      float v[kMaxChannels];
-      float* at;
-    };
-    gpu::each_pixel(
-        e, box, block_ * kThreads + threadIdx.x, blocks_ * kThreads,
-        [&](int x, int y) {
-          Pixel pixel;
-          pixel.at = picture + static_cast<size_t>(y) * canvas.width + x;
-          SPLAT2D_UNROLL
-          for (int c = 0; c < kMaxChannels; ++c) pixel.v[c] = c < channels ? pixel.at[c * canvas.area()] : 0.0f;
-          return pixel;
-        },
-        [&](float g, float, const Pixel& pixel) {
-          SPLAT2D_UNROLL
-          for (int c = 0; c < kMaxChannels; ++c)
-            if (c < channels) pixel.at[c * canvas.area()] = pixel.v[c] + color[c] * g;
-        },
-        [](float) {});
+    const int sharing = sharing_of(count), parts = blocks_ * sharing;
+    for (int item = threadIdx.x / gpu::kWarp; item < count * sharing; item += kWarps)
+      f(Lanes(), item / sharing, block_ * sharing + item % sharing, parts);
     __syncthreads();
   }
 
  private:
+  // Warps that share one of so many things, so that they end at about the same time.
+  static __device__ int sharing_of(int count) {
+    const int rounds = count < kWarps ? 1 : 4;
+    return count < rounds * kWarps ? rounds * kWarps / count : 1;
+  }
+
   // What all blocks bring to a sum, from the i-th on.
   template <class Sums>
   __device__ Sums* shares(int i, Sums*) const {

@@ -100,6 +100,10 @@ class Lanes {
     kernels().observe[channels - 1](e, box, canvas, color, picture, weights, v_mean, v_conic, &out);
     return out;
   }
+  // picture += color g
+  void add(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, float* picture) const {
+    kernels().add[channels - 1](e, box, canvas, color, picture);
+  }
   // What frames show of a splat that moves to another course.
   Foreseen foresee(const Sightings& sightings, const CourseChange& change) const {
     return kernels().foresee(sightings, change);
@@ -148,18 +152,12 @@ class Team {
       }
     }
   }
-  // picture += color g
-  void add(const Ellipse& e, Box box, Canvas canvas, int channels, const float* color, float* picture) const {
-    const size_t pixels = box.empty() ? 0 : static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
-    const int parts = parts_of(pixels);
-    each(parts, pixels, [&](const Lanes&, int part) {
-      kernels().add[channels - 1](e, part_of(box, part, parts), canvas, color, picture);
-    });
-  }
-  // f(i), which adds to the i-th picture, for i from 0 to count - 1, in any order; about so many pixels each.
+  // f(lanes, i, part, parts), which adds a part to the i-th picture, for i from 0 to count - 1, in any order; about so
+  // many pixels each.
   template <class F>
   void add_each(int count, size_t pixels, F f) const {
-    each(count, pixels, [&](const Lanes&, int i) { f(i); });
+    const int parts = parts_of(pixels);
+    each(count * parts, pixels, [&](const Lanes& lanes, int i) { f(lanes, i / parts, i % parts, parts); });
   }
 
  private:

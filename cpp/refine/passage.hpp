@@ -234,12 +234,22 @@ SPLAT2D_LOOP inline void each_level(const M& m, const Passage& s, int t, F f) {
   }
 }
 
-// A part of a splat's inner products in all frames.
+// A part of a splat's inner products in all frames: of rows of all frames; where warps share it of every so many-th
+// frame, since what a frame shows takes them as long to find out as to look at.
 template <class M>
 SPLAT2D_LOOP inline void project(const Lanes& lanes, const M& m, const Passage& s, int part, int parts,
                                  PassageSums* out) {
   *out = {};
-  for (int t = s.first; t < s.end; ++t)
+  int stride = 1, first = s.first;
+  if constexpr (Device::kManyTeams) {
+    const int frames = s.end - s.first;
+    stride = parts < frames ? parts : frames;
+    first += part % stride;
+    part /= stride;
+    parts /= stride;
+    if (part >= parts) return;
+  }
+  for (int t = first; t < s.end; t += stride)
     each_level(
         m, s, t,
         [&](const VisitModel::Level& level, const Ellipse& e, const Box& box, float height, const Slice& slice, int l) {
@@ -275,13 +285,13 @@ SPLAT2D_LOOP inline void observe(const Lanes& lanes, const M& m, const Passage& 
 // residual += color g in every frame, at every level.
 template <class M>
 SPLAT2D_LONG inline void add(const Team& team, const M& m, const Passage& s, const float* color) {
-  team.add_each(s.end - s.first, s.pixels(m), [&](int i) {
+  team.add_each(s.end - s.first, s.pixels(m), [&](const Lanes& lanes, int i, int part, int parts) {
     each_level(
         m, s, s.first + i,
         [&](const VisitModel::Level& level, const Ellipse& e, const Box& box, float height, const Slice& slice, int) {
           float shade[kMaxChannels];
           for (int c = 0; c < m.channels; ++c) shade[c] = color[c] * slice.fade * height;
-          team.add(e, box, level.canvas, m.channels, shade, level.residual);
+          lanes.add(e, part_of(box, part, parts), level.canvas, m.channels, shade, level.residual);
         });
   });
 }

@@ -138,6 +138,12 @@ SPLAT2D_LOOP inline Box box_at(const RefineModel& m, const Geometry& g, int leve
   return bounding_box(s.mean, s.conic, m.cutoff, m.level[level].canvas);
 }
 
+// Pixels of the picture that a splat touches, about.
+SPLAT2D_LOOP inline size_t pixels_of(const RefineModel& m, const Geometry& g) {
+  const Box box = box_at(m, g, 0);
+  return static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
+}
+
 // Grows a box by what a splat touches at any level.
 SPLAT2D_LOOP inline void grow(const RefineModel& m, const Geometry& g, Box* box) {
   for (int l = 0; l < m.levels; ++l) {
@@ -184,28 +190,50 @@ SPLAT2D_LOOP inline Box due_reach(const RefineModel& m, const Geometry& g, bool 
   return Device::kManyTeams ? reach_of(m, g, pairs) : rough_reach_of(m, g);
 }
 
+// Calls f(level, splat there, box, number of the level) for a part of what levels show of a splat: rows of the boxes that
+// `inside` knows, since what others write at the same time must not be read. Warps that share a splat are at one level
+// each, most of them at the finest.
+template <class F>
+SPLAT2D_LOOP inline void each_level(const RefineModel& m, const Geometry& g, int part, int parts, F f) {
+  int first = 0, end = m.levels;
+  if (Device::kManyTeams && m.levels > 1 && parts > m.levels) {
+    int level = m.levels, size = 0, begin = parts;
+    while (--level > 0) {
+      size = parts >> (level + 1) > 1 ? parts >> (level + 1) : 1;
+      begin -= size;
+      if (part >= begin) break;
+    }
+    if (level == 0) {
+      size = begin;
+      begin = 0;
+    }
+    first = level;
+    end = level + 1;
+    part -= begin;
+    parts = size;
+  }
+  for (int l = first; l < end; ++l)
+    f(m.level[l], seen_at(g, l), part_of(box_at(m, g, l), part, parts), l);
+}
+
 // residual += color g, at every level.
 SPLAT2D_LONG inline void add(const Team& team, const RefineModel& m, const Geometry& g, const float* color) {
-  for (int l = 0; l < m.levels; ++l) {
-    const RefineModel::Level& level = m.level[l];
-    const LevelSplat s = seen_at(g, l);
-    float shade[kMaxChannels];
-    for (int c = 0; c < m.channels; ++c) shade[c] = color[c] * s.height;
-    team.add(make_ellipse(s.mean, s.conic, m.cutoff), box_at(m, g, l), level.canvas, m.channels, shade, level.residual);
-  }
+  team.add_each(1, pixels_of(m, g), [&](const Lanes& lanes, int, int part, int parts) {
+    each_level(m, g, part, parts, [&](const RefineModel::Level& level, const LevelSplat& s, const Box& box, int) {
+      float shade[kMaxChannels];
+      for (int c = 0; c < m.channels; ++c) shade[c] = color[c] * s.height;
+      lanes.add(make_ellipse(s.mean, s.conic, m.cutoff), box, level.canvas, m.channels, shade, level.residual);
+    });
+  });
 }
 
 // A part of a splat's inner products at each level, by rows of its boxes.
 SPLAT2D_LOOP inline void project(const Lanes& lanes, const RefineModel& m, const Geometry& g, int part, int parts,
                                  Sums* out) {
-  for (int l = 0; l < m.levels; ++l) {
-    const RefineModel::Level& level = m.level[l];
-    const LevelSplat s = seen_at(g, l);
-    // In the box that `inside` knows: what others write at the same time must not be read.
-    const Box box = part_of(box_at(m, g, l), part, parts);
+  each_level(m, g, part, parts, [&](const RefineModel::Level& level, const LevelSplat& s, const Box& box, int l) {
     out->level[l] = lanes.project(make_ellipse(s.mean, s.conic, m.cutoff), box, level.canvas, m.channels,
                                   level.residual, level.weights);
-  }
+  });
 }
 
 // Levels see a splat as a Gaussian, which is not exact; a sum of squares stays positive.
@@ -430,8 +458,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
   team.once([&] { begin(m, q, notes); });
   if (!notes->there) return;
   const Geometry& start = notes->start;
-  const Box box = box_at(m, start, 0);
-  const size_t pixels = static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
+  const size_t pixels = pixels_of(m, start);
   team.sum_up(
       m.levels, pixels,
       [&](const Lanes& lanes, int l, int part, int parts, Glance* out) {
