@@ -178,6 +178,8 @@ inline const ThreadIndex thread_index;
 
 inline void __syncthreads() { splat2d::gpu::emulated::Block::active().barrier(); }
 
+inline void __syncwarp() { splat2d::gpu::emulated::Block::active().exchange(0); }
+
 inline unsigned __ballot_sync(unsigned, bool predicate) {
   using namespace splat2d::gpu::emulated;
   const auto& words = Block::active().exchange(predicate);

@@ -22,6 +22,35 @@ class Lanes {
       *index = others;
     }
   }
+  // The sum of what all lanes have.
+  __device__ float sum(float v) const { return gpu::warp_sum(v); }
+  __device__ double sum(double v) const {
+    for (int step = gpu::kWarp / 2; step > 0; step /= 2) v += __shfl_xor_sync(gpu::kAllLanes, v, step);
+    return v;
+  }
+  // Those i from 0 to count - 1 for which f(i), in order; all lanes get their number.
+  template <class F>
+  __device__ int select(int count, F f, int* out) const {
+    int found = 0;
+    for (int first = 0; first < count; first += kCount) {
+      const int i = first + lane();
+      const bool holds = i < count && f(i);
+      const unsigned all = __ballot_sync(gpu::kAllLanes, holds);
+      if (holds) out[found + __popc(all & ((1u << lane()) - 1))] = i;
+      found += __popc(all);
+    }
+    __syncwarp();
+    return found;
+  }
+  template <class T>
+  __device__ void copy(const T& from, T* to) const {
+    static_assert(sizeof(T) % sizeof(int) == 0);
+    const int* a = reinterpret_cast<const int*>(&from);
+    for (int i = lane(); i < static_cast<int>(sizeof(T) / sizeof(int)); i += kCount) reinterpret_cast<int*>(to)[i] = a[i];
+    __syncwarp();
+  }
+  // What the first lane has written the others can read.
+  __device__ void meet() const { __syncwarp(); }
   // Inner products of a Gaussian with a picture and with itself, weighed by a plane where there is one.
   __device__ Projection project(const Ellipse& e, const Box& box, Canvas canvas, int channels, const float* picture,
                                 const float* weights) const {
@@ -140,6 +169,13 @@ class Team {
   // shares: room of kRoom for what each block brings to a sum, where there are several.
   __device__ Team(int block, int blocks, float* shares) : block_(block), blocks_(blocks), shares_(shares) {}
 
+  // None goes on before all have come so far.
+  __device__ void meet() const {
+    if (blocks_ == 1)
+      __syncthreads();
+    else
+      gpu::meet_all_blocks();
+  }
   // f(), by one thread when all have come so far. None goes on before it, or what the others share out, is done.
   template <class F>
   __device__ void once(F f) const {
@@ -214,12 +250,6 @@ class Team {
   template <class Sums>
   __device__ Sums* shares(int i, Sums*) const {
     return reinterpret_cast<Sums*>(shares_) + i;
-  }
-  __device__ void meet() const {
-    if (blocks_ == 1)
-      __syncthreads();
-    else
-      gpu::meet_all_blocks();
   }
 
   int block_, blocks_;

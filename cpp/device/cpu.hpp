@@ -83,6 +83,25 @@ class Lanes {
   bool first() const { return true; }
   // The lowest cost of all lanes, and the lowest index that has it.
   void least(float*, int*) const {}
+  // The sum of what all lanes have.
+  template <class T>
+  T sum(T v) const {
+    return v;
+  }
+  // Those i from 0 to count - 1 for which f(i), in order; all lanes get their number.
+  template <class F>
+  int select(int count, F f, int* out) const {
+    int found = 0;
+    for (int i = 0; i < count; ++i)
+      if (f(i)) out[found++] = i;
+    return found;
+  }
+  template <class T>
+  void copy(const T& from, T* to) const {
+    *to = from;
+  }
+  // What the first lane has written the others can read.
+  void meet() const {}
   // Inner products of a Gaussian with a picture and with itself, weighed by a plane where there is one.
   Projection project(const Ellipse& e, Box box, Canvas canvas, int channels, const float* picture,
                      const float* weights) const {
@@ -115,6 +134,8 @@ class Team {
  public:
   explicit Team(int threads) : threads_(threads) {}
 
+  // None goes on before all have come so far.
+  void meet() const {}
   // f(), by one of them.
   template <class F>
   void once(F f) const {
@@ -347,6 +368,7 @@ class Finds {
 // Before the parameters of a lambda that the device runs.
 #define SPLAT2D_LOOP
 #define SPLAT2D_LONG
+#define SPLAT2D_UNROLL
 
 // What loops over rows are made of, by the instruction set of this machine.
 inline void add_scaled(float* a, const float* b, float factor, int count) { kernels().add_scaled(a, b, factor, count); }

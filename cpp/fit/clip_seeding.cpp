@@ -117,17 +117,26 @@ struct Tracks {
   Canvas canvas;         // of a frame
   const float* error;
 
-  SPLAT2D_LOOP Promise promise_of(const Lanes& lanes, const Seed& s, bool roughly) const {
-    const int C = channels, every = reel.every;
+  // Inner products of what is wanted with a seed over its frames, and the squares of what these weigh.
+  struct Sums {
+    float with[kMaxChannels], weights;
+  };
+
+  // Frames between two that are looked at: roughly, a few within the duration.
+  SPLAT2D_LOOP int stride_of(const Seed& s, bool roughly) const {
+    const int apart_at_most = static_cast<int>(0.8f * s.duration / static_cast<float>(reel.every));
+    return roughly && apart_at_most > 1 ? reel.every * apart_at_most : reel.every;
+  }
+
+  // Of every so many-th frame.
+  SPLAT2D_LOOP void look(const Lanes& lanes, const Seed& s, bool roughly, int part, int parts, Sums* out) const {
+    const int C = channels, every = reel.every, stride = stride_of(s, roughly);
     const size_t size = canvas.area() * C;
-    // Roughly: a few frames within the duration
-    const int apart_at_most = static_cast<int>(0.8f * s.duration / static_cast<float>(every));
-    const int stride = roughly ? every * (apart_at_most > 1 ? apart_at_most : 1) : every;
     const float reach = roughly ? 2.01f * static_cast<float>(stride) : 2.6f * s.duration;
     const int middle = static_cast<int>(s.time) / every * every;
     const float center[2] = {s.peak.x, s.peak.y};
-    float with[kMaxChannels] = {0, 0, 0, 0}, weights = 0;
-    for (int t = middle % stride; t < frames; t += stride) {
+    *out = {};
+    for (int t = middle % stride + part * stride; t < frames; t += parts * stride) {
       const Moment m = reel.moment(t / every);
       const float apart = m.time - s.time;
       if (fabsf(apart) > reach + 1) continue;
@@ -138,26 +147,29 @@ struct Tracks {
       if (m.warp) m.warp.displace(mean, conic, slopes);
       mean[0] += m.shift.x;
       mean[1] += m.shift.y;
-      weights += w * w;
+      out->weights += w * w;
       const Box box = bounding_box(mean, conic, kSeedCutoff, canvas);
       if (box.empty()) continue;
       const Projection sums =
           lanes.project(make_ellipse(mean, conic, kSeedCutoff), box, canvas, C, error + t / every * size, nullptr);
-      for (int i = 0; i < C; ++i) with[i] -= w * sums.with[i];
+      for (int i = 0; i < C; ++i) out->with[i] -= w * sums.with[i];
     }
-    if (weights == 0) return {};
+  }
+
+  SPLAT2D_LOOP Promise promise_of(const Seed& s, bool roughly, const Sums& sums) const {
+    if (sums.weights == 0) return {};
     const float area = fit::kPi * s.shape.s1 * s.shape.s2;
-    const float scale = sqrtf(static_cast<float>(stride) / (weights * area));
-    return promised(with, C, scale, area);
+    const float scale = sqrtf(static_cast<float>(stride_of(s, roughly)) / (sums.weights * area));
+    return promised(sums.with, channels, scale, area);
   }
 
   // What a team writes down while it follows a seed.
   struct Notes {
-    static constexpr int kTrials = 25;
+    static constexpr int kTrials = 24;
     Seed from, best;
     float still, most, radius, finest;
     float saved[kTrials];
-    Promise standing, along;
+    Sums sums[2];
   };
 
   // Looks for the velocity that lets a seed save most.
@@ -168,39 +180,45 @@ struct Tracks {
       notes->radius = kMostSpeed < most ? kMostSpeed : most;
       notes->finest = 0.2f * seed->shape.s2 / seed->duration;
     });
-    team.each(1, [&](const Lanes& lanes, int) {
-      const float saved = promise_of(lanes, *seed, true).saved;
-      if (lanes.first()) notes->still = notes->most = saved;
-    });
+    team.sum_up(
+        1, 0,
+        [&](const Lanes& lanes, int, int part, int parts, Sums* out) { look(lanes, *seed, true, part, parts, out); },
+        notes->sums);
+    team.once([&] { notes->still = notes->most = promise_of(*seed, true, notes->sums[0]).saved; });
     for (float radius = 0.5f * notes->radius; radius > notes->finest; radius *= 0.5f) {
-      const int steps = radius > 0.9f ? 2 : 1, across = 2 * steps + 1;
+      const int steps = radius > 0.9f ? 2 : 1, across = 2 * steps + 1, trials = across * across - 1;
       const auto trial_of = [&](int i) {
+        i += i >= trials / 2;  // but for the one in the middle
         Seed trial = notes->from;
         trial.velocity[0] += radius * static_cast<float>(i % across - steps);
         trial.velocity[1] += radius * static_cast<float>(i / across - steps);
         return trial;
       };
       team.once([&] { notes->from = notes->best; });
-      team.each(across * across, [&](const Lanes& lanes, int i) {
-        if (i == across * across / 2) return;
-        const float saved = promise_of(lanes, trial_of(i), true).saved;
-        if (lanes.first()) notes->saved[i] = saved;
+      team.each(trials, [&](const Lanes& lanes, int i) {
+        const Seed trial = trial_of(i);
+        Sums sums;
+        look(lanes, trial, true, 0, 1, &sums);
+        if (lanes.first()) notes->saved[i] = promise_of(trial, true, sums).saved;
       });
       team.once([&] {
-        for (int i = 0; i < across * across; ++i) {
-          if (i == across * across / 2 || notes->saved[i] <= notes->most) continue;
+        for (int i = 0; i < trials; ++i) {
+          if (notes->saved[i] <= notes->most) continue;
           notes->most = notes->saved[i];
           notes->best = trial_of(i);
         }
       });
     }
     if (notes->most <= notes->still) return;
-    team.each(2, [&](const Lanes& lanes, int i) {
-      const Promise promise = promise_of(lanes, i ? notes->best : *seed, false);
-      if (lanes.first()) (i ? notes->along : notes->standing) = promise;
-    });
+    team.sum_up(
+        2, 0,
+        [&](const Lanes& lanes, int i, int part, int parts, Sums* out) {
+          look(lanes, i ? notes->best : *seed, false, part, parts, out);
+        },
+        notes->sums);
     team.once([&] {
-      const Promise &standing = notes->standing, &along = notes->along;
+      const Promise standing = promise_of(*seed, false, notes->sums[0]),
+                    along = promise_of(notes->best, false, notes->sums[1]);
       const bool moves = along.saved > kWorthMoving * standing.saved;
       if (moves) {
         notes->best.saved = seed->saved * along.saved / standing.saved;

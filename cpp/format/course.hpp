@@ -74,11 +74,11 @@ SPLAT2D_HD int time_bin(int64_t time, int frames) {
 SPLAT2D_HD Lattice speed_lattice(int energy_class, const Spread& spread, int duration, int frames) {
   const int64_t deviation = exp2_q16(static_cast<int64_t>(duration) * duration_step(energy_class)) >> 8;  // Q8
   const int64_t variance = deviation * deviation, all = static_cast<int64_t>(frames) * frames;            // Q16
-  const int64_t shown = variance * all / (all + ((6 * variance) >> 16));
+  const int64_t shown = floor_div(variance * all, all + ((6 * variance) >> 16));
   const int64_t shown_deviation = isqrt(shown);  // Q8
   const auto quantum = [&](int64_t s) {
     const int64_t step = (position_step(energy_class) * s) >> 16;  // Q16 px
-    return clamp<int64_t>((step << 8) / (shown_deviation > 1 ? shown_deviation : 1), 16, 32 << kSpeedBits);
+    return clamp<int64_t>(floor_div(step << 8, shown_deviation > 1 ? shown_deviation : 1), 16, 32 << kSpeedBits);
   };
   return {quantum(spread.x), quantum(spread.y), spread.shear};
 }
@@ -102,13 +102,21 @@ SPLAT2D_HD float presence(float time, float precision, int frames) {
   return sum;
 }
 
+// The lattices of a shape and duration in range, of centres and of velocities.
+struct MovingLattices {
+  Lattice place, speed;
+};
+
+SPLAT2D_HD MovingLattices moving_lattices(int energy_class, const int32_t* f, int frames) {
+  const Spread spread = spread_of(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
+  return {make_lattice(energy_class, spread), speed_lattice(energy_class, spread, f[kDuration], frames)};
+}
+
 // The pose of fields in range.
-SPLAT2D_HD MovingPose make_pose(int energy_class, const int32_t* f, int frames) {
+SPLAT2D_HD MovingPose make_pose(int energy_class, const int32_t* f, int frames, const MovingLattices& lattices) {
   MovingPose p;
   p.shape = make_shape(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
-  const Lattice l = make_lattice(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
-  const Spread spread = spread_of(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
-  const Lattice v = speed_lattice(energy_class, spread, f[kDuration], frames);
+  const Lattice &l = lattices.place, &v = lattices.speed;
   constexpr double kOnePx = 1.0 / (1 << kPositionBits), kOneFrame = 1.0 / (1 << kTimeBits);
   constexpr double kOneSpeed = 1.0 / (1 << kSpeedBits);
   const double time = static_cast<double>(time_of(energy_class, f[kDuration], f[kTime], frames)) * kOneFrame;
@@ -128,19 +136,31 @@ SPLAT2D_HD MovingPose make_pose(int energy_class, const int32_t* f, int frames) 
   return p;
 }
 
-// Whether fields are those of a splat that a file may hold; the world is what the path shows.
-SPLAT2D_HD bool moving_in_range(int energy_class, Canvas world, const int32_t* f, int frames) {
-  if (!shape_in_range(energy_class, f[kMovingArea], f[kMovingAspect])) return false;
-  if (!duration_in_range(energy_class, f[kDuration], frames)) return false;
-  if (!time_in_range(time_of(energy_class, f[kDuration], f[kTime], frames), frames)) return false;
-  const Lattice l = make_lattice(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
-  if (!on_canvas(l, world, f[kMovingY], f[kMovingX])) return false;
-  const Spread spread = spread_of(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]);
-  const Lattice v = speed_lattice(energy_class, spread, f[kDuration], frames);
+SPLAT2D_HD MovingPose make_pose(int energy_class, const int32_t* f, int frames) {
+  return make_pose(energy_class, f, frames, moving_lattices(energy_class, f, frames));
+}
+
+// Whether a shape, a duration and a time are those of a splat that a file may hold.
+SPLAT2D_HD bool lasting_in_range(int energy_class, const int32_t* f, int frames) {
+  return shape_in_range(energy_class, f[kMovingArea], f[kMovingAspect]) &&
+         duration_in_range(energy_class, f[kDuration], frames) &&
+         time_in_range(time_of(energy_class, f[kDuration], f[kTime], frames), frames);
+}
+
+// Whether a place and a velocity on their lattices are; the world is what the path shows.
+SPLAT2D_HD bool course_in_range(const MovingLattices& lattices, Canvas world, const int32_t* f) {
+  if (!on_canvas(lattices.place, world, f[kMovingY], f[kMovingX])) return false;
+  const Lattice& v = lattices.speed;
   const int64_t vy = v.y(f[kSpeedY]);
   if (vy < -kMaxSpeed || vy > kMaxSpeed) return false;  // first, because vx is a product with it
   const int64_t vx = v.x(f[kSpeedX], f[kSpeedY]);
   return vx >= -kMaxSpeed && vx <= kMaxSpeed;
+}
+
+// Whether fields are those of a splat that a file may hold.
+SPLAT2D_HD bool moving_in_range(int energy_class, Canvas world, const int32_t* f, int frames) {
+  return lasting_in_range(energy_class, f, frames) &&
+         course_in_range(moving_lattices(energy_class, f, frames), world, f);
 }
 
 // Encoder side: where a splat goes.

@@ -56,13 +56,32 @@ SPLAT2D_HD constexpr Tables make_tables() {
   return t;
 }
 
+#if defined(__CUDACC__)
+// Of a GPU's memory for constants, since threads wait for the rest of it.
+static __constant__ const Tables kDeviceTables = make_tables();
+#endif
+
 SPLAT2D_HD const Tables& tables() {
+#if defined(__CUDA_ARCH__)
+  return kDeviceTables;
+#else
   static constexpr Tables instance = make_tables();
   return instance;
+#endif
 }
 
 // floor division for a positive divisor
-SPLAT2D_HD int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+SPLAT2D_HD int64_t floor_div(int64_t a, int64_t b) {
+#if defined(__CUDA_ARCH__)
+  // A GPU has no division of integers; that of doubles is off by little.
+  int64_t q = static_cast<int64_t>(floor(static_cast<double>(a) / static_cast<double>(b)));
+  while (q * b > a) --q;
+  while (a - q * b >= b) ++q;
+  return q;
+#else
+  return a >= 0 ? a / b : -((-a + b - 1) / b);
+#endif
+}
 
 // 2^(x / 65536) in Q16
 SPLAT2D_HD int64_t exp2_q16(int64_t x) {
@@ -112,7 +131,7 @@ const float* color_basis(int channels);
 
 SPLAT2D_HD int energy_class(const int* k, const ColorSteps& steps) {
   int64_t energy = 0;
-  for (int c = 0; c < steps.channels; ++c) {
+  for (int c = 0; c < kMaxChannels && c < steps.channels; ++c) {
     const int64_t v = static_cast<int64_t>(k[c]) * steps.weight[c];
     energy += v * v;
   }
@@ -176,7 +195,7 @@ SPLAT2D_HD Spread spread_of(int energy_class, int area, int aspect, const Direct
   const int64_t yy = positive((((sine * sine) >> 15) * v1 + ((cosine * cosine) >> 15) * v2) >> 15);
   const int64_t xy = (((sine * cosine) >> 15) * (v1 - v2)) >> 15;
   const int64_t sy = positive(isqrt(yy << 16));
-  return {(exp2_q16(static_cast<int64_t>(area) * step) << 16) / sy, sy, floor_div(xy << kPositionBits, yy)};
+  return {floor_div(exp2_q16(static_cast<int64_t>(area) * step) << 16, sy), sy, floor_div(xy << kPositionBits, yy)};
 }
 
 SPLAT2D_HD Spread spread_of(int energy_class, int area, int aspect, int angle) {

@@ -14,25 +14,36 @@ struct ChangeMap {
   int across;                       // cells in a row
   double* energy;                   // of all changes so far, by cell
 
-  // Calls f(cell's energy) for the cells that a box, clipped to the canvas, touches; returns their number.
-  template <class F>
-  SPLAT2D_LOOP int visit(Box box, F f) const {
-    if (box.empty()) return 0;
-    const int x0 = box.x0 / kCell, y0 = box.y0 / kCell, x1 = (box.x1 - 1) / kCell, y1 = (box.y1 - 1) / kCell;
-    for (int y = y0; y <= y1; ++y)
-      for (int x = x0; x <= x1; ++x) f(energy[static_cast<size_t>(across) * y + x]);
-    return (x1 - x0 + 1) * (y1 - y0 + 1);
+  // The cells that a box, clipped to the canvas, touches: how many, and the energy of one.
+  SPLAT2D_LOOP int count(const Box& box) const { return box.empty() ? 0 : columns(box) * rows(box); }
+  SPLAT2D_LOOP double& at(const Box& box, int i) const {
+    const int y = box.y0 / kCell + i / columns(box), x = box.x0 / kCell + i % columns(box);
+    return energy[static_cast<size_t>(across) * y + x];
   }
-  SPLAT2D_LOOP void add(Box box, double change) const {
-    const int cells = visit(box, [](double&) {});
-    visit(box, [&](double& e) { e += change / cells; });
+  SPLAT2D_LOOP void add(const Lanes& lanes, const Box& box, double change) const {
+    const int cells = count(box);
+    for (int i = lanes.lane(); i < cells; i += Lanes::kCount) at(box, i) += change / cells;
+    lanes.meet();
   }
   // Changes so far, the mean of the cells of a box.
-  SPLAT2D_LOOP double mean(Box box) const {
+  SPLAT2D_LOOP double mean(const Lanes& lanes, const Box& box) const {
+    const int cells = count(box);
     double sum = 0;
-    const int cells = visit(box, [&](double& e) { sum += e; });
+    for (int i = lanes.lane(); i < cells; i += Lanes::kCount) sum += at(box, i);
+    sum = lanes.sum(sum);
     return cells ? sum / cells : 0.0;
   }
+  // The same, of one thread.
+  SPLAT2D_LOOP double mean(const Box& box) const {
+    const int cells = count(box);
+    double sum = 0;
+    for (int i = 0; i < cells; ++i) sum += at(box, i);
+    return cells ? sum / cells : 0.0;
+  }
+
+ private:
+  SPLAT2D_LOOP static int columns(const Box& box) { return (box.x1 - 1) / kCell - box.x0 / kCell + 1; }
+  SPLAT2D_LOOP static int rows(const Box& box) { return (box.y1 - 1) / kCell - box.y0 / kCell + 1; }
 };
 
 }  // namespace splat2d

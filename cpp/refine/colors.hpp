@@ -54,10 +54,11 @@ namespace refine {
 
 constexpr float kNever = 1e30f;  // the cost of what cannot be
 
-SPLAT2D_HD bool any_color(const int32_t* k, int channels) {
-  for (int c = 0; c < channels; ++c)
-    if (k[c]) return true;
-  return false;
+SPLAT2D_LOOP inline bool any_color(const int32_t* k, int channels) {
+  bool any = false;
+  SPLAT2D_UNROLL
+  for (int c = 0; c < kMaxChannels && c < channels; ++c) any = any || k[c] != 0;
+  return any;
 }
 
 SPLAT2D_HD void copy_ints(const int32_t* from, int count, int32_t* to) {
@@ -93,12 +94,23 @@ SPLAT2D_LOOP inline double change(const ColorModel& m, int width, const int32_t*
   return squares;
 }
 
+// One of four. A GPU keeps what is chosen from in registers only if its place is known.
+template <class T>
+SPLAT2D_LOOP inline T one_of(const T (&v)[4], int i) {
+#if defined(__CUDA_ARCH__)
+  return i & 2 ? (i & 1 ? v[3] : v[2]) : (i & 1 ? v[1] : v[0]);
+#else
+  return v[i];
+#endif
+}
+
 // The best of the colours around each component's optimum, written to `best`, and J over that of the splat's absence.
 // raw: inner products with the residual; norm: of the Gaussian; fixed: the price of all but the colours; q: the present
 // colours. `free`, where not null, becomes the best colours whatever their energy class.
 SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, const RateTables& rates, float lmbda,
                                       const Projection& raw, float norm, float fixed, int energy_class_of_shape,
                                       const int32_t* q, int32_t* best, int32_t* free) {
+  constexpr int kMost = kMaxChannels;  // loops so long can be unrolled
   const int C = m.channels;
   Projection sums;
   sums.self = raw.self / (norm * norm);
@@ -106,49 +118,71 @@ SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, c
   const auto own = [&](int i) { return m.tint.part(i) * sums.self; };
   const auto positive = [](float v) { return v < 1e-6f ? 1e-6f : v; };
   float shared = 0, squares = 0;  // what the components' optima have to do with each other
-  int32_t options[kMaxChannels][4];
-  for (int i = 0; i < C; ++i) {
+  int32_t options[kMost][4];
+  SPLAT2D_UNROLL
+  for (int i = 0; i < kMost && i < C; ++i) {
     sums.with[i] = 0;
-    for (int c = 0; c < C; ++c) sums.with[i] += m.basis[C * i + c] * raw.with[c];
+    SPLAT2D_UNROLL
+    for (int c = 0; c < kMost && c < C; ++c) sums.with[i] += m.basis[C * i + c] * raw.with[c];
     sums.with[i] /= norm;
     shared += m.lumas[i] * sums.with[i];
     squares += m.lumas[i] * m.lumas[i];
   }
   shared *= luma_self / (positive(own(0)) + luma_self * squares);
-  for (int i = 0; i < C; ++i) {
+  SPLAT2D_UNROLL
+  for (int i = 0; i < kMost && i < C; ++i) {
     const float optimum = -(sums.with[i] - m.lumas[i] * shared) / positive(own(i)) / m.component_steps[i];
-    constexpr float kMost = kMaxColor;
-    const int v = static_cast<int>(clamp(nearbyintf(optimum), -kMost, kMost));
+    constexpr float kMostColor = kMaxColor;
+    const int v = static_cast<int>(clamp(nearbyintf(optimum), -kMostColor, kMostColor));
     options[i][0] = v;
     options[i][1] = v > 0 ? v - 1 : v < 0 ? v + 1 : 0;
     options[i][2] = q[i];
     options[i][3] = 0;
   }
   const auto pick = [&](int code, int32_t* k) {
-    for (int i = 0; i < C; ++i) k[i] = options[i][(code >> (2 * i)) & 3];
+    SPLAT2D_UNROLL
+    for (int i = 0; i < kMost && i < C; ++i) k[i] = one_of(options[i], (code >> (2 * i)) & 3);
   };
   // What each option adds to the SSE, and its bits, the third component's by the second's.
-  float added[kMaxChannels][4], bits[kMaxChannels][4][4];
-  for (int i = 0; i < C; ++i)
+  float added[kMost][4], bits[kMost][4], third[4][4];
+  SPLAT2D_UNROLL
+  for (int i = 0; i < kMost && i < C; ++i) {
+    SPLAT2D_UNROLL
     for (int o = 0; o < 4; ++o) {
       const float v = static_cast<float>(options[i][o]) * m.component_steps[i];
       added[i][o] = v * (2 * sums.with[i] + v * own(i));
-      for (int before = 0; before < (i == 2 ? 4 : 1); ++before)
-        bits[i][o][before] = component_bits(rates, i, options[i][o], i == 2 ? options[1][before] : 0);
+      if (i != 2) bits[i][o] = component_bits(rates, i, options[i][o], 0);
     }
+  }
+  if (C > 2) {
+    SPLAT2D_UNROLL
+    for (int before = 0; before < 4; ++before) {
+      SPLAT2D_UNROLL
+      for (int o = 0; o < 4; ++o) third[before][o] = component_bits(rates, 2, options[2][o], options[1][before]);
+    }
+  }
+  const auto third_bits = [&](int before, int o) {
+#if defined(__CUDA_ARCH__)
+    const float of[4] = {one_of(third[0], o), one_of(third[1], o), one_of(third[2], o), one_of(third[3], o)};
+    return one_of(of, before);
+#else
+    return third[before][o];
+#endif
+  };
   float least = kNever, free_least = kNever;
   int best_code = 0, free_code = 0;
   for (int code = lanes.lane(); code < 1 << (2 * C); code += Lanes::kCount) {
     float sse = 0, length = 0, luma = 0;
-    for (int i = 0; i < C; ++i) {
+    SPLAT2D_UNROLL
+    for (int i = 0; i < kMost && i < C; ++i) {
       const int o = (code >> (2 * i)) & 3;
-      sse += added[i][o];
-      luma += m.lumas[i] * m.component_steps[i] * static_cast<float>(options[i][o]);
-      length += bits[i][o][i == 2 ? (code >> 2) & 3 : 0];
+      sse += one_of(added[i], o);
+      luma += m.lumas[i] * m.component_steps[i] * static_cast<float>(one_of(options[i], o));
+      length += i == 2 ? third_bits((code >> 2) & 3, o) : one_of(bits[i], o);
     }
     const float j = sse + luma_self * luma * luma + lmbda * length;
     // Colours of zero would be the splat's absence.
-    int32_t k[kMaxChannels];
+    int32_t k[kMost];
     const auto there = [&] {
       pick(code, k);
       return any_color(k, C);

@@ -29,35 +29,25 @@ struct Forecast {
   float visible;     // what the splat's energy weighs, over that which neither cut-off nor canvas take from
 
   // For a splat that frames [first, first + count) show as `frames` say, with these heights times gains.
-  SPLAT2D_LOOP void look(const MovingPose& at, int channel_count, const float* colors, const Reel& reel,
-                         const Frame* frames, int first, int count) {
-    constexpr int kLanes = 16;  // that Sightings is padded to
-    pose = at;
-    channels = channel_count;
-    squares = 0;
-    for (int c = 0; c < channels; ++c) {
-      color[c] = colors[c];
-      squares += color[c] * color[c];
-      error.with[c] = 0;
-    }
-    error.self = 0;
-    for (int k = 0; k < 3; ++k) v_conic[k] = 0;
-    seen.count = count;
-    const float* a = pose.shape.conic;
-    float energy = 0, positive = 0;
-    for (int i = 0; i < (count + kLanes - 1) / kLanes * kLanes; ++i) {
+  SPLAT2D_LOOP void look(const Lanes& lanes, const MovingPose& at, int channel_count, const float* colors,
+                         const Reel& reel, const Frame* frames, int first, int count) {
+    constexpr int kPadding = 16;  // that Sightings is padded to
+    const float* a = at.shape.conic;
+    float energy = 0, positive = 0, by_conic[3] = {0, 0, 0};
+    Projection all = {};
+    for (int i = lanes.lane(); i < (count + kPadding - 1) / kPadding * kPadding; i += Lanes::kCount) {
       const Frame f = i < count ? frames[i] : Frame{};
       const Moment m = reel.moment(i < count ? first + i : 0);
-      const float fade = i < count ? slice_at(m, pose.mean, pose.velocity, a, pose.precision).fade : 0.0f;
+      const float fade = i < count ? slice_at(m, at.mean, at.velocity, a, at.precision).fade : 0.0f;
       for (int axis = 0; axis < 2; ++axis) seen.center[axis][i] = m.along(axis, m.time);
       seen.gain[i] = i < count ? m.gain : 0.0f;
       seen.fade[i] = fade;
       float along = 0;
-      for (int c = 0; c < channels; ++c) {
-        along += color[c] * f.sums.with[c];
-        error.with[c] += fade * f.sums.with[c];
+      for (int c = 0; c < channel_count; ++c) {
+        along += colors[c] * f.sums.with[c];
+        all.with[c] += fade * f.sums.with[c];
       }
-      error.self += fade * fade * f.sums.self;
+      all.self += fade * fade * f.sums.self;
       positive += fade * fade * f.positive;
       energy += fade * fade;
       seen.along[i] = along;
@@ -65,9 +55,23 @@ struct Forecast {
       float bend[3];
       refine::bend_of(f, a, bend);
       for (int k = 0; k < 3; ++k) seen.bend[k][i] = fade * bend[k];
-      for (int k = 0; k < 3; ++k) v_conic[k] += fade * f.v_conic[k];
+      for (int k = 0; k < 3; ++k) by_conic[k] += fade * f.v_conic[k];
     }
-    error.self = refine::positive_self(error.self, positive);
+    for (float& v : all.with) v = lanes.sum(v);
+    for (float& v : by_conic) v = lanes.sum(v);
+    all.self = refine::positive_self(lanes.sum(all.self), lanes.sum(positive));
+    energy = lanes.sum(energy);
+    if (!lanes.first()) return;
+    pose = at;
+    channels = channel_count;
+    seen.count = count;
+    squares = 0;
+    for (int c = 0; c < channels; ++c) {
+      color[c] = colors[c];
+      squares += color[c] * color[c];
+    }
+    for (int k = 0; k < 3; ++k) v_conic[k] = by_conic[k];
+    error = all;
     const float whole = energy * kPi / sqrtf(a[0] * a[2] - a[1] * a[1]);
     visible = whole > 0 ? error.self / whole : 0.0f;
   }

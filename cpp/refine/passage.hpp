@@ -76,12 +76,14 @@ struct PassageSums {
 SPLAT2D_LONG inline bool build(const ClipModel& m, const int32_t* q, int energy_class, Passage* out) {
   const int32_t* f = q + m.channels;
   if (!worth_coding(energy_class, f[kMovingArea], f[kMovingAspect])) return false;
-  if (!moving_in_range(energy_class, m.world, f, m.frames)) return false;
+  if (!lasting_in_range(energy_class, f, m.frames)) return false;
+  const MovingLattices lattices = moving_lattices(energy_class, f, m.frames);
+  if (!course_in_range(lattices, m.world, f)) return false;
   MovingPose& p = out->pose;
-  p = make_pose(energy_class, f, m.frames);
+  p = make_pose(energy_class, f, m.frames, lattices);
   if (p.norm * p.norm < kLeastPresence * p.shape.norm * p.shape.norm) return false;
   out->energy_class = energy_class;
-  const double area = make_lattice(energy_class, f[kMovingArea], f[kMovingAspect], f[kMovingAngle]).area();
+  const double area = lattices.place.area();
   const double leaf = 1 << leaf_log2(tier_of(energy_class, f[kMovingArea]));
   out->rate_area = static_cast<float>(area < leaf ? area : leaf);
   const float reach = sqrtf(m.cutoff / p.precision);

@@ -151,13 +151,35 @@ RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, 
   Array<refine::Outcome> outcomes(count());
   const Visit* visit = visits.data();
   refine::Outcome* outcome = outcomes.data();
+  // Of some of the next visits; a splat's integers stay what they are until its own.
+  using Ready = typename Notes::Ready;
+  constexpr int kAtOnce = Device::kManyTeams ? 1 << 14 : 0;
+  Array<Ready> prepared = Array<Ready>::unset(std::min<size_t>(schedule.visits.size(), kAtOnce));
+  Ready* ready = kAtOnce ? prepared.data() : nullptr;
+  int ready_from = 0, ready_to = 0;
   for (size_t s = 0; s + 1 < schedule.stages.size(); ++s) {
-    const int first = schedule.stages[s];
+    const int first = schedule.stages[s], end = schedule.lines[schedule.stages[s + 1]];
+    if (kAtOnce && end > ready_to) {
+      ready_from = schedule.lines[first];
+      ready_to = std::min(static_cast<int>(schedule.visits.size()), std::max(ready_from + kAtOnce, end));
+      if (prepared.size() < static_cast<size_t>(ready_to - ready_from)) {
+        prepared = Array<Ready>::unset(ready_to - ready_from);
+        ready = prepared.data();
+      }
+      const int64_t some = ready_to - ready_from;
+      const Visit* from = visit + ready_from;
+      device_.for_each(some * Ready::count(plan.pairs), [=] SPLAT2D_LOOP(int64_t i) {
+        const Visit& v = from[i % some];
+        refine::prepare(m, tables, v.reach, rows + static_cast<int64_t>(v.splat) * m.width(),
+                        static_cast<int>(i / some), ready + i % some);
+      });
+    }
     const int* line = lines.data() + first;
     const auto go = [=] SPLAT2D_LOOP(const Team& team, int64_t i, Notes* notes) {
       for (int v = line[i]; v < line[i + 1]; ++v) {
         const int64_t n = visit[v].splat;
-        refine::visit(team, m, plan, tables, visit[v].reach, rows + n * m.width(), seen + n, outcome + n, notes);
+        refine::visit(team, m, plan, tables, visit[v].reach, ready ? ready + (v - ready_from) : nullptr,
+                      rows + n * m.width(), seen + n, outcome + n, notes);
       }
     };
     if (static_cast<int>(s) < schedule.wide)

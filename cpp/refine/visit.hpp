@@ -58,6 +58,10 @@ enum Field { kArea, kAspect, kAngle, kY, kX, kFields };
 // The moves of a visit: the present shape, a step down and up of each field, another energy class, pairs of steps.
 constexpr int kSteps = 1, kOther = kSteps + 2 * kFields, kPairs = kOther + 1;
 constexpr int kMoves = kPairs + kFields * (kFields - 1) / 2;
+// All that they may be whatever the picture shows: the present shape, the steps, the energy class below and the one
+// above, pairs of steps either way each.
+constexpr int kBelow = kOther, kAbove = kBelow + 1, kDirections = 4, kEitherWay = kAbove + 1;
+constexpr int kPossible = kEitherWay + kDirections * (kMoves - kPairs);
 
 struct Geometry {
   int energy_class;
@@ -74,12 +78,23 @@ struct Sums {
 struct Move {
   int32_t q[kMaxChannels + kFields];  // once weighed, with the best colours
   Geometry g;
-  bool valid;
+  float bits;   // of all but the colours
+  int valid;
   float cost;  // J over that of the splat's absence
+};
+
+// What visits to a splat come to before they look at the picture. A device that works on many splats at the same time
+// makes all of it at once; others make what they need when they need it.
+struct Prepared {
+  Move moves[kPossible];
+
+  static int count(bool pairs) { return pairs ? kPossible : kEitherWay; }
 };
 
 // What a team writes down during a visit.
 struct Notes {
+  using Ready = Prepared;
+
   bool there;  // the splat
   int32_t q[kMaxChannels + kFields];
   Geometry start;
@@ -300,26 +315,33 @@ SPLAT2D_LOOP inline void weigh(const Lanes& lanes, const RefineModel& m, const S
     return;
   }
   const float lmbda = static_cast<float>(plan.lambda);
-  const float cost =
-      best_colors(lanes, m, rates, lmbda, sums, move->g.shape.norm,
-                  lmbda * shape_bits(rates, move->g.energy_class, move->g.rate_area, move->q + m.channels),
-                  move->g.energy_class, q, move->q, free);
+  const float cost = best_colors(lanes, m, rates, lmbda, sums, move->g.shape.norm, lmbda * move->bits,
+                                 move->g.energy_class, q, move->q, free);
   if (lanes.first()) move->cost = cost;
 }
 
-// Builds a move; with `reposition` its lattice is another, on which the splat's place is looked for first.
-SPLAT2D_LOOP inline void propose(const RefineModel& m, const Notes& notes, const Box& reach, int energy_class,
+// The splat that a visit begins with, whose moves stay within a box.
+struct Place {
+  const int32_t* q;
+  Geometry g;
+  Box reach;
+};
+
+// Builds a move out of its integers; with `reposition` its lattice is another, on which the splat's place is looked for
+// first.
+SPLAT2D_LOOP inline void propose(const RefineModel& m, const RateTables& rates, const Place& from, int energy_class,
                                  bool reposition, Move* move) {
   int32_t* f = move->q + m.channels;
   if (reposition) {
     if (!shape_in_range(energy_class, f[kArea], f[kAspect])) return;
-    const int32_t* from = notes.q + m.channels;
-    const int dy = f[kY] - from[kY], dx = f[kX] - from[kX];
-    quantize_position(energy_class, m.level[0].canvas, notes.start.mean[0], notes.start.mean[1], f);
+    const int32_t* before = from.q + m.channels;
+    const int dy = f[kY] - before[kY], dx = f[kX] - before[kX];
+    quantize_position(energy_class, m.level[0].canvas, from.g.mean[0], from.g.mean[1], f);
     f[kY] += dy;
     f[kX] += dx;
   }
-  move->valid = build(m, move->q, energy_class, &move->g) && inside(m, move->g, reach);
+  move->valid = build(m, move->q, energy_class, &move->g) && inside(m, move->g, from.reach);
+  if (move->valid) move->bits = shape_bits(rates, energy_class, move->g.rate_area, f);
 }
 
 struct Step {
@@ -328,9 +350,9 @@ struct Step {
 
 SPLAT2D_LOOP inline Step step_of(int move) { return {(move - kSteps) / 2, (move - kSteps) % 2 ? 1 : -1}; }
 
-SPLAT2D_LOOP inline void propose_steps(const RefineModel& m, const Notes& notes, const Box& reach, Step first,
+SPLAT2D_LOOP inline void propose_steps(const RefineModel& m, const RateTables& rates, const Place& from, Step first,
                                        Step second, Move* move) {
-  const int r = notes.start.energy_class;
+  const int r = from.g.energy_class;
   int32_t* f = move->q + m.channels;
   bool reshaped = false;
   const Step steps[2] = {first, second};
@@ -340,12 +362,48 @@ SPLAT2D_LOOP inline void propose_steps(const RefineModel& m, const Notes& notes,
     reshaped = reshaped || step.field <= kAngle;
     if (step.field == kAspect) {
       if (f[kAspect] < 0) return;
-      f[kAngle] = nearest_angle(r, f[kAspect], notes.start.shape.angle);
+      f[kAngle] = nearest_angle(r, f[kAspect], from.g.shape.angle);
     }
   }
   const int angles = angle_count(r, f[kAspect]);
   f[kAngle] = (f[kAngle] + angles) % angles;
-  propose(m, notes, reach, r, reshaped, move);
+  propose(m, rates, from, r, reshaped, move);
+}
+
+// Whether a field may be stepped on.
+SPLAT2D_LOOP inline bool steps_on(const RefineModel& m, const int32_t* q, int field) {
+  return field != kAngle || q[m.channels + kAspect] > 0;
+}
+
+// The splat as one of another energy class.
+SPLAT2D_LOOP inline void propose_class(const RefineModel& m, const RateTables& rates, const Place& from,
+                                       int energy_class, Move* move) {
+  copy_ints(from.q, m.width(), move->q);
+  move->valid = false;
+  const double half = 0.5 * from.g.shape.log_area, spread = 0.5 * from.g.shape.log_aspect;
+  quantize_shape(energy_class, half + spread, half - spread, from.g.shape.angle, move->q + m.channels);
+  propose(m, rates, from, energy_class, true, move);
+}
+
+// Makes one of all possible moves.
+SPLAT2D_LOOP inline void propose_possible(const RefineModel& m, const RateTables& rates, const Place& from, int i,
+                                          Move* move) {
+  copy_ints(from.q, m.width(), move->q);
+  move->valid = false;
+  if (i == 0) {
+    propose(m, rates, from, from.g.energy_class, false, move);
+  } else if (i < kOther) {
+    if (steps_on(m, from.q, step_of(i).field)) propose_steps(m, rates, from, step_of(i), {0, 0}, move);
+  } else if (i <= kAbove) {
+    const int other = from.g.energy_class + (i == kBelow ? -1 : 1);
+    if (other >= -1 && other < kClasses - 1) propose_class(m, rates, from, other, move);
+  } else {
+    const int pair = (i - kEitherWay) / kDirections, way = (i - kEitherWay) % kDirections;
+    int first = 0, second = pair + 1;
+    for (; second >= kFields; ++first) second -= kFields - 2 - first;
+    if (steps_on(m, from.q, first) && steps_on(m, from.q, second))
+      propose_steps(m, rates, from, {first, way / 2 ? 1 : -1}, {second, way % 2 ? 1 : -1}, move);
+  }
 }
 
 // The better step of a field, as a move, or -1.
@@ -354,33 +412,49 @@ SPLAT2D_LOOP inline int better_step(const Notes& notes, int field) {
   return notes.moves[better].cost < kNever ? better : -1;
 }
 
-// Moves from kOther on follow from what the others cost.
-SPLAT2D_LOOP inline void propose_move(const RefineModel& m, const Notes& notes, const Box& reach, int i, Move* move) {
-  const int C = m.channels, r = notes.start.energy_class;
-  copy_ints(notes.q, C + kFields, move->q);
-  move->valid = false;
-  if (i == 0) {
-    propose(m, notes, reach, r, false, move);
-  } else if (i < kOther) {
-    const Step step = step_of(i);
-    if (step.field != kAngle || notes.q[C + kAspect] > 0) propose_steps(m, notes, reach, step, {0, 0}, move);
-  } else if (i == kOther) {
-    const int other = energy_class(notes.free, m.steps);
-    if (other == r) return;
-    const double half = 0.5 * notes.start.shape.log_area, spread = 0.5 * notes.start.shape.log_aspect;
-    quantize_shape(other, half + spread, half - spread, notes.start.shape.angle, move->q + C);
-    propose(m, notes, reach, other, true, move);
-  } else {
-    int first = 0, second = i - kPairs + 1;
-    for (; second >= kFields; ++first) second -= kFields - 2 - first;
-    const int a = better_step(notes, first), b = better_step(notes, second);
-    if (a >= 0 && b >= 0) propose_steps(m, notes, reach, step_of(a), step_of(b), move);
+// Which of all possible moves a visit's i-th is, or -1 for none. Those from kOther on follow from what the others cost.
+SPLAT2D_LOOP inline int possible_of(const Notes& notes, int i) {
+  if (i < kOther) return i;
+  int first = 0, second = i - kPairs + 1;
+  for (; second >= kFields; ++first) second -= kFields - 2 - first;
+  const int a = better_step(notes, first), b = better_step(notes, second);
+  if (a < 0 || b < 0) return -1;
+  const int way = 2 * (step_of(a).delta > 0) + (step_of(b).delta > 0);
+  return kEitherWay + kDirections * (i - kPairs) + way;
+}
+
+// A visit's i-th move, one of those that were prepared where there are any.
+SPLAT2D_LOOP inline void propose_move(const Lanes& lanes, const RefineModel& m, const RateTables& rates,
+                                      const Prepared* prepared, const Box& reach, int i, Notes* notes) {
+  Move* move = &notes->moves[i];
+  const Place from{notes->q, notes->start, reach};
+  const int r = from.g.energy_class, other = i == kOther ? energy_class(notes->free, m.steps) : r;
+  const bool near = other == r - 1 || other == r + 1;
+  int possible = -1;
+  if (i != kOther)
+    possible = possible_of(*notes, i);
+  else if (near)
+    possible = other < r ? kBelow : kAbove;
+  if (prepared && possible >= 0) {
+    lanes.copy(prepared->moves[possible], move);
+  } else if (lanes.first()) {
+    move->valid = false;
+    if (i == kOther && other != r)
+      propose_class(m, rates, from, other, move);
+    else if (i != kOther && possible >= 0)
+      propose_possible(m, rates, from, possible, move);
   }
+  lanes.meet();
 }
 
 // Writes down the splat at its visit's beginning.
-SPLAT2D_LOOP inline void begin(const RefineModel& m, const int32_t* q, Notes* notes) {
-  notes->there = build(m, q, &notes->start);
+SPLAT2D_LOOP inline void begin(const RefineModel& m, const int32_t* q, const Prepared* prepared, Notes* notes) {
+  if (prepared) {
+    notes->there = any_color(q, m.channels);  // as of all that are due
+    notes->start = prepared->moves[0].g;
+  } else {
+    notes->there = build(m, q, &notes->start);
+  }
   if (!notes->there) return;
   copy_ints(q, m.width(), notes->q);
   copy_ints(q, m.channels, notes->free);
@@ -390,32 +464,41 @@ SPLAT2D_LOOP inline void begin(const RefineModel& m, const int32_t* q, Notes* no
 }
 
 // Takes the move of the least J.
-SPLAT2D_LOOP inline Outcome choose(const RefineModel& m, int32_t* q, Notes* notes, double* seen) {
+SPLAT2D_LOOP inline void choose(const Lanes& lanes, const RefineModel& m, int32_t* q, Notes* notes, double* seen,
+                                Outcome* outcome) {
   const int C = m.channels;
-  notes->chosen = notes->moves[0].cost < 0 ? 0 : -1;
-  float least = notes->chosen < 0 ? 0.0f : notes->moves[0].cost;
+  int chosen = notes->moves[0].cost < 0 ? 0 : -1;
+  float least = chosen < 0 ? 0.0f : notes->moves[0].cost;
   for (int i = 0; i < notes->count; ++i) {
     const int move = notes->tried[i];
     if (notes->moves[move].cost >= least) continue;
     least = notes->moves[move].cost;
-    notes->chosen = move;
+    chosen = move;
   }
-  if (notes->chosen < 0) {
+  const Box before = core(m, notes->start);
+  if (chosen < 0) {
     const int32_t nothing[kMaxChannels + kFields] = {};
-    m.changes.add(core(m, notes->start), change(m, m.width(), q, nothing));
+    m.changes.add(lanes, before, change(m, m.width(), notes->q, nothing));
+    if (!lanes.first()) return;
+    notes->chosen = chosen;
     copy_ints(nothing, C, q);
-    return kRemoved;
+    *outcome = kRemoved;
+    return;
   }
-  const Move& move = notes->moves[notes->chosen];
-  const double changed = change(m, m.width(), q, move.q);
+  const Move& move = notes->moves[chosen];
+  const double changed = change(m, m.width(), notes->q, move.q);
+  const Box after = core(m, move.g);
+  if (changed > 0) {
+    m.changes.add(lanes, before, changed);
+    m.changes.add(lanes, after, changed);
+  }
+  const double mean = m.changes.mean(lanes, after);
+  if (!lanes.first()) return;
+  notes->chosen = chosen;
   copy_ints(move.q, C + kFields, q);
   color_of(m, q, move.g.shape.norm, notes->color);
-  if (changed > 0) {
-    m.changes.add(core(m, notes->start), changed);
-    m.changes.add(core(m, move.g), changed);
-  }
-  *seen = m.changes.mean(core(m, move.g));
-  return changed > 0 ? kChanged : kKept;
+  *seen = mean;
+  *outcome = changed > 0 ? kChanged : kKept;
 }
 
 // What a level shows of a splat, by rows of its box.
@@ -428,10 +511,10 @@ SPLAT2D_LOOP inline void observe(const Lanes& lanes, const RefineModel& m, const
 }
 
 // J over that of the splat's absence with the present colours, as far as can be foreseen; kNever for no splat.
-SPLAT2D_LOOP inline float promise(const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
-                                  const Projection& sums, const Move& move, const int32_t* q) {
+SPLAT2D_LOOP inline float promise(const RefineModel& m, const SweepPlan& plan, const Projection& sums,
+                                  const Move& move, const int32_t* q) {
   const int C = m.channels;
-  float out = static_cast<float>(plan.lambda) * shape_bits(rates, move.g.energy_class, move.g.rate_area, move.q + C);
+  float out = static_cast<float>(plan.lambda) * move.bits;
   float luma = 0;
   for (int i = 0; i < C; ++i) {
     float with = 0;
@@ -444,18 +527,30 @@ SPLAT2D_LOOP inline float promise(const RefineModel& m, const SweepPlan& plan, c
 }
 
 // Writes down the moves that promise something, of those before `end`.
-SPLAT2D_LOOP inline void pick(const RefineModel& m, float present, int end, Notes* notes) {
+SPLAT2D_LOOP inline void pick(const Lanes& lanes, const RefineModel& m, float present, int end, Notes* notes) {
   const float slack = m.level[0].weights ? kSlackOfWeights : kSlack;
   const float limit = present + slack * m.component_steps[0] * m.component_steps[0];
-  notes->count = 0;
-  for (int i = kSteps; i < end; ++i)
-    if (i == kOther ? notes->moves[i].valid : notes->moves[i].cost < limit) notes->tried[notes->count++] = i;
+  const Move* moves = notes->moves;
+  const int found = lanes.select(
+      end, [=](int i) { return i >= kSteps && (i == kOther ? moves[i].valid != 0 : moves[i].cost < limit); },
+      notes->tried);
+  if (lanes.first()) notes->count = found;
+}
+
+// The moves of a visit to integers q that the picture has no part in, the i-th of all possible ones.
+SPLAT2D_LOOP inline void prepare(const RefineModel& m, const RateTables& rates, const Box& reach, const int32_t* q,
+                                 int i, Prepared* out) {
+  Place from{q, {}, reach};
+  out->moves[i].valid = false;
+  if (build(m, q, &from.g)) propose_possible(m, rates, from, i, &out->moves[i]);
 }
 
 // Refines the splat of integers q, whose moves stay within `reach`; `seen` becomes the mean of the changes around it.
+// What was prepared for it may be null.
 SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
-                               const Box& reach, int32_t* q, double* seen, Outcome* outcome, Notes* notes) {
-  team.once([&] { begin(m, q, notes); });
+                               const Box& reach, const Prepared* prepared, int32_t* q, double* seen, Outcome* outcome,
+                               Notes* notes) {
+  team.once([&] { begin(m, q, prepared, notes); });
   if (!notes->there) return;
   const Geometry& start = notes->start;
   const size_t pixels = pixels_of(m, start);
@@ -465,40 +560,41 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
         observe(lanes, m, start, notes->counted, l, part, parts, out);
       },
       notes->seen);
-  team.once([&] {
-    Glance all = notes->seen[0];
-    for (int l = 1; l < m.levels; ++l) all += notes->seen[l];
-    const float self = m.level[0].weights ? positive_self(all.sums.self, all.positive) : all.sums.self;
-    count(m, all.sums.with);
-    notes->forecast.look(start.mean, start.shape.conic, m.channels, notes->color, notes->counted, all, self);
-    propose_move(m, *notes, reach, 0, &notes->moves[0]);
-    for (int c = 0; c < m.channels; ++c) notes->color[c] = -notes->color[c];
-  });
   // The present shape, with its best colours
   team.each(1, [&](const Lanes& lanes, int) {
-    weigh(lanes, m, plan, rates, q, notes->forecast.without(), &notes->moves[0], notes->free);
+    if (lanes.first()) {
+      Glance all = notes->seen[0];
+      for (int l = 1; l < m.levels; ++l) all += notes->seen[l];
+      const float self = m.level[0].weights ? positive_self(all.sums.self, all.positive) : all.sums.self;
+      count(m, all.sums.with);
+      notes->forecast.look(start.mean, start.shape.conic, m.channels, notes->color, notes->counted, all, self);
+      for (int c = 0; c < m.channels; ++c) notes->color[c] = -notes->color[c];
+    }
+    propose_move(lanes, m, rates, prepared, reach, 0, notes);
+    weigh(lanes, m, plan, rates, notes->q, notes->forecast.without(), &notes->moves[0], notes->free);
   });
   const int moves = plan.pairs ? kMoves : kPairs;
   // Pairs follow from what the steps promise.
   for (int first = kSteps, end = kPairs; first < moves; first = end, end = moves)
-    team.share(end - first, [&](int i) {
+    team.each(end - first, [&](const Lanes& lanes, int i) {
       Move* move = &notes->moves[first + i];
-      propose_move(m, *notes, reach, first + i, move);
-      if (first + i == kOther) return;
+      propose_move(lanes, m, rates, prepared, reach, first + i, notes);
+      if (first + i == kOther || !lanes.first()) return;
       move->cost = kNever;
       if (move->valid)
-        move->cost =
-            promise(m, plan, rates, notes->forecast.without(move->g.mean, move->g.shape.conic), *move, notes->q);
+        move->cost = promise(m, plan, notes->forecast.without(move->g.mean, move->g.shape.conic), *move, notes->q);
     });
-  team.once([&] {
-    pick(m, promise(m, plan, rates, notes->forecast.without(), notes->moves[0], notes->q), moves, notes);
+  team.each(1, [&](const Lanes& lanes, int) {
+    pick(lanes, m, promise(m, plan, notes->forecast.without(), notes->moves[0], notes->q), moves, notes);
+    if (!lanes.first()) return;
     notes->done = notes->count == 0 && notes->moves[0].cost < 0;
-    for (int i = 0; i < m.channels; ++i) notes->done = notes->done && notes->moves[0].q[i] == q[i];
+    for (int i = 0; i < m.channels; ++i) notes->done = notes->done && notes->moves[0].q[i] == notes->q[i];
     if (notes->done) {
       *seen = m.changes.mean(core(m, start));
       *outcome = kKept;
     }
   });
+  team.meet();
   if (notes->done) return;
   add(team, m, start, notes->color);
   team.sum_up(
@@ -509,9 +605,10 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
       notes->sums);
   team.each(notes->count, [&](const Lanes& lanes, int i) {
     Move* move = &notes->moves[notes->tried[i]];
-    weigh(lanes, m, plan, rates, q, weighed(m, move->g, notes->sums[i]), move, nullptr);
+    weigh(lanes, m, plan, rates, notes->q, weighed(m, move->g, notes->sums[i]), move, nullptr);
   });
-  team.once([&] { *outcome = choose(m, q, notes, seen); });
+  team.each(1, [&](const Lanes& lanes, int) { choose(lanes, m, q, notes, seen, outcome); });
+  team.meet();
   if (notes->chosen >= 0) add(team, m, notes->moves[notes->chosen].g, notes->color);
 }
 

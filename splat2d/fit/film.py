@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.fit.config import ClipConfig
-from splat2d.fit.fitter import HALF_MIN, Fit, Plan, background_of, half
+from splat2d.fit.fitter import HALF_MIN, Fit, Plan, background_of
+from splat2d.fit.means import half
 from splat2d.fit.perceptual import error_weights, half_weights
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class FilmFit(Fit):
         assert self._pixels is not None
         pixels, weights = self._pixels[::every], self._weights and self._weights[::every]
         for _ in range(scale.bit_length() - 1):
-            pixels = np.stack([half(picture) for picture in pixels])
+            pixels = half(pixels)
             weights = weights and [half_weights(levels) for levels in weights]
         return pixels, [self.native.Distortion(levels) for levels in weights or []]
 

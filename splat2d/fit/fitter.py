@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from splat2d.draw.render import CUTOFF, View, background_floats, render
 from splat2d.fit.config import ClipConfig, FitConfig
+from splat2d.fit.means import half
 from splat2d.fit.perceptual import GUIDES, emphasised, error_weights, half_weights
 from splat2d.fit.rates import rate_tables
 from splat2d.native import core
@@ -62,13 +63,6 @@ def background_of(pixels: NDArray[np.float32]) -> tuple[int, ...]:
 def psnr_of(sse: float, samples: int) -> float:
     """PSNR in dB of a sum of squared errors in [0, 1] units."""
     return 99.0 if sse <= 0 else min(99.0, -10 * math.log10(sse / samples))
-
-
-def half(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of 2 x 2 pixels of [C, H, W]; an odd last row or column is left out."""
-    c, h, w = pixels.shape
-    even = pixels[:, : h // 2 * 2, : w // 2 * 2].reshape(c, h // 2, 2, w // 2, 2)
-    return np.ascontiguousarray(even.mean((2, 4), dtype=np.float32))
 
 
 def _native(backend: Backend) -> Any:

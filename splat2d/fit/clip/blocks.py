@@ -11,7 +11,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.fit.clip.flow import halves, sampled
+from splat2d.fit.clip.flow import sampled
+from splat2d.fit.means import half, mean_of_channels
 from splat2d.format.segments import PATH_UNITS
 
 Floats = NDArray[np.float32]
@@ -34,14 +35,14 @@ def block_motion(frames: NDArray[np.uint8], path: NDArray[np.int32]) -> tuple[Fl
     Returns:
         [T, rows, columns, 2] px a frame, x and y, relative to the path; and the px of a block of a frame.
     """
-    luma = frames[..., : min(frames.shape[3], 3)].mean(3, dtype=np.float32) / np.float32(255)
+    luma = mean_of_channels(frames[..., :3]) / np.float32(255)
     height, width = luma.shape[1:]
     factor = 1
     while max(height, width) > COARSE_SIDE * factor and min(height, width) >= 4 * BLOCK * factor:
         factor *= 2
     levels = [luma[:, : height // factor * factor, : width // factor * factor]]
     while 1 << (len(levels) - 1) < factor:
-        levels.append(np.stack([halves(frame) for frame in levels[-1]]))
+        levels.append(half(levels[-1]))
     camera = np.gradient(path / PATH_UNITS, axis=0).astype(np.float32)
     velocities = _searched(levels[-1], np.rint(camera / factor).astype(int)) * np.float32(factor)
     scale = max(factor // 2, 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from splat2d.fit.means import half, mean_of_channels
 from splat2d.format.header import MAX_PIXELS, MAX_SIDE
 
 Floats = NDArray[np.float32]
@@ -39,7 +40,7 @@ def camera_path(frames: NDArray[np.uint8]) -> NDArray[np.int32]:
     still = np.zeros((count, 2), np.int32)
     if count < 2 or min(height, width) < 2 * LEAST_SIDE:
         return still
-    pyramids = [pyramid(frame.mean(2, dtype=np.float32) / 255) for frame in frames]
+    pyramids = [pyramid(mean_of_channels(frame) / 255) for frame in frames]
     rows, targets = [], []
     steps = np.zeros((count, 2))  # from frame to frame
     for gap in GAPS:
@@ -71,8 +72,7 @@ def pyramid(grey: Floats) -> list[Floats]:
     for _ in range(LEVELS):
         if levels and min(grey.shape) // 2 < LEAST_SIDE:
             break
-        h, w = grey.shape[0] // 2 * 2, grey.shape[1] // 2 * 2
-        grey = grey[:h, :w].reshape(h // 2, 2, w // 2, 2).mean((1, 3), dtype=np.float32)
+        grey = half(grey)
         levels.append(grey)
     return levels
 

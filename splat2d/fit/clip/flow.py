@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.fit.clip.lattice import Lattice
+from splat2d.fit.means import half
 from splat2d.native import core
 
 Floats = NDArray[np.float32]
@@ -61,12 +62,6 @@ def flow(frames: Floats, shifts: Floats, world: tuple[int, int], cell: int, weig
     return _Estimate(frames, shifts, world, cell).run(weights)
 
 
-def halves(picture: Floats) -> Floats:
-    """Means of 2 x 2 px; an odd last row or column goes."""
-    h, w = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-    return picture[:h, :w].reshape(h // 2, 2, w // 2, 2).mean((1, 3), dtype=np.float32)
-
-
 def sampled(picture: Floats, x: Floats, y: Floats) -> Floats:
     """A picture at places [H, W], px from its corner, bilinear; those outside count as the nearest inside."""
     return core().sampled(*(np.ascontiguousarray(v, np.float32) for v in (picture, x, y)))
@@ -111,10 +106,10 @@ class _Level:
         inside = (x > 0.5) & (y > 0.5) & (x < w - 0.5) & (y < h - 0.5)
         seen = inside.astype(np.float32)
         value = sampled(picture, x, y)
-        half = np.float32(0.5)
+        aside = np.float32(0.5)
         per_px = np.float32(1 / self.scale)
-        gx = (sampled(picture, x + half, y) - sampled(picture, x - half, y)) * per_px
-        gy = (sampled(picture, x, y + half) - sampled(picture, x, y - half)) * per_px
+        gx = (sampled(picture, x + aside, y) - sampled(picture, x - aside, y)) * per_px
+        gy = (sampled(picture, x, y + aside) - sampled(picture, x, y - aside)) * per_px
         return value, seen, gx, gy
 
     def normal(self, a: Floats) -> Floats:
@@ -177,7 +172,7 @@ class _Estimate:
     def __init__(self, frames: Floats, shifts: Floats, world: tuple[int, int], cell: int) -> None:
         shrunk = 1
         while min(frames.shape[1:]) >= MOST_SIDE:
-            frames, shrunk = np.stack([halves(frame) for frame in frames]), 2 * shrunk
+            frames, shrunk = half(frames), 2 * shrunk
         self.frames, self.shifts, self.shrunk = frames, shifts, shrunk
         self.levels = [_Level(0, world, cell, shrunk)]
         while (n := len(self.levels)) < LEVELS and min(frames.shape[1:]) >> n >= LEAST_SIDE:
@@ -223,7 +218,7 @@ class _Estimate:
     def _pyramid(self, frame: Floats) -> list[Floats]:
         out = [frame]
         for _ in self.levels[1:]:
-            out.append(halves(out[-1]))
+            out.append(half(out[-1]))
         return out
 
     def _registered(self, pyramid: list[Floats], guess: Floats, shift: Floats) -> Floats:
