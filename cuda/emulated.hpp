@@ -178,6 +178,8 @@ inline const ThreadIndex thread_index;
 
 inline void __syncthreads() { splat2d::gpu::emulated::Block::active().barrier(); }
 
+#define __grid_constant__
+
 inline void __syncwarp() { splat2d::gpu::emulated::Block::active().exchange(0); }
 
 inline unsigned __ballot_sync(unsigned, bool predicate) {

@@ -14,13 +14,13 @@ constexpr int kAhead = 4;  // pixels that a thread asks for before it uses the f
 template <class Load, class Use, class Column>
 __device__ inline void each_pixel(const Ellipse& e, const Box& box, int thread, int threads, Load load, Use use,
                                   Column column) {
-  int across = 8;
-  while (across < kWarp && across < threads && across < box.x1 - box.x0) across *= 2;
-  const int rows = threads / across;
+  int shift = 3;  // log2 of the threads side by side
+  while (1 << shift < kWarp && 1 << shift < threads && 1 << shift < box.x1 - box.x0) ++shift;
+  const int across = 1 << shift, rows = threads >> shift;
   const float a = -0.5f * kLog2E * e.a, b = -kLog2E * e.b, c = -0.5f * kLog2E * e.c, limit = limit_of(e.cutoff);
   const float inverse_c = 1.0f / e.c;
   for (int x0 = box.x0; x0 < box.x1; x0 += across) {
-    const int x = x0 + thread % across;
+    const int x = x0 + (thread & (across - 1));
     const float dx = center_distance(x, e.mx), along = a * dx * dx, slope = b * dx;
     int first = box.y0, last = box.y1 - 1;
     if (box.x1 - box.x0 > kWarp) {
@@ -32,7 +32,7 @@ __device__ inline void each_pixel(const Ellipse& e, const Box& box, int thread, 
       last = __reduce_max_sync(kAllLanes, static_cast<int>(clamp(mid + half, low - 1.0f, high - 1.0f) + 1.0f) - 1);
     }
     const int end = x < box.x1 ? last : first - 1;
-    for (int y = first + thread / across; y <= end; y += kAhead * rows) {
+    for (int y = first + (thread >> shift); y <= end; y += kAhead * rows) {
       float g[kAhead];
       decltype(load(0, 0)) values[kAhead];
       SPLAT2D_UNROLL

@@ -12,13 +12,6 @@
 #include <cuda_runtime.h>
 #endif
 
-// Before a loop whose count is a constant: its arrays are then registers.
-#ifdef SPLAT2D_EMULATED
-#define SPLAT2D_UNROLL
-#else
-#define SPLAT2D_UNROLL _Pragma("unroll")
-#endif
-
 namespace splat2d::gpu {
 
 constexpr int kWarp = 32;

@@ -46,7 +46,8 @@ class Lanes {
   __device__ void copy(const T& from, T* to) const {
     static_assert(sizeof(T) % sizeof(int) == 0);
     const int* a = reinterpret_cast<const int*>(&from);
-    for (int i = lane(); i < static_cast<int>(sizeof(T) / sizeof(int)); i += kCount) reinterpret_cast<int*>(to)[i] = a[i];
+    for (int i = lane(); i < static_cast<int>(sizeof(T) / sizeof(int)); i += kCount)
+      reinterpret_cast<int*>(to)[i] = a[i];
     __syncwarp();
   }
   // What the first lane has written the others can read.
@@ -163,8 +164,8 @@ class Lanes {
 class Team {
  public:
   static constexpr int kThreads = 768;  // two warps for each move that is tried at the same time, and two to spare
-  static constexpr int kWarps = kThreads / gpu::kWarp, kMostParts = 4 * kWarps;  // of sums
-  static constexpr size_t kMostSum = 256, kRoom = kMostParts * kMostSum;         // bytes
+  static constexpr int kWarps = kThreads / gpu::kWarp, kMostSums = 4 * kWarps;  // of several blocks
+  static constexpr size_t kMostSum = 256, kRoom = kMostSums * kMostSum;         // bytes
 
   // shares: room of kRoom for what each block brings to a sum, where there are several.
   __device__ Team(int block, int blocks, float* shares) : block_(block), blocks_(blocks), shares_(shares) {}
@@ -204,7 +205,7 @@ class Team {
   __device__ void sum_up(int count, size_t, F f, Sums* sums) const {
     constexpr int kFloats = sizeof(Sums) / sizeof(float);
     static_assert(sizeof(Sums) <= kMostSum);
-    __shared__ Sums own[kMostParts];
+    __shared__ Sums own[kWarps];
     if (count == 0) return;
     const int warp = threadIdx.x / gpu::kWarp, lane = threadIdx.x % gpu::kWarp;
     const int sharing = sharing_of(count), parts = blocks_ * sharing;
@@ -241,10 +242,7 @@ class Team {
 
  private:
   // Warps that share one of so many things, so that they end at about the same time.
-  static __device__ int sharing_of(int count) {
-    const int rounds = count < kWarps ? 1 : 4;
-    return count < rounds * kWarps ? rounds * kWarps / count : 1;
-  }
+  static __device__ int sharing_of(int count) { return count < kWarps ? kWarps / count : 1; }
 
   // What all blocks bring to a sum, from the i-th on.
   template <class Sums>
@@ -258,15 +256,17 @@ class Team {
 
 namespace gpu {
 
+// What is given is read where it is: threads would copy it if its address were taken.
 template <class Notes, class F>
-__global__ void __launch_bounds__(Team::kThreads) run_team(F f) {
+__global__ void __launch_bounds__(Team::kThreads) run_team(const __grid_constant__ F f) {
   __shared__ Notes notes;
   f(Team(0, 1, nullptr), static_cast<int64_t>(blockIdx.x), &notes);
 }
 
 // With all blocks at once.
 template <class Notes, class F>
-__global__ void __launch_bounds__(Team::kThreads, 1) run_one_team(F f, Notes* notes, float* shares) {
+__global__ void __launch_bounds__(Team::kThreads, 1)
+    run_one_team(const __grid_constant__ F f, Notes* notes, float* shares) {
   f(Team(blockIdx.x, gridDim.x, shares), 0, notes);
 }
 

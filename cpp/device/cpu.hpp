@@ -368,7 +368,6 @@ class Finds {
 // Before the parameters of a lambda that the device runs.
 #define SPLAT2D_LOOP
 #define SPLAT2D_LONG
-#define SPLAT2D_UNROLL
 
 // What loops over rows are made of, by the instruction set of this machine.
 inline void add_scaled(float* a, const float* b, float factor, int count) { kernels().add_scaled(a, b, factor, count); }

@@ -152,7 +152,7 @@ struct Tracks {
       if (box.empty()) continue;
       const Projection sums =
           lanes.project(make_ellipse(mean, conic, kSeedCutoff), box, canvas, C, error + t / every * size, nullptr);
-      for (int i = 0; i < C; ++i) out->with[i] -= w * sums.with[i];
+      each_channel(C, [&](int i) { out->with[i] -= w * sums.with[i]; });
     }
   }
 
@@ -250,7 +250,8 @@ Array<float> ClipFitter::brought_back() const {
       const float left = floorf(px), top = floorf(py), fx = px - left, fy = py - top;
       const bool inside = left >= 0 && top >= 0 && left + 1 < static_cast<float>(canvas.width) &&
                           top + 1 < static_cast<float>(canvas.height);
-      for (int c = 0; c < C; ++c) {
+      SPLAT2D_UNROLL
+      for (int c = 0; c < kMaxChannels && c < C; ++c) {
         const size_t plane = static_cast<size_t>(t) * C + c;
         float v = 0;
         if (inside) {

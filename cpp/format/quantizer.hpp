@@ -131,10 +131,10 @@ const float* color_basis(int channels);
 
 SPLAT2D_HD int energy_class(const int* k, const ColorSteps& steps) {
   int64_t energy = 0;
-  for (int c = 0; c < kMaxChannels && c < steps.channels; ++c) {
+  each_channel(steps.channels, [&](int c) {
     const int64_t v = static_cast<int64_t>(k[c]) * steps.weight[c];
     energy += v * v;
-  }
+  });
   int reached = 0;  // classes that begin at this energy or below
   for (int step = 32; step > 0; step /= 2)
     if (reached + step <= kClasses && tables().energy[reached + step - 1] <= energy) reached += step;

@@ -6,7 +6,10 @@
 
 #if defined(__CUDACC__)
 #define SPLAT2D_HD __host__ __device__ __forceinline__
+// Before a loop whose count has a constant limit: a GPU then keeps its arrays in registers.
+#define SPLAT2D_UNROLL _Pragma("unroll")
 #else
+#define SPLAT2D_UNROLL
 // Always inlined, so that files compiled for several instruction sets leave no copy to the linker.
 #define SPLAT2D_HD inline __attribute__((always_inline))
 #endif
@@ -14,6 +17,13 @@
 namespace splat2d {
 
 constexpr int kMaxChannels = 4;
+
+// f(c) for each of the channels.
+template <class F>
+SPLAT2D_HD void each_channel(int channels, F f) {
+  SPLAT2D_UNROLL
+  for (int c = 0; c < kMaxChannels && c < channels; ++c) f(c);
+}
 
 struct Canvas {
   int width;

@@ -161,9 +161,10 @@ SPLAT2D_LOOP inline float promise(const M& m, const SweepPlan& plan, const Proje
                                   const int32_t* q) {
   const int C = m.channels;
   float out = static_cast<float>(plan.lambda) * move.bits;
-  for (int i = 0; i < C; ++i) {
+  SPLAT2D_UNROLL
+  for (int i = 0; i < kMaxChannels && i < C; ++i) {
     float with = 0;
-    for (int k = 0; k < C; ++k) with += m.basis[C * i + k] * sums.with[k];
+    each_channel(C, [&](int k) { with += m.basis[C * i + k] * sums.with[k]; });
     const float k = static_cast<float>(q[i]) * m.component_steps[i] / move.s.pose.norm;
     out += k * (2 * with + k * sums.self);
   }
@@ -316,7 +317,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const M& m, const SweepPlan& pl
       *seen = m.changes.mean(core(m, start));
       *outcome = kKept;
     }
-    for (int c = 0; c < C; ++c) notes->color[c] = -notes->color[c];
+    each_channel(C, [&](int c) { notes->color[c] = -notes->color[c]; });
   });
   team.meet();
   if (notes->done) return;

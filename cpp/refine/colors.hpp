@@ -56,8 +56,7 @@ constexpr float kNever = 1e30f;  // the cost of what cannot be
 
 SPLAT2D_LOOP inline bool any_color(const int32_t* k, int channels) {
   bool any = false;
-  SPLAT2D_UNROLL
-  for (int c = 0; c < kMaxChannels && c < channels; ++c) any = any || k[c] != 0;
+  each_channel(channels, [&](int c) { any = any || k[c] != 0; });
   return any;
 }
 
@@ -67,11 +66,11 @@ SPLAT2D_HD void copy_ints(const int32_t* from, int count, int32_t* to) {
 
 SPLAT2D_LOOP inline void color_of(const ColorModel& m, const int32_t* k, float norm, float* color) {
   const int C = m.channels;
-  for (int j = 0; j < C; ++j) {
+  each_channel(C, [&](int j) {
     float s = 0;
-    for (int i = 0; i < C; ++i) s += static_cast<float>(k[i]) * m.component_steps[i] * m.basis[C * i + j];
+    each_channel(C, [&](int i) { s += static_cast<float>(k[i]) * m.component_steps[i] * m.basis[C * i + j]; });
     color[j] = s / norm;
-  }
+  });
 }
 
 // Of component c, before which another had the value `before`.
@@ -84,10 +83,10 @@ SPLAT2D_LOOP inline float component_bits(const RateTables& rates, int c, int32_t
 // What changes the picture when a splat's `width` integers go from a to b, in units of D^2, about.
 SPLAT2D_LOOP inline double change(const ColorModel& m, int width, const int32_t* a, const int32_t* b) {
   double squares = 0;
-  for (int c = 0; c < m.channels; ++c) {
+  each_channel(m.channels, [&](int c) {
     const double step = (a[c] - b[c]) * m.steps.weight[c] / 8.0;
     squares += step * step;
-  }
+  });
   // A step of the shape or the position moves about as much as a step of the luma.
   for (int i = m.channels; i < width; ++i)
     if (a[i] != b[i]) return squares + 1.0;
@@ -110,7 +109,6 @@ SPLAT2D_LOOP inline T one_of(const T (&v)[4], int i) {
 SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, const RateTables& rates, float lmbda,
                                       const Projection& raw, float norm, float fixed, int energy_class_of_shape,
                                       const int32_t* q, int32_t* best, int32_t* free) {
-  constexpr int kMost = kMaxChannels;  // loops so long can be unrolled
   const int C = m.channels;
   Projection sums;
   sums.self = raw.self / (norm * norm);
@@ -118,19 +116,16 @@ SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, c
   const auto own = [&](int i) { return m.tint.part(i) * sums.self; };
   const auto positive = [](float v) { return v < 1e-6f ? 1e-6f : v; };
   float shared = 0, squares = 0;  // what the components' optima have to do with each other
-  int32_t options[kMost][4];
-  SPLAT2D_UNROLL
-  for (int i = 0; i < kMost && i < C; ++i) {
+  int32_t options[kMaxChannels][4];
+  each_channel(C, [&](int i) {
     sums.with[i] = 0;
-    SPLAT2D_UNROLL
-    for (int c = 0; c < kMost && c < C; ++c) sums.with[i] += m.basis[C * i + c] * raw.with[c];
+    each_channel(C, [&](int c) { sums.with[i] += m.basis[C * i + c] * raw.with[c]; });
     sums.with[i] /= norm;
     shared += m.lumas[i] * sums.with[i];
     squares += m.lumas[i] * m.lumas[i];
-  }
+  });
   shared *= luma_self / (positive(own(0)) + luma_self * squares);
-  SPLAT2D_UNROLL
-  for (int i = 0; i < kMost && i < C; ++i) {
+  each_channel(C, [&](int i) {
     const float optimum = -(sums.with[i] - m.lumas[i] * shared) / positive(own(i)) / m.component_steps[i];
     constexpr float kMostColor = kMaxColor;
     const int v = static_cast<int>(clamp(nearbyintf(optimum), -kMostColor, kMostColor));
@@ -138,22 +133,20 @@ SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, c
     options[i][1] = v > 0 ? v - 1 : v < 0 ? v + 1 : 0;
     options[i][2] = q[i];
     options[i][3] = 0;
-  }
+  });
   const auto pick = [&](int code, int32_t* k) {
-    SPLAT2D_UNROLL
-    for (int i = 0; i < kMost && i < C; ++i) k[i] = one_of(options[i], (code >> (2 * i)) & 3);
+    each_channel(C, [&](int i) { k[i] = one_of(options[i], (code >> (2 * i)) & 3); });
   };
   // What each option adds to the SSE, and its bits, the third component's by the second's.
-  float added[kMost][4], bits[kMost][4], third[4][4];
-  SPLAT2D_UNROLL
-  for (int i = 0; i < kMost && i < C; ++i) {
+  float added[kMaxChannels][4], bits[kMaxChannels][4], third[4][4];
+  each_channel(C, [&](int i) {
     SPLAT2D_UNROLL
     for (int o = 0; o < 4; ++o) {
       const float v = static_cast<float>(options[i][o]) * m.component_steps[i];
       added[i][o] = v * (2 * sums.with[i] + v * own(i));
       if (i != 2) bits[i][o] = component_bits(rates, i, options[i][o], 0);
     }
-  }
+  });
   if (C > 2) {
     SPLAT2D_UNROLL
     for (int before = 0; before < 4; ++before) {
@@ -173,16 +166,15 @@ SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, c
   int best_code = 0, free_code = 0;
   for (int code = lanes.lane(); code < 1 << (2 * C); code += Lanes::kCount) {
     float sse = 0, length = 0, luma = 0;
-    SPLAT2D_UNROLL
-    for (int i = 0; i < kMost && i < C; ++i) {
+    each_channel(C, [&](int i) {
       const int o = (code >> (2 * i)) & 3;
       sse += one_of(added[i], o);
       luma += m.lumas[i] * m.component_steps[i] * static_cast<float>(one_of(options[i], o));
       length += i == 2 ? third_bits((code >> 2) & 3, o) : one_of(bits[i], o);
-    }
+    });
     const float j = sse + luma_self * luma * luma + lmbda * length;
     // Colours of zero would be the splat's absence.
-    int32_t k[kMost];
+    int32_t k[kMaxChannels];
     const auto there = [&] {
       pick(code, k);
       return any_color(k, C);

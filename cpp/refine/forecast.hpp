@@ -43,7 +43,8 @@ struct Forecast {
       seen.gain[i] = i < count ? m.gain : 0.0f;
       seen.fade[i] = fade;
       float along = 0;
-      for (int c = 0; c < channel_count; ++c) {
+      SPLAT2D_UNROLL
+      for (int c = 0; c < kMaxChannels && c < channel_count; ++c) {
         along += colors[c] * f.sums.with[c];
         all.with[c] += fade * f.sums.with[c];
       }
@@ -66,7 +67,8 @@ struct Forecast {
     channels = channel_count;
     seen.count = count;
     squares = 0;
-    for (int c = 0; c < channels; ++c) {
+    SPLAT2D_UNROLL
+    for (int c = 0; c < kMaxChannels && c < channels; ++c) {
       color[c] = colors[c];
       squares += color[c] * color[c];
     }
@@ -79,7 +81,7 @@ struct Forecast {
   // Inner products of the picture without the splat with the splat.
   SPLAT2D_LOOP Projection without() const {
     Projection out = error;
-    for (int c = 0; c < channels; ++c) out.with[c] -= color[c] * error.self;
+    each_channel(channels, [&](int c) { out.with[c] -= color[c] * error.self; });
     return out;
   }
 
@@ -103,7 +105,7 @@ struct Forecast {
     const float shared = visible * foreseen.shared * 2 * kPi / sqrtf(det);
     Projection out;
     out.self = visible * foreseen.self * kPi / sqrtf(b[0] * b[2] - b[1] * b[1]);
-    for (int c = 0; c < channels; ++c) out.with[c] = error.with[c] + color[c] * (drift / squares - shared);
+    each_channel(channels, [&](int c) { out.with[c] = error.with[c] + color[c] * (drift / squares - shared); });
     return out;
   }
 };

@@ -41,7 +41,8 @@ SPLAT2D_LOOP inline void glance_at(const Lanes& lanes, const Level& level, int l
   const float squares = static_cast<float>(1 << (2 * l)), factor = height * squares;
   const float self = height * factor * sums.self;
   float along = 0;
-  for (int c = 0; c < channels; ++c) {
+  SPLAT2D_UNROLL
+  for (int c = 0; c < kMaxChannels && c < channels; ++c) {
     out->sums.with[c] += factor * sums.with[c];
     along += factor * color[c] * sums.with[c];
   }
@@ -115,7 +116,8 @@ struct PictureForecast {
                          const Glance& seen, float self) {
     channels = channel_count;
     squares = 0;
-    for (int c = 0; c < channels; ++c) {
+    SPLAT2D_UNROLL
+    for (int c = 0; c < kMaxChannels && c < channels; ++c) {
       color[c] = counted[c];
       squares += colors[c] * counted[c];
       error.with[c] = seen.sums.with[c];
@@ -136,7 +138,7 @@ struct PictureForecast {
   // Inner products of the picture without the splat with the splat.
   SPLAT2D_LOOP Projection without() const {
     Projection out = error;
-    for (int c = 0; c < channels; ++c) out.with[c] -= color[c] * error.self;
+    each_channel(channels, [&](int c) { out.with[c] -= color[c] * error.self; });
     return out;
   }
 
@@ -150,7 +152,7 @@ struct PictureForecast {
     const float shared = visible * expf(-0.5f * far) * 2 * kPi / sqrtf(det);
     Projection out;
     out.self = visible * kPi / sqrtf(b[0] * b[2] - b[1] * b[1]);
-    for (int c = 0; c < channels; ++c) out.with[c] = error.with[c] + color[c] * (drift / squares - shared);
+    each_channel(channels, [&](int c) { out.with[c] = error.with[c] + color[c] * (drift / squares - shared); });
     return out;
   }
 };

@@ -258,7 +258,7 @@ SPLAT2D_LOOP inline void project(const Lanes& lanes, const M& m, const Passage& 
           const Projection sums =
               lanes.project(e, part_of(box, part, parts), level.canvas, m.channels, level.residual, level.weights);
           const float factor = slice.fade * height * static_cast<float>(1 << (2 * l));
-          for (int c = 0; c < m.channels; ++c) out->sums.with[c] += factor * sums.with[c];
+          each_channel(m.channels, [&](int c) { out->sums.with[c] += factor * sums.with[c]; });
           const float self = slice.fade * height * factor * sums.self;
           out->sums.self += self;
           out->positive += self > 0 ? self : 0.0f;
@@ -292,7 +292,7 @@ SPLAT2D_LONG inline void add(const Team& team, const M& m, const Passage& s, con
         m, s, s.first + i,
         [&](const VisitModel::Level& level, const Ellipse& e, const Box& box, float height, const Slice& slice, int) {
           float shade[kMaxChannels];
-          for (int c = 0; c < m.channels; ++c) shade[c] = color[c] * slice.fade * height;
+          each_channel(m.channels, [&](int c) { shade[c] = color[c] * slice.fade * height; });
           lanes.add(e, part_of(box, part, parts), level.canvas, m.channels, shade, level.residual);
         });
   });
@@ -307,7 +307,7 @@ SPLAT2D_LOOP inline float saving(const Lanes& lanes, const M& m, const int32_t* 
   PassageSums sums;
   project(lanes, m, s, 0, 1, &sums);
   const Projection whole = sums.whole();
-  for (int c = 0; c < m.channels; ++c) saved += color[c] * (color[c] * whole.self - 2 * whole.with[c]);
+  each_channel(m.channels, [&](int c) { saved += color[c] * (color[c] * whole.self - 2 * whole.with[c]); });
   return saved;
 }
 

@@ -78,7 +78,7 @@ struct Sums {
 struct Move {
   int32_t q[kMaxChannels + kFields];  // once weighed, with the best colours
   Geometry g;
-  float bits;   // of all but the colours
+  float bits;  // of all but the colours
   int valid;
   float cost;  // J over that of the splat's absence
 };
@@ -205,9 +205,9 @@ SPLAT2D_LOOP inline Box due_reach(const RefineModel& m, const Geometry& g, bool 
   return Device::kManyTeams ? reach_of(m, g, pairs) : rough_reach_of(m, g);
 }
 
-// Calls f(level, splat there, box, number of the level) for a part of what levels show of a splat: rows of the boxes that
-// `inside` knows, since what others write at the same time must not be read. Warps that share a splat are at one level
-// each, most of them at the finest.
+// Calls f(level, splat there, box, number of the level) for a part of what levels show of a splat: rows of the boxes
+// that `inside` knows, since what others write at the same time must not be read. Warps that share a splat are at one
+// level each, most of them at the finest.
 template <class F>
 SPLAT2D_LOOP inline void each_level(const RefineModel& m, const Geometry& g, int part, int parts, F f) {
   int first = 0, end = m.levels;
@@ -227,8 +227,7 @@ SPLAT2D_LOOP inline void each_level(const RefineModel& m, const Geometry& g, int
     part -= begin;
     parts = size;
   }
-  for (int l = first; l < end; ++l)
-    f(m.level[l], seen_at(g, l), part_of(box_at(m, g, l), part, parts), l);
+  for (int l = first; l < end; ++l) f(m.level[l], seen_at(g, l), part_of(box_at(m, g, l), part, parts), l);
 }
 
 // residual += color g, at every level.
@@ -236,7 +235,7 @@ SPLAT2D_LONG inline void add(const Team& team, const RefineModel& m, const Geome
   team.add_each(1, pixels_of(m, g), [&](const Lanes& lanes, int, int part, int parts) {
     each_level(m, g, part, parts, [&](const RefineModel::Level& level, const LevelSplat& s, const Box& box, int) {
       float shade[kMaxChannels];
-      for (int c = 0; c < m.channels; ++c) shade[c] = color[c] * s.height;
+      each_channel(m.channels, [&](int c) { shade[c] = color[c] * s.height; });
       lanes.add(make_ellipse(s.mean, s.conic, m.cutoff), box, level.canvas, m.channels, shade, level.residual);
     });
   });
@@ -270,7 +269,7 @@ SPLAT2D_LOOP inline Projection weighed(const RefineModel& m, const Geometry& g, 
   for (int l = 0; l < m.levels; ++l) {
     const LevelSplat s = level_splat(g.mean, g.shape.conic, l);
     const float factor = s.height * static_cast<float>(1 << (2 * l));
-    for (int c = 0; c < m.channels; ++c) out.with[c] += factor * sums.level[l].with[c];
+    each_channel(m.channels, [&](int c) { out.with[c] += factor * sums.level[l].with[c]; });
     const float self = factor * s.height * sums.level[l].self;
     out.self += self;
     positive += self > 0 ? self : 0.0f;
@@ -289,7 +288,8 @@ SPLAT2D_LOOP inline float saving(const Lanes& lanes, const RefineModel& m, const
   Sums levels = {};
   project(lanes, m, g, 0, 1, &levels);
   const Projection sums = weighed(m, g, levels);
-  for (int c = 0; c < m.channels; ++c) saved += color[c] * (m.tint.part(c) * color[c] * sums.self - 2 * sums.with[c]);
+  each_channel(m.channels,
+               [&](int c) { saved += color[c] * (m.tint.part(c) * color[c] * sums.self - 2 * sums.with[c]); });
   if (!m.tint.plain()) {
     const float luma = Tint::luma_of(color[0], color[1], color[2]);
     saved += m.tint.luma * luma * luma * sums.self;
@@ -459,7 +459,7 @@ SPLAT2D_LOOP inline void begin(const RefineModel& m, const int32_t* q, const Pre
   copy_ints(q, m.width(), notes->q);
   copy_ints(q, m.channels, notes->free);
   color_of(m, q, notes->start.shape.norm, notes->color);
-  for (int c = 0; c < m.channels; ++c) notes->counted[c] = notes->color[c];
+  each_channel(m.channels, [&](int c) { notes->counted[c] = notes->color[c]; });
   count(m, notes->counted);
 }
 
@@ -511,14 +511,15 @@ SPLAT2D_LOOP inline void observe(const Lanes& lanes, const RefineModel& m, const
 }
 
 // J over that of the splat's absence with the present colours, as far as can be foreseen; kNever for no splat.
-SPLAT2D_LOOP inline float promise(const RefineModel& m, const SweepPlan& plan, const Projection& sums,
-                                  const Move& move, const int32_t* q) {
+SPLAT2D_LOOP inline float promise(const RefineModel& m, const SweepPlan& plan, const Projection& sums, const Move& move,
+                                  const int32_t* q) {
   const int C = m.channels;
   float out = static_cast<float>(plan.lambda) * move.bits;
   float luma = 0;
-  for (int i = 0; i < C; ++i) {
+  SPLAT2D_UNROLL
+  for (int i = 0; i < kMaxChannels && i < C; ++i) {
     float with = 0;
-    for (int k = 0; k < C; ++k) with += m.basis[C * i + k] * sums.with[k];
+    each_channel(C, [&](int k) { with += m.basis[C * i + k] * sums.with[k]; });
     const float k = static_cast<float>(q[i]) * m.component_steps[i] / move.g.shape.norm;
     out += k * (2 * with + k * m.tint.part(i) * sums.self);
     luma += m.lumas[i] * k;
@@ -568,7 +569,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
       const float self = m.level[0].weights ? positive_self(all.sums.self, all.positive) : all.sums.self;
       count(m, all.sums.with);
       notes->forecast.look(start.mean, start.shape.conic, m.channels, notes->color, notes->counted, all, self);
-      for (int c = 0; c < m.channels; ++c) notes->color[c] = -notes->color[c];
+      each_channel(m.channels, [&](int c) { notes->color[c] = -notes->color[c]; });
     }
     propose_move(lanes, m, rates, prepared, reach, 0, notes);
     weigh(lanes, m, plan, rates, notes->q, notes->forecast.without(), &notes->moves[0], notes->free);
@@ -588,7 +589,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
     pick(lanes, m, promise(m, plan, notes->forecast.without(), notes->moves[0], notes->q), moves, notes);
     if (!lanes.first()) return;
     notes->done = notes->count == 0 && notes->moves[0].cost < 0;
-    for (int i = 0; i < m.channels; ++i) notes->done = notes->done && notes->moves[0].q[i] == notes->q[i];
+    each_channel(m.channels, [&](int i) { notes->done = notes->done && notes->moves[0].q[i] == notes->q[i]; });
     if (notes->done) {
       *seen = m.changes.mean(core(m, start));
       *outcome = kKept;

@@ -17,10 +17,11 @@ same denominator, so fits go on towards x and a part of the details that they ha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from splat2d.native import core
 from splat2d.native.backend import ALL_CORES, Backend
@@ -119,10 +120,19 @@ GUIDES = {
 def halved(planes: NDArray[Any]) -> NDArray[Any]:
     """Means of 2 x 2 pixels of [..., H, W]; an odd last row or column stands alone."""
     h, w = planes.shape[-2:]
-    pad = [(0, 0)] * (planes.ndim - 2) + [(0, h % 2), (0, w % 2)]
-    p = np.pad(planes, pad, mode="edge")
-    mean = (p[..., ::2, ::2] + p[..., 1::2, ::2] + p[..., ::2, 1::2] + p[..., 1::2, 1::2]) / 4
-    return np.ascontiguousarray(mean, planes.dtype)
+    p = planes
+    if h % 2 or w % 2:
+        p = np.pad(planes, [(0, 0)] * (planes.ndim - 2) + [(0, h % 2), (0, w % 2)], mode="edge")
+    mean = p[..., ::2, ::2] + p[..., 1::2, ::2]
+    mean += p[..., ::2, 1::2]
+    mean += p[..., 1::2, 1::2]
+    mean *= 0.25
+    return mean
+
+
+def mean_of(planes: NDArray[Any], dtype: DTypeLike = np.float64) -> NDArray[Any]:
+    """The mean of [C, H, W] over C."""
+    return planes[0].astype(dtype) if len(planes) == 1 else planes.mean(0, dtype=dtype)
 
 
 def windowed(planes: NDArray[Any], backend: Backend = ALL_CORES) -> NDArray[np.float32]:
@@ -156,16 +166,18 @@ def resized(plane: NDArray[np.float64], by: int, shape: tuple[int, ...]) -> NDAr
     """A plane of weights `by` levels coarser, or finer when negative, cut to `shape`."""
     for _ in range(by):
         plane = halved(plane)
-    size = 2 ** max(-by, 0)
-    return plane.repeat(size, 0).repeat(size, 1)[: shape[0], : shape[1]]
+    if by < 0:
+        (h, w), size = plane.shape, 2**-by
+        plane = np.broadcast_to(plane[:, None, :, None], (h, size, w, size)).reshape(h * size, w * size)
+    return plane[: shape[0], : shape[1]]
 
 
 def least_beneath(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     """The least value of a plane under the native filter of each pixel of the next level."""
     h, w = plane.shape
     p = np.pad(plane, ((1, 2 + h % 2), (1, 2 + w % 2)), mode="edge")
-    rows = np.minimum.reduce([p[i : i + 2 * ((h + 1) // 2) : 2] for i in range(4)])
-    return np.minimum.reduce([rows[:, i : i + 2 * ((w + 1) // 2) : 2] for i in range(4)])
+    rows = reduce(np.minimum, (p[i : i + 2 * ((h + 1) // 2) : 2] for i in range(4)))
+    return reduce(np.minimum, (rows[:, i : i + 2 * ((w + 1) // 2) : 2] for i in range(4)))
 
 
 def bounded(weights: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
@@ -220,7 +232,7 @@ def structure_weights(
             lack = windowed((2 * variance + C2) / (both + C2), backend)
             weight *= (lack / np.exp(np.log(lack).mean())) ** guide.lacking
             present = halved(present)
-        weight = weight.mean(0, dtype=np.float64)
+        weight = mean_of(weight)
         log_weight += exponent * float(np.log(weight).mean())
         total += exponent
         pooled = (4**scale - 1) / 12  # variance of the means of pixels that the scale consists of
@@ -261,7 +273,7 @@ def emphasised(
         [C, H, W] in [0, 1]. Each scale's luma has more of the details of what is shown the less structure of
         the original is left there; alpha is the original's.
     """
-    x, y = (guide.planes(picture).mean(0, keepdims=True) for picture in (pixels, shown))
+    x, y = (mean_of(guide.planes(picture), np.float32)[None] for picture in (pixels, shown))
     details = []
     for _ in range(guide.levels):
         if min(x.shape[1:]) < SIDE_MIN:
