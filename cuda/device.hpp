@@ -146,7 +146,7 @@ __global__ void run_each(int64_t count, F f) {
 }
 
 template <class F>
-__global__ void run_rows(int rows, int width, F f) {
+__global__ void run_rows(int rows, int width, const __grid_constant__ F f) {
   const int x = blockIdx.x * blockDim.x + threadIdx.x;
   if (x >= width) return;
   for (int row = blockIdx.y; row < rows; row += gridDim.y) f(row, x, x + 1);
@@ -237,7 +237,7 @@ class Device {
 #ifdef SPLAT2D_EMULATED
   static constexpr int kFrames = 3;
 #else
-  static constexpr int kFrames = 16;  // of a clip that it works on at the same time
+  static constexpr int kFrames = 64;  // of a clip that it works on at the same time
 #endif
 
   explicit Device(int = 1)
@@ -406,8 +406,10 @@ __device__ inline void enlarge_row(const float* const* rows, const float* factor
   for (int x = x0; x < x1; ++x) {
     const int first = x / 2 + x % 2;
     float sum = base ? base[x] : 0.0f;
+    SPLAT2D_UNROLL
     for (int k = 0; k < 4; ++k) {
       float column = 0;
+      SPLAT2D_UNROLL
       for (int i = 0; i < 4; ++i) column += factors[i] * rows[i][first + k];
       sum += cubic_tap(x % 2 ? 3 - k : k) * column;
     }
@@ -423,9 +425,11 @@ __device__ inline void shrink_row(const float* const* rows, const float* factors
     const auto add = [&](int fine_x, float tap) {
       if (fine_x < 0 || fine_x >= width) return;
       float column = 0;
-      for (int i = 0; i < count; ++i) column += factors[i] * rows[i][fine_x];
+      SPLAT2D_UNROLL
+      for (int i = 0; i < kShrunkRows && i < count; ++i) column += factors[i] * rows[i][fine_x];
       sum += tap * column;
     };
+    SPLAT2D_UNROLL
     for (int k = 0; k < 4; ++k) {
       add(2 * (x - k), cubic_tap(k));
       add(2 * (x - 1 - k) + 1, cubic_tap(3 - k));

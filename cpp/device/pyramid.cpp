@@ -31,6 +31,7 @@ void Pyramid::enlarge(const Device& device, int planes, int level, const float* 
     const int plane = row / fine.height, y = row % fine.height;
     const float *rows[4], *first = from + plane * coarse.area() + static_cast<size_t>(y / 2 + y % 2) * coarse.width;
     float factors[4];
+    SPLAT2D_UNROLL
     for (int i = 0; i < 4; ++i) {
       rows[i] = first + static_cast<size_t>(i) * coarse.width;
       factors[i] = cubic_tap(y % 2 ? 3 - i : i);
@@ -45,19 +46,20 @@ void Pyramid::shrink(const Device& device, int planes, const float* from, int le
   float* out = picture(level);
   device.for_rows(planes * coarse.height, coarse.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const int plane = row / coarse.height, y = row % coarse.height;
-    const float* rows[8];
-    float factors[8];
-    int count = 0;
-    const auto take = [&](int fine_y, float factor) {
-      if (fine_y < 0 || fine_y >= fine.height) return;
-      rows[count] = from + plane * fine.area() + static_cast<size_t>(fine_y) * fine.width;
-      factors[count++] = factor;
+    const float* rows[kShrunkRows];
+    float factors[kShrunkRows];
+    // Rows beyond the border count nothing.
+    const auto take = [&](int i, int fine_y, float factor) {
+      const bool inside = fine_y >= 0 && fine_y < fine.height;
+      rows[i] = from + plane * fine.area() + static_cast<size_t>(inside ? fine_y : 0) * fine.width;
+      factors[i] = inside ? factor : 0.0f;
     };
+    SPLAT2D_UNROLL
     for (int i = 0; i < 4; ++i) {
-      take(2 * (y - i), cubic_tap(i));
-      take(2 * (y - 1 - i) + 1, cubic_tap(3 - i));
+      take(2 * i, 2 * (y - i), cubic_tap(i));
+      take(2 * i + 1, 2 * (y - 1 - i) + 1, cubic_tap(3 - i));
     }
-    shrink_row(rows, factors, count, fine.width, x0, x1, out + static_cast<size_t>(row) * coarse.width);
+    shrink_row(rows, factors, kShrunkRows, fine.width, x0, x1, out + static_cast<size_t>(row) * coarse.width);
   });
 }
 

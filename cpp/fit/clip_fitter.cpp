@@ -121,11 +121,13 @@ void ClipFitter::add_gradients(const Device& device, Batch batch, int part, Work
     device.backward(workspace->slices.splats(), pyramid.canvas(level), 0, picture, workspace->v_means.data(),
                     workspace->v_conics.data(), workspace->v_colors.data());
     const int* index = workspace->slices.index();
+    const uint8_t* levels = levels_.data();
     const float *apart = workspace->slices.apart(), *fade = workspace->slices.fade();
     const float *v_means = workspace->v_means.data(), *v_conics = workspace->v_conics.data(),
                 *v_colors = workspace->v_colors.data();
     device.for_each(count, [=] SPLAT2D_LOOP(int64_t x) {
       const int64_t i = index ? index[x] : x;
+      if (levels[i] != level) return;
       for (int f = 0; f < frames; ++f) {
         const int64_t j = static_cast<int64_t>(f) * count + x;
         float along = 0;  // gradient by the logarithm of the slice's height

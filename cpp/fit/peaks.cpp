@@ -30,6 +30,12 @@ Planes halve(const Device& device, const Planes& in, int channels) {
   return out;
 }
 
+// A blur's weights, which travel with the loop: a GPU would wait for a copy of them.
+struct Taps {
+  static constexpr int kMost = 64;
+  float weights[kMost];
+};
+
 // Separable blur with zero padding, by way of `scratch`.
 void blur(const Device& device, const Planes& in, int channels, float sigma, Array<float>* scratch, Planes* out) {
   const int radius = std::max(1, static_cast<int>(std::ceil(2.8f * sigma)));
@@ -37,21 +43,25 @@ void blur(const Device& device, const Planes& in, int channels, float sigma, Arr
   for (int i = -radius; i <= radius; ++i) kernel[i + radius] = std::exp(-0.5f * i * i / (sigma * sigma));
   const float total = std::accumulate(kernel.begin(), kernel.end(), 0.0f);
   for (float& k : kernel) k /= total;
-  const Array<float> weights(std::move(kernel));
+  Taps taps = {};
+  const bool fits = kernel.size() <= Taps::kMost;
+  if (fits) std::copy(kernel.begin(), kernel.end(), taps.weights);
+  const Array<float> weights(fits ? std::vector<float>() : std::move(kernel));
   const Canvas size = in.size;
   out->size = size;
   const size_t all = in.data.size();
   if (out->data.size() != all) out->data = Array<float>::unset(all);
   if (scratch->size() < all) *scratch = Array<float>::unset(all);
   const int w = size.width, h = size.height;
-  const float *from = in.data.data(), *weight = weights.data() + radius;
+  const float *from = in.data.data(), *many = fits ? nullptr : weights.data();
   float *columns = scratch->data(), *to = out->data.data();
   device.for_rows(h * channels, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const int y = row % h, first = y < radius ? -y : -radius, last = y + radius < h ? radius : h - 1 - y;
-    const float* p = from + static_cast<size_t>(row + first) * w + x0;
+    const float *p = from + static_cast<size_t>(row + first) * w + x0, *weight = (many ? many : taps.weights) + radius;
     weigh_rows(p, w, weight + first, last - first + 1, x1 - x0, columns + static_cast<size_t>(row) * w + x0);
   });
   device.for_rows(h * channels, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+    const float* weight = (many ? many : taps.weights) + radius;
     weigh_columns(columns + static_cast<size_t>(row) * w, w, weight, radius, x0, x1, to + static_cast<size_t>(row) * w);
   });
 }

@@ -76,6 +76,8 @@ SPLAT2D_HD constexpr float cubic_tap(int i) {
   return kTaps[i];
 }
 
+constexpr int kShrunkRows = 8;  // of a picture, that its transpose makes a row of half as many of
+
 struct Kernels {
   // By channels - 1. Adds a splat to a tile's accumulator [C][kTileHeight][kTileStride].
   void (*accumulate[kMaxChannels])(const Ellipse& e, Box box, Box tile, const float* color, float* buffer);
