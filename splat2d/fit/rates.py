@@ -12,16 +12,30 @@ from splat2d.native import core
 # The shapes that the native core expects (cpp/refine/refiner.hpp, RateTables).
 COLORS, CONTEXTS, CLASSES, AREAS, AREA_OFFSET, ASPECTS = 256, 3, 36, 512, 96, 96
 DURATIONS, LIVES, BINS, SPEEDS = 64, 4, 24, 129  # cpp/refine/clip_refiner.hpp, MovingRates
+Floats = NDArray[np.float32]
 KERNEL = np.array([0.05, 0.1, 0.7, 0.1, 0.05])
 FLOOR = 0.02  # counts of a value never seen
 UNKNOWN_BITS = 7.0  # of shapes in an energy class never seen
 
 
-def _code_lengths(values: NDArray[np.integer], size: int) -> NDArray[np.float32]:
-    """-log2 of the smoothed frequencies of values in [0, size)."""
-    counts = np.bincount(np.clip(values, 0, size - 1), minlength=size).astype(np.float64)
-    counts = np.convolve(counts, KERNEL, "same") + FLOOR
-    return (-np.log2(counts / counts.sum())).astype(np.float32)
+def _code_lengths(rows: NDArray[np.integer], values: NDArray[np.integer], shape: tuple[int, int]) -> Floats:
+    """-log2 of the smoothed frequencies in each of so many rows of values in [0, size), [rows, size]."""
+    count, size = shape
+    places = rows * np.int64(size) + np.clip(values, 0, size - 1)
+    counts = np.bincount(places, minlength=count * size).reshape(shape)
+    padded = np.pad(counts, ((0, 0), (len(KERNEL) // 2,) * 2))
+    smooth = np.zeros(shape)
+    for i, weight in enumerate(KERNEL):
+        smooth += weight * padded[:, i : i + size]
+    smooth += FLOOR
+    return (-np.log2(smooth / smooth.sum(1, keepdims=True))).astype(np.float32)
+
+
+def _by_class(rows: NDArray[np.integer], values: NDArray[np.integer], shape: tuple[int, int]) -> Floats:
+    """The same; `UNKNOWN_BITS` in rows without values."""
+    out = _code_lengths(rows, values, shape)
+    out[np.bincount(rows, minlength=shape[0]) == 0] = UNKNOWN_BITS
+    return out
 
 
 def rate_tables(
@@ -42,18 +56,14 @@ def rate_tables(
     live = integers[:, :channels].any(1)
     q, r = integers[live], classes[live] + 1
     magnitudes = np.abs(q[:, :channels])
-    color = np.zeros((channels, CONTEXTS, COLORS), np.float32)
+    color = np.empty((channels, CONTEXTS, COLORS), np.float32)
+    alone = np.zeros(len(q), np.int32)
     for c in range(channels):
-        context = np.minimum(magnitudes[:, 1], CONTEXTS - 1) if c == 2 else np.zeros(len(q), np.int32)
-        for j in range(CONTEXTS):
-            color[c, j] = _code_lengths(magnitudes[context == j, c], COLORS)
-            color[c, j, 1:] += 1  # the sign
-    area = np.full((CLASSES, AREAS), UNKNOWN_BITS, np.float32)
-    aspect = np.full((CLASSES, ASPECTS), UNKNOWN_BITS, np.float32)
-    for k in np.unique(r):
-        chosen = r == k
-        area[k] = _code_lengths(q[chosen, channels] + AREA_OFFSET, AREAS)
-        aspect[k] = _code_lengths(q[chosen, channels + 1], ASPECTS)
+        context = np.minimum(magnitudes[:, 1], CONTEXTS - 1) if c == 2 else alone
+        color[c] = _code_lengths(context, magnitudes[:, c], (CONTEXTS, COLORS))
+    color[..., 1:] += 1  # the sign
+    area = _by_class(r, q[:, channels] + AREA_OFFSET, (CLASSES, AREAS))
+    aspect = _by_class(r, q[:, channels + 1], (CLASSES, ASPECTS))
     # A set of n positions costs log2(pixels / n) + log2(e) each.
     position = math.log2(pixels / max(len(q), 1)) + math.log2(math.e)
     return color, area, aspect, position
@@ -79,14 +89,8 @@ def moving_tables(
     shorter = core().longest_durations(classes, frames) - durations
     life = core().lives(classes, durations, frames)
     bins = core().time_bins(classes, durations, times, frames)
-    duration = np.full((CLASSES, DURATIONS), UNKNOWN_BITS, np.float32)
-    speed = np.full((2, CLASSES, SPEEDS), UNKNOWN_BITS, np.float32)
-    time = np.full((LIVES, BINS), UNKNOWN_BITS, np.float32)
-    for k in np.unique(classes):
-        chosen = classes == k
-        duration[k + 1] = _code_lengths(shorter[chosen], DURATIONS)
-        for axis in range(2):
-            speed[axis, k + 1] = _code_lengths(q[chosen, channels + 7 + axis] + SPEEDS // 2, SPEEDS)
-    for k in np.unique(life):
-        time[k] = _code_lengths(bins[life == k], BINS)
+    duration = _by_class(classes + 1, shorter, (CLASSES, DURATIONS))
+    speeds = (q[:, channels + 7 + axis] + SPEEDS // 2 for axis in range(2))
+    speed = np.stack([_by_class(classes + 1, v, (CLASSES, SPEEDS)) for v in speeds])
+    time = _by_class(life, bins, (LIVES, BINS))
     return duration, time, speed
