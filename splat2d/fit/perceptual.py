@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from splat2d.fit.rows import Rows
 from splat2d.native import core
 from splat2d.native.backend import ALL_CORES, Backend
 
@@ -142,9 +143,13 @@ def windowed(planes: NDArray[Any], backend: Backend = ALL_CORES) -> NDArray[np.f
     return core().windowed(np.ascontiguousarray(planes, np.float32), taps, backend.thread_count)
 
 
-def local_variance(planes: NDArray[np.float32], backend: Backend = ALL_CORES) -> NDArray[np.float32]:
+def local_variance(
+    planes: NDArray[np.float32], rows: Rows | None = None, backend: Backend = ALL_CORES
+) -> NDArray[np.float32]:
     """Variance of [C, H, W] under that window."""
-    return np.maximum(windowed(planes * planes, backend) - windowed(planes, backend) ** 2, 0)
+    rows = rows or Rows(backend)
+    squares, means = windowed(rows(np.square, planes), backend), windowed(planes, backend)
+    return rows(lambda a, b: np.maximum(a - b**2, 0), squares, means)
 
 
 def level_variance(level: int) -> float:
@@ -218,22 +223,36 @@ def structure_weights(
         [H, W] and further levels, each half of the one before, rounded up. Those of coarser levels may be
         negative.
     """
+    with Rows(backend) as rows:
+        return _structure_weights(pixels, guide, shown, step, backend, rows)
+
+
+def _structure_weights(
+    pixels: NDArray[np.float32],
+    guide: Guide,
+    shown: NDArray[np.float32] | None,
+    step: float | None,
+    backend: Backend,
+    rows: Rows,
+) -> list[NDArray[np.float32]]:
     scales, present = [guide.planes(pixels)], None if shown is None else guide.planes(shown)
     while len(scales) < len(guide.exponents) and min(scales[-1].shape[1:]) >= SIDE_MIN:
-        scales.append(halved(scales[-1]))
+        scales.append(rows(halved, scales[-1], per=2))
     levels = min(guide.levels, len(scales))
     weights = [np.zeros(scale.shape[1:]) for scale in scales[:levels]]
     log_weight = total = 0.0
     for scale, (exponent, planes) in enumerate(zip(guide.scales(step), scales, strict=False)):
-        variance = local_variance(planes, backend)
-        weight = windowed(1 / (2 * variance + C2), backend) ** guide.power
+        variance = local_variance(planes, rows, backend)
+        weight = windowed(rows(lambda v: 1 / (2 * v + C2), variance), backend)
+        weight = rows(lambda w: w**guide.power, weight)
         if present is not None:
-            both = variance + local_variance(present, backend)
-            lack = windowed((2 * variance + C2) / (both + C2), backend)
-            weight *= (lack / np.exp(np.log(lack).mean())) ** guide.lacking
-            present = halved(present)
+            there = local_variance(present, rows, backend)
+            lack = windowed(rows(lambda v, u: (2 * v + C2) / (v + u + C2), variance, there), backend)
+            usual = np.exp(rows(np.log, lack).mean())
+            weight = rows(lambda w, k, most=usual: w * (k / most) ** guide.lacking, weight, lack)
+            present = rows(halved, present, per=2)
         weight = mean_of(weight)
-        log_weight += exponent * float(np.log(weight).mean())
+        log_weight += exponent * float(rows(np.log, weight).mean())
         total += exponent
         pooled = (4**scale - 1) / 12  # variance of the means of pixels that the scale consists of
         meant = pooled + 4**scale * WINDOW_SIGMA**2  # and of the window's local mean
@@ -241,9 +260,10 @@ def structure_weights(
         if meant < level_variance(levels):
             seen += [(level, -part) for level, part in shares(meant, levels)]
         for level, part in seen:
-            weights[level] += part * exponent * resized(weight, level - scale, weights[level].shape)
+            more = resized(weight, level - scale, weights[level].shape)
+            weights[level] = rows(lambda w, m, by=part * exponent: w + by * m, weights[level], more)
     factor = guide.gain / (total * np.exp(log_weight / total))
-    return [np.ascontiguousarray(w * factor, np.float32) for w in bounded(weights)]
+    return [rows(lambda w: (w * factor).astype(np.float32), w) for w in bounded(weights)]
 
 
 def doubled(plane: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -273,24 +293,37 @@ def emphasised(
         [C, H, W] in [0, 1]. Each scale's luma has more of the details of what is shown the less structure of
         the original is left there; alpha is the original's.
     """
+    with Rows(backend) as rows:
+        return _emphasised(pixels, guide, shown, backend, rows)
+
+
+def _emphasised(
+    pixels: NDArray[np.float32], guide: Guide, shown: NDArray[np.float32], backend: Backend, rows: Rows
+) -> NDArray[np.float32]:
     x, y = (mean_of(guide.planes(picture), np.float32)[None] for picture in (pixels, shown))
     details = []
     for _ in range(guide.levels):
         if min(x.shape[1:]) < SIDE_MIN:
             break
-        both = local_variance(x, backend) + local_variance(y, backend)
-        lost = windowed(local_variance(y - x, backend) / (both + C2), backend)[0]  # 1 - SSIM
-        half = halved(y)
-        part = np.minimum(guide.emphasis * lost, MOST_EMPHASIS)
-        details.append(part * (y[0] - doubled(half[0], y.shape[1:])))
-        x, y = halved(x), half
+        own = [local_variance(planes, rows, backend) for planes in (x, y, rows(np.subtract, y, x))]
+        lost = windowed(rows(lambda a, b, apart: apart / (a + b + C2), *own), backend)[0]  # 1 - SSIM
+        half = rows(halved, y, per=2)
+        smooth = doubled(half[0], y.shape[1:])
+        details.append(
+            rows(
+                lambda lost, a, b: np.minimum(guide.emphasis * lost, MOST_EMPHASIS) * (a - b),
+                *(lost, y[0], smooth),
+            )
+        )
+        x, y = rows(halved, x, per=2), half
     added = np.zeros(y.shape[1:], np.float32)
     for detail in reversed(details):
-        added = doubled(added, detail.shape) + detail
+        added = rows(np.add, doubled(added, detail.shape), detail)
     out = pixels.copy()
     colors = len(pixels) - (len(pixels) + 1) % 2
-    most = pixels[colors] if colors < len(pixels) else 1.0
-    out[:colors] = (pixels[:colors] + added).clip(0, most)
+    most = pixels[colors] if colors < len(pixels) else np.ones_like(added)
+    for c in range(colors):
+        out[c] = rows(lambda p, more, limit: (p + more).clip(0, limit), pixels[c], added, most)
     return out
 
 
