@@ -7,11 +7,14 @@ which fits all pairs best.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.fit.means import half, mean_of_channels
 from splat2d.format.header import MAX_PIXELS, MAX_SIDE
+from splat2d.native.backend import ALL_CORES, Backend
 
 Floats = NDArray[np.float32]
 
@@ -26,11 +29,12 @@ SEEN = 0.01  # of a difference that counts half
 MAX_SPAN = 0.75  # of a frame's side that a path may reach over
 
 
-def camera_path(frames: NDArray[np.uint8]) -> NDArray[np.int32]:
+def camera_path(frames: NDArray[np.uint8], backend: Backend = ALL_CORES) -> NDArray[np.int32]:
     """The path of the camera.
 
     Args:
         frames: [T, H, W, C].
+        backend: whose threads look at pairs of frames.
 
     Returns:
         [T, 2] x and y in 1/64 px by which a frame shows the world farther to the right and down, at most 0,
@@ -40,22 +44,23 @@ def camera_path(frames: NDArray[np.uint8]) -> NDArray[np.int32]:
     still = np.zeros((count, 2), np.int32)
     if count < 2 or min(height, width) < 2 * LEAST_SIDE:
         return still
-    pyramids = [pyramid(mean_of_channels(frame) / 255) for frame in frames]
-    rows, targets = [], []
-    steps = np.zeros((count, 2))  # from frame to frame
-    for gap in GAPS:
-        for t in range(count - gap):
-            guess = steps[t : t + gap].sum(0) if gap > 1 else None
-            d = register(pyramids[t], pyramids[t + gap], guess)
-            if gap == 1:
-                steps[t] = d
-            row = np.zeros(count)
-            row[t], row[t + gap] = -1, 1
-            rows.append(row)
-            targets.append(d)
-    rows.append(np.ones(count))
-    targets.append(np.zeros(2))
-    path = np.linalg.lstsq(np.array(rows), np.array(targets), rcond=None)[0]
+    pairs = [(t, gap) for gap in GAPS for t in range(count - gap)]
+    steps: list[NDArray[np.float64]] = []  # from frame to frame
+    with ThreadPoolExecutor(backend.thread_count) as pool:
+        pyramids = list(pool.map(lambda frame: pyramid(mean_of_channels(frame) / np.float32(255)), frames))
+
+        def look(pair: tuple[int, int]) -> NDArray[np.float64]:
+            t, gap = pair
+            guess = np.sum(steps[t : t + gap], 0) if gap > 1 else None
+            return register(pyramids[t], pyramids[t + gap], guess)
+
+        steps += pool.map(look, pairs[: count - 1])
+        targets = [*steps, *pool.map(look, pairs[count - 1 :]), np.zeros(2)]
+    rows = np.zeros((len(targets), count))
+    for row, (t, gap) in zip(rows, pairs, strict=False):
+        row[t], row[t + gap] = -1, 1
+    rows[-1] = 1
+    path = np.linalg.lstsq(rows, np.array(targets), rcond=None)[0]
     path = np.rint((path - path.max(0)) * UNITS).astype(np.int32)
     span = -path.min(0) / UNITS
     if (span > MAX_SPAN * np.array([width, height])).any() or not helps(pyramids, path / UNITS):

@@ -106,7 +106,12 @@ def moments_of(frames: NDArray[np.uint8], clock: Clock) -> NDArray[np.uint8]:
     """The frames [T', H, W, C] of a clock's moments: each the mean of those that show it."""
     ends = np.cumsum(clock.shown)
     parts = zip(ends - clock.shown, ends, strict=True)
-    return np.stack([np.rint(frames[a:b].mean(0, dtype=np.float32)).astype(np.uint8) for a, b in parts])
+    return np.stack(
+        [
+            frames[a] if a + 1 == b else np.rint(frames[a:b].mean(0, dtype=np.float32)).astype(np.uint8)
+            for a, b in parts
+        ]
+    )
 
 
 def _change(a: NDArray[np.uint8], b: NDArray[np.uint8], weighed: bool) -> Change:

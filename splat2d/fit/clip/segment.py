@@ -60,7 +60,7 @@ class SegmentFit(FilmFit):
         **options: Any,
     ) -> None:
         super().__init__(frames, config, step, **options)
-        self.path = camera_path(frames)
+        self.path = camera_path(frames, self.backend)
         self._rides: list[Ride] = [(self.path, None)]
         self._field: MotionField | None = None
         self._blocks: tuple[NDArray[np.float32], int] | None = None  # that seeds are looked for along
