@@ -90,7 +90,8 @@ def sections(cpu: dict[str, Any]) -> dict[str, Callable[[dict[str, Any], Callabl
         "step": step,
         "encode": lambda _, say: gpu_fit.compare_encodes(say, "psnr", cpu.get("encode")),
         "encode_visual": lambda _, say: gpu_fit.compare_encodes(say, "visual", cpu.get("encode_visual")),
-        "large": lambda _, say: gpu_fit.encode_large(say),
+        "large": lambda _, say: gpu_fit.encode_large(say, "psnr"),
+        "large_visual": lambda _, say: gpu_fit.encode_large(say, "visual"),
         "clip": lambda _, say: gpu_fit.encode_clip(say, cpu.get("clip")),
         "light_field": lambda _, say: gpu_fit.encode_light_field(say, cpu.get("light_field")),
         "window": lambda *_: gpu_draw.window(gpu_fit.large_file()),
@@ -123,6 +124,7 @@ def run(options: Options, say: Callable[[str], None]) -> list[str]:
             raise Splat2dError(f"no section {name!r}; there are {', '.join(known)}")
         try:
             results[name] = known[name](results, say)
+            results.setdefault("measured", {})[name] = {key: results[key] for key in ("date", "commit")}
         except Exception as error:  # the sections after it have their own worth
             failed.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:400]}")
             say(failed[-1])

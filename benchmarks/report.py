@@ -334,14 +334,15 @@ def gpu_tables(result: dict[str, Any]) -> str:
         "beside gsplat",
         "of the bound",
     )
-    names = ("window", "eight_k", "step", "encode", "encode_visual", "large", "clip", "light_field")
-    window, eight, step, encode, visual, large, clip, field = (result[name] for name in names)
+    names = ("window", "eight_k", "step", "encode", "encode_visual", "clip", "light_field")
+    window, eight, step, encode, visual, clip, field = (result[name] for name in names)
     others = [
         ("a step of the fit, 768x512, 10,000 splats", f"{step['median_s'] * 1e3:.2f} ms", "0.3 ms"),
         ("encode Kodak, default, median of 16 files", f"{visual['seconds']:.2f} s", "0.5 s, then 0.1 s"),
         ("the same, `--tune psnr`", f"{encode['seconds']:.2f} s", "0.5 s, then 0.1 s"),
         ("BD-rate of these against the CPU's files", f"{encode['bd_rate']:+.2f}%", "0.5%"),
-        ("encode 2048x1365, `--tune psnr`", f"{large['seconds']:.2f} s", "2 s"),
+        ("encode 2048x1365, default", f"{result['large_visual']['seconds']:.2f} s", "2 s"),
+        ("the same, `--tune psnr`", f"{result['large']['seconds']:.2f} s", "2 s"),
         (f"encode {clip['frames']} frames of 640x360, a frame", f"{clip['per_frame_s']:.2f} s", "0.1 s"),
         ("BD-rate of these against the CPU's files", f"{clip['bd_rate']:+.2f}%", "0.5%"),
         (f"encode {field['views']} views of 960x640", f"{field['seconds_median']:.1f} s", ""),

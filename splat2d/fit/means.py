@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["half", "mean_of_channels"]
+__all__ = ["grey", "half"]
 
 
 def half(planes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -20,10 +18,11 @@ def half(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-def mean_of_channels(pictures: NDArray[Any]) -> NDArray[np.float32]:
-    """Of pictures [..., C]."""
+def grey(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The mean of the channels of pictures [..., C], in [0, 1]."""
     out = pictures[..., 0].astype(np.float32)
     for channel in range(1, pictures.shape[-1]):
         out += pictures[..., channel]
     out /= np.float32(pictures.shape[-1])
+    out /= np.float32(255)
     return out

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.fit.clip.flow import sampled
-from splat2d.fit.means import half, mean_of_channels
+from splat2d.fit.means import grey, half
 from splat2d.format.segments import PATH_UNITS
 
 Floats = NDArray[np.float32]
@@ -35,7 +35,7 @@ def block_motion(frames: NDArray[np.uint8], path: NDArray[np.int32]) -> tuple[Fl
     Returns:
         [T, rows, columns, 2] px a frame, x and y, relative to the path; and the px of a block of a frame.
     """
-    luma = mean_of_channels(frames[..., :3]) / np.float32(255)
+    luma = grey(frames[..., :3])
     height, width = luma.shape[1:]
     factor = 1
     while max(height, width) > COARSE_SIDE * factor and min(height, width) >= 4 * BLOCK * factor:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from splat2d.fit.means import half, mean_of_channels
+from splat2d.fit.means import grey, half
 from splat2d.format.header import MAX_PIXELS, MAX_SIDE
 from splat2d.native.backend import ALL_CORES, Backend
 
@@ -47,7 +47,7 @@ def camera_path(frames: NDArray[np.uint8], backend: Backend = ALL_CORES) -> NDAr
     pairs = [(t, gap) for gap in GAPS for t in range(count - gap)]
     steps: list[NDArray[np.float64]] = []  # from frame to frame
     with ThreadPoolExecutor(backend.thread_count) as pool:
-        pyramids = list(pool.map(lambda frame: pyramid(mean_of_channels(frame) / np.float32(255)), frames))
+        pyramids = list(pool.map(lambda frame: pyramid(grey(frame)), frames))
 
         def look(pair: tuple[int, int]) -> NDArray[np.float64]:
             t, gap = pair

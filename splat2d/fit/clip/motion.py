@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from splat2d.fit.clip.camera import MAX_SPAN
 from splat2d.fit.clip.flow import Flow, flow
 from splat2d.fit.clip.lattice import Lattice
-from splat2d.fit.means import mean_of_channels
+from splat2d.fit.means import grey
 from splat2d.format.header import MAX_PIXELS, MAX_SIDE
 from splat2d.format.motion import CodedMotion, Knots
 from splat2d.format.segments import PATH_UNITS, world_shown
@@ -49,7 +49,7 @@ def motion_of(frames: NDArray[np.uint8], path: Ints, lmbda: float) -> tuple[Ints
         cell_log2 += 1
     knots = Knots(len(frames), min(SPACING, len(frames) - 1))
     weights = np.stack([knots.weights(t + 0.5) for t in range(len(frames))])
-    luma = mean_of_channels(frames[..., :3]) / np.float32(255)
+    luma = grey(frames[..., :3])
     seen = flow(luma, (path / PATH_UNITS).astype(np.float32), world, 1 << cell_log2, weights)
     if np.abs(seen.drift).max() > MOST_DRIFT:
         followed = following(path, seen.drift, frames.shape[2:0:-1])
