@@ -290,9 +290,6 @@ class Device {
     for (int64_t i = 0; i < count; ++i) f(*this, i, &notes);
   }
 
-  // log2 of the px of a reach from which on all blocks share a visit: a cluster is soon done with what keeps one busy.
-  int wide_octave() const { return clusters_ ? 19 : 17; }
-
   // All of `count` things, and an empty index: how many f(i) holds for would have to be waited for.
   template <class F>
   int select(int count, F, Array<int>* index) const {

@@ -195,7 +195,6 @@ class Device {
   explicit Device(int threads) : threads_(threads) {}
 
   int threads() const { return threads_; }
-  static int wide_octave() { return 0; }  // not asked for
 
   // f(i) for i from 0 to count - 1, in any order.
   template <class F>

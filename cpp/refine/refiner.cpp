@@ -134,8 +134,7 @@ RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, 
   waiting.erase(std::remove_if(waiting.begin(), waiting.end(), [](const Waiting& w) { return w.splat == kNotDue; }),
                 waiting.end());
   put_in_order(&waiting);
-  const Schedule schedule =
-      Device::kManyTeams ? in_sets(waiting, canvas, device_.wide_octave()) : in_cells(waiting, canvas);
+  const Schedule schedule = Device::kManyTeams ? in_sets(waiting, canvas) : in_cells(waiting, canvas);
 
   const size_t classes = kClasses;
   const Array<float> color =

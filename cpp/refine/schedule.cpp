@@ -11,7 +11,8 @@ namespace splat2d {
 
 namespace {
 
-constexpr int kSquare = 128;  // px, of the smallest cells
+constexpr int kSquare = 128;     // px, of the smallest cells
+constexpr int kWideOctave = 17;  // log2 of the px of a reach from which on all workers share a visit
 // Of the canvas, a cell is what one visit at a time may touch; visits write to the cells of the change map, too.
 constexpr int kShared = ChangeMap::kCell;
 static_assert(kSquare % kShared == 0 && kMargin % kShared == 0);
@@ -85,7 +86,7 @@ Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas) {
   return out;
 }
 
-Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas, int wide_octave) {
+Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas) {
   const int across = (canvas.width + kShared - 1) / kShared, down = (canvas.height + kShared - 1) / kShared;
   const auto octave = [](const Waiting& w) {
     const double area = static_cast<double>(w.reach.x1 - w.reach.x0) * (w.reach.y1 - w.reach.y0);
@@ -97,7 +98,7 @@ Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas, int wide_oc
 
   Schedule out;
   size_t next = 0;
-  for (; next < order.size() && order[next].first <= -wide_octave; ++next) {
+  for (; next < order.size() && order[next].first <= -kWideOctave; ++next) {
     out.visits.push_back({order[next].second->splat, order[next].second->reach});
     out.end_stage();
     ++out.wide;

@@ -53,7 +53,6 @@ Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas);
 // stage in which no other is at work on a pixel of its reach, so the result is that of going one by one, and there are
 // hardly more stages than visits to the busiest pixel. Large ones choose first, so that visits of a stage are about as
 // long. This is greedy colouring; small cells of the canvas, each for one visit at a time, stand for the graph's edges.
-// Visits are the widest from a reach of so many px on (log2).
-Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas, int wide_octave);
+Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas);
 
 }  // namespace splat2d

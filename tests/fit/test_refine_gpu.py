@@ -207,7 +207,7 @@ extern "C" int sets_of(const int* boxes, int count, int width, int height, int* 
   std::vector<splat2d::Waiting> waiting;
   for (int i = 0; i < count; ++i)
     waiting.push_back({0, i, {}, {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]}});
-  const splat2d::Schedule s = splat2d::in_sets(waiting, {width, height}, 17);
+  const splat2d::Schedule s = splat2d::in_sets(waiting, {width, height});
   for (size_t set = 0; set + 1 < s.stages.size(); ++set)
     for (int line = s.stages[set]; line < s.stages[set + 1]; ++line)
       for (int v = s.lines[line]; v < s.lines[line + 1]; ++v) sets[s.visits[v].splat] = static_cast<int>(set);
