@@ -263,20 +263,13 @@ class Device {
   // f(team, i, &notes) for i from 0 to count - 1, in any order, each by a team of its own with room for notes.
   template <class Notes, class F>
   void for_teams(int64_t count, F f) const {
-    if (!count) return;
-    int blocks = 1;  // of a team, that would idle otherwise
-    while (clusters_ && blocks < Team::kMostBlocks && 2 * blocks * count <= multiprocessors_) blocks *= 2;
-    if (blocks > 1)
-      gpu::launch_clusters(gpu::run_cluster<Notes, F>, static_cast<int>(count), blocks, Team::kThreads, nullptr, f,
-                           blocks);
-    else
-      gpu::launch(gpu::run_team<Notes, F>, static_cast<unsigned>(count), Team::kThreads, nullptr, f);
+    if (count) gpu::launch(gpu::run_team<Notes, F>, static_cast<unsigned>(count), Team::kThreads, nullptr, f);
   }
 
   // f(team, 0, &notes), by a team of all there is.
   template <class Notes, class F>
   void for_team(F f) const {
-    const int blocks = multiprocessors_;
+    const int blocks = gpu::multiprocessors();
     const size_t notes = (sizeof(Notes) + 15) / 16 * 4, shares = Team::kRoom / sizeof(float) * blocks;
     float* memory = room_->reserve(notes + shares);
     gpu::launch_together(gpu::run_one_team<Notes, F>, blocks, Team::kThreads, nullptr, f,
@@ -363,8 +356,6 @@ class Device {
   std::shared_ptr<gpu::Rasterizer> raster_;
   std::shared_ptr<gpu::Scratch> scratch_;
   std::shared_ptr<gpu::Buffer<float>> room_;  // of a team of all blocks
-  int multiprocessors_ = gpu::multiprocessors();
-  bool clusters_ = gpu::has_clusters();
 };
 
 // What several loops over pixels find, in order.

@@ -359,12 +359,6 @@ void launch(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t,
 // Blocks take turns, so that one must do.
 inline void meet_all_blocks() { __syncthreads(); }
 inline int multiprocessors() { return 1; }
-inline bool has_clusters() { return false; }
-template <class... Parameters>
-void launch_clusters(void (*kernel)(Parameters...), int clusters, int size, int threads, cudaStream_t stream,
-                     Parameters... arguments) {
-  launch(kernel, dim3(clusters * size), threads, stream, arguments...);
-}
 template <class... Parameters>
 void launch_together(void (*kernel)(Parameters...), int blocks, int threads, cudaStream_t stream,
                      Parameters... arguments) {

@@ -53,23 +53,6 @@ inline void check(cudaError_t status, const char* what) {
   throw CudaError(message);
 }
 
-// Waits for all blocks of a cluster.
-__device__ inline void meet_cluster() {
-#if !defined(SPLAT2D_EMULATED) && __CUDA_ARCH__ >= 900
-  cooperative_groups::this_cluster().sync();
-#endif
-}
-
-// Where the first block of a cluster has what is shared in each.
-template <class T>
-__device__ T* of_first_block(T* shared) {
-#if !defined(SPLAT2D_EMULATED) && __CUDA_ARCH__ >= 900
-  return cooperative_groups::this_cluster().map_shared_rank(shared, 0);
-#else
-  return shared;
-#endif
-}
-
 #ifndef SPLAT2D_EMULATED
 // Waits for all blocks of a launch_together.
 __device__ inline void meet_all_blocks() { cooperative_groups::this_grid().sync(); }
@@ -84,31 +67,11 @@ void launch_together(void (*kernel)(Parameters...), int blocks, int threads, cud
         "starting a kernel");
 }
 
-inline int attribute_of_device(cudaDeviceAttr attribute) {
-  int device = 0, value = 0;
+inline int multiprocessors() {
+  int device = 0, count = 0;
   check(cudaGetDevice(&device), "choosing a GPU");
-  check(cudaDeviceGetAttribute(&value, attribute, device), "looking at the GPU");
-  return value;
-}
-
-inline int multiprocessors() { return attribute_of_device(cudaDevAttrMultiProcessorCount); }
-// Whether blocks can be clusters, which reach each other's memory.
-inline bool has_clusters() { return attribute_of_device(cudaDevAttrComputeCapabilityMajor) >= 9; }
-
-// Clusters of so many blocks.
-template <class... Parameters>
-void launch_clusters(void (*kernel)(Parameters...), int clusters, int size, int threads, cudaStream_t stream,
-                     Parameters... arguments) {
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim = {static_cast<unsigned>(size), 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(clusters * size);
-  config.blockDim = dim3(threads);
-  config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  check(cudaLaunchKernelEx(&config, kernel, arguments...), "starting a kernel");
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "looking at the GPU");
+  return count;
 }
 
 template <class... Parameters, class... Arguments>

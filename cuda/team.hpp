@@ -160,25 +160,20 @@ class Lanes {
   }
 };
 
-// A block, a cluster of some, or all blocks of a launch together. What is done once, or shared out as a few things, the
-// first block does.
+// A block, or all blocks of a launch together. What is done once, or shared out as a few things, the first block does.
 class Team {
  public:
   static constexpr int kThreads = 768;  // two warps for each move that is tried at the same time, and two to spare
-  static constexpr int kWarps = kThreads / gpu::kWarp, kMostSums = 4 * kWarps;  // of all blocks, or of each but one
-  static constexpr size_t kMostSum = 160, kRoom = kMostSums * kMostSum;         // bytes
-  static constexpr int kMostBlocks = 4;                                         // of a cluster
+  static constexpr int kWarps = kThreads / gpu::kWarp, kMostSums = 4 * kWarps;  // of several blocks
+  static constexpr size_t kMostSum = 256, kRoom = kMostSums * kMostSum;         // bytes
 
-  // shares: room of kRoom for what a cluster's blocks, or each of all, bring to a sum.
-  __device__ Team(int block, int blocks, float* shares, bool cluster = false)
-      : block_(block), blocks_(blocks), cluster_(cluster), shares_(shares) {}
+  // shares: room of kRoom for what each block brings to a sum, where there are several.
+  __device__ Team(int block, int blocks, float* shares) : block_(block), blocks_(blocks), shares_(shares) {}
 
   // None goes on before all have come so far.
   __device__ void meet() const {
     if (blocks_ == 1)
       __syncthreads();
-    else if (cluster_)
-      gpu::meet_cluster();
     else
       gpu::meet_all_blocks();
   }
@@ -188,6 +183,15 @@ class Team {
     meet();
     if (block_ == 0 && threadIdx.x == 0) f();
     meet();
+  }
+  // f(i) for i from 0 to count - 1, in any order, each by a warp's first thread: those of one warp would wait for one
+  // another wherever they part.
+  template <class F>
+  __device__ void share(int count, F f) const {
+    const int warp = threadIdx.x / gpu::kWarp;
+    if (block_ == 0 && threadIdx.x % gpu::kWarp == 0)
+      for (int i = warp; i < count; i += kWarps) f(i);
+    __syncthreads();
   }
   // f(lanes, i) for i from 0 to count - 1, in any order.
   template <class F>
@@ -203,23 +207,24 @@ class Team {
     static_assert(sizeof(Sums) <= kMostSum);
     __shared__ Sums own[kWarps];
     if (count == 0) return;
-    const int warp = threadIdx.x / gpu::kWarp, lane = threadIdx.x % gpu::kWarp, parts = sharing_of(count);
-    Sums* all = parts == 1 ? sums : blocks_ == 1 ? own : reinterpret_cast<Sums*>(shares_);
+    const int warp = threadIdx.x / gpu::kWarp, lane = threadIdx.x % gpu::kWarp;
+    const int sharing = sharing_of(count), parts = blocks_ * sharing;
     meet();
-    for (int item = block_ * kWarps + warp; item < count * parts; item += blocks_ * kWarps) {
+    for (int item = warp; item < count * sharing; item += kWarps) {
+      const int i = item / sharing, part = block_ * sharing + item % sharing;
       Sums sum{};
-      f(Lanes(), item / parts, item % parts, parts, &sum);
-      if (lane == 0) all[item] = sum;
+      f(Lanes(), i, part, parts, &sum);
+      if (lane == 0) *(parts == 1 ? sums + i : blocks_ == 1 ? own + item : shares(i * parts + part, sums)) = sum;
     }
     meet();
     if (parts == 1) return;
-    const float* from = reinterpret_cast<const float*>(all);
+    const float* from = reinterpret_cast<const float*>(blocks_ == 1 ? own : shares(0, sums));
     for (int item = warp; block_ == 0 && item < count * kFloats; item += kWarps) {
       const int i = item / kFloats, k = item % kFloats;
       float sum = 0;
       for (int part = lane; part < parts; part += gpu::kWarp) {
         const float* at = from + static_cast<size_t>(i * parts + part) * kFloats + k;
-        sum += blocks_ == 1 || cluster_ ? *at : __ldcg(at);
+        sum += blocks_ == 1 ? *at : __ldcg(at);
       }
       sum = gpu::warp_sum(sum);
       if (lane == 0) reinterpret_cast<float*>(sums + i)[k] = sum;
@@ -229,18 +234,23 @@ class Team {
   // f(lanes, i, part, parts), which adds a part to the i-th picture, for i from 0 to count - 1, in any order.
   template <class F>
   __device__ void add_each(int count, size_t, F f) const {
-    const int parts = sharing_of(count);
-    for (int item = block_ * kWarps + threadIdx.x / gpu::kWarp; item < count * parts; item += blocks_ * kWarps)
-      f(Lanes(), item / parts, item % parts, parts);
+    const int sharing = sharing_of(count), parts = blocks_ * sharing;
+    for (int item = threadIdx.x / gpu::kWarp; item < count * sharing; item += kWarps)
+      f(Lanes(), item / sharing, block_ * sharing + item % sharing, parts);
     __syncthreads();
   }
 
  private:
-  // Warps that share one of so many things.
-  __device__ int sharing_of(int count) const { return count < blocks_ * kWarps ? blocks_ * kWarps / count : 1; }
+  // Warps that share one of so many things, so that they end at about the same time.
+  static __device__ int sharing_of(int count) { return count < kWarps ? kWarps / count : 1; }
+
+  // What all blocks bring to a sum, from the i-th on.
+  template <class Sums>
+  __device__ Sums* shares(int i, Sums*) const {
+    return reinterpret_cast<Sums*>(shares_) + i;
+  }
 
   int block_, blocks_;
-  bool cluster_;
   float* shares_;
 };
 
@@ -251,16 +261,6 @@ template <class Notes, class F>
 __global__ void __launch_bounds__(Team::kThreads) run_team(const __grid_constant__ F f) {
   __shared__ Notes notes;
   f(Team(0, 1, nullptr), static_cast<int64_t>(blockIdx.x), &notes);
-}
-
-// The same by a cluster of blocks each, whose first has the notes.
-template <class Notes, class F>
-__global__ void __launch_bounds__(Team::kThreads) run_cluster(const __grid_constant__ F f, int blocks) {
-  __shared__ Notes notes;
-  __shared__ float shares[Team::kRoom / sizeof(float)];
-  const Team team(static_cast<int>(blockIdx.x) % blocks, blocks, of_first_block(shares), true);
-  f(team, static_cast<int64_t>(blockIdx.x) / blocks, of_first_block(&notes));
-  team.meet();  // the others read what the first has
 }
 
 // With all blocks at once.

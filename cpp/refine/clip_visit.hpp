@@ -288,8 +288,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const M& m, const SweepPlan& pl
   team.sum_up(
       frames, start.pixels(m),
       [&](const Lanes& lanes, int i, int part, int parts, Forecast::Frame* sums) {
-        const Passage own = start;  // a team's first block may have the notes
-        observe(lanes, m, own, notes->color, own.first + i, part, parts, sums);
+        observe(lanes, m, start, notes->color, start.first + i, part, parts, sums);
       },
       notes->frames);
   // The present shape, with its best colours
@@ -326,8 +325,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const M& m, const SweepPlan& pl
   team.sum_up(
       notes->count, start.pixels(m),
       [&](const Lanes& lanes, int i, int part, int parts, PassageSums* sums) {
-        const Passage own = notes->moves[i].s;
-        project(lanes, m, own, part, parts, sums);
+        project(lanes, m, notes->moves[i].s, part, parts, sums);
       },
       notes->sums);
   team.each(notes->count, [&](const Lanes& lanes, int i) {

@@ -288,9 +288,8 @@ SPLAT2D_LOOP inline void observe(const Lanes& lanes, const M& m, const Passage& 
 template <class M>
 SPLAT2D_LONG inline void add(const Team& team, const M& m, const Passage& s, const float* color) {
   team.add_each(s.end - s.first, s.pixels(m), [&](const Lanes& lanes, int i, int part, int parts) {
-    const Passage own = s;
     each_level(
-        m, own, own.first + i,
+        m, s, s.first + i,
         [&](const VisitModel::Level& level, const Ellipse& e, const Box& box, float height, const Slice& slice, int) {
           float shade[kMaxChannels];
           each_channel(m.channels, [&](int c) { shade[c] = color[c] * slice.fade * height; });

@@ -558,8 +558,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
   team.sum_up(
       m.levels, pixels,
       [&](const Lanes& lanes, int l, int part, int parts, Glance* out) {
-        const Geometry own = start;  // a team's first block may have the notes
-        observe(lanes, m, own, notes->counted, l, part, parts, out);
+        observe(lanes, m, start, notes->counted, l, part, parts, out);
       },
       notes->seen);
   // The present shape, with its best colours
@@ -602,8 +601,7 @@ SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const Swe
   team.sum_up(
       notes->count, pixels,
       [&](const Lanes& lanes, int i, int part, int parts, Sums* sums) {
-        const Geometry own = notes->moves[notes->tried[i]].g;
-        project(lanes, m, own, part, parts, sums);
+        project(lanes, m, notes->moves[notes->tried[i]].g, part, parts, sums);
       },
       notes->sums);
   team.each(notes->count, [&](const Lanes& lanes, int i) {
