@@ -184,15 +184,6 @@ class Team {
     if (block_ == 0 && threadIdx.x == 0) f();
     meet();
   }
-  // f(i) for i from 0 to count - 1, in any order, each by a warp's first thread: those of one warp would wait for one
-  // another wherever they part.
-  template <class F>
-  __device__ void share(int count, F f) const {
-    const int warp = threadIdx.x / gpu::kWarp;
-    if (block_ == 0 && threadIdx.x % gpu::kWarp == 0)
-      for (int i = warp; i < count; i += kWarps) f(i);
-    __syncthreads();
-  }
   // f(lanes, i) for i from 0 to count - 1, in any order.
   template <class F>
   __device__ void each(int count, F f) const {

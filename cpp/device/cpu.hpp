@@ -141,11 +141,6 @@ class Team {
   void once(F f) const {
     f();
   }
-  // f(i) for i from 0 to count - 1, in any order.
-  template <class F>
-  void share(int count, F f) const {
-    for (int i = 0; i < count; ++i) f(i);
-  }
   // f(lanes, i) for i from 0 to count - 1, in any order.
   template <class F>
   void each(int count, F f) const {

@@ -17,6 +17,7 @@ __all__ = ["Rows"]
 
 Planes = NDArray[Any]
 LEAST = 1 << 17  # numbers of a plane for which a thread is worth its while
+MOST = 4  # threads; more wait for memory, which takes turns
 
 
 class Rows:
@@ -24,7 +25,7 @@ class Rows:
 
     def __init__(self, backend: Backend) -> None:
         """Take the threads of a backend."""
-        self._threads = backend.thread_count
+        self._threads = min(backend.thread_count, MOST)
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Rows:
