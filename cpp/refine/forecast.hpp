@@ -10,7 +10,7 @@
 #include "fit/distortion.hpp"
 #include "format/course.hpp"
 #include "refine/glance.hpp"
-#include "refine/visit.hpp"
+#include "refine/splat.hpp"
 
 namespace splat2d {
 

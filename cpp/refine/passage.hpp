@@ -8,7 +8,7 @@
 #include "fit/film.hpp"
 #include "format/views.hpp"
 #include "refine/forecast.hpp"
-#include "refine/visit.hpp"
+#include "refine/splat.hpp"
 
 namespace splat2d {
 

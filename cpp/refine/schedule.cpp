@@ -5,7 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "refine/visit.hpp"
+#include "refine/splat.hpp"
 
 namespace splat2d {
 
