@@ -147,6 +147,10 @@ SPLAT2D_EXPORT int splat2d_cuda_fitter_seed(void* fitter, double threshold, doub
   });
 }
 
+SPLAT2D_EXPORT int splat2d_cuda_fitter_rest(void* fitter) {
+  return guarded([&] { fitter_of(fitter).rest(); });
+}
+
 SPLAT2D_EXPORT int splat2d_cuda_fitter_refresh(void* fitter) {
   return guarded([&] { fitter_of(fitter).refresh(); });
 }

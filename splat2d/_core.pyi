@@ -238,6 +238,7 @@ class Fit:  # of a picture, M = 2, F = 4 and P = 5; a clip, 3, 9 and 9; a light 
         flow: _F32 | None = None,  # of clips, [T, rows, columns, 2] px a frame
         block: float = 1.0,  # px of a block of the flow
     ) -> tuple[int, int]: ...  # candidates found, splats added
+    def rest(self) -> None: ...  # lets go of what the next look at the state makes again
     def refresh(self) -> None: ...
     def step(self) -> bool: ...  # False when no step was found
     def resample_from(self, other: Fit, factor: float) -> None: ...

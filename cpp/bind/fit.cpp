@@ -166,6 +166,7 @@ void bind_fit(nb::module_& m) {
           "threshold"_a, "energy"_a, "smallest"_a = 0.45, "largest"_a = 24.0, "ratio"_a = 1.6, "amplitude"_a = 0.8,
           "separation"_a = 1.2, "random"_a = false, "durations"_a = std::vector<double>(),
           "disparities"_a = std::vector<double>(), "flow"_a.noconvert() = nb::none(), "block"_a = 1.0f)
+      .def("rest", &Fit::rest)
       .def(
           "refresh", [](Fit& self) { self.refresh(); }, nb::call_guard<nb::gil_scoped_release>())
       .def(

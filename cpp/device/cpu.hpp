@@ -47,6 +47,8 @@ class Array {
   // What is there stays; new elements are zero.
   void resize(size_t size) { values_.resize(size, T()); }
   void append(const std::vector<T>& more) { values_.insert(values_.end(), more.begin(), more.end()); }
+  // Over the elements from `at` on.
+  void put(size_t at, const std::vector<T>& values) { std::copy(values.begin(), values.end(), values_.begin() + at); }
   Array copy() const { return *this; }
   // Elements that are yet to be written.
   static Array unset(size_t size) {

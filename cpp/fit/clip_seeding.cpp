@@ -375,12 +375,13 @@ Fit::SeedResult ClipFitter::plant(const SeedOptions& options) {
   const bool flows = options.flow.rows > 0 && back.empty();
   const Array<float> flow(flows ? options.flow.velocities : std::vector<float>());
   const auto look = [&](float time, float duration, const std::vector<float>& weights) {
-    for (const Candidate& peak : find_peaks(device_, through(weights, back), C, peaks, nullptr, nullptr))
+    const Planes seen = through(weights, back);
+    for (const Candidate& peak : find_peaks(device_, seen.view(), C, peaks, nullptr, nullptr))
       found.push_back({peak, time, duration, peak.saved, {0, 0}, {}, {}});
     if (!flows) return;
     const Stream stream = stream_at(film_.footage(), options.flow, options.flow.velocities.data(), time);
-    for (const Candidate& peak :
-         find_peaks(device_, followed(weights, time, options.flow, flow), C, peaks, nullptr, nullptr)) {
+    const Planes along = followed(weights, time, options.flow, flow);
+    for (const Candidate& peak : find_peaks(device_, along.view(), C, peaks, nullptr, nullptr)) {
       const float* v = stream.at(peak.x, peak.y);
       if (v[0] != 0 || v[1] != 0) found.push_back({peak, time, duration, peak.saved, {v[0], v[1]}, {}, {}});
     }

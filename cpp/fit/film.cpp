@@ -6,17 +6,6 @@ namespace splat2d {
 
 namespace {
 
-std::vector<float> negative_of(const float* frames, const float* background, int channels, size_t plane,
-                               const std::vector<float>& gains) {
-  std::vector<float> out(gains.size() * channels * plane);
-  for (size_t t = 0; t < gains.size(); ++t)
-    for (int c = 0; c < channels; ++c) {
-      const size_t at = (t * channels + c) * plane;
-      for (size_t i = 0; i < plane; ++i) out[at + i] = gains[t] * (background[c] - frames[at + i]);
-    }
-  return out;
-}
-
 std::vector<Density> densities_of(const Film::Distortions& distortions) {
   std::vector<Density> out;
   for (const auto& distortion : distortions) out.push_back(distortion->density());
@@ -33,10 +22,12 @@ Film::Film(const float* frames, int channels, Footage footage, const float* back
       eyes_(footage_.eyes),
       gains_(footage_.gains),
       field_(footage_.field.values),
-      negative_(negative_of(frames, background, channels, footage_.canvas.area(), footage_.gains)),
+      negative_(Array<float>::unset(size() * footage_.seen())),
       saturation_(frames, size() * footage_.seen()),
       distortions_(std::move(distortions)),
-      densities_(densities_of(distortions_)) {}
+      densities_(densities_of(distortions_)) {
+  retarget(frames);
+}
 
 void Film::reweigh(Distortions distortions) {
   distortions_ = std::move(distortions);
@@ -44,7 +35,13 @@ void Film::reweigh(Distortions distortions) {
 }
 
 void Film::retarget(const float* frames) {
-  negative_ = Array<float>(negative_of(frames, background_.data(), channels_, footage_.canvas.area(), footage_.gains));
+  std::vector<float> plane(footage_.canvas.area());  // at a time, for memory
+  for (int t = 0; t < seen(); ++t)
+    for (int c = 0; c < channels_; ++c) {
+      const size_t at = t * size() + c * plane.size();
+      for (size_t i = 0; i < plane.size(); ++i) plane[i] = footage_.gains[t] * (background_[c] - frames[at + i]);
+      negative_.put(at, plane);
+    }
 }
 
 }  // namespace splat2d

@@ -18,10 +18,20 @@ Fit::Fit(const float* frames, Rows rows, int channels, Footage footage, const fl
     : Descent(Device(options.threads), rows, channels, options.memory),
       film_(frames, channels, std::move(footage), background, std::move(distortions)),
       options_(options),
-      residual_(film_.size() * film_.seen()),
       squares_(film_.seen()),
-      weighed_(film_.seen()) {
-  if (film_.densities()) error_.resize(residual_.size());
+      weighed_(film_.seen()) {}
+
+void Fit::rest() {
+  residual_ = {};
+  error_ = {};
+  seed_densities_.clear();
+  stale_ = true;
+}
+
+void Fit::wake() {
+  const size_t all = film_.size() * film_.seen();
+  residual_.resize(all);
+  if (film_.densities()) error_.resize(all);
 }
 
 void Fit::set_rate(double step, double lambda) {
@@ -71,7 +81,7 @@ void Fit::insert(const std::vector<float>& means, const std::vector<float>& fram
 }
 
 Fit::SeedResult Fit::seed(const SeedOptions& options) {
-  if (pruned_) evaluated();
+  if (stale_) evaluated();
   return plant(options);
 }
 
@@ -143,7 +153,8 @@ void FitOf<Course>::look_up() {
 
 template <class Course>
 void FitOf<Course>::evaluate() {
-  pruned_ = false;
+  stale_ = false;
+  wake();
   constexpr int M = Course::kMean, F = Course::kFactor;
   const size_t n = count();
   shapes_.resize(n);
@@ -226,7 +237,7 @@ int FitOf<Course>::prune(double factor) {
     const double saved = course.density(mean, l) * energy - 2 * cross;
     to[i] = saved > price * (bits > Course::kLeastPruneBits ? bits : Course::kLeastPruneBits);
   });
-  pruned_ = true;
+  stale_ = true;
   return keep(pays.host());
 }
 

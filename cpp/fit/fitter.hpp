@@ -30,6 +30,10 @@ class Fit : public Descent {
   // Weighs errors differently, where they are weighed at all; what has been fitted stays.
   void reweigh(Film::Distortions distortions);
 
+  // Lets go of what a look at the present state makes again: while others need the memory, or before that is out of
+  // date.
+  void rest();
+
   // Goes on towards other frames [T, C, H, W] of this machine's memory; what has been fitted stays.
   void retarget(const float* frames) { film_.retarget(frames); }
 
@@ -77,6 +81,8 @@ class Fit : public Descent {
   // Of frame t: half of the distortion's gradient, [C, H, W]; the residual itself for SSE.
   const Array<float>& error() const { return film_.densities() ? error_ : residual_; }
   const float* error(int t) const { return error().data() + t * film_.size(); }
+  // Makes room for what is seen of the state.
+  void wake();
   // What a distortion makes of frame t's residual.
   void weigh(const Device& device, int t);
   Film film_;
@@ -88,7 +94,7 @@ class Fit : public Descent {
   Array<float> v_colors_;            // of the last gradient
   SeedDensities seed_densities_;     // of the present distortion
   double sse_ = 0, distortion_ = 0, bits_ = 0;
-  bool pruned_ = false;  // since the state was evaluated
+  bool stale_ = false;  // the residual is not that of the state
   enum { kSse = kEvaluated, kBits, kWeighed };
 };
 

@@ -16,10 +16,10 @@ constexpr float kGridScale = 3.2f;  // a scale moves to a coarser grid beyond th
 // Limits of a seed's deviation over its scale, and of the normalised Hessian they come from.
 constexpr float kShapeMin = 0.45f, kShapeMax = 2.5f, kHessianMin = 0.06f, kHessianMax = 0.85f, kScaleMin = 0.6f;
 
-Planes halve(const Device& device, const Planes& in, int channels) {
+Planes halve(const Device& device, PlanesView in, int channels) {
   const Canvas size{in.size.width / 2, in.size.height / 2}, wide = in.size;
   Planes out{size, Array<float>::unset(size.area() * channels)};
-  const float* from = in.data.data();
+  const float* from = in.data;
   float* to = out.data.data();
   device.for_rows(size.height * channels, size.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const float* p = from + row / size.height * wide.area() + static_cast<size_t>(row % size.height) * 2 * wide.width;
@@ -36,8 +36,8 @@ struct Taps {
   float weights[kMost];
 };
 
-// Separable blur with zero padding, by way of `scratch`.
-void blur(const Device& device, const Planes& in, int channels, float sigma, Array<float>* scratch, Planes* out) {
+// Separable blur with zero padding, by way of `scratch`, of as many planes at the same time as keep the device busy.
+void blur(const Device& device, PlanesView in, int channels, float sigma, Array<float>* scratch, Planes* out) {
   const int radius = std::max(1, static_cast<int>(std::ceil(2.8f * sigma)));
   std::vector<float> kernel(2 * radius + 1);
   for (int i = -radius; i <= radius; ++i) kernel[i + radius] = std::exp(-0.5f * i * i / (sigma * sigma));
@@ -49,25 +49,30 @@ void blur(const Device& device, const Planes& in, int channels, float sigma, Arr
   const Array<float> weights(fits ? std::vector<float>() : std::move(kernel));
   const Canvas size = in.size;
   out->size = size;
-  const size_t all = in.data.size();
-  if (out->data.size() != all) out->data = Array<float>::unset(all);
-  if (scratch->size() < all) *scratch = Array<float>::unset(all);
-  const int w = size.width, h = size.height;
-  const float *from = in.data.data(), *many = fits ? nullptr : weights.data();
-  float *columns = scratch->data(), *to = out->data.data();
-  device.for_rows(h * channels, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
-    const int y = row % h, first = y < radius ? -y : -radius, last = y + radius < h ? radius : h - 1 - y;
-    const float *p = from + static_cast<size_t>(row + first) * w + x0, *weight = (many ? many : taps.weights) + radius;
-    weigh_rows(p, w, weight + first, last - first + 1, x1 - x0, columns + static_cast<size_t>(row) * w + x0);
-  });
-  device.for_rows(h * channels, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
-    const float* weight = (many ? many : taps.weights) + radius;
-    weigh_columns(columns + static_cast<size_t>(row) * w, w, weight, radius, x0, x1, to + static_cast<size_t>(row) * w);
-  });
+  const int together = Device::kManyTeams ? channels : 1, w = size.width, h = size.height;
+  const size_t plane = size.area();
+  if (out->data.size() != plane * channels) out->data = Array<float>::unset(plane * channels);
+  if (scratch->size() < plane * together) *scratch = Array<float>::unset(plane * together);
+  const float* many = fits ? nullptr : weights.data();
+  for (int c = 0; c < channels; c += together) {
+    const float* from = in.data + plane * c;
+    float *columns = scratch->data(), *to = out->data.data() + plane * c;
+    device.for_rows(h * together, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+      const int y = row % h, first = y < radius ? -y : -radius, last = y + radius < h ? radius : h - 1 - y;
+      const float *p = from + static_cast<size_t>(row + first) * w + x0,
+                  *weight = (many ? many : taps.weights) + radius;
+      weigh_rows(p, w, weight + first, last - first + 1, x1 - x0, columns + static_cast<size_t>(row) * w + x0);
+    });
+    device.for_rows(h * together, w, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
+      const float* weight = (many ? many : taps.weights) + radius;
+      weigh_columns(columns + static_cast<size_t>(row) * w, w, weight, radius, x0, x1,
+                    to + static_cast<size_t>(row) * w);
+    });
+  }
 }
 
 // The peaks of one scale, row by row; densities [H, W] are null for SSE; `scratch` has room for a plane.
-void find_peaks_of_scale(const Device& device, const Planes& blurred, int channels, float scale, float cell,
+void find_peaks_of_scale(const Device& device, const Planes& blurred, float sign, int channels, float scale, float cell,
                          float threshold, const float* densities, Array<float>* scratch, Finds<Candidate>* found) {
   const int w = blurred.size.width, h = blurred.size.height;
   const int radius = std::max(1, static_cast<int>(std::lround(0.8f * scale / cell)));
@@ -111,13 +116,14 @@ void find_peaks_of_scale(const Device& device, const Planes& blurred, int channe
     k.hxx = -(projected(0, 1) + projected(0, -1) - 2) * inverse;
     k.hyy = -(projected(1, 0) + projected(-1, 0) - 2) * inverse;
     k.hxy = -0.25f * (projected(1, 1) + projected(-1, -1) - projected(1, -1) - projected(-1, 1)) * inverse;
+    for (int c = 0; c < channels; ++c) k.blurred[c] *= sign;
     *out = k;
     return true;
   });
 }
 
 // What errors weigh under seeds of a scale, out of the finest weights on its grid.
-Array<float> densities_of(const Device& device, const Planes& weights, float scale, float cell, float sigma,
+Array<float> densities_of(const Device& device, PlanesView weights, float scale, float cell, float sigma,
                           const Distortion& distortion) {
   // Weights may change from pixel to pixel: blurred as the error is, they turn it into a mean, which no seed exceeds.
   Planes loads;
@@ -136,21 +142,22 @@ Array<float> densities_of(const Device& device, const Planes& weights, float sca
   return std::move(loads.data);
 }
 
-void find_peaks_of_all_scales(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
+void find_peaks_of_all_scales(const Device& device, PlanesView wanted, int channels, const SeedOptions& options,
                               const Distortion* distortion, SeedDensities* densities, Finds<Candidate>* found) {
   const bool weighed = distortion && distortion->levels(), look_up = weighed && densities->empty();
-  Planes coarse, blurred;
-  const Planes* grid = &wanted;
-  Planes weights{wanted.size, {}};
-  if (look_up) weights.data = distortion->finest().copy();
+  Planes coarse, blurred, coarse_weights;
+  PlanesView grid = wanted, weights{wanted.size, look_up ? distortion->finest().data() : nullptr};
   Array<float> scratch;
   float cell = 1;
   size_t number = 0;
   for (double scale = options.smallest; scale <= options.largest; scale *= options.ratio, ++number) {
-    while (scale / cell > kGridScale && cell < kCoarsest && std::min(grid->size.width, grid->size.height) >= 8) {
-      coarse = halve(device, *grid, channels);
-      grid = &coarse;
-      if (look_up) weights = halve(device, weights, 1);
+    while (scale / cell > kGridScale && cell < kCoarsest && std::min(grid.size.width, grid.size.height) >= 8) {
+      coarse = halve(device, grid, channels);
+      grid = coarse.view();
+      if (look_up) {
+        coarse_weights = halve(device, weights, 1);
+        weights = coarse_weights.view();
+      }
       cell *= 2;
     }
     const double on_grid = scale / cell;
@@ -158,8 +165,8 @@ void find_peaks_of_all_scales(const Device& device, const Planes& wanted, int ch
     const float sigma = static_cast<float>(std::sqrt(std::max(on_grid * on_grid - (cell == 1 ? 0.0 : 1.0 / 12), 0.2)));
     if (look_up)
       densities->push_back(densities_of(device, weights, static_cast<float>(scale), cell, sigma, *distortion));
-    blur(device, *grid, channels, sigma, &scratch, &blurred);
-    find_peaks_of_scale(device, blurred, channels, static_cast<float>(scale), cell,
+    blur(device, grid, channels, sigma, &scratch, &blurred);
+    find_peaks_of_scale(device, blurred, wanted.sign, channels, static_cast<float>(scale), cell,
                         static_cast<float>(options.threshold), weighed ? (*densities)[number].data() : nullptr,
                         &scratch, found);
   }
@@ -167,7 +174,7 @@ void find_peaks_of_all_scales(const Device& device, const Planes& wanted, int ch
 
 }  // namespace
 
-std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
+std::vector<Candidate> find_peaks(const Device& device, PlanesView wanted, int channels, const SeedOptions& options,
                                   const Distortion* distortion, SeedDensities* densities) {
   std::vector<Candidate> out;
   Finds<Candidate> found(device);

@@ -42,10 +42,19 @@ struct SeedOptions {
   BlockFlow flow = {};
 };
 
+// Planes [C, H, W] of the device that somebody has; times the sign they are what is meant.
+struct PlanesView {
+  Canvas size;
+  const float* data;
+  float sign = 1;
+};
+
 // Planes [C, H, W] of the device.
 struct Planes {
   Canvas size;
   Array<float> data;
+
+  PlanesView view() const { return {size, data.data()}; }
 };
 
 // What errors weigh under seeds of each scale, by the pixels of its grid; looked up once for a distortion.
@@ -53,7 +62,7 @@ using SeedDensities = std::vector<Array<float>>;
 
 // The peaks of `wanted` (what new splats should add up to) that save more than the threshold, scale by scale.
 // distortion: null for SSE; densities: empty, or those that an earlier call with the same distortion and scales left.
-std::vector<Candidate> find_peaks(const Device& device, const Planes& wanted, int channels, const SeedOptions& options,
+std::vector<Candidate> find_peaks(const Device& device, PlanesView wanted, int channels, const SeedOptions& options,
                                   const Distortion* distortion, SeedDensities* densities);
 
 // Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.

@@ -7,19 +7,6 @@
 
 namespace splat2d {
 
-namespace {
-
-// Minus an array of planes.
-Planes negated(const Device& device, Canvas size, const Array<float>& in) {
-  Planes out{size, Array<float>::unset(in.size())};
-  const float* from = in.data();
-  float* to = out.data.data();
-  device.for_each(static_cast<int64_t>(in.size()), [=] SPLAT2D_LOOP(int64_t i) { to[i] = -from[i]; });
-  return out;
-}
-
-}  // namespace
-
 // Moves seeds, with the density of where they were, to pixels drawn with probability proportional to the squared error,
 // and makes them round.
 void Fitter::scatter(std::vector<Candidate>* seeds) const {
@@ -61,9 +48,9 @@ void Fitter::scatter(std::vector<Candidate>* seeds) const {
 Fit::SeedResult Fitter::plant(const SeedOptions& options) {
   const int C = channels_;
   const Canvas canvas = film_.footage().canvas;
-  std::vector<Candidate> seeds = suppress(
-      find_peaks(device_, negated(device_, canvas, error()), C, options, film_.distortion(0), &seed_densities_), canvas,
-      static_cast<float>(options.separation));
+  std::vector<Candidate> seeds =
+      suppress(find_peaks(device_, {canvas, error(0), -1}, C, options, film_.distortion(0), &seed_densities_), canvas,
+               static_cast<float>(options.separation));
   const int candidates = static_cast<int>(seeds.size());
   size_t taken = 0;
   for (double promised = 0; taken < seeds.size() && !enough_seeds(taken, promised, options.energy * distortion_);)

@@ -117,7 +117,8 @@ Fit::SeedResult ViewsFitter::plant(const SeedOptions& options) {
   std::vector<float> disparities;
   for (const double plane : planes) {
     const float disparity = static_cast<float>(plane);
-    for (Candidate& peak : find_peaks(device_, gathered_at(disparity), C, options, middle, &seed_densities_)) {
+    const Planes wanted = gathered_at(disparity);
+    for (Candidate& peak : find_peaks(device_, wanted.view(), C, options, middle, &seed_densities_)) {
       peak.plane = static_cast<int>(disparities.size());
       all.push_back(peak);
     }

@@ -133,6 +133,10 @@ class Fit:
         self._call("seed", *options, *lists, ctypes.byref(candidates), ctypes.byref(added))
         return candidates.value, added.value
 
+    def rest(self) -> None:
+        """Let go of what a look at the present state makes again."""
+        self._call("rest")
+
     def refresh(self) -> None:
         """Evaluate at the present state."""
         self._call("refresh")

@@ -236,7 +236,9 @@ class Fit:
 
     def refined(self) -> Refined:
         """The integers of the present state after exact refinement."""
-        refined = Refined(self._refiner(), self)
+        refiner = self._refiner()
+        self._fitter.rest()
+        refined = Refined(refiner, self)
         for sweep in range(self.config.sweeps):
             refined.sweep(self.lmbda, sweep)
             self._report(self._fitter, SWEEP, 1)
@@ -341,12 +343,18 @@ class PictureFit(Fit):
             return
         view = View.whole(self.pixels.shape[2], self.pixels.shape[1])
         base = background_floats(self.background)
-        shown = render(*fitter.splats(), view, background=base, backend=self.backend.on_cpu).clip(0, 1)
+        shown = render(*fitter.splats(), view, background=base, backend=self.backend.on_cpu)
+        np.clip(shown, 0, 1, out=shown)
+        fitter.rest()  # what was seen under the weights until now
         weights = self._error_weights(shown)
         assert weights is not None
         fitter.reweigh([self._distortion(weights)])
+        del weights
+        target = emphasised(self.pixels, GUIDES[self.config.tune], shown, self.backend)
+        del shown
         picture: Any = fitter
-        picture.retarget(emphasised(self.pixels, GUIDES[self.config.tune], shown, self.backend))
+        picture.retarget(target)
+        del target
         fitter.refresh()
 
     def _refiner(self) -> _core.Refiner:

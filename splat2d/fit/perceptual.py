@@ -167,14 +167,11 @@ def shares(variance: float, levels: int) -> list[tuple[int, float]]:
     return [(levels - 1, 1.0)]
 
 
-def resized(plane: NDArray[np.float64], by: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """A plane of weights `by` levels coarser, or finer when negative, cut to `shape`."""
+def shrunk(plane: NDArray[np.float64], by: int) -> NDArray[np.float64]:
+    """A plane of weights so many levels coarser."""
     for _ in range(by):
         plane = halved(plane)
-    if by < 0:
-        (h, w), size = plane.shape, 2**-by
-        plane = np.broadcast_to(plane[:, None, :, None], (h, size, w, size)).reshape(h * size, w * size)
-    return plane[: shape[0], : shape[1]]
+    return plane
 
 
 def least_beneath(plane: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -185,21 +182,19 @@ def least_beneath(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     return reduce(np.minimum, (rows[:, i : i + 2 * ((w + 1) // 2) : 2] for i in range(4)))
 
 
-def bounded(weights: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Weights whose distortion is never negative.
+def bounded(weights: list[NDArray[np.float64]]) -> None:
+    """Make weights, in place, those whose distortion is never negative.
 
     Coarser levels are averages of finer ones, so what a level takes back is covered if the finer levels weigh
     more everywhere under its filter.
     """
-    weights = [np.maximum(weights[0], LEAST * weights[0].max()), *weights[1:]]
-    cover = weights[0]
+    cover = np.maximum(weights[0], LEAST * weights[0].max(), out=weights[0])
     for level in range(1, len(weights)):
         cover = least_beneath(cover)
         most = np.zeros(cover.shape)
         most[BORDER:-BORDER, BORDER:-BORDER] = TAKE_BACK
-        weights[level] = np.maximum(weights[level], -most * cover)
+        np.maximum(weights[level], -most * cover, out=weights[level])
         cover = cover + weights[level]
-    return weights
 
 
 def structure_weights(
@@ -235,23 +230,18 @@ def _structure_weights(
     backend: Backend,
     rows: Rows,
 ) -> list[NDArray[np.float32]]:
-    scales, present = [guide.planes(pixels)], None if shown is None else guide.planes(shown)
-    while len(scales) < len(guide.exponents) and min(scales[-1].shape[1:]) >= SIDE_MIN:
-        scales.append(rows(halved, scales[-1], per=2))
-    levels = min(guide.levels, len(scales))
-    weights = [np.zeros(scale.shape[1:]) for scale in scales[:levels]]
+    planes, present = guide.planes(pixels), None if shown is None else guide.planes(shown)
+    sizes: list[tuple[int, int]] = [(planes.shape[1], planes.shape[2])]
+    while len(sizes) < len(guide.exponents) and min(sizes[-1]) >= SIDE_MIN:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    levels = min(guide.levels, len(sizes))
+    weights = [np.zeros(size) for size in sizes[:levels]]
     log_weight = total = 0.0
-    for scale, (exponent, planes) in enumerate(zip(guide.scales(step), scales, strict=False)):
-        variance = local_variance(planes, rows, backend)
-        weight = windowed(rows(lambda v: 1 / (2 * v + C2), variance), backend)
-        weight = rows(lambda w: w**guide.power, weight)
-        if present is not None:
-            there = local_variance(present, rows, backend)
-            lack = windowed(rows(lambda v, u: (2 * v + C2) / (v + u + C2), variance, there), backend)
-            usual = np.exp(rows(np.log, lack).mean())
-            weight = rows(lambda w, k, most=usual: w * (k / most) ** guide.lacking, weight, lack)
-            present = rows(halved, present, per=2)
-        weight = mean_of(weight)
+    for scale, (exponent, _) in enumerate(zip(guide.scales(step), sizes, strict=False)):
+        if scale:
+            planes = rows(halved, planes, per=2)
+            present = None if present is None else rows(halved, present, per=2)
+        weight = _weight_of_scale(planes, present, guide, backend, rows)
         log_weight += exponent * float(rows(np.log, weight).mean())
         total += exponent
         pooled = (4**scale - 1) / 12  # variance of the means of pixels that the scale consists of
@@ -260,10 +250,32 @@ def _structure_weights(
         if meant < level_variance(levels):
             seen += [(level, -part) for level, part in shares(meant, levels)]
         for level, part in seen:
-            more = resized(weight, level - scale, weights[level].shape)
-            weights[level] = rows(lambda w, m, by=part * exponent: w + by * m, weights[level], more)
+            by, to = level - scale, weights[level]
+            plane = shrunk(weight, by)[: to.shape[0], : to.shape[1]] if by > 0 else weight
+            rows.add(to, part * exponent, plane, 2 ** max(-by, 0))
     factor = guide.gain / (total * np.exp(log_weight / total))
-    return [rows(lambda w: (w * factor).astype(np.float32), w) for w in bounded(weights)]
+    bounded(weights)
+    return [rows(lambda w: (w * factor).astype(np.float32), w) for w in weights]
+
+
+def _weight_of_scale(
+    planes: NDArray[np.float32],
+    present: NDArray[np.float32] | None,
+    guide: Guide,
+    backend: Backend,
+    rows: Rows,
+) -> NDArray[np.float64]:
+    """What errors of a scale weigh for its structure, and what of that is present."""
+    variance = local_variance(planes, rows, backend)
+    weight = windowed(rows(lambda v: 1 / (2 * v + C2), variance), backend)
+    weight = rows(lambda w: w**guide.power, weight)
+    if present is not None:
+        there = local_variance(present, rows, backend)
+        lack = windowed(rows(lambda v, u: (2 * v + C2) / (v + u + C2), variance, there), backend)
+        del variance, there
+        usual = np.exp(rows(np.log, lack).mean())
+        weight = rows(lambda w, k: w * (k / usual) ** guide.lacking, weight, lack)
+    return mean_of(weight)
 
 
 def doubled(plane: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

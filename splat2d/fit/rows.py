@@ -60,6 +60,23 @@ class Rows:
             out[..., edge[0] : edge[1], :] = band(*edge)
 
         out[..., : edges[1], :] = head
+        del head
         for _ in self._pool.map(fill, pairwise(edges[1:])):
             pass
         return out
+
+    def add(self, to: Planes, by: float, plane: Planes, size: int = 1) -> None:
+        """Add `by` times a plane to another, each pixel to size x size there; in place, row by row."""
+        height, width = to.shape
+        step = max(LEAST // max(width, 1), 1) // size * size + size
+
+        def fill(first: int) -> None:
+            end = min(first + step, height)
+            part = plane[first // size : -(-end // size)]
+            if size > 1:
+                (h, w), whole = part.shape, (size * part.shape[0], size * part.shape[1])
+                part = np.broadcast_to(part[:, None, :, None], (h, size, w, size)).reshape(whole)
+            to[first:end] += by * part[: end - first, :width]
+
+        for _ in (map if self._pool is None else self._pool.map)(fill, range(0, height, step)):
+            pass

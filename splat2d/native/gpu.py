@@ -52,6 +52,7 @@ _ARGUMENTS = {
     "fitter_prune": [_POINTER, _DOUBLE, _POINTER],
     "fitter_seed": [_POINTER, *[_DOUBLE] * 7, _INT, *[_POINTER, _INT] * 2, _POINTER, _POINTER],
     "fitter_insert": [*[_POINTER] * 4, _INT],
+    "fitter_rest": [_POINTER],
     "fitter_refresh": [_POINTER],
     "fitter_step": [_POINTER, _POINTER],
     "fitter_resample_from": [_POINTER, _POINTER, _DOUBLE],
