@@ -309,7 +309,9 @@ class PictureFit(Fit):
 
     def _native_fit(self, scale: int) -> _core.Fitter:
         weights = self._weights
-        if weights is not None and scale == 2:
+        if scale == 1:
+            self._weights = None  # the native fit has its own
+        elif weights is not None:
             weights = half_weights(weights)
         return self.native.Fitter(
             half(self.pixels) if scale == 2 else self.pixels,
