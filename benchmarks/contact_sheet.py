@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/contact_sheet.py [--rates 0.15 0.25] [--out docs] [--data DIR]
 
-A sheet a rate, `contact-15.jpg` for 0.15 bits a pixel at most: of each picture a window at 100%, and a part of it
+A sheet a rate, `contact-15.jpg` for 0.15 bits a pixel at most: of each picture a window, and a part of it
 at 300%, where our files are decoded at that scale and the others are enlarged (Lanczos).
 """
 
