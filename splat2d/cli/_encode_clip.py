@@ -35,8 +35,8 @@ def encode_clip(command: Encode, size: int | None) -> None:
     if command.peak is not None:
         raise UsageError("--peak is for pictures")
     masks = command.labels or command.mask_files()
-    if masks and (command.resume or size or command.bpp or command.psnr):
-        raise UsageError("--resume, --size, --bpp and --psnr are for clips without masks")
+    if masks and command.resume:
+        raise UsageError("--resume is for clips without masks")
     from splat2d.fit.clip.part import open_part
     from splat2d.fit.encode import WINDOW, checked_quality
     from splat2d.media.files import check_output
@@ -61,7 +61,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
         told = len(reader.warnings)
         warn([*reader.warnings, *(part.warnings if part else ())])
         if part is None:
-            written, frames = _objects(command, reader, sound, masks)
+            written, frames = _objects(command, reader, sound, size, masks)
         else:
             written, frames = _segments(command, reader, sound, size, part)
     if size is not None and written < (1 - WINDOW) * size:
@@ -137,7 +137,11 @@ def _segments(
 
 
 def _objects(
-    command: Encode, reader: ClipReader, sound: Sound | None, masks: Mapping[str, str] | str
+    command: Encode,
+    reader: ClipReader,
+    sound: Sound | None,
+    size: int | None,
+    masks: Mapping[str, str] | str,
 ) -> tuple[int, int]:
     """Encode a clip with a layer for each mask; returns bytes and frames."""
     from splat2d.fit.clip.objects import encode_objects
@@ -154,6 +158,7 @@ def _objects(
             sound=sound,
             metadata=reader.metadata,
             notes=reader.notes,
+            size=size,
             **_options(command),
         )
     return done.size, int(done.frames)

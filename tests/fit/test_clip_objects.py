@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import splat2d
-from splat2d.errors import ConfigError, InputImageError, ShapeError
+from splat2d.errors import ConfigError, InputImageError, ShapeError, TargetError
 from splat2d.fit.clip.hidden import revealed
 from splat2d.fit.film import LEAST_WEIGHT, planes_of
 from splat2d.scene.clip import Clip
@@ -48,6 +48,23 @@ def clip(scene, preset):
     _, frames, masks = scene
     options = {"fps": 12, "quality": 50, "preset": preset, "tune": "psnr"}
     return Clip.from_bytes(splat2d.encode(frames, masks={"disc": masks}, **options))
+
+
+@pytest.mark.parametrize("target", [{"size": 2600}, {"bpp": 0.34}, {"psnr": 27.0}])
+def test_a_clip_with_masks_meets_a_target(scene, preset, target):
+    _, frames, masks = scene
+    told = []
+    options = {"fps": 12, "preset": preset, "progress": told.append, **target}
+    data = splat2d.encode(frames, masks={"disc": masks}, **options)
+    found = psnr(frames, shown(Clip.from_bytes(data)), np.ones(masks.shape))
+    if "psnr" in target:
+        assert target["psnr"] <= found < target["psnr"] + 1
+    else:
+        most = target.get("size", target.get("bpp", 0) * frames[..., 0].size / 8)
+        assert 0.85 * most < len(data) <= most
+    done = [at.frames for at in told]
+    assert done == sorted(done)
+    assert done[-1] <= COUNT
 
 
 def shown(clip):
@@ -117,8 +134,8 @@ def test_no_weight_is_nothing():
         ({"disc": np.full((COUNT, HEIGHT, WIDTH), 2)}, {}, ShapeError, r"\[T, H, W\] in \[0, 1\]"),
         ({"disc": np.ones((HEIGHT, WIDTH))}, {}, ShapeError, r"\[T, H, W\] in \[0, 1\]"),
         ({"picture": np.ones((COUNT, HEIGHT, WIDTH))}, {}, ConfigError, "another name"),
-        ({"disc": np.ones((COUNT, HEIGHT, WIDTH))}, {"size": 9000}, ConfigError, "not at a size"),
-        ({"disc": np.ones((COUNT, HEIGHT, WIDTH))}, {"psnr": 30}, ConfigError, "at a quality"),
+        ({"disc": np.ones((COUNT, HEIGHT, WIDTH))}, {"size": 90, "bpp": 1}, ConfigError, "give one of them"),
+        ({"disc": np.ones((COUNT, HEIGHT, WIDTH))}, {"size": 20}, TargetError, "lowest quality"),
         ([1, 2], {}, ShapeError, "names and masks"),
         ("labels.png", {}, InputImageError, "a folder or a pattern"),
     ],
@@ -173,7 +190,7 @@ def test_labels_are_objects(capsys, folder, preset, tmp_path):
         (["--mask", "disc=small"], "expected a mask of the picture's size"),
         (["--mask", "disc=empty"], "covers nothing in any frame"),
         (["--mask", "disc=nowhere/%04d.png"], "nowhere"),
-        (["--mask", "disc=masks", "--size", "9k"], "without masks"),
+        (["--mask", "disc=masks", "--size", "20"], "lowest quality"),
         (["--mask", "disc=masks", "--resume"], "without masks"),
         (["--mask", "masks"], "expected NAME=FILE"),
     ],

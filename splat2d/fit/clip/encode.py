@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,6 +38,21 @@ def header_of(width: int, height: int, channels: int, quality: int, config: Clip
     """The header of a clip."""
     code = step_code(COARSER * quality_step(quality, config.tune))
     return Header(width, height, channels, code, config.chroma_code, quality, (0,) * channels)
+
+
+def nearest_quality(step: float, tune: str) -> int:
+    """The quality of a clip whose D is nearest to one."""
+    return min(range(1, 101), key=lambda q: abs(math.log(COARSER * quality_step(q, tune) / step)))
+
+
+def exclude_others(*targets: float | None) -> None:
+    """Refuse more than one of quality, bpp, psnr and size.
+
+    Raises:
+        ConfigError: for more than one.
+    """
+    if sum(v is not None for v in targets) > 1:
+        raise ConfigError("quality, bpp, psnr and size exclude each other: give one of them")
 
 
 def encode_frames(
@@ -102,8 +118,7 @@ def encode_frames(
         TargetError: a target that a segment cannot reach.
         OutputError: the part cannot be written.
     """
-    if sum(v is not None for v in (quality, bpp, psnr, size)) > 1:
-        raise ConfigError("quality, bpp, psnr and size exclude each other: give one of them")
+    exclude_others(quality, bpp, psnr, size)
     seed, jobs = checked_seed(seed), whole("jobs", jobs, 1, MAX_THREADS)
     quality, fps = checked_quality(quality), storable_rate(fps)
     psnr, bpp, size = checked_targets(psnr, bpp, size)

@@ -19,13 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.edit.document import Document
-from splat2d.errors import ConfigError, ShapeError
-from splat2d.fit.clip.encode import encode_frames
+from splat2d.errors import ConfigError, ShapeError, TargetError
+from splat2d.fit.clip.encode import encode_frames, exclude_others, nearest_quality
 from splat2d.fit.clip.masks import Masks, boxes_of, load_clip_masks
+from splat2d.fit.clip.search import psnr_of_clip, search
 from splat2d.fit.clip.shots import TimedFrame
+from splat2d.fit.clip.target import MAX_BPP, ClipTarget
+from splat2d.fit.config import load_clip_config
+from splat2d.fit.encode import checked_targets
 from splat2d.fit.objects.cut import eroded
 from splat2d.format.layers import MAX_LAYERS, PICTURE, check_name
-from splat2d.format.metadata import Metadata
+from splat2d.format.metadata import Metadata, metadata_section
 from splat2d.format.sound import Sound
 from splat2d.media.frames import ClipProgress
 from splat2d.scene.clip import Clip
@@ -46,6 +50,10 @@ def encode_objects(
     sound: Sound | None = None,
     metadata: Metadata | None = None,
     notes: Sequence[str] = (),
+    quality: int | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    size: int | None = None,
     **options: Any,
 ) -> ClipProgress:
     """Encode a clip with objects.
@@ -59,14 +67,21 @@ def encode_objects(
         sound: of the clip.
         metadata: of the clip.
         notes: what was done to it on the way in.
-        options: as of `encode_frames`, the quality among them, which is that of each layer.
+        quality: of each layer.
+        bpp: most bits a pixel of the file without sound and metadata, instead; some files are tried.
+        psnr: least PSNR of the clip, dB, instead.
+        size: most bytes of the file, instead.
+        options: as of `encode_frames`.
 
     Raises:
-        ConfigError: names that no layer can have, masks that cover nothing, another target than a quality.
+        ConfigError: names that no layer can have, masks that cover nothing.
         ShapeError: more or fewer masks than frames; and as `encode_frames`.
+        TargetError: no quality meets the target.
     """
-    if any(options.get(target) is not None for target in ("size", "bpp", "psnr")):
-        raise ConfigError("a clip with masks is encoded at a quality, not at a size, a rate or a PSNR")
+    exclude_others(quality, bpp, psnr, size)
+    psnr, bpp, size = checked_targets(psnr, bpp, size)
+    if psnr is not None:
+        options["tune"] = options.get("tune") or "psnr"
     sizes = [pixels.shape[1::-1] for pixels, _ in frames()]
     if not sizes:
         raise ShapeError("the clip has no frames")
@@ -81,23 +96,48 @@ def encode_objects(
     boxes = boxes_of(given, count)
     passes = 1 + len(given)
 
-    def coded(number: int, pictures: Iterable[TimedFrame], **more: Any) -> Clip:
-        def tell(at: ClipProgress) -> None:
-            if progress is not None:
-                done = Fraction(number * count, passes) + Fraction(at.frames) / passes
-                progress(replace(at, frames=float(done), total=count))
+    def encode(quality: int | None, tries: int = 0) -> bytes:
+        # Nobody knows how many tries it takes: each but those before has half of what is left.
+        begun, share = 1 - 0.5**tries, 0.5 ** (tries + 1) if goal else 1.0
 
-        out = io.BytesIO()
-        encode_frames(pictures, fps, out, total=count, weighed=True, progress=tell, **options, **more)
-        return Clip.from_bytes(out.getvalue())
+        def coded(number: int, pictures: Iterable[TimedFrame], **more: Any) -> Clip:
+            def tell(at: ClipProgress) -> None:
+                if progress is not None:
+                    done = (number * count + min(float(at.frames), count)) / passes
+                    progress(replace(at, frames=begun * count + share * done, total=count))
 
-    clip = coded(0, _background(frames, given), sound=sound, metadata=metadata, notes=notes)
-    for number, name in enumerate(names, 1):
-        document = coded(number, _object(frames, given, name)).document
-        # Its handles and the middle that it turns about are those of where it goes.
-        document = Document(document.source, document.container, boxes={(0, 0): boxes[name]})
-        clip = clip.merge(Clip(document), names=[name])
-    data = clip.to_bytes()
+            out = io.BytesIO()
+            own = {"quality": quality, "total": count, "weighed": True, "progress": tell}
+            encode_frames(pictures, fps, out, **own, **options, **more)
+            return Clip.from_bytes(out.getvalue())
+
+        clip = coded(0, _background(frames, given), sound=sound, metadata=metadata, notes=notes)
+        for number, name in enumerate(names, 1):
+            document = coded(number, _object(frames, given, name)).document
+            # Its handles and the middle that it turns about are those of where it goes.
+            document = Document(document.source, document.container, boxes={(0, 0): boxes[name]})
+            clip = clip.merge(Clip(document), names=[name])
+        return clip.to_bytes()
+
+    beside = (sound.size if sound else 0) + len(metadata_section(metadata))
+    if size is not None and beside >= size:
+        raise TargetError(f"sound and metadata alone have {beside} bytes, and the file may have {size}")
+    pixels = sizes[0][0] * sizes[0][1] * count
+    if size is not None:
+        bpp, beside = min(8 * size / pixels, MAX_BPP), 0
+    goal = ClipTarget(bpp, psnr) if bpp is not None or psnr is not None else None
+
+    def excess(data: bytes) -> float:
+        assert goal is not None
+        reached = 0.0 if goal.psnr is None else psnr_of_clip(Clip.from_bytes(data), frames())
+        return goal.excess(8 * max(len(data) - beside, 1) / pixels, reached)
+
+    if goal is None:
+        data = encode(quality)
+    else:
+        config = options.get("config") or load_clip_config(options.get("preset", "default"))
+        tune = options.get("tune") or config.tune
+        data = search(goal, encode, excess, nearest_quality(goal.first_step, tune))
     file.write(data)
     return ClipProgress(count, count, len(data))
 
