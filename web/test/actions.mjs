@@ -23,7 +23,9 @@ async function drop(page, name) {
   const session = await page.context().newCDPSession(page), { x, y, width, height } = await page.locator("#stage").boundingBox();
   const event = { x: x + width / 2, y: y + height / 2, data: { items: [], files: [join(folder, name)], dragOperationsMask: 1 } };
   for (const type of ["dragEnter", "dragOver"]) await session.send("Input.dispatchDragEvent", { type, ...event });
-  found.marked ??= await page.evaluate(() => document.getElementById("stage").classList.contains("drop"));
+  // The page hears of it some time after the browser.
+  const marked = page.waitForFunction(() => document.getElementById("stage").classList.contains("drop"), null, { timeout: 10000 });
+  found.marked ??= await marked.then(() => true, () => false);
   await shot(page, `drop-${name}`);
   await session.send("Input.dispatchDragEvent", { type: "drop", ...event });
 }
