@@ -93,6 +93,28 @@ def test_the_same_bits_every_time(as_the_gpu, chelsea):
     assert all(np.array_equal(x, y) for x, y in zip(first.splats(), second.splats(), strict=True))
 
 
+@pytest.mark.parametrize("weighed", [False, True])
+@pytest.mark.parametrize("on_core", [True, False])
+def test_what_has_rested_goes_on_as_if_it_had_not(as_the_gpu, chelsea, on_core, weighed):
+    """Behind it come seeds, a step or a look: each has to see the picture first."""
+    module = core() if on_core else cuda
+    weights = [np.full(size, 0.7, np.float32) for size in ((40, 56), (20, 28))] if weighed else None
+    results = []
+    for rests in (False, True):
+        fitter, _ = trajectory(module, chelsea, weights, rounds=1)
+        if rests:
+            fitter.rest()
+        seeds = fitter.seed(17 * LAMBDA, 0.4)
+        if rests:
+            fitter.rest()
+        fitter.refresh()
+        if rests:
+            fitter.rest()
+        stepped = fitter.step()
+        results.append((seeds, stepped, fitter.sse, *(part.tobytes() for part in fitter.splats())))
+    assert results[0] == results[1]
+
+
 def test_a_fit_moves_to_twice_the_size(as_the_gpu, chelsea):
     half = np.ascontiguousarray(chelsea.reshape(3, 20, 2, 28, 2).mean((2, 4)))
     results = []
