@@ -12,16 +12,22 @@ RESULTS = ROOT / "benchmarks" / "results"
 DATA = ROOT.parent / "shared" / "data"
 
 
+def existing(path: Path, what: str = "a picture") -> Path:
+    """Return a path.
+
+    Raises:
+        InputImageError: If there is no file.
+    """
+    if not path.is_file():
+        raise InputImageError(f"expected {what} at {path}, found none; --data DIR says where they are")
+    return path
+
+
 def kodak_paths(data: Path, numbers: Iterable[int] = ()) -> list[Path]:
     """Return the Kodak pictures with these numbers, all 24 for none.
 
     Raises:
         InputImageError: If one is missing.
     """
-    paths = [data / "kodak" / f"kodim{n:02d}.png" for n in tuple(numbers) or range(1, 25)]
-    for path in paths:
-        if not path.is_file():
-            raise InputImageError(
-                f"expected a Kodak picture at {path}, found none; --data DIR says where they are"
-            )
-    return paths
+    names = [f"kodim{n:02d}.png" for n in tuple(numbers) or range(1, 25)]
+    return [existing(data / "kodak" / name, "a Kodak picture") for name in names]

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import io
 import sys
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import tyro
-from _paths import DATA, ROOT
+from _paths import DATA, ROOT, existing
 from PIL import Image, ImageDraw
 from rich.console import Console
 
 import splat2d
+from splat2d.bench.codecs import Setting
+from splat2d.bench.pillow_codecs import peers
 from splat2d.errors import Splat2dError
 
 CELL = (264, 198)  # px of a window
@@ -52,17 +57,15 @@ class Options:
 
 def avif(picture: Image.Image, most: int) -> bytes:
     """The best AVIF of at most so many bytes, or its smallest."""
-    low, high, best = 0, 100, b""
-    while low <= high:
-        quality, buffer = (low + high) // 2, io.BytesIO()
-        picture.save(buffer, "AVIF", quality=quality, speed=3, subsampling="4:2:0", advanced={"tune": "iq"})
-        if len(buffer.getvalue()) <= most:
-            best, low = buffer.getvalue(), quality + 1
-        else:
-            high = quality - 1
-        if not best and high < low:
-            return buffer.getvalue()
-    return best
+    codec = next(peer for peer in peers() if peer.name == "avif-iq")
+    pixels, (low, high) = np.asarray(picture), codec.range
+
+    @cache
+    def file(quality: int) -> bytes:
+        return codec.encode(pixels, Setting("quality", quality))
+
+    fitting = bisect_right(range(low, high + 1), most, key=lambda quality: len(file(quality)))
+    return file(low + max(fitting - 1, 0))
 
 
 def detail(at: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -113,25 +116,20 @@ def sheet(rate: float, data: Path, console: Console) -> Image.Image:
     return out
 
 
-def main() -> int:
+def main() -> None:
     """Run from the command line."""
     console = Console(stderr=True)
     options = tyro.cli(Options)
-    try:
-        for name in WINDOWS:
-            if not (options.data / name).is_file():
-                raise Splat2dError(
-                    f"expected a picture at {options.data / name}; --data DIR says where it is"
-                )
-        for rate in options.rates:
-            path = options.out / f"contact-{round(100 * rate):02d}.jpg"
-            sheet(rate, options.data, console).save(path, quality=82, optimize=True)
-            console.print(path)
-    except Splat2dError as error:
-        print(f"contact_sheet: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    for name in WINDOWS:
+        existing(options.data / name)
+    for rate in options.rates:
+        path = options.out / f"contact-{round(100 * rate):02d}.jpg"
+        sheet(rate, options.data, console).save(path, quality=82, optimize=True)
+        console.print(path)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main()
+    except Splat2dError as error:
+        sys.exit(f"contact_sheet: {error}")

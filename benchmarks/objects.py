@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import tyro
-from _paths import DATA, RESULTS
+from _paths import DATA, RESULTS, existing
 from rich.console import Console
 
 from splat2d.bench.machine import environment
 from splat2d.bench.results import write_json
-from splat2d.errors import InputImageError, Splat2dError
+from splat2d.errors import Splat2dError
 from splat2d.fit.encode import encode_picture
 from splat2d.fit.objects.masks import load_labels
 from splat2d.media.pictures import load_picture
@@ -84,9 +84,7 @@ def run(options: Options, say: Any) -> None:
     """Measure all and write the JSON."""
     rows = []
     for name in PICTURES:
-        path = options.data / name
-        if not path.is_file():
-            raise InputImageError(f"expected a picture at {path}, found none; --data DIR says where they are")
+        path = existing(options.data / name)
         for quality in options.quality:
             row = measure(path, options, quality)
             rows.append(row)
