@@ -24,7 +24,7 @@ import tyro
 from _paths import RESULTS, ROOT
 from rich.console import Console
 
-from splat2d.bench.machine import environment
+from splat2d.bench.machine import environment, stamp
 from splat2d.bench.results import write_json
 from splat2d.errors import Splat2dError
 
@@ -124,7 +124,7 @@ def run(options: Options, say: Callable[[str], None]) -> list[str]:
             raise Splat2dError(f"no section {name!r}; there are {', '.join(known)}")
         try:
             results[name] = known[name](results, say)
-            results.setdefault("measured", {})[name] = {key: results[key] for key in ("date", "commit")}
+            results.setdefault("measured", {})[name] = stamp()
         except Exception as error:  # the sections after it have their own worth
             failed.append(f"{name}: {type(error).__name__}: {' '.join(str(error).split())[:400]}")
             say(failed[-1])

@@ -353,17 +353,20 @@ def gpu_tables(result: dict[str, Any]) -> str:
         ),
         ("memory for 8K with 500,000 splats and gradients", f"{eight['gib']:.2f} GiB", "8 GiB"),
     ]
-    card = result["gpu"]
+    card, measured = result["gpu"], result["measured"]
+    shown = ("ceilings", "draw", *names, "large", "large_visual", *(["gsplat"] if peers else []))
+    elsewhere = peers and measured["gsplat"]["commit"] != measured["draw"]["commit"]
+    other_run = " (measured in another run)" if elsewhere else ""
     return "\n\n".join(
         [
             f"{card['name']}, driver {card['driver']}, torch {result['torch']}; its copies move "
             f"{limits['bytes_per_s'] / 1e12:.2f} TB/s, and its units could do "
             f"{limits['flops_per_s'] / 1e12:.0f} TFLOP/s. *The bound* is the longer of what bytes and "
             "multiply-adds take; gsplat composites the same Gaussians with `isect_tiles` and "
-            "`rasterize_to_pixels`:",
+            f"`rasterize_to_pixels`{other_run}:",
             markdown(heads, rows),
             markdown(("what", "reached", "aim"), others),
-            origin(result, [result]),
+            origin(result, [measured[name] for name in shown]),
         ]
     )
 
