@@ -40,8 +40,8 @@ def header_of(width: int, height: int, channels: int, quality: int, config: Clip
     return Header(width, height, channels, code, config.chroma_code, quality, (0,) * channels)
 
 
-def nearest_quality(step: float, tune: str) -> int:
-    """The quality of a clip whose D is nearest to one."""
+def quality_of_step(step: float, tune: str) -> int:
+    """The quality of a clip whose D is nearest to this."""
     return min(range(1, 101), key=lambda q: abs(math.log(COARSER * quality_step(q, tune) / step)))
 
 
@@ -53,6 +53,20 @@ def exclude_others(*targets: float | None) -> None:
     """
     if sum(v is not None for v in targets) > 1:
         raise ConfigError("quality, bpp, psnr and size exclude each other: give one of them")
+
+
+def bytes_beside(size: int | None, sound: Sound | None, metadata: Metadata | None) -> int:
+    """Bytes of a file that its pictures do not get.
+
+    Raises:
+        TargetError: they leave nothing of a size.
+    """
+    if size is not None and sound is not None and sound.size >= size:
+        raise TargetError(f"the sound alone has {sound.size} bytes, and the file may have {size}")
+    beside = len(metadata_section(metadata)) + (sound.size if sound else 0)
+    if size is not None and beside >= size:
+        raise TargetError(f"the metadata alone has {beside} bytes, and the file may have {size}")
+    return beside
 
 
 def encode_frames(
@@ -139,13 +153,8 @@ def encode_frames(
     if size is not None:
         if not total:
             raise ConfigError("a size needs the number of frames, which this clip does not tell; give bpp")
-        if sound is not None and sound.size >= size:
-            raise TargetError(f"the sound alone has {sound.size} bytes, and the file may have {size}")
-        beside = len(metadata_section(metadata)) + (sound.size if sound else 0)
-        wishes["bytes beside the pictures"] = beside
+        wishes["bytes beside the pictures"] = beside = bytes_beside(size, sound, metadata)
         size -= beside
-        if size <= 0:
-            raise TargetError(f"the metadata alone has {beside} bytes, and the file may have {size + beside}")
         bpp = min(8 * size / (width * height * total), MAX_BPP)  # more than any clip takes
     shared = overlap(most)
     if total and total > most:

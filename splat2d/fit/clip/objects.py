@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splat2d.edit.document import Document
-from splat2d.errors import ConfigError, ShapeError, TargetError
-from splat2d.fit.clip.encode import encode_frames, exclude_others, nearest_quality
+from splat2d.errors import ConfigError, ShapeError
+from splat2d.fit.clip.encode import bytes_beside, encode_frames, exclude_others, quality_of_step
 from splat2d.fit.clip.masks import Masks, boxes_of, load_clip_masks
 from splat2d.fit.clip.search import psnr_of_clip, search
 from splat2d.fit.clip.shots import TimedFrame
@@ -29,7 +30,7 @@ from splat2d.fit.config import load_clip_config
 from splat2d.fit.encode import checked_targets
 from splat2d.fit.objects.cut import eroded
 from splat2d.format.layers import MAX_LAYERS, PICTURE, check_name
-from splat2d.format.metadata import Metadata, metadata_section
+from splat2d.format.metadata import Metadata
 from splat2d.format.sound import Sound
 from splat2d.media.frames import ClipProgress
 from splat2d.scene.clip import Clip
@@ -93,53 +94,76 @@ def encode_objects(
         raise ConfigError(f"the background is called {PICTURE!r}; the mask needs another name")
     if len(names) >= MAX_LAYERS:
         raise ConfigError(f"{len(names)} masks, over the limit of {MAX_LAYERS - 1}")
-    boxes = boxes_of(given, count)
-    passes = 1 + len(given)
-
-    def encode(quality: int | None, tries: int = 0) -> bytes:
-        # Nobody knows how many tries it takes: each but those before has half of what is left.
-        begun, share = 1 - 0.5**tries, 0.5 ** (tries + 1) if goal else 1.0
-
-        def coded(number: int, pictures: Iterable[TimedFrame], **more: Any) -> Clip:
-            def tell(at: ClipProgress) -> None:
-                if progress is not None:
-                    done = (number * count + min(float(at.frames), count)) / passes
-                    progress(replace(at, frames=begun * count + share * done, total=count))
-
-            out = io.BytesIO()
-            own = {"quality": quality, "total": count, "weighed": True, "progress": tell}
-            encode_frames(pictures, fps, out, **own, **options, **more)
-            return Clip.from_bytes(out.getvalue())
-
-        clip = coded(0, _background(frames, given), sound=sound, metadata=metadata, notes=notes)
-        for number, name in enumerate(names, 1):
-            document = coded(number, _object(frames, given, name)).document
-            # Its handles and the middle that it turns about are those of where it goes.
-            document = Document(document.source, document.container, boxes={(0, 0): boxes[name]})
-            clip = clip.merge(Clip(document), names=[name])
-        return clip.to_bytes()
-
-    beside = (sound.size if sound else 0) + len(metadata_section(metadata))
-    if size is not None and beside >= size:
-        raise TargetError(f"sound and metadata alone have {beside} bytes, and the file may have {size}")
+    beside = bytes_beside(size, sound, metadata)
+    whole = {"sound": sound, "metadata": metadata, "notes": notes}
+    layers = _Layers(frames, given, boxes_of(given, count), fps, count, options, whole)
     pixels = sizes[0][0] * sizes[0][1] * count
     if size is not None:
         bpp, beside = min(8 * size / pixels, MAX_BPP), 0
     goal = ClipTarget(bpp, psnr) if bpp is not None or psnr is not None else None
 
-    def excess(data: bytes) -> float:
-        assert goal is not None
-        reached = 0.0 if goal.psnr is None else psnr_of_clip(Clip.from_bytes(data), frames())
-        return goal.excess(8 * max(len(data) - beside, 1) / pixels, reached)
+    def tell(at: ClipProgress, begun: float = 0.0, share: float = 1.0) -> None:
+        if progress is not None:
+            progress(replace(at, frames=begun * count + share * at.frames))
+
+    def attempt(quality: int, tries: int) -> bytes:
+        # Nobody knows how many tries it takes: each but those before has half of what is left.
+        return layers.encode(quality, partial(tell, begun=1 - 0.5**tries, share=0.5 ** (tries + 1)))
+
+    def excess(target: ClipTarget, data: bytes) -> float:
+        reached = 0.0 if target.psnr is None else psnr_of_clip(Clip.from_bytes(data), frames())
+        return target.excess(8 * max(len(data) - beside, 1) / pixels, reached)
 
     if goal is None:
-        data = encode(quality)
+        data = layers.encode(quality, tell)
     else:
         config = options.get("config") or load_clip_config(options.get("preset", "default"))
-        tune = options.get("tune") or config.tune
-        data = search(goal, encode, excess, nearest_quality(goal.first_step, tune))
+        first = quality_of_step(goal.first_step, options.get("tune") or config.tune)
+        data = search(goal, attempt, partial(excess, goal), first)
     file.write(data)
     return ClipProgress(count, count, len(data))
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """A clip's background and objects, to be encoded at a quality."""
+
+    frames: Frames
+    masks: Mapping[str, Masks]
+    boxes: Mapping[str, tuple[int, int, int, int]]
+    fps: Fraction
+    count: int
+    options: dict[str, Any]
+    whole: dict[str, Any]  # what the file has beside layers
+
+    def encode(self, quality: int | None, tell: Callable[[ClipProgress], None]) -> bytes:
+        """The file; told of frames of all layers together."""
+        clip = self._coded(0, _background(self.frames, self.masks), quality, tell, **self.whole)
+        for number, name in enumerate(self.masks, 1):
+            document = self._coded(number, _object(self.frames, self.masks, name), quality, tell).document
+            # Its handles and the middle that it turns about are those of where it goes.
+            document = Document(document.source, document.container, boxes={(0, 0): self.boxes[name]})
+            clip = clip.merge(Clip(document), names=[name])
+        return clip.to_bytes()
+
+    def _coded(
+        self,
+        number: int,
+        pictures: Iterable[TimedFrame],
+        quality: int | None,
+        tell: Callable[[ClipProgress], None],
+        **more: Any,
+    ) -> Clip:
+        """The clip of one layer."""
+
+        def told(at: ClipProgress) -> None:
+            done = number * self.count + min(float(at.frames), self.count)
+            tell(replace(at, frames=done / (1 + len(self.masks)), total=self.count))
+
+        out = io.BytesIO()
+        own = {"quality": quality, "total": self.count, "weighed": True, "progress": told}
+        encode_frames(pictures, self.fps, out, **own, **self.options, **more)
+        return Clip.from_bytes(out.getvalue())
 
 
 def _together(

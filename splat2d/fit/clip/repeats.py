@@ -119,8 +119,9 @@ def _change(a: NDArray[np.uint8], b: NDArray[np.uint8], weighed: bool) -> Change
     difference = a.astype(np.int16) - b
     if weighed:
         difference[(a[..., -1] == 0) & (b[..., -1] == 0)] = 0
-    squared = sum(np.square(difference[..., c], dtype=np.int32) for c in range(a.shape[2]))
-    assert isinstance(squared, np.ndarray)
+    squared: NDArray[np.int32] = np.zeros(a.shape[:2], np.int32)
+    for c in range(a.shape[2]):
+        squared += np.square(difference[..., c], dtype=np.int32)
     by_row = np.add.reduceat(squared, range(0, len(squared), BLOCK), axis=0)
     blocks = np.add.reduceat(by_row, range(0, squared.shape[1], BLOCK), axis=1)
     return Change(float(squared.mean()) / a.shape[2], float(np.sqrt(blocks.max())))
