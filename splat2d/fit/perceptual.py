@@ -143,12 +143,9 @@ def windowed(planes: NDArray[Any], backend: Backend = ALL_CORES) -> NDArray[np.f
     return core().windowed(np.ascontiguousarray(planes, np.float32), taps, backend.thread_count)
 
 
-def local_variance(
-    planes: NDArray[np.float32], rows: Rows | None = None, backend: Backend = ALL_CORES
-) -> NDArray[np.float32]:
+def local_variance(planes: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
     """Variance of [C, H, W] under that window."""
-    rows = rows or Rows(backend)
-    squares, means = windowed(rows(np.square, planes), backend), windowed(planes, backend)
+    squares, means = (windowed(p, rows.backend) for p in (rows(np.square, planes), planes))
     return rows(lambda a, b: np.maximum(a - b**2, 0), squares, means)
 
 
@@ -219,7 +216,7 @@ def structure_weights(
         negative.
     """
     with Rows(backend) as rows:
-        return _structure_weights(pixels, guide, shown, step, backend, rows)
+        return _structure_weights(pixels, guide, shown, step, rows)
 
 
 def _structure_weights(
@@ -227,7 +224,6 @@ def _structure_weights(
     guide: Guide,
     shown: NDArray[np.float32] | None,
     step: float | None,
-    backend: Backend,
     rows: Rows,
 ) -> list[NDArray[np.float32]]:
     planes, present = guide.planes(pixels), None if shown is None else guide.planes(shown)
@@ -237,11 +233,11 @@ def _structure_weights(
     levels = min(guide.levels, len(sizes))
     weights = [np.zeros(size) for size in sizes[:levels]]
     log_weight = total = 0.0
-    for scale, (exponent, _) in enumerate(zip(guide.scales(step), sizes, strict=False)):
+    for scale, exponent in enumerate(guide.scales(step)[: len(sizes)]):
         if scale:
             planes = rows(halved, planes, per=2)
             present = None if present is None else rows(halved, present, per=2)
-        weight = _weight_of_scale(planes, present, guide, backend, rows)
+        weight = _weight_of_scale(planes, present, guide, rows)
         log_weight += exponent * float(rows(np.log, weight).mean())
         total += exponent
         pooled = (4**scale - 1) / 12  # variance of the means of pixels that the scale consists of
@@ -262,16 +258,15 @@ def _weight_of_scale(
     planes: NDArray[np.float32],
     present: NDArray[np.float32] | None,
     guide: Guide,
-    backend: Backend,
     rows: Rows,
 ) -> NDArray[np.float64]:
     """What errors of a scale weigh for its structure, and what of that is present."""
-    variance = local_variance(planes, rows, backend)
-    weight = windowed(rows(lambda v: 1 / (2 * v + C2), variance), backend)
+    variance = local_variance(planes, rows)
+    weight = windowed(rows(lambda v: 1 / (2 * v + C2), variance), rows.backend)
     weight = rows(lambda w: w**guide.power, weight)
     if present is not None:
-        there = local_variance(present, rows, backend)
-        lack = windowed(rows(lambda v, u: (2 * v + C2) / (v + u + C2), variance, there), backend)
+        there = local_variance(present, rows)
+        lack = windowed(rows(lambda v, u: (2 * v + C2) / (v + u + C2), variance, there), rows.backend)
         del variance, there
         usual = np.exp(rows(np.log, lack).mean())
         weight = rows(lambda w, k: w * (k / usual) ** guide.lacking, weight, lack)
@@ -306,27 +301,22 @@ def emphasised(
         the original is left there; alpha is the original's.
     """
     with Rows(backend) as rows:
-        return _emphasised(pixels, guide, shown, backend, rows)
+        return _emphasised(pixels, guide, shown, rows)
 
 
 def _emphasised(
-    pixels: NDArray[np.float32], guide: Guide, shown: NDArray[np.float32], backend: Backend, rows: Rows
+    pixels: NDArray[np.float32], guide: Guide, shown: NDArray[np.float32], rows: Rows
 ) -> NDArray[np.float32]:
     x, y = (mean_of(guide.planes(picture), np.float32)[None] for picture in (pixels, shown))
     details = []
     for _ in range(guide.levels):
         if min(x.shape[1:]) < SIDE_MIN:
             break
-        own = [local_variance(planes, rows, backend) for planes in (x, y, rows(np.subtract, y, x))]
-        lost = windowed(rows(lambda a, b, apart: apart / (a + b + C2), *own), backend)[0]  # 1 - SSIM
+        own = [local_variance(planes, rows) for planes in (x, y, rows(np.subtract, y, x))]
+        lost = windowed(rows(lambda a, b, apart: apart / (a + b + C2), *own), rows.backend)[0]  # 1 - SSIM
         half = rows(halved, y, per=2)
-        smooth = doubled(half[0], y.shape[1:])
-        details.append(
-            rows(
-                lambda lost, a, b: np.minimum(guide.emphasis * lost, MOST_EMPHASIS) * (a - b),
-                *(lost, y[0], smooth),
-            )
-        )
+        detail = rows(np.subtract, y[0], doubled(half[0], y.shape[1:]))
+        details.append(rows(lambda a, b: np.minimum(guide.emphasis * a, MOST_EMPHASIS) * b, lost, detail))
         x, y = rows(halved, x, per=2), half
     added = np.zeros(y.shape[1:], np.float32)
     for detail in reversed(details):

@@ -24,7 +24,8 @@ class Rows:
     """Threads for functions of planes [..., H, W]; a context, in which they live."""
 
     def __init__(self, backend: Backend) -> None:
-        """Take the threads of a backend."""
+        """Take threads of a backend."""
+        self.backend = backend
         self._threads = min(backend.thread_count, MOST)
         self._pool: ThreadPoolExecutor | None = None
 
