@@ -37,11 +37,11 @@ def search(
         TargetError: none does.
     """
     low, high = 0, 101  # of qualities between which the answer is; up to `low` for rates all meet the target
-    best, quality, tries = None, first, 0
-    while high - low > 1 and (best is None or tries < TRIES):
-        made = encode(quality, tries)
-        missed = excess(made)
-        tries += 1
+    misses: dict[int, float] = {}
+    best, quality = None, first
+    while high - low > 1 and (best is None or len(misses) < TRIES):
+        made = encode(quality, len(misses))
+        missed = misses[quality] = excess(made)
         if missed <= 0 and (best is None or missed > best[0]):
             best = missed, made
         if -target.window <= missed <= 0:
@@ -50,7 +50,11 @@ def search(
             low = quality
         else:
             high = quality
-        guess = quality - round(target.octaves(missed) * QUALITY_PER_OCTAVE)
+        if low in misses and high in misses:
+            part = (-0.5 * target.window - misses[low]) / (misses[high] - misses[low])
+            guess = low + round(part * (high - low))
+        else:
+            guess = quality - round(target.octaves(missed) * QUALITY_PER_OCTAVE)
         quality = min(max(guess, low + 1), high - 1)
     if best is None:
         if target.psnr is not None:
