@@ -235,6 +235,17 @@ class Pool {
 
 }  // namespace gpu
 
+class Order {
+ public:
+  Order(const std::vector<int>&, const std::vector<int>& awaited, const std::vector<int>& waits)
+      : awaited_(awaited), waits_(waits), done_(waits.size()) {}
+
+ private:
+  friend class Device;
+  Array<int> awaited_, waits_;
+  mutable Array<int> done_;
+};
+
 class Device {
  public:
   static constexpr bool kManyTeams = true;   // at a time
@@ -269,6 +280,16 @@ class Device {
   template <class Notes, class F>
   void for_teams(int64_t count, F f) const {
     if (count) gpu::launch(gpu::run_team<Notes, F>, static_cast<unsigned>(count), Team::kThreads, nullptr, f);
+  }
+
+  // f(team, i - first, &notes) for `count` things i from the first on, in their order; what comes before is done.
+  template <class Notes, class F>
+  void for_teams(const Order& order, int first, int64_t count, F f) const {
+    if (!count) return;
+    const gpu::Links links{first, order.waits_.data(), order.awaited_.data(), order.done_.data()};
+    Array<int> next(1);
+    gpu::launch(gpu::run_team_in_order<Notes, F>, static_cast<unsigned>(count), Team::kThreads, nullptr, f, links,
+                next.data());
   }
 
   // f(team, 0, &notes), by a team of all there is.

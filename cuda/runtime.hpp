@@ -57,6 +57,16 @@ inline void check(cudaError_t status, const char* what) {
 // Waits for all blocks of a launch_together.
 __device__ inline void meet_all_blocks() { cooperative_groups::this_grid().sync(); }
 
+// What was written before by the threads that this one has met, those see who wait for the flag.
+__device__ inline void tell(int* flag) {
+  __threadfence();
+  atomicExch(flag, 1);
+}
+__device__ inline void wait_for(const int* flag) {
+  while (!*static_cast<const volatile int*>(flag)) __nanosleep(50);
+  __threadfence();
+}
+
 // As many blocks as there are multiprocessors, all at once.
 template <class... Parameters>
 void launch_together(void (*kernel)(Parameters...), int blocks, int threads, cudaStream_t stream,

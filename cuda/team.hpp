@@ -254,6 +254,30 @@ __global__ void __launch_bounds__(Team::kThreads) run_team(const __grid_constant
   f(Team(0, 1, nullptr), static_cast<int64_t>(blockIdx.x), &notes);
 }
 
+// Who waits for whom: the i-th for those of `awaited` from waits[i] to waits[i + 1], all of them before it.
+struct Links {
+  int first;  // of a launch
+  const int *waits, *awaited;
+  int* done;  // nonzero for those that have ended
+};
+
+// Those from links.first on. A block takes the next of them, so that those it waits for are at work or done.
+template <class Notes, class F>
+__global__ void __launch_bounds__(Team::kThreads)
+    run_team_in_order(const __grid_constant__ F f, const __grid_constant__ Links links, int* next) {
+  __shared__ Notes notes;
+  __shared__ int taken;
+  if (threadIdx.x == 0) taken = atomicAdd(next, 1);
+  __syncthreads();
+  const int i = links.first + taken;
+  for (int w = links.waits[i] + static_cast<int>(threadIdx.x); w < links.waits[i + 1]; w += Team::kThreads)
+    wait_for(links.done + links.awaited[w]);
+  __syncthreads();
+  f(Team(0, 1, nullptr), static_cast<int64_t>(taken), &notes);
+  __syncthreads();
+  if (threadIdx.x == 0) tell(links.done + i);
+}
+
 // With all blocks at once.
 template <class Notes, class F>
 __global__ void __launch_bounds__(Team::kThreads, 1)

@@ -188,6 +188,21 @@ class Team {
   int threads_;
 };
 
+// In which things are done of which some must wait for others: those of a stage at the same time, stages one after
+// another (where each begins, and the end), or each as soon as those are done that it waits for, all of them before
+// it: `awaited` from waits[i] to waits[i + 1].
+class Order {
+ public:
+  Order(const std::vector<int>& stages, const std::vector<int>& awaited, const std::vector<int>& waits)
+      : stages_(stages) {
+    static_cast<void>(awaited), static_cast<void>(waits);
+  }
+
+ private:
+  friend class Device;
+  const std::vector<int>& stages_;
+};
+
 class Device {
  public:
   static constexpr bool kManyTeams = false;   // at a time
@@ -219,6 +234,18 @@ class Device {
   template <class Notes, class F>
   void for_teams(int64_t count, F f) const {
     share_out<Team, Notes>(count, f);
+  }
+
+  // f(team, i - first, &notes) for `count` things i from the first on, in their order; what comes before is done.
+  template <class Notes, class F>
+  void for_teams(const Order& order, int first, int64_t count, F f) const {
+    const auto& stages = order.stages_;
+    for (size_t s = 0; s + 1 < stages.size(); ++s) {
+      if (stages[s] < first || stages[s] >= first + count) continue;
+      const int before = stages[s] - first;
+      for_teams<Notes>(stages[s + 1] - stages[s],
+                       [&](const Team& team, int64_t i, Notes* notes) { f(team, before + i, notes); });
+    }
   }
 
   // f(device, i, &notes) for i from 0 to count - 1, in any order, each with a device of its own: a thread, or all

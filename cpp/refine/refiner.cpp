@@ -151,41 +151,39 @@ RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, 
   Array<refine::Outcome> outcomes(count());
   const Visit* visit = visits.data();
   refine::Outcome* outcome = outcomes.data();
-  // Of some of the next visits; a splat's integers stay what they are until its own.
+  // Of lines from the first on; `ready` has what is prepared for them on a GPU, where a line is one visit.
   using Ready = typename Notes::Ready;
-  constexpr int kAtOnce = Device::kManyTeams ? 1 << 14 : 0;
-  Array<Ready> prepared = Array<Ready>::unset(std::min<size_t>(schedule.visits.size(), kAtOnce));
-  Ready* ready = kAtOnce ? prepared.data() : nullptr;
-  int ready_from = 0, ready_to = 0;
-  for (size_t s = 0; s + 1 < schedule.stages.size(); ++s) {
-    const int first = schedule.stages[s], end = schedule.lines[schedule.stages[s + 1]];
-    if (kAtOnce && end > ready_to) {
-      ready_from = schedule.lines[first];
-      ready_to = std::min(static_cast<int>(schedule.visits.size()), std::max(ready_from + kAtOnce, end));
-      if (prepared.size() < static_cast<size_t>(ready_to - ready_from)) {
-        prepared = Array<Ready>::unset(ready_to - ready_from);
-        ready = prepared.data();
-      }
-      const int64_t some = ready_to - ready_from;
-      const Visit* from = visit + ready_from;
-      device_.for_each(some * Ready::count(plan.pairs), [=] SPLAT2D_LOOP(int64_t i) {
-        const Visit& v = from[i % some];
-        refine::prepare(m, tables, v.reach, rows + static_cast<int64_t>(v.splat) * m.width(),
-                        static_cast<int>(i / some), ready + i % some);
-      });
-    }
+  const auto visits_from = [&](int first, Ready* ready) {
     const int* line = lines.data() + first;
-    const auto go = [=] SPLAT2D_LOOP(const Team& team, int64_t i, Notes* notes) {
+    return [=] SPLAT2D_LOOP(const Team& team, int64_t i, Notes* notes) {
       for (int v = line[i]; v < line[i + 1]; ++v) {
         const int64_t n = visit[v].splat;
-        refine::visit(team, m, plan, tables, visit[v].reach, ready ? ready + (v - ready_from) : nullptr,
-                      rows + n * m.width(), seen + n, outcome + n, notes);
+        refine::visit(team, m, plan, tables, visit[v].reach, ready ? ready + i : nullptr, rows + n * m.width(),
+                      seen + n, outcome + n, notes);
       }
     };
-    if (static_cast<int>(s) < schedule.wide)
-      device_.template for_team<Notes>(go);
+  };
+  const int total = static_cast<int>(schedule.lines.size()) - 1;
+  const int most = Device::kManyTeams ? 1 << 14 : total;
+  const Order order(schedule.stages, schedule.awaited, schedule.waits);
+  Array<Ready> prepared = Array<Ready>::unset(Device::kManyTeams ? std::min(total, most) : 0);
+  Ready* ready = Device::kManyTeams ? prepared.data() : nullptr;
+  for (int first = 0, some; first < total; first += some) {
+    some = std::min((first < schedule.wide ? schedule.wide : total) - first, most);
+    if (Device::kManyTeams) {
+      // A splat's integers stay what they are until its own visit.
+      const Visit* next = visit + first;
+      const int64_t items = some;
+      device_.for_each(items * Ready::count(plan.pairs), [=] SPLAT2D_LOOP(int64_t i) {
+        const Visit& v = next[i % items];
+        refine::prepare(m, tables, v.reach, rows + static_cast<int64_t>(v.splat) * m.width(),
+                        static_cast<int>(i / items), ready + i % items);
+      });
+    }
+    if (first < schedule.wide)
+      for (int i = 0; i < some; ++i) device_.template for_team<Notes>(visits_from(first + i, ready + i));
     else
-      device_.template for_teams<Notes>(schedule.stages[s + 1] - first, go);
+      device_.template for_teams<Notes>(order, first, some, visits_from(first, ready));
   }
   RefineResult result{0, 0};
   for (const refine::Outcome o : outcomes.host()) {

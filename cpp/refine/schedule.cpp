@@ -86,8 +86,46 @@ Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas) {
   return out;
 }
 
+namespace {
+
+// The canvas in cells that one visit at a time may touch.
+struct Shares {
+  int across, down;
+
+  explicit Shares(Canvas canvas)
+      : across((canvas.width + kShared - 1) / kShared), down((canvas.height + kShared - 1) / kShared) {}
+  size_t count() const { return static_cast<size_t>(across) * down; }
+  // f(cell) for all that a reach touches.
+  template <class F>
+  void each(const Box& reach, F f) const {
+    const int x1 = std::min((reach.x1 + kShared - 1) / kShared, across),
+              y1 = std::min((reach.y1 + kShared - 1) / kShared, down);
+    for (int y = reach.y0 / kShared; y < y1; ++y)
+      for (int x = reach.x0 / kShared; x < x1; ++x) f(static_cast<size_t>(across) * y + x);
+  }
+};
+
+// Fills in whom each line waits for; stages that are one visit of all workers are over before the others begin.
+void link(const Shares& shares, Schedule* out) {
+  std::vector<int> last(shares.count(), -1);  // the line that was last in each cell
+  const int lines = static_cast<int>(out->lines.size()) - 1;
+  std::vector<int> waiter(lines, -1);  // the last line that was found to wait for each
+  for (int line = 0; line < lines; ++line) {
+    if (line >= out->wide) {
+      shares.each(out->visits[line].reach, [&](size_t cell) {
+        const int before = std::exchange(last[cell], line);
+        if (before < 0 || std::exchange(waiter[before], line) == line) return;
+        out->awaited.push_back(before);
+      });
+    }
+    out->waits.push_back(static_cast<int>(out->awaited.size()));
+  }
+}
+
+}  // namespace
+
 Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas) {
-  const int across = (canvas.width + kShared - 1) / kShared, down = (canvas.height + kShared - 1) / kShared;
+  const Shares shares(canvas);
   const auto octave = [](const Waiting& w) {
     const double area = static_cast<double>(w.reach.x1 - w.reach.x0) * (w.reach.y1 - w.reach.y0);
     return static_cast<int>(std::log2(std::max(area, 1.0)));
@@ -107,22 +145,16 @@ Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas) {
   std::vector<std::vector<Visit>> sets;
   for (; next < order.size(); ++next) {
     const Waiting& w = *order[next].second;
-    const Box cells{w.reach.x0 / kShared, w.reach.y0 / kShared, std::min((w.reach.x1 + kShared - 1) / kShared, across),
-                    std::min((w.reach.y1 + kShared - 1) / kShared, down)};
-    const auto each_cell = [&](auto&& f) {
-      for (int y = cells.y0; y < cells.y1; ++y)
-        for (int x = cells.x0; x < cells.x1; ++x) f(static_cast<size_t>(across) * y + x);
-    };
     size_t word = 0;
     uint64_t free = 0;
     for (;; ++word) {
-      if (word == taken.size()) taken.emplace_back(static_cast<size_t>(across) * down, 0);
+      if (word == taken.size()) taken.emplace_back(shares.count(), 0);
       uint64_t used = 0;
-      each_cell([&](size_t cell) { used |= taken[word][cell]; });
+      shares.each(w.reach, [&](size_t cell) { used |= taken[word][cell]; });
       if ((free = ~used)) break;
     }
     free &= ~free + 1;  // the lowest bit
-    each_cell([&](size_t cell) { taken[word][cell] |= free; });
+    shares.each(w.reach, [&](size_t cell) { taken[word][cell] |= free; });
     const size_t set = 64 * word + static_cast<size_t>(std::countr_zero(free));
     if (set >= sets.size()) sets.resize(set + 1);
     sets[set].push_back({w.splat, w.reach});
@@ -134,6 +166,7 @@ Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas) {
     }
     out.end_stage();
   }
+  link(shares, &out);
   return out;
 }
 

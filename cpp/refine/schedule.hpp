@@ -39,6 +39,9 @@ struct Schedule {
   std::vector<int> lines{0};   // where each begins in `visits`, and the end
   std::vector<int> stages{0};  // where each begins in `lines`, and the end
   int wide = 0;                // first stages that are one visit each, of all workers together
+  // For workers that do not wait for a whole stage: the lines that each waits for, all of them before it.
+  std::vector<int> awaited;
+  std::vector<int> waits{0};  // where each line's begin in `awaited`, and the end
 
   void end_line();
   void end_stage();
@@ -53,6 +56,7 @@ Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas);
 // stage in which no other is at work on a pixel of its reach, so the result is that of going one by one, and there are
 // hardly more stages than visits to the busiest pixel. Large ones choose first, so that visits of a stage are about as
 // long. This is greedy colouring; small cells of the canvas, each for one visit at a time, stand for the graph's edges.
+// A line waits for those that were last in its cells.
 Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas);
 
 }  // namespace splat2d

@@ -203,21 +203,30 @@ def test_blocks_may_run_in_any_order(emulated_gpu, chelsea):
 SHIM = """
 #include "refine/schedule.hpp"
 
-extern "C" int sets_of(const int* boxes, int count, int width, int height, int* sets) {
+// sets[count] and lines[count] by splat; links[count, count]: whether a line waits for another.
+extern "C" int sets_of(const int* boxes, int count, int width, int height, int* sets, int* lines, bool* links) {
   std::vector<splat2d::Waiting> waiting;
   for (int i = 0; i < count; ++i)
     waiting.push_back({0, i, {}, {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]}});
   const splat2d::Schedule s = splat2d::in_sets(waiting, {width, height});
   for (size_t set = 0; set + 1 < s.stages.size(); ++set)
     for (int line = s.stages[set]; line < s.stages[set + 1]; ++line)
-      for (int v = s.lines[line]; v < s.lines[line + 1]; ++v) sets[s.visits[v].splat] = static_cast<int>(set);
+      for (int v = s.lines[line]; v < s.lines[line + 1]; ++v) {
+        sets[s.visits[v].splat] = static_cast<int>(set);
+        lines[s.visits[v].splat] = line;
+      }
+  for (size_t line = 0; line + 1 < s.waits.size(); ++line)
+    for (int w = s.waits[line]; w < s.waits[line + 1]; ++w) links[line * count + s.awaited[w]] = true;
   return s.wide;
 }
 """
 
 
 def test_splats_of_a_set_share_no_pixel_and_sets_are_few(tmp_path):
-    """Each splat is in the first set that earlier and larger ones leave free; wide ones go alone."""
+    """Each splat is in the first set that earlier and larger ones leave free; wide ones go alone.
+
+    Who shares a cell with an earlier one waits for it, or for others that do; nobody waits for anyone else.
+    """
     compiler = shutil.which("g++") or shutil.which("c++")
     sources = emulated.SOURCES.parent / "cpp"
     if compiler is None or not sources.is_dir():
@@ -234,9 +243,10 @@ def test_splats_of_a_set_share_no_pixel_and_sets_are_few(tmp_path):
     boxes = np.ascontiguousarray(np.concatenate([low, high], 1), np.int32)
     boxes[:3] = [[0, 0, 0, 0], [0, 0, width, height], [0, 10, 0, 20]]
     boxes[10:90] = [100, 100, 110, 110]
-    found = np.full(count, -1, np.int32)
+    found, lines = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+    links = np.zeros((count, count), bool)
     wide = ctypes.CDLL(str(library)).sets_of(
-        boxes.ctypes.data_as(ctypes.c_void_p), count, width, height, found.ctypes
+        boxes.ctypes.data_as(ctypes.c_void_p), count, width, height, found.ctypes, lines.ctypes, links.ctypes
     )
     area = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], 1), 1)
     assert wide == (area >= WIDE).sum() > 0
@@ -245,15 +255,28 @@ def test_splats_of_a_set_share_no_pixel_and_sets_are_few(tmp_path):
     others = np.flatnonzero(area < WIDE)
     octave = np.log2(area).astype(int)
     taken = {int(i): set() for i in others}
+    assert sorted(lines) == list(range(count))
+    before = np.zeros((count, count), bool)  # whom each line has waited for when it begins
+    for line in range(count):
+        for awaited in np.flatnonzero(links[line]):
+            before[line] |= before[awaited]
+            before[line, awaited] = True
+    meet = np.zeros((count, count), bool)
     for i, j in combinations(others, 2):
         if (first[i] < last[j]).all() and (first[j] < last[i]).all():
             assert found[i] != found[j]
+            meet[lines[i], lines[j]] = meet[lines[j], lines[i]] = True
+            early, late = sorted((lines[i], lines[j]))
+            assert before[late, early]
             a, b = (i, j) if octave[i] >= octave[j] else (j, i)
             taken[int(b)].add(int(found[a]))
     for i in others:
         free = next(s for s in range(wide, count) if s not in taken[int(i)])
         assert found[i] == free
     assert found.max() - wide > 64, "more than one word of stages"
+    assert not np.triu(links).any(), "of those before it only"
+    assert not (links & ~meet).any()
+    assert links.sum() < meet.sum() / 4, "not of all that it meets"
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
