@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "device/precedence.hpp"
 #include "math/kernels.hpp"
 #include "raster.hpp"
 #include "rows.hpp"
@@ -235,20 +236,36 @@ class Pool {
 
 }  // namespace gpu
 
+// A Precedence's things, and what is done of them so far.
 class Order {
  public:
-  Order(const std::vector<int>&, const std::vector<int>& awaited, const std::vector<int>& waits)
-      : awaited_(awaited), waits_(waits), done_(waits.size()) {}
+  explicit Order(const Precedence& p)
+      : awaited_(p.awaited), waits_(p.waits), done_(p.workers.size()), met_(done_.size()) {
+    std::vector<int> things, rooms;
+    for (const int workers : p.workers) {
+      rooms.push_back(shared_ % Precedence::kMostShared);
+      shared_ += workers > 1;
+      most_ = std::max(most_, workers);
+      things.insert(things.end(), workers, static_cast<int>(blocks_.size()) - 1);
+      blocks_.push_back(static_cast<int>(things.size()));
+    }
+    blocks_there_.append(blocks_);
+    things_.append(things);
+    rooms_.append(rooms);
+  }
 
  private:
   friend class Device;
-  Array<int> awaited_, waits_;
-  mutable Array<int> done_;
+  std::vector<int> blocks_{0};  // where each thing's begin, and the end
+  int shared_ = 0, most_ = 1;   // things that several blocks share, and how many at most
+  Array<int> awaited_, waits_, things_, rooms_, blocks_there_;
+  mutable Array<int> done_, met_;
 };
 
 class Device {
  public:
   static constexpr bool kManyTeams = true;   // at a time
+  static constexpr int kMostTogether = 64;   // blocks; not more, so that most GPUs come to the same sums
   static constexpr bool kLooksAhead = true;  // does what may not be wanted rather than wait for the answer
 #ifdef SPLAT2D_EMULATED
   static constexpr int kFrames = 3;
@@ -261,6 +278,9 @@ class Device {
         raster_(std::make_shared<gpu::Rasterizer>(nullptr)),
         scratch_(std::make_shared<gpu::Scratch>()),
         room_(std::make_shared<gpu::Buffer<float>>()) {}
+
+  // Teams that share one thing, in order.
+  int most_together() const { return std::min(kMostTogether, gpu::multiprocessors()); }
 
   // f(i) for i from 0 to count - 1, in any order.
   template <class F>
@@ -286,20 +306,21 @@ class Device {
   template <class Notes, class F>
   void for_teams(const Order& order, int first, int64_t count, F f) const {
     if (!count) return;
-    const gpu::Links links{first, order.waits_.data(), order.awaited_.data(), order.done_.data()};
+    const int from = order.blocks_[first], blocks = order.blocks_[first + count] - from;
+    const gpu::Links links{first,
+                           from,
+                           order.awaited_.data(),
+                           order.waits_.data(),
+                           order.blocks_there_.data(),
+                           order.things_.data(),
+                           order.rooms_.data(),
+                           order.done_.data(),
+                           order.met_.data()};
+    const size_t notes = (sizeof(Notes) + 15) / 16 * 4, room = notes + Team::kRoom / sizeof(float) * order.most_;
+    const size_t rooms = std::min(order.shared_, Precedence::kMostShared);
     Array<int> next(1);
-    gpu::launch(gpu::run_team_in_order<Notes, F>, static_cast<unsigned>(count), Team::kThreads, nullptr, f, links,
-                next.data());
-  }
-
-  // f(team, 0, &notes), by a team of all there is.
-  template <class Notes, class F>
-  void for_team(F f) const {
-    const int blocks = gpu::multiprocessors();
-    const size_t notes = (sizeof(Notes) + 15) / 16 * 4, shares = Team::kRoom / sizeof(float) * blocks;
-    float* memory = room_->reserve(notes + shares);
-    gpu::launch_together(gpu::run_one_team<Notes, F>, blocks, Team::kThreads, nullptr, f,
-                         reinterpret_cast<Notes*>(memory), memory + notes);
+    gpu::launch(gpu::run_teams_in_order<Notes, F>, static_cast<unsigned>(blocks), Team::kThreads, nullptr, f, links,
+                gpu::Rooms{room_->reserve(rooms * room), notes, room}, next.data());
   }
 
   // f(device, i, &notes) for i from 0 to count - 1, one after another.
@@ -381,7 +402,7 @@ class Device {
   std::shared_ptr<gpu::Pool> pool_;
   std::shared_ptr<gpu::Rasterizer> raster_;
   std::shared_ptr<gpu::Scratch> scratch_;
-  std::shared_ptr<gpu::Buffer<float>> room_;  // of a team of all blocks
+  std::shared_ptr<gpu::Buffer<float>> room_;  // of teams of several blocks
 };
 
 // What several loops over pixels find, in order.

@@ -357,16 +357,11 @@ void launch(void (*kernel)(Parameters...), dim3 grid, int threads, cudaStream_t,
 }
 
 // Blocks take turns, so that one must do.
-inline void meet_all_blocks() { __syncthreads(); }
-inline void tell(int* flag) { *flag = 1; }
-inline void wait_for(const int* flag) {
-  if (!*flag) throw std::logic_error("a block waits for a later one");
-}
 inline int multiprocessors() { return 1; }
-template <class... Parameters>
-void launch_together(void (*kernel)(Parameters...), int blocks, int threads, cudaStream_t stream,
-                     Parameters... arguments) {
-  launch(kernel, dim3(blocks), threads, stream, arguments...);
+inline void meet_blocks(int*, int) { __syncthreads(); }
+inline void tell(int* count) { ++*count; }
+inline void wait_for(const int* count, int least) {
+  if (*count < least) throw std::logic_error("a block waits for a later one");
 }
 
 // For kernels whose threads neither wait for nor hear from each other: one after another, without fibers.

@@ -8,7 +8,6 @@
 #ifdef SPLAT2D_EMULATED
 #include "emulated.hpp"
 #else
-#include <cooperative_groups.h>
 #include <cuda_runtime.h>
 #endif
 
@@ -54,27 +53,25 @@ inline void check(cudaError_t status, const char* what) {
 }
 
 #ifndef SPLAT2D_EMULATED
-// Waits for all blocks of a launch_together.
-__device__ inline void meet_all_blocks() { cooperative_groups::this_grid().sync(); }
-
-// What was written before by the threads that this one has met, those see who wait for the flag.
-__device__ inline void tell(int* flag) {
+// What was written before by the threads that this one has met, those see who wait for the count.
+__device__ inline void tell(int* count) {
   __threadfence();
-  atomicExch(flag, 1);
+  atomicAdd(count, 1);
 }
-__device__ inline void wait_for(const int* flag) {
-  while (!*static_cast<const volatile int*>(flag)) __nanosleep(50);
+__device__ inline void wait_for(const int* count, int least) {
+  while (*static_cast<const volatile int*>(count) < least) {
+  }
   __threadfence();
 }
-
-// As many blocks as there are multiprocessors, all at once.
-template <class... Parameters>
-void launch_together(void (*kernel)(Parameters...), int blocks, int threads, cudaStream_t stream,
-                     Parameters... arguments) {
-  void* pointers[] = {&arguments...};
-  check(cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(kernel), dim3(blocks), dim3(threads), pointers, 0,
-                                    stream),
-        "starting a kernel");
+// Waits for all of so many blocks, which are at work at the same time; met: how many have come to all meetings so far.
+__device__ inline void meet_blocks(int* met, int blocks) {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    const int before = atomicAdd(met, 1);
+    wait_for(met, before - before % blocks + blocks);
+  }
+  __syncthreads();
 }
 
 inline int multiprocessors() {

@@ -160,22 +160,24 @@ class Lanes {
   }
 };
 
-// A block, or all blocks of a launch together. What is done once, or shared out as a few things, the first block does.
+// A block, or several together. What is done once, or shared out as a few things, the first block does.
 class Team {
  public:
   static constexpr int kThreads = 768;  // two warps for each move that is tried at the same time, and two to spare
   static constexpr int kWarps = kThreads / gpu::kWarp, kMostSums = 4 * kWarps;  // of several blocks
   static constexpr size_t kMostSum = 256, kRoom = kMostSums * kMostSum;         // bytes
 
-  // shares: room of kRoom for what each block brings to a sum, where there are several.
-  __device__ Team(int block, int blocks, float* shares) : block_(block), blocks_(blocks), shares_(shares) {}
+  // shares: room of kRoom for what each block brings to a sum; met: blocks that have come to a meeting, at first none.
+  // Both where there are several.
+  __device__ Team(int block, int blocks, float* shares, int* met)
+      : block_(block), blocks_(blocks), shares_(shares), met_(met) {}
 
   // None goes on before all have come so far.
   __device__ void meet() const {
     if (blocks_ == 1)
       __syncthreads();
     else
-      gpu::meet_all_blocks();
+      gpu::meet_blocks(met_, blocks_);
   }
   // f(), by one thread when all have come so far. None goes on before it, or what the others share out, is done.
   template <class F>
@@ -243,6 +245,7 @@ class Team {
 
   int block_, blocks_;
   float* shares_;
+  int* met_;
 };
 
 namespace gpu {
@@ -251,38 +254,50 @@ namespace gpu {
 template <class Notes, class F>
 __global__ void __launch_bounds__(Team::kThreads) run_team(const __grid_constant__ F f) {
   __shared__ Notes notes;
-  f(Team(0, 1, nullptr), static_cast<int64_t>(blockIdx.x), &notes);
+  f(Team(0, 1, nullptr, nullptr), static_cast<int64_t>(blockIdx.x), &notes);
 }
 
-// Who waits for whom: the i-th for those of `awaited` from waits[i] to waits[i + 1], all of them before it.
+// What the blocks of a launch do in order: cpp/device/precedence.hpp, and which blocks share what.
 struct Links {
-  int first;  // of a launch
-  const int *waits, *awaited;
-  int* done;  // nonzero for those that have ended
+  int first, first_block;      // of a launch
+  const int *awaited, *waits;  // by thing
+  const int* blocks;           // where each thing's begin, and the end
+  const int* things;           // by block
+  const int* rooms;            // by thing that several share
+  int *done, *met;             // by thing: blocks that have ended, and that have come to a meeting
 };
 
-// Those from links.first on. A block takes the next of them, so that those it waits for are at work or done.
-template <class Notes, class F>
-__global__ void __launch_bounds__(Team::kThreads)
-    run_team_in_order(const __grid_constant__ F f, const __grid_constant__ Links links, int* next) {
-  __shared__ Notes notes;
-  __shared__ int taken;
-  if (threadIdx.x == 0) taken = atomicAdd(next, 1);
-  __syncthreads();
-  const int i = links.first + taken;
-  for (int w = links.waits[i] + static_cast<int>(threadIdx.x); w < links.waits[i + 1]; w += Team::kThreads)
-    wait_for(links.done + links.awaited[w]);
-  __syncthreads();
-  f(Team(0, 1, nullptr), static_cast<int64_t>(taken), &notes);
-  __syncthreads();
-  if (threadIdx.x == 0) tell(links.done + i);
-}
+// Room for things that several blocks share.
+struct Rooms {
+  float* memory;
+  size_t notes, room;  // floats: of a thing's notes, and these with what blocks bring to a sum
+};
 
-// With all blocks at once.
+// Each block takes the next of them all, so that those it waits for are at work or done; blocks that share a thing are
+// neighbours, and as few as can be at work at the same time.
 template <class Notes, class F>
 __global__ void __launch_bounds__(Team::kThreads, 1)
-    run_one_team(const __grid_constant__ F f, Notes* notes, float* shares) {
-  f(Team(blockIdx.x, gridDim.x, shares), 0, notes);
+    run_teams_in_order(const __grid_constant__ F f, const __grid_constant__ Links links,
+                       const __grid_constant__ Rooms rooms, int* next) {
+  __shared__ Notes own;
+  __shared__ int taken;
+  if (threadIdx.x == 0) taken = links.first_block + atomicAdd(next, 1);
+  __syncthreads();
+  const int i = links.things[taken], block = taken - links.blocks[i], blocks = links.blocks[i + 1] - links.blocks[i];
+  for (int w = links.waits[i] + static_cast<int>(threadIdx.x); w < links.waits[i + 1]; w += Team::kThreads) {
+    const int before = links.awaited[w];
+    wait_for(links.done + before, links.blocks[before + 1] - links.blocks[before]);
+  }
+  __syncthreads();
+  if (blocks == 1) {
+    f(Team(0, 1, nullptr, nullptr), static_cast<int64_t>(i - links.first), &own);
+  } else {
+    float* room = rooms.memory + links.rooms[i] * rooms.room;
+    f(Team(block, blocks, room + rooms.notes, links.met + i), static_cast<int64_t>(i - links.first),
+      reinterpret_cast<Notes*>(room));
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) tell(links.done + i);
 }
 
 }  // namespace gpu

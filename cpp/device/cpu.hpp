@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "device/precedence.hpp"
 #include "device/raster.hpp"
 #include "math/pool.hpp"
 
@@ -188,15 +189,10 @@ class Team {
   int threads_;
 };
 
-// In which things are done of which some must wait for others: those of a stage at the same time, stages one after
-// another (where each begins, and the end), or each as soon as those are done that it waits for, all of them before
-// it: `awaited` from waits[i] to waits[i + 1].
+// In which order things are done of which some must wait for others.
 class Order {
  public:
-  Order(const std::vector<int>& stages, const std::vector<int>& awaited, const std::vector<int>& waits)
-      : stages_(stages) {
-    static_cast<void>(awaited), static_cast<void>(waits);
-  }
+  explicit Order(const Precedence& p) : stages_(p.stages) {}
 
  private:
   friend class Device;
@@ -212,6 +208,7 @@ class Device {
   explicit Device(int threads) : threads_(threads) {}
 
   int threads() const { return threads_; }
+  int most_together() const { return 1; }  // teams that share one thing, in order
 
   // f(i) for i from 0 to count - 1, in any order.
   template <class F>
@@ -253,12 +250,6 @@ class Device {
   template <class Notes, class F>
   void for_devices(int64_t count, F f) const {
     share_out<Device, Notes>(count, f);
-  }
-
-  // f(team, 0, &notes), by a team of all there is.
-  template <class Notes, class F>
-  void for_team(F f) const {
-    for_teams<Notes>(1, f);
   }
 
   // Writes to `index` those i from 0 to count - 1 for which f(i), in order; returns how many. A device that would have

@@ -10,9 +10,11 @@ namespace splat2d {
 
 // How much of the picture changed since each splat was last visited, so that later visits can be spared.
 struct ChangeMap {
-  static constexpr int kCell = 16;  // px; divides the regions that are refined at the same time
-  int across;                       // cells in a row
-  double* energy;                   // of all changes so far, by cell
+  // px; divides the regions that are refined at the same time. Where each splat has one of its own, small ones let more
+  // of them be at work.
+  static constexpr int kCell = Device::kManyTeams ? 8 : 16;
+  int across;      // cells in a row
+  double* energy;  // of all changes so far, by cell
 
   // The cells that a box, clipped to the canvas, touches: how many, and the energy of one.
   SPLAT2D_LOOP int count(const Box& box) const { return box.empty() ? 0 : columns(box) * rows(box); }

@@ -53,11 +53,16 @@ struct Passage {
   }
   // Pixels of all frames, about.
   template <class M>
-  SPLAT2D_LOOP size_t pixels(const M& m) const {
+  SPLAT2D_LOOP double area(const M& m) const {
     const float* a = pose.shape.conic;
     const double area = Forecast::kPi * m.cutoff / sqrtf(a[0] * a[2] - a[1] * a[1]),
                  all = static_cast<double>(m.canvas.area());
-    return static_cast<size_t>((area < all ? area : all) * (end - first)) / kGrain;
+    return (area < all ? area : all) * (end - first);
+  }
+  // As other loops count them that threads share.
+  template <class M>
+  SPLAT2D_LOOP size_t pixels(const M& m) const {
+    return static_cast<size_t>(area(m)) / kGrain;
   }
 };
 
@@ -213,6 +218,12 @@ SPLAT2D_LOOP inline Box core(const M& m, const Passage& s) {
 template <class M>
 SPLAT2D_LOOP inline Box due_reach(const M& m, const Passage& s, bool) {
   return reserved(m, touched_by(m, s, 1.5f * m.cutoff));
+}
+
+// Of a visit, for the schedule.
+template <class M>
+SPLAT2D_LOOP inline float work_of(const M& m, const Passage& s) {
+  return static_cast<float>(s.area(m));
 }
 
 // Where a splat is when the clip shows it.

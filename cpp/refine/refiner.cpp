@@ -128,13 +128,15 @@ RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, 
     if (!due) return;
     to[i].key = order_key(plan.seed, static_cast<uint64_t>(i));
     to[i].reach = refine::due_reach(m, g, plan.pairs);
+    to[i].pixels = refine::work_of(m, g);
     refine::place(m, g, to[i].mean);
   });
   std::vector<Waiting> waiting = candidates.host();
   waiting.erase(std::remove_if(waiting.begin(), waiting.end(), [](const Waiting& w) { return w.splat == kNotDue; }),
                 waiting.end());
   put_in_order(&waiting);
-  const Schedule schedule = Device::kManyTeams ? in_sets(waiting, canvas) : in_cells(waiting, canvas);
+  const Schedule schedule =
+      Device::kManyTeams ? in_sets(waiting, canvas, device_.most_together()) : in_cells(waiting, canvas);
 
   const size_t classes = kClasses;
   const Array<float> color =
@@ -165,11 +167,11 @@ RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, 
   };
   const int total = static_cast<int>(schedule.lines.size()) - 1;
   const int most = Device::kManyTeams ? 1 << 14 : total;
-  const Order order(schedule.stages, schedule.awaited, schedule.waits);
+  const Order order(schedule);
   Array<Ready> prepared = Array<Ready>::unset(Device::kManyTeams ? std::min(total, most) : 0);
   Ready* ready = Device::kManyTeams ? prepared.data() : nullptr;
   for (int first = 0, some; first < total; first += some) {
-    some = std::min((first < schedule.wide ? schedule.wide : total) - first, most);
+    some = std::min(total - first, most);
     if (Device::kManyTeams) {
       // A splat's integers stay what they are until its own visit.
       const Visit* next = visit + first;
@@ -180,10 +182,7 @@ RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, 
                         static_cast<int>(i / items), ready + i % items);
       });
     }
-    if (first < schedule.wide)
-      for (int i = 0; i < some; ++i) device_.template for_team<Notes>(visits_from(first + i, ready + i));
-    else
-      device_.template for_teams<Notes>(order, first, some, visits_from(first, ready));
+    device_.template for_teams<Notes>(order, first, some, visits_from(first, ready));
   }
   RefineResult result{0, 0};
   for (const refine::Outcome o : outcomes.host()) {

@@ -12,7 +12,7 @@ namespace splat2d {
 namespace {
 
 constexpr int kSquare = 128;     // px, of the smallest cells
-constexpr int kWideOctave = 17;  // log2 of the px of a reach from which on all workers share a visit
+constexpr float kOwn = 1 << 14;  // px that a worker of several sees to
 // Of the canvas, a cell is what one visit at a time may touch; visits write to the cells of the change map, too.
 constexpr int kShared = ChangeMap::kCell;
 static_assert(kSquare % kShared == 0 && kMargin % kShared == 0);
@@ -105,18 +105,20 @@ struct Shares {
   }
 };
 
-// Fills in whom each line waits for; stages that are one visit of all workers are over before the others begin.
+// Fills in whom each line waits for.
 void link(const Shares& shares, Schedule* out) {
+  const int lines = static_cast<int>(out->workers.size());
   std::vector<int> last(shares.count(), -1);  // the line that was last in each cell
-  const int lines = static_cast<int>(out->lines.size()) - 1;
-  std::vector<int> waiter(lines, -1);  // the last line that was found to wait for each
+  std::vector<int> waiter(lines, -1);         // the last line that was found to wait for each
+  std::vector<int> shared;                    // by several workers
   for (int line = 0; line < lines; ++line) {
-    if (line >= out->wide) {
-      shares.each(out->visits[line].reach, [&](size_t cell) {
-        const int before = std::exchange(last[cell], line);
-        if (before < 0 || std::exchange(waiter[before], line) == line) return;
-        out->awaited.push_back(before);
-      });
+    const auto wait = [&](int before) {
+      if (before >= 0 && std::exchange(waiter[before], line) != line) out->awaited.push_back(before);
+    };
+    shares.each(out->visits[line].reach, [&](size_t cell) { wait(std::exchange(last[cell], line)); });
+    if (out->workers[line] > 1) {
+      if (shared.size() >= Precedence::kMostShared) wait(shared[shared.size() - Precedence::kMostShared]);
+      shared.push_back(line);
     }
     out->waits.push_back(static_cast<int>(out->awaited.size()));
   }
@@ -124,45 +126,43 @@ void link(const Shares& shares, Schedule* out) {
 
 }  // namespace
 
-Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas) {
+Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas, int most) {
   const Shares shares(canvas);
-  const auto octave = [](const Waiting& w) {
-    const double area = static_cast<double>(w.reach.x1 - w.reach.x0) * (w.reach.y1 - w.reach.y0);
-    return static_cast<int>(std::log2(std::max(area, 1.0)));
-  };
   std::vector<std::pair<int, const Waiting*>> order;
-  for (const Waiting& w : waiting) order.push_back({-octave(w), &w});
+  for (const Waiting& w : waiting) order.push_back({-std::ilogb(std::max(w.pixels, 1.0f)), &w});
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
 
-  Schedule out;
-  size_t next = 0;
-  for (; next < order.size() && order[next].first <= -kWideOctave; ++next) {
-    out.visits.push_back({order[next].second->splat, order[next].second->reach});
-    out.end_stage();
-    ++out.wide;
-  }
-  std::vector<std::vector<uint64_t>> taken;  // by 64 stages: those in which each cell is
-  std::vector<std::vector<Visit>> sets;
-  for (; next < order.size(); ++next) {
-    const Waiting& w = *order[next].second;
+  size_t words = 4;
+  std::vector<uint64_t> taken(words * shares.count());  // of each cell, by bits: stages in which it is
+  std::vector<uint64_t> used;
+  std::vector<std::vector<const Waiting*>> sets;
+  for (const auto& [octave, next] : order) {
+    const Waiting& w = *next;
+    used.assign(words, 0);
+    shares.each(w.reach, [&](size_t cell) {
+      for (size_t i = 0; i < words; ++i) used[i] |= taken[words * cell + i];
+    });
     size_t word = 0;
-    uint64_t free = 0;
-    for (;; ++word) {
-      if (word == taken.size()) taken.emplace_back(shares.count(), 0);
-      uint64_t used = 0;
-      shares.each(w.reach, [&](size_t cell) { used |= taken[word][cell]; });
-      if ((free = ~used)) break;
+    while (word < words && !~used[word]) ++word;
+    if (word == words) {
+      std::vector<uint64_t> more(2 * taken.size());
+      for (size_t cell = 0; cell < shares.count(); ++cell)
+        std::copy_n(&taken[words * cell], words, &more[2 * words * cell]);
+      taken.swap(more);
+      words *= 2;
     }
-    free &= ~free + 1;  // the lowest bit
-    shares.each(w.reach, [&](size_t cell) { taken[word][cell] |= free; });
+    const uint64_t free = word < used.size() ? ~used[word] & (used[word] + 1) : 1;  // the lowest bit
+    shares.each(w.reach, [&](size_t cell) { taken[words * cell + word] |= free; });
     const size_t set = 64 * word + static_cast<size_t>(std::countr_zero(free));
     if (set >= sets.size()) sets.resize(set + 1);
-    sets[set].push_back({w.splat, w.reach});
+    sets[set].push_back(&w);
   }
+  Schedule out;
   for (const auto& set : sets) {
-    for (const Visit& visit : set) {
-      out.visits.push_back(visit);
+    for (const Waiting* w : set) {
+      out.visits.push_back({w->splat, w->reach});
       out.end_line();
+      out.workers.push_back(std::clamp(static_cast<int>(w->pixels / kOwn), 1, most));
     }
     out.end_stage();
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "device/precedence.hpp"
 #include "math/gaussian.hpp"
 
 namespace splat2d {
@@ -21,7 +22,8 @@ struct Waiting {
   uint64_t key;
   int splat;
   float mean[2];
-  Box reach;  // px that its moves touch, but for a few that widen it most
+  Box reach;     // px that its moves touch, but for a few that widen it most
+  float pixels;  // that it touches in all frames, about
 };
 
 void put_in_order(std::vector<Waiting>* waiting);
@@ -33,15 +35,10 @@ struct Visit {
   Box reach;  // moves that would go farther are not tried
 };
 
-// Visits of a line go one after another, lines of a stage at the same time, stages one after another.
-struct Schedule {
+// Visits of a line go one after another, lines as their precedence has it.
+struct Schedule : Precedence {
   std::vector<Visit> visits;
-  std::vector<int> lines{0};   // where each begins in `visits`, and the end
-  std::vector<int> stages{0};  // where each begins in `lines`, and the end
-  int wide = 0;                // first stages that are one visit each, of all workers together
-  // For workers that do not wait for a whole stage: the lines that each waits for, all of them before it.
-  std::vector<int> awaited;
-  std::vector<int> waits{0};  // where each line's begin in `awaited`, and the end
+  std::vector<int> lines{0};  // where each begins in `visits`, and the end
 
   void end_line();
   void end_stage();
@@ -52,11 +49,12 @@ struct Schedule {
 // cells, of several sizes, whose regions hold its reach; large cells go first.
 Schedule in_cells(const std::vector<Waiting>& waiting, Canvas canvas);
 
-// For many workers: the widest splats first, each by all workers, then lines of one visit. Each splat goes in the first
-// stage in which no other is at work on a pixel of its reach, so the result is that of going one by one, and there are
-// hardly more stages than visits to the busiest pixel. Large ones choose first, so that visits of a stage are about as
-// long. This is greedy colouring; small cells of the canvas, each for one visit at a time, stand for the graph's edges.
-// A line waits for those that were last in its cells.
-Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas);
+// For many workers, lines of one visit. Each splat goes in the first stage in which no other is at work on a pixel of
+// its reach, so the result is that of going one by one, and there are hardly more stages than visits to the busiest
+// pixel. Large ones choose first, so that visits of a stage are about as long. This is greedy colouring; small cells of
+// the canvas, each for one visit at a time, stand for the graph's edges. A line waits for those that were last in its
+// cells. Since those that wait for one another take as long as all of them together, up to `most` workers share a large
+// splat.
+Schedule in_sets(const std::vector<Waiting>& waiting, Canvas canvas, int most);
 
 }  // namespace splat2d

@@ -110,6 +110,11 @@ SPLAT2D_LOOP inline size_t pixels_of(const RefineModel& m, const Geometry& g) {
   return static_cast<size_t>(box.x1 - box.x0) * (box.y1 - box.y0);
 }
 
+// Of a visit, for the schedule.
+SPLAT2D_LOOP inline float work_of(const RefineModel& m, const Geometry& g) {
+  return static_cast<float>(pixels_of(m, g));
+}
+
 // Grows a box by what a splat touches at any level.
 SPLAT2D_LOOP inline void grow(const RefineModel& m, const Geometry& g, Box* box) {
   for (int l = 0; l < m.levels; ++l) {

@@ -21,7 +21,8 @@ STEP = 0.1
 LAMBDA = 0.107 * STEP**2
 CHROMA_STEP = 10  # eighths of D
 CELL = 16  # px; that one visit at a time may touch
-WIDE = 1 << 17  # px of a reach from which on all of the GPU shares a visit
+OWN = 1 << 14  # px that each of several workers sees to
+MOST_SHARED = 16  # splats by several workers at the same time
 
 
 @pytest.fixture(scope="module")
@@ -203,29 +204,34 @@ def test_blocks_may_run_in_any_order(emulated_gpu, chelsea):
 SHIM = """
 #include "refine/schedule.hpp"
 
-// sets[count] and lines[count] by splat; links[count, count]: whether a line waits for another.
-extern "C" int sets_of(const int* boxes, int count, int width, int height, int* sets, int* lines, bool* links) {
+// sets, lines, workers: [count], by splat; links[count, count]: whether a line waits for another.
+extern "C" void sets_of(const int* boxes, int count, int width, int height, int most, int* sets, int* lines,
+                        int* workers, bool* links) {
   std::vector<splat2d::Waiting> waiting;
-  for (int i = 0; i < count; ++i)
-    waiting.push_back({0, i, {}, {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]}});
-  const splat2d::Schedule s = splat2d::in_sets(waiting, {width, height});
+  for (int i = 0; i < count; ++i) {
+    const int* b = boxes + 4 * i;
+    const float pixels = (b[2] - b[0]) * (b[3] - b[1]);
+    waiting.push_back({0, i, {}, {b[0], b[1], b[2], b[3]}, pixels});
+  }
+  const splat2d::Schedule s = splat2d::in_sets(waiting, {width, height}, most);
   for (size_t set = 0; set + 1 < s.stages.size(); ++set)
     for (int line = s.stages[set]; line < s.stages[set + 1]; ++line)
       for (int v = s.lines[line]; v < s.lines[line + 1]; ++v) {
         sets[s.visits[v].splat] = static_cast<int>(set);
         lines[s.visits[v].splat] = line;
+        workers[s.visits[v].splat] = s.workers[line];
       }
   for (size_t line = 0; line + 1 < s.waits.size(); ++line)
     for (int w = s.waits[line]; w < s.waits[line + 1]; ++w) links[line * count + s.awaited[w]] = true;
-  return s.wide;
 }
 """
 
 
 def test_splats_of_a_set_share_no_pixel_and_sets_are_few(tmp_path):
-    """Each splat is in the first set that earlier and larger ones leave free; wide ones go alone.
+    """Each splat is in the first set that earlier and larger ones leave free.
 
-    Who shares a cell with an earlier one waits for it, or for others that do; nobody waits for anyone else.
+    Who shares a cell with an earlier one waits for it, or for others that do. Nobody waits for anyone else, but where
+    there is room for no more large splats.
     """
     compiler = shutil.which("g++") or shutil.which("c++")
     sources = emulated.SOURCES.parent / "cpp"
@@ -236,44 +242,50 @@ def test_splats_of_a_set_share_no_pixel_and_sets_are_few(tmp_path):
     command = [compiler, "-std=c++20", "-fPIC", "-shared", f"-I{sources}", str(tmp_path / "shim.cpp")]
     subprocess.run([*command, str(sources / "refine" / "schedule.cpp"), "-o", str(library)], check=True)
     rng = np.random.default_rng(0)
-    width, height, count = 460, 350, 700
+    width, height, count, most = 1460, 350, 760, 5
     low = rng.integers([-30, -30], [width, height], (count, 2))
     high = low + np.exp(rng.uniform(0, 4.5, (count, 2))).astype(int)
+    low[-60:] = rng.integers([0, 0], [width - 200, height - 200], (60, 2))
+    high[-60:] = low[-60:] + 200
     low, high = (np.clip(a, 0, [width, height]) for a in (low, high))
     boxes = np.ascontiguousarray(np.concatenate([low, high], 1), np.int32)
     boxes[:3] = [[0, 0, 0, 0], [0, 0, width, height], [0, 10, 0, 20]]
-    boxes[10:90] = [100, 100, 110, 110]
-    found, lines = np.full(count, -1, np.int32), np.full(count, -1, np.int32)
+    boxes[10:290] = [100, 100, 110, 110]
+    found, lines, workers = np.full((3, count), -1, np.int32)
     links = np.zeros((count, count), bool)
-    wide = ctypes.CDLL(str(library)).sets_of(
-        boxes.ctypes.data_as(ctypes.c_void_p), count, width, height, found.ctypes, lines.ctypes, links.ctypes
+    ctypes.CDLL(str(library)).sets_of(
+        boxes.ctypes.data_as(ctypes.c_void_p),
+        *(count, width, height, most),
+        *(a.ctypes.data_as(ctypes.c_void_p) for a in (found, lines, workers, links)),
     )
     area = np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], 1), 1)
-    assert wide == (area >= WIDE).sum() > 0
-    assert sorted(found[area >= WIDE]) == list(range(wide))
+    assert np.array_equal(workers, np.clip(area // OWN, 1, most))
     first, last = boxes[:, :2] // CELL, -(-boxes[:, 2:] // CELL)
-    others = np.flatnonzero(area < WIDE)
     octave = np.log2(area).astype(int)
-    taken = {int(i): set() for i in others}
     assert sorted(lines) == list(range(count))
     before = np.zeros((count, count), bool)  # whom each line has waited for when it begins
     for line in range(count):
         for awaited in np.flatnonzero(links[line]):
             before[line] |= before[awaited]
             before[line, awaited] = True
+    taken = [set() for _ in range(count)]
     meet = np.zeros((count, count), bool)
-    for i, j in combinations(others, 2):
+    for i, j in combinations(range(count), 2):
         if (first[i] < last[j]).all() and (first[j] < last[i]).all():
             assert found[i] != found[j]
+            a, b = (i, j) if octave[i] >= octave[j] else (j, i)
+            taken[b].add(int(found[a]))
             meet[lines[i], lines[j]] = meet[lines[j], lines[i]] = True
             early, late = sorted((lines[i], lines[j]))
             assert before[late, early]
-            a, b = (i, j) if octave[i] >= octave[j] else (j, i)
-            taken[int(b)].add(int(found[a]))
-    for i in others:
-        free = next(s for s in range(wide, count) if s not in taken[int(i)])
-        assert found[i] == free
-    assert found.max() - wide > 64, "more than one word of stages"
+    for i in range(count):
+        assert found[i] == next(s for s in range(count) if s not in taken[i])
+    assert found.max() > 256, "more than is room for at first"
+    shared = np.sort(lines[workers > 1])
+    assert len(shared) > 40
+    for k in range(MOST_SHARED, len(shared)):
+        assert before[shared[k], shared[k - MOST_SHARED]]
+        meet[shared[k], shared[k - MOST_SHARED]] = True
     assert not np.triu(links).any(), "of those before it only"
     assert not (links & ~meet).any()
     assert links.sum() < meet.sum() / 4, "not of all that it meets"
