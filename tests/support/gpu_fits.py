@@ -55,7 +55,8 @@ def check_sweeps(by_core: Any, by_gpu: Any, tables: Callable[..., tuple[Any, ...
             saved.append(float(refiner.savings().sum()))
         sums.append(sse + saved)
     assert sums[1][0] == pytest.approx(sums[0][0], rel=1e-5)
-    assert sums[1] == pytest.approx(sums[0], rel=0.03)
+    assert sums[1][:3] == pytest.approx(sums[0][:3], rel=0.03), "but for the luck of the order"
+    assert sums[1][3:] == pytest.approx(sums[0][3:], rel=0.05)
     assert not falls or all(b < a for a, b in pairwise(sums[1][:3]))
 
 
