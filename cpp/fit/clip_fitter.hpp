@@ -38,11 +38,11 @@ class ClipFitter : public FitOf<InTime> {
   void spread_shapes();
   // The error as the motion field brings it back to the world, [T, C, H, W]; nothing without a field.
   Array<float> brought_back() const;
-  // The error, or what was brought back of it, seen through a window of weights [T], in the world, [C, H, W].
-  Planes through(const std::vector<float>& weights, const Array<float>& back) const;
+  // Adds the error, or what was brought back of it, seen through a window of weights [T], in the world, [C, H, W].
+  void through(const std::vector<float>& weights, const Array<float>& back, float* to) const;
   // The same with each block of the flow [frames, rows, columns, 2] of `blocks` going on from a time as it moves then.
-  Planes followed(const std::vector<float>& weights, float time, const BlockFlow& blocks,
-                  const Array<float>& flow) const;
+  void followed(const std::vector<float>& weights, float time, const BlockFlow& blocks, const Array<float>& flow,
+                float* to) const;
   // Of seeds, as far as they save anything along a path: how they move, and what they save then.
   struct Seed;
   void follow(std::vector<Seed>* seeds) const;

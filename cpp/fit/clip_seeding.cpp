@@ -266,16 +266,14 @@ Array<float> ClipFitter::brought_back() const {
   return out;
 }
 
-Planes ClipFitter::through(const std::vector<float>& weights, const Array<float>& back) const {
+void ClipFitter::through(const std::vector<float>& weights, const Array<float>& back, float* to) const {
   const Canvas canvas = film_.footage().canvas, world = film_.footage().world;
   const int C = channels_, seen = film_.seen(), every = film_.footage().every;
-  Planes out{world, Array<float>(world.area() * C)};
   const float scale = scale_of(weights, every);
   const Array<float> uploaded(weights);
   const float *weight = uploaded.data(), *from = error().data();
   const Shift* shifts = course_.reel.shifts;
   const float* there = back.empty() ? nullptr : back.data();
-  float* to = out.data.data();
   device_.for_rows(C * world.height, world.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const int c = row / world.height, y = row % world.height;
     for (int t = 0; t < seen; ++t) {
@@ -294,20 +292,17 @@ Planes ClipFitter::through(const std::vector<float>& weights, const Array<float>
       add_scaled(to + static_cast<size_t>(row) * world.width + first, from + at + first + dx, w * scale, end - first);
     }
   });
-  return out;
 }
 
-Planes ClipFitter::followed(const std::vector<float>& weights, float time, const BlockFlow& blocks,
-                            const Array<float>& flow) const {
+void ClipFitter::followed(const std::vector<float>& weights, float time, const BlockFlow& blocks,
+                          const Array<float>& flow, float* to) const {
   const Canvas canvas = film_.footage().canvas, world = film_.footage().world;
   const int C = channels_, seen = film_.seen(), every = film_.footage().every;
-  Planes out{world, Array<float>(world.area() * C)};
   const float scale = scale_of(weights, every);
   const Array<float> uploaded(weights);
   const float *weight = uploaded.data(), *from = error().data();
   const Reel reel = course_.reel;
   const Stream stream = stream_at(film_.footage(), blocks, flow.data(), time);
-  float* to = out.data.data();
   device_.for_rows(C * world.height, world.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const int c = row / world.height, y = row % world.height;
     for (int x = x0; x < x1;) {
@@ -328,7 +323,6 @@ Planes ClipFitter::followed(const std::vector<float>& weights, float time, const
       x = end;
     }
   });
-  return out;
 }
 
 void ClipFitter::follow(std::vector<Seed>* seeds) const {
@@ -374,19 +368,13 @@ Fit::SeedResult ClipFitter::plant(const SeedOptions& options) {
   if (film_.densities()) peaks.threshold *= kLeastDensity;
   const bool flows = options.flow.rows > 0 && back.empty();
   const Array<float> flow(flows ? options.flow.velocities : std::vector<float>());
-  const auto look = [&](float time, float duration, const std::vector<float>& weights) {
-    const Planes seen = through(weights, back);
-    for (const Candidate& peak : find_peaks(device_, seen.view(), C, peaks, nullptr, nullptr))
-      found.push_back({peak, time, duration, peak.saved, {0, 0}, {}, {}});
-    if (!flows) return;
-    const Stream stream = stream_at(film_.footage(), options.flow, options.flow.velocities.data(), time);
-    const Planes along = followed(weights, time, options.flow, flow);
-    for (const Candidate& peak : find_peaks(device_, along.view(), C, peaks, nullptr, nullptr)) {
-      const float* v = stream.at(peak.x, peak.y);
-      if (v[0] != 0 || v[1] != 0) found.push_back({peak, time, duration, peak.saved, {v[0], v[1]}, {}, {}});
-    }
+  // Windows, seen as they are and, where what is seen flows, along with it.
+  struct Window {
+    float time, duration;
+    std::vector<float> weights;
   };
-  look(0.5f * static_cast<float>(T), 2.0f * static_cast<float>(T), std::vector<float>(T, 1.0f));
+  std::vector<Window> windows{
+      {0.5f * static_cast<float>(T), 2.0f * static_cast<float>(T), std::vector<float>(T, 1.0f)}};
   for (const double wanted : options.durations) {
     const float duration = static_cast<float>(wanted);
     if (duration > 0.5f * static_cast<float>(T)) continue;
@@ -397,8 +385,27 @@ Fit::SeedResult ClipFitter::plant(const SeedOptions& options) {
         const float z = (static_cast<float>(t) + 0.5f - time) / duration, w = std::exp(-0.5f * z * z);
         weights[t] = w < kLeastWeight ? 0.0f : w;
       }
-      look(time, duration, weights);
+      windows.push_back({time, duration, weights});
     }
+  }
+  const int views = flows ? 2 : 1;
+  const auto draw = [&](int i, float* to) {
+    const Window& window = windows[i / views];
+    if (i % views)
+      followed(window.weights, window.time, options.flow, flow, to);
+    else
+      through(window.weights, back, to);
+  };
+  for (const Candidate& peak : find_peaks(device_, film_.footage().world, views * static_cast<int>(windows.size()), C,
+                                          draw, peaks, nullptr, nullptr)) {
+    const Window& window = windows[peak.picture / views];
+    float v[2] = {0, 0};
+    if (peak.picture % views) {
+      const Stream stream = stream_at(film_.footage(), options.flow, options.flow.velocities.data(), window.time);
+      std::copy_n(stream.at(peak.x, peak.y), 2, v);
+      if (v[0] == 0 && v[1] == 0) continue;
+    }
+    found.push_back({peak, window.time, window.duration, peak.saved, {v[0], v[1]}, {}, {}});
   }
   weigh(&found);
   std::erase_if(found, [&](const Seed& s) { return s.saved < static_cast<float>(options.threshold); });

@@ -71,22 +71,27 @@ void blur(const Device& device, PlanesView in, int channels, float sigma, Array<
   }
 }
 
-// The peaks of one scale, row by row; densities [H, W] are null for SSE; `scratch` has room for a plane.
-void find_peaks_of_scale(const Device& device, const Planes& blurred, float sign, int channels, float scale, float cell,
-                         float threshold, const float* densities, Array<float>* scratch, Finds<Candidate>* found) {
+// The peaks of one scale, row by row; densities [H, W] are null for SSE; `scratch` has room for a plane of each
+// picture.
+void find_peaks_of_scale(const Device& device, const Planes& blurred, float sign, int pictures, int channels,
+                         float scale, float cell, float threshold, const float* densities, Array<float>* scratch,
+                         Finds<Candidate>* found) {
   const int w = blurred.size.width, h = blurred.size.height;
   const int radius = std::max(1, static_cast<int>(std::lround(0.8f * scale / cell)));
   const size_t plane = blurred.size.area();
-  const float* b = blurred.data.data();
-  float* energy = scratch->data();
-  device.for_rows(h, w, [=] SPLAT2D_LOOP(int y, int x0, int x1) {
-    const size_t at = static_cast<size_t>(y) * w;
-    float* row = energy + at;
-    energy_row(b + at + x0, plane, channels, 4 * fit::kPi * scale * scale, x1 - x0, row + x0);
+  const float* all = blurred.data.data();
+  float* energies = scratch->data();
+  device.for_rows(pictures * h, w, [=] SPLAT2D_LOOP(int place, int x0, int x1) {
+    const size_t picture = place / h, at = static_cast<size_t>(place % h) * w;
+    float* row = energies + picture * plane + at;
+    energy_row(all + picture * channels * plane + at + x0, plane, channels, 4 * fit::kPi * scale * scale, x1 - x0,
+               row + x0);
     if (densities)
       for (int x = x0; x < x1; ++x) row[x] /= densities[at + x];
   });
-  found->look(h, w, [=] SPLAT2D_LOOP(int y, int x, Candidate* out) {
+  found->look(pictures * h, w, [=] SPLAT2D_LOOP(int place, int x, Candidate* out) {
+    const int picture = place / h, y = place % h;
+    const float *b = all + picture * channels * plane, *energy = energies + picture * plane;
     const size_t at = static_cast<size_t>(y) * w + x;
     const float v = energy[at];
     if (v <= threshold || (x > 0 && v < energy[at - 1]) || (x + 1 < w && v < energy[at + 1])) return false;
@@ -94,6 +99,7 @@ void find_peaks_of_scale(const Device& device, const Planes& blurred, float sign
       for (int xx = x < radius ? 0 : x - radius; xx < w && xx <= x + radius; ++xx)
         if (energy[static_cast<size_t>(yy) * w + xx] > v) return false;
     Candidate k{};
+    k.picture = picture;
     k.saved = v;
     k.x = (x + 0.5f) * cell;
     k.y = (y + 0.5f) * cell;
@@ -142,8 +148,9 @@ Array<float> densities_of(const Device& device, PlanesView weights, float scale,
   return std::move(loads.data);
 }
 
-void find_peaks_of_all_scales(const Device& device, PlanesView wanted, int channels, const SeedOptions& options,
-                              const Distortion* distortion, SeedDensities* densities, Finds<Candidate>* found) {
+void find_peaks_of_all_scales(const Device& device, PlanesView wanted, int pictures, int channels,
+                              const SeedOptions& options, const Distortion* distortion, SeedDensities* densities,
+                              Finds<Candidate>* found) {
   const bool weighed = distortion && distortion->levels(), look_up = weighed && densities->empty();
   Planes coarse, blurred, coarse_weights;
   PlanesView grid = wanted, weights{wanted.size, look_up ? distortion->finest().data() : nullptr};
@@ -152,7 +159,7 @@ void find_peaks_of_all_scales(const Device& device, PlanesView wanted, int chann
   size_t number = 0;
   for (double scale = options.smallest; scale <= options.largest; scale *= options.ratio, ++number) {
     while (scale / cell > kGridScale && cell < kCoarsest && std::min(grid.size.width, grid.size.height) >= 8) {
-      coarse = halve(device, grid, channels);
+      coarse = halve(device, grid, pictures * channels);
       grid = coarse.view();
       if (look_up) {
         coarse_weights = halve(device, weights, 1);
@@ -165,8 +172,8 @@ void find_peaks_of_all_scales(const Device& device, PlanesView wanted, int chann
     const float sigma = static_cast<float>(std::sqrt(std::max(on_grid * on_grid - (cell == 1 ? 0.0 : 1.0 / 12), 0.2)));
     if (look_up)
       densities->push_back(densities_of(device, weights, static_cast<float>(scale), cell, sigma, *distortion));
-    blur(device, grid, channels, sigma, &scratch, &blurred);
-    find_peaks_of_scale(device, blurred, wanted.sign, channels, static_cast<float>(scale), cell,
+    blur(device, grid, pictures * channels, sigma, &scratch, &blurred);
+    find_peaks_of_scale(device, blurred, wanted.sign, pictures, channels, static_cast<float>(scale), cell,
                         static_cast<float>(options.threshold), weighed ? (*densities)[number].data() : nullptr,
                         &scratch, found);
   }
@@ -174,12 +181,31 @@ void find_peaks_of_all_scales(const Device& device, PlanesView wanted, int chann
 
 }  // namespace
 
-std::vector<Candidate> find_peaks(const Device& device, PlanesView wanted, int channels, const SeedOptions& options,
-                                  const Distortion* distortion, SeedDensities* densities) {
+std::vector<Candidate> find_peaks(const Device& device, PlanesView wanted, int pictures, int channels,
+                                  const SeedOptions& options, const Distortion* distortion, SeedDensities* densities) {
   std::vector<Candidate> out;
   Finds<Candidate> found(device);
-  do find_peaks_of_all_scales(device, wanted, channels, options, distortion, densities, &found);
+  do find_peaks_of_all_scales(device, wanted, pictures, channels, options, distortion, densities, &found);
   while (!found.take(&out));
+  return out;
+}
+
+std::vector<Candidate> find_peaks(const Device& device, Canvas size, int pictures, int channels,
+                                  const std::function<void(int, float*)>& draw, const SeedOptions& options,
+                                  const Distortion* distortion, SeedDensities* densities) {
+  constexpr size_t kMostValues = 1 << 26;  // of pictures at the same time
+  const size_t values = size.area() * channels;
+  const int together = static_cast<int>(std::clamp<size_t>(kMostValues / values, 1, Device::kFrames));
+  std::vector<Candidate> out;
+  for (int first = 0; first < pictures; first += together) {
+    const int some = std::min(together, pictures - first);
+    Planes wanted{size, Array<float>(some * values)};
+    for (int i = 0; i < some; ++i) draw(first + i, wanted.data.data() + i * values);
+    for (Candidate& peak : find_peaks(device, wanted.view(), some, channels, options, distortion, densities)) {
+      peak.picture += first;
+      out.push_back(peak);
+    }
+  }
   return out;
 }
 

@@ -4,6 +4,7 @@
 // shape is read from the Hessian of B.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "fit/distortion.hpp"
@@ -14,7 +15,7 @@ struct Candidate {
   float saved, x, y, scale, hxx, hyy, hxy;
   float density;  // distortion over squares
   float blurred[kMaxChannels];
-  int plane = 0;  // of a light field: that it was found in
+  int picture = 0;  // of those that it was looked for in
 };
 
 // How what is seen goes on, in each frame of a clip: [frames, rows, columns, 2] velocities relative to the camera's
@@ -42,14 +43,14 @@ struct SeedOptions {
   BlockFlow flow = {};
 };
 
-// Planes [C, H, W] of the device that somebody has; times the sign they are what is meant.
+// Planes [N, C, H, W] of the device that somebody has; times the sign they are what is meant.
 struct PlanesView {
   Canvas size;
   const float* data;
   float sign = 1;
 };
 
-// Planes [C, H, W] of the device.
+// Planes [N, C, H, W] of the device.
 struct Planes {
   Canvas size;
   Array<float> data;
@@ -60,9 +61,16 @@ struct Planes {
 // What errors weigh under seeds of each scale, by the pixels of its grid; looked up once for a distortion.
 using SeedDensities = std::vector<Array<float>>;
 
-// The peaks of `wanted` (what new splats should add up to) that save more than the threshold, scale by scale.
-// distortion: null for SSE; densities: empty, or those that an earlier call with the same distortion and scales left.
-std::vector<Candidate> find_peaks(const Device& device, PlanesView wanted, int channels, const SeedOptions& options,
+// The peaks of `wanted` (what new splats should add up to), so many pictures, that save more than the threshold, scale
+// by scale. distortion: null for SSE; densities: empty, or those that an earlier call with the same distortion and
+// scales left.
+std::vector<Candidate> find_peaks(const Device& device, PlanesView wanted, int pictures, int channels,
+                                  const SeedOptions& options, const Distortion* distortion, SeedDensities* densities);
+
+// The same of pictures [C, H, W] that draw(i, to) makes, where all is zero at first; as many at the same time as the
+// device works on.
+std::vector<Candidate> find_peaks(const Device& device, Canvas size, int pictures, int channels,
+                                  const std::function<void(int, float*)>& draw, const SeedOptions& options,
                                   const Distortion* distortion, SeedDensities* densities);
 
 // Greedy suppression: the best first, each blocking a square of its own scale. Returns the survivors.

@@ -49,8 +49,8 @@ Fit::SeedResult Fitter::plant(const SeedOptions& options) {
   const int C = channels_;
   const Canvas canvas = film_.footage().canvas;
   std::vector<Candidate> seeds =
-      suppress(find_peaks(device_, {canvas, error(0), -1}, C, options, film_.distortion(0), &seed_densities_), canvas,
-               static_cast<float>(options.separation));
+      suppress(find_peaks(device_, {canvas, error(0), -1}, 1, C, options, film_.distortion(0), &seed_densities_),
+               canvas, static_cast<float>(options.separation));
   const int candidates = static_cast<int>(seeds.size());
   size_t taken = 0;
   for (double promised = 0; taken < seeds.size() && !enough_seeds(taken, promised, options.energy * distortion_);)

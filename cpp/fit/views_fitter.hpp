@@ -27,8 +27,8 @@ class ViewsFitter : public FitOf<OverViews> {
   Splats seen(const Device& device, int t, Workspace* workspace) const;
   // Adds the gradients of view t to the sums of a part, rows of means, disparity, conic and colours.
   void add_gradients(const Device& device, int t, int part, Workspace* workspace);
-  // What the error's views have in common when what has one disparity is brought to one place, [C, H, W].
-  Planes gathered_at(float disparity) const;
+  // Adds what the error's views have in common when what has one disparity is brought to one place, [C, H, W].
+  void gather_at(float disparity, float* to) const;
   struct Seed;
   // Finds the disparity nearby at which seeds save most.
   void settle(std::vector<Seed>* seeds, float reach) const;

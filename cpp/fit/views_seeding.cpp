@@ -70,14 +70,12 @@ struct Sweep {
 
 }  // namespace
 
-Planes ViewsFitter::gathered_at(float disparity) const {
+void ViewsFitter::gather_at(float disparity, float* to) const {
   const Canvas canvas = film_.footage().canvas;
   const int C = channels_, views = film_.seen();
-  Planes out{canvas, Array<float>(canvas.area() * C)};
   const float scale = -1 / std::sqrt(static_cast<float>(views));
   const float* from = error().data();
   const Eye* eyes = course_.reel.eyes;
-  float* to = out.data.data();
   device_.for_rows(C * canvas.height, canvas.width, [=] SPLAT2D_LOOP(int row, int x0, int x1) {
     const int c = row / canvas.height, y = row % canvas.height;
     for (int t = 0; t < views; ++t) {
@@ -90,7 +88,6 @@ Planes ViewsFitter::gathered_at(float disparity) const {
       add_scaled(to + static_cast<size_t>(row) * canvas.width + first, from + at + first + dx, scale, end - first);
     }
   });
-  return out;
 }
 
 void ViewsFitter::settle(std::vector<Seed>* seeds, float reach) const {
@@ -112,27 +109,20 @@ void ViewsFitter::settle(std::vector<Seed>* seeds, float reach) const {
 Fit::SeedResult ViewsFitter::plant(const SeedOptions& options) {
   const int C = channels_;
   const Distortion* middle = film_.distortion(film_.seen() / 2);
-  const std::vector<double>& planes = options.disparities;
-  std::vector<Candidate> all;
-  std::vector<float> disparities;
-  for (const double plane : planes) {
-    const float disparity = static_cast<float>(plane);
-    const Planes wanted = gathered_at(disparity);
-    for (Candidate& peak : find_peaks(device_, wanted.view(), C, options, middle, &seed_densities_)) {
-      peak.plane = static_cast<int>(disparities.size());
-      all.push_back(peak);
-    }
-    disparities.push_back(disparity);
-  }
-  const std::vector<Candidate> best = suppress(all, film_.footage().canvas, static_cast<float>(options.separation));
+  const Canvas canvas = film_.footage().canvas;
+  const std::vector<float> planes(options.disparities.begin(), options.disparities.end());
+  const std::vector<Candidate> all = find_peaks(
+      device_, canvas, static_cast<int>(planes.size()), C, [&](int i, float* to) { gather_at(planes[i], to); }, options,
+      middle, &seed_densities_);
+  const std::vector<Candidate> best = suppress(all, canvas, static_cast<float>(options.separation));
   std::vector<Seed> seeds;
   double promised = 0;
   for (const Candidate& peak : best) {
     if (enough_seeds(seeds.size(), promised, options.energy * distortion_)) break;
-    seeds.push_back({peak, disparities[peak.plane], peak.saved, {}, {}});
+    seeds.push_back({peak, planes[peak.picture], peak.saved, {}, {}});
     promised += peak.saved;
   }
-  const float reach = planes.size() > 1 ? static_cast<float>(planes[1] - planes[0]) : 1.0f;
+  const float reach = planes.size() > 1 ? static_cast<float>(options.disparities[1] - options.disparities[0]) : 1.0f;
   settle(&seeds, reach);
 
   std::vector<float> means, frames, ks;

@@ -10,12 +10,9 @@ namespace splat2d {
 
 // How much of the picture changed since each splat was last visited, so that later visits can be spared.
 struct ChangeMap {
-  // px; divides the regions that are refined at the same time. Where each splat has one of its own, small ones let more
-  // of them be at work.
-  static constexpr int kCell = Device::kManyTeams ? 8 : 16;
-  static constexpr double kShare = 16.0 * 16.0 / (kCell * kCell);
-  int across;      // cells in a row
-  double* energy;  // of all changes so far, of 16 x 16 px about each cell
+  static constexpr int kCell = 16;  // px; divides the regions that are refined at the same time
+  int across;                       // cells in a row
+  double* energy;                   // of all changes so far, by cell
 
   // The cells that a box, clipped to the canvas, touches: how many, and the energy of one.
   SPLAT2D_LOOP int count(const Box& box) const { return box.empty() ? 0 : columns(box) * rows(box); }
@@ -25,7 +22,7 @@ struct ChangeMap {
   }
   SPLAT2D_LOOP void add(const Lanes& lanes, const Box& box, double change) const {
     const int cells = count(box);
-    for (int i = lanes.lane(); i < cells; i += Lanes::kCount) at(box, i) += kShare * change / cells;
+    for (int i = lanes.lane(); i < cells; i += Lanes::kCount) at(box, i) += change / cells;
     lanes.meet();
   }
   // Changes so far, the mean of the cells of a box.
