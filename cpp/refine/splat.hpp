@@ -139,8 +139,8 @@ SPLAT2D_LOOP inline bool inside(const RefineModel& m, const Geometry& g, const B
 // The pixels that a splat and its moves touch at any level, but for a few moves that widen it most.
 SPLAT2D_LOOP inline Box reach_of(const RefineModel& m, const Geometry& g, bool pairs) {
   // A step of the area or the aspect multiplies a variance by up to 2^shape_step; steps of the place or the angle need
-  // no more room than that. Twice the variance is enough: J does not change when wider moves are left out.
-  constexpr float kMost = 1.0f;  // log2
+  // no more room than that.
+  constexpr float kMost = 3.0f;  // log2
   const float step = static_cast<float>(shape_step(g.energy_class)) / 65536.0f, log = pairs ? 2 * step : step;
   const float growth = exp2f(log < kMost ? log : kMost);
   Geometry widest = g;
