@@ -162,14 +162,13 @@ def test_a_splat_alone_becomes_what_the_core_makes_of_it(as_the_gpu, chelsea, ch
     tables = tables_of(refiner_of(core(), integers, picture), picture)
     height, width = picture.shape[1:]
     same = changes = 0
-    js = [0.0, 0.0]
     for i in range(0, len(integers), 5):
         others = np.ascontiguousarray(np.delete(integers, i, 0))
         others = np.ascontiguousarray(others[others[:, :channels].any(1)])
         rest = core().render(*core().dequantize(others, STEP), width, height, 12.25, None, 1)
         alone = np.ascontiguousarray(integers[i : i + 1])
         results = []
-        for j, module in enumerate((core(), cuda)):
+        for module in (core(), cuda):
             refiner = module.Refiner(alone, fitter_of(module, picture - rest, background), STEP)
             before = refiner.render() + lmbda * bits_of(alone, tables)
             changed = sum(refiner.sweep(lmbda, *tables, 0))
@@ -177,12 +176,10 @@ def test_a_splat_alone_becomes_what_the_core_makes_of_it(as_the_gpu, chelsea, ch
             after = refiner.render() + lmbda * bits_of(results[-1], tables)
             assert after < before if changed else after == before
             changes += changed
-            js[j] += after
         same += np.array_equal(*results)
     assert changes > 20
-    # Products are rounded in another order, moves may tie, and a GPU leaves out those that widen a splat most.
-    assert same >= 0.85 * len(range(0, len(integers), 5))
-    assert js[1] == pytest.approx(js[0], rel=0.002)
+    # Products are rounded in another order, and moves may tie.
+    assert same >= 0.95 * len(range(0, len(integers), 5))
 
 
 def test_blocks_may_run_in_any_order(emulated_gpu, chelsea):
