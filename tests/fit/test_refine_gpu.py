@@ -230,8 +230,8 @@ extern "C" void sets_of(const int* boxes, int count, int width, int height, int 
 def test_splats_of_a_set_share_no_pixel_and_sets_are_few(tmp_path):
     """Each splat is in the first set that earlier and larger ones leave free.
 
-    Who shares a cell with an earlier one waits for it, or for others that do. Nobody waits for anyone else, but where
-    there is room for no more large splats.
+    Who shares a cell with an earlier one waits for it, or for others that do. Nobody waits for anyone else,
+    but where there is room for no more large splats.
     """
     compiler = shutil.which("g++") or shutil.which("c++")
     sources = emulated.SOURCES.parent / "cpp"
