@@ -45,14 +45,16 @@ SPLAT2D_EXPORT int splat2d_cuda_refiner_open(void* fitter, const int32_t* intege
 SPLAT2D_EXPORT void splat2d_cuda_refiner_close(void* refiner) { delete static_cast<Refinement*>(refiner); }
 
 // Tables of this machine's memory: color [C, 3, 256], area [36, 512], aspect [36, 96]; and of clips, else null,
-// duration [36, 64], time [4, 24], speed [2, 36, 129].
+// duration [36, 64], time [4, 24], speed [2, 36, 129]. own: of pictures, CodeLengths [count], or null.
 SPLAT2D_EXPORT int splat2d_cuda_refiner_sweep(void* refiner, double lambda, const float* color, const float* area,
                                               const float* aspect, double position, const float* duration,
                                               const float* time, const float* speed, uint64_t seed, double patience,
-                                              int pairs, int* changed, int* removed) {
+                                              int pairs, const void* own, int* changed, int* removed) {
   return guarded([&] {
-    const RefineResult r = refiner_of(refiner).sweep({lambda, seed, patience, pairs != 0},
-                                                     {color, area, aspect, position, duration, time, speed});
+    Refinement& self = refiner_of(refiner);
+    const RefineResult r =
+        self.sweep({lambda, seed, patience, pairs != 0}, {color, area, aspect, position, duration, time, speed},
+                   static_cast<const CodeLengths*>(own));
     *changed = r.changed;
     *removed = r.removed;
   });

@@ -133,6 +133,16 @@ def encode_field(
     threads: int = 1,
     tap: Tap | None = None,
 ) -> tuple[bytes, _I32]: ...  # and the integers in the order in which they are decoded
+def code_lengths(
+    network: Network,
+    integers: _I32,  # [N, C + 5]; rows without colour are left out
+    width: int,
+    height: int,
+    channels: int,
+    chroma_step: int,
+    step_code: int,
+    threads: int = 1,
+) -> NDArray[np.uint8]: ...  # [N, bytes] as the native `sweep` takes them
 def decode_field(
     network: Network,
     data: bytes,
@@ -278,6 +288,7 @@ class Refinement:  # of a picture, P = 5, a clip, P = 9, or a light field, P = 6
         seed: int,
         patience: float = -1.0,  # D^2 a cell; splats around which less changed are passed over
         pairs: bool = True,
+        own: NDArray[np.uint8] | None = None,  # of `code_lengths`
     ) -> tuple[int, int]: ...  # splats changed, removed
     @overload
     def sweep(  # of a clip

@@ -3,6 +3,8 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 
+#include <optional>
+
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
 #include "fit/clip_fitter.hpp"
@@ -53,11 +55,18 @@ std::vector<int32_t> checked_integers(const Ints2& integers, const Fit& fit) {
   return {integers.data(), integers.data() + integers.size()};
 }
 
-nb::tuple sweep(Refinement& self, const SweepPlan& plan, const RateTables& rates) {
+using OwnLengths = std::optional<nb::ndarray<const uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>>;
+
+nb::tuple sweep(Refinement& self, const SweepPlan& plan, const RateTables& rates, const OwnLengths& own = {}) {
+  if (own)
+    require(own->shape(0) == static_cast<size_t>(self.count()) && own->shape(1) == sizeof(CodeLengths) &&
+                reinterpret_cast<uintptr_t>(own->data()) % alignof(CodeLengths) == 0,
+            "code lengths must be those of all splats");
+  const auto* lengths = own ? reinterpret_cast<const CodeLengths*>(own->data()) : nullptr;
   RefineResult r;
   {
     nb::gil_scoped_release release;
-    r = self.sweep(plan, rates);
+    r = self.sweep(plan, rates, lengths);
   }
   return nb::make_tuple(r.changed, r.removed);
 }
@@ -273,12 +282,12 @@ void bind_fit(nb::module_& m) {
       .def(
           "sweep",
           [](Refinement& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,
-             double position, uint64_t seed, double patience, bool pairs) {
+             double position, uint64_t seed, double patience, bool pairs, const OwnLengths& own) {
             require(self.width() != self.channels() + kMovingFields, "splats of clips need tables of time, too");
-            return sweep(self, {lambda, seed, patience, pairs}, make_rates(color, area, aspect, position));
+            return sweep(self, {lambda, seed, patience, pairs}, make_rates(color, area, aspect, position), own);
           },
           "lmbda"_a, "color"_a.noconvert(), "area"_a.noconvert(), "aspect"_a.noconvert(), "position"_a, "seed"_a,
-          "patience"_a = -1.0, "pairs"_a = true)
+          "patience"_a = -1.0, "pairs"_a = true, "own"_a.noconvert() = nb::none())
       .def(
           "sweep",
           [](Refinement& self, double lambda, const Floats3& color, const Floats2& area, const Floats2& aspect,

@@ -11,6 +11,7 @@
 
 #include "bind/arrays.hpp"
 #include "bind/workers.hpp"
+#include "model/code_lengths.hpp"
 #include "model/field_codec.hpp"
 
 namespace splat2d {
@@ -69,6 +70,7 @@ class Recorder : public BitCounter {
  public:
   Recorder(bool neighbours, bool own, bool earlier) : neighbours_(neighbours), own_(own), earlier_(earlier) {}
 
+  bool sees_inputs() const override { return true; }
   void stream() override { streams_.push_back(static_cast<int32_t>(values_.size())); }
   void split(int tier, int16_t* inputs, size_t n) override {
     constexpr int kStride = Network::kSplitStride;
@@ -191,6 +193,24 @@ nb::tuple encode(const Network& network, const Ints2& integers, int width, int h
   }
   if (fault) throw std::invalid_argument(fault);
   return nb::make_tuple(nb::bytes(out.data(), out.size()), numpy(std::move(splats), {n, integers.shape(1)}));
+}
+
+// Of a picture's splats, [N, sizeof(CodeLengths)].
+nb::ndarray<nb::numpy, uint8_t> lengths(const Network& network, const Ints2& integers, int width, int height,
+                                        int channels, int chroma_step, int step_code, int threads) {
+  const FieldLayout layout = make_layout(width, height, channels, chroma_step, step_code, 0, {});
+  require(integers.shape(1) == static_cast<size_t>(layout.columns()), "integers must be [N, C + 5]");
+  const size_t n = integers.shape(0);
+  std::vector<CodeLengths> found;
+  const char* fault;
+  {
+    nb::gil_scoped_release free;
+    fault = code_lengths(network, layout, integers.data(), n, Threads(threads), &found);
+  }
+  if (fault) throw std::invalid_argument(fault);
+  auto* kept = new std::vector<CodeLengths>(std::move(found));
+  const nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<CodeLengths>*>(p); });
+  return {kept->data(), {n, sizeof(CodeLengths)}, owner};
 }
 
 nb::tuple decode(const Network& network, const nb::bytes& data, int width, int height, int channels, int chroma_step,
@@ -341,6 +361,8 @@ void bind_tables(nb::module_& m) {
         "most_in_part"_a = FieldOptions().most_in_part,
         "least_for_directory"_a = static_cast<int64_t>(FieldOptions().least_for_directory), "threads"_a = 1,
         "tap"_a = nb::none());
+  m.def("code_lengths", &lengths, "network"_a, "integers"_a.noconvert(), "width"_a, "height"_a, "channels"_a,
+        "chroma_step"_a, "step_code"_a, "threads"_a = 1);
   m.def("decode_field", &decode, "network"_a, "data"_a, "width"_a, "height"_a, "channels"_a, "chroma_step"_a,
         "step_code"_a, "frames"_a = 0, "eyes"_a = EyesOf{}, "tiers"_a = kTiers, "window"_a = nb::none(),
         "threads"_a = 1, "tap"_a = nb::none());

@@ -40,6 +40,10 @@ class Tap {
   virtual ~Tap() = default;
   // What follows is coded in a stream of its own.
   virtual void stream() {}
+  // What follows is coded of these splats, rows of integers, plane by plane; a decoder has yet to fill them in.
+  virtual void batch(int /*tier*/, const std::vector<int32_t*>& /*splats*/) {}
+  // Whether it wants to see, one after another, the inputs of the network.
+  virtual bool sees_inputs() const { return false; }
   // Inputs of the network, before it is asked: of cells [n, Network::kSplitStride], of leaves
   // [n, Network::kPlaceStride] and [n, Context::kNear, Network::kNearStride], and of what is known of splats
   // [n, Network::kSelfStride] and [n].

@@ -52,6 +52,7 @@ class Traversal {
         steps_(color_steps(layout.channels, layout.chroma_step)),
         workers_(workers),
         tap_(tap),
+        watched_(tap && tap->sees_inputs()),
         context_(static_cast<int64_t>(layout.canvas.width) * layout.canvas.height, layout.frames, steps_,
                  layout.step_code, layout.counts) {
     if (layout.frames) courses_.emplace(steps_, layout.frames);
@@ -150,12 +151,12 @@ class Traversal {
     inputs_.resize(n * kStride);
     logs_.resize(2 * n);
     split_weights_.resize(n * kSplitSymbols);
-    if (tap_) {
+    if (watched_) {
       tree_.put_inputs(block, n, inputs_.data());
       tap_->split(tier, inputs_.data(), n);
     }
     workers_.parts(n, 2 * kPart, [&](size_t begin, size_t end) {
-      if (!tap_) tree_.put_inputs(block + begin, end - begin, &inputs_[begin * kStride]);
+      if (!watched_) tree_.put_inputs(block + begin, end - begin, &inputs_[begin * kStride]);
       network_.split(&inputs_[begin * kStride], end - begin, tier, &logs_[2 * begin]);
       for (size_t i = begin; i < end; ++i)
         if (const int64_t count = tree_.count(block + i); count < kSplitSymbols)
@@ -192,6 +193,7 @@ class Traversal {
       leaves.push_back(all[leaf]);
       around.push_back(near[leaf]);
     }
+    if (tap_) tap_->batch(tier, splats_);
     embed(leaves, around, size, tier);
     self_.assign(splats_.size() * Network::kSelfStride, 0);
     levels_.assign(splats_.size(), 0);
@@ -214,7 +216,7 @@ class Traversal {
     constexpr int kPlace = Network::kPlaceStride, kNear = Context::kNear * Network::kNearStride;
     hidden_.resize(leaves.size() * Network::kHiddenStride);
     const View view(context_, size, tier);
-    workers_.parts(leaves.size(), tap_ ? leaves.size() : kPart, [&](size_t begin, size_t end) {
+    workers_.parts(leaves.size(), watched_ ? leaves.size() : kPart, [&](size_t begin, size_t end) {
       const size_t n = end - begin;
       std::vector<int16_t> place(n * kPlace), near(n * kNear);
       std::vector<uint8_t> counts(n);
@@ -222,7 +224,7 @@ class Traversal {
       for (size_t i = 0; i < n; ++i)
         counts[i] = static_cast<uint8_t>(
             view.look(leaves[begin + i], around[begin + i], &nearest, &place[i * kPlace], &near[i * kNear]));
-      if (tap_) tap_->embed(tier, place.data(), near.data(), counts.data(), n);
+      if (watched_) tap_->embed(tier, place.data(), near.data(), counts.data(), n);
       network_.embed(place.data(), near.data(), counts.data(), n, tier, &hidden_[begin * Network::kHiddenStride]);
     });
   }
@@ -244,7 +246,7 @@ class Traversal {
         levels[i] = levels_[which[i]];
       }
       const int16_t* selves = self_.data();
-      if (tap_) {
+      if (watched_) {
         tapped_.resize(n * kSelf);
         for (size_t i = 0; i < n; ++i) std::copy_n(self(which[i]), kSelf, &tapped_[i * kSelf]);
         tap_->rows(head, of.data(), tapped_.data(), levels.data(), n);
@@ -467,6 +469,7 @@ class Traversal {
   ColorSteps steps_;
   const Workers& workers_;
   Tap* tap_;
+  bool watched_;  // by a tap that sees inputs
   Context context_;
   std::optional<Courses> courses_;
   std::optional<Disparities> disparities_;

@@ -44,23 +44,22 @@ struct PassageNotes {
   float costs[kMost];
 };
 
-SPLAT2D_LOOP inline float passage_bits(const ClipModel& m, const RateTables& rates, const Passage& s,
-                                       const int32_t* f) {
+SPLAT2D_LOOP inline float passage_bits(const ClipModel& m, const Rates& rates, const Passage& s, const int32_t* f) {
   const int r = s.energy_class, row = r + 1, T = m.frames;
   const int shorter = clamp(longest_duration(r, T) - f[kDuration], 0, RateTables::kDurations - 1);
   const int life = life_of(r, f[kDuration], T), bin = time_bin(time_of(r, f[kDuration], f[kTime], T), T);
   const float in_bin = static_cast<float>(T << (kTimeBits - 3)) / static_cast<float>(time_step(r, f[kDuration], T));
-  float out = shape_bits(rates, r, s.rate_area, f) + rates.duration[row * RateTables::kDurations + shorter] +
-              rates.time[life * kTimeBins + bin] + log2f(in_bin > 1.0f ? in_bin : 1.0f);
+  float out = shape_bits(rates, r, s.rate_area, f) + rates.all->duration[row * RateTables::kDurations + shorter] +
+              rates.all->time[life * kTimeBins + bin] + log2f(in_bin > 1.0f ? in_bin : 1.0f);
   for (int a = 0; a < 2; ++a) {
     const int speed = clamp(f[kSpeedY + a] + RateTables::kSpeedOffset, 0, RateTables::kSpeeds - 1);
-    out += rates.speed[(a * kClasses + row) * RateTables::kSpeeds + speed];
+    out += rates.all->speed[(a * kClasses + row) * RateTables::kSpeeds + speed];
   }
   return out;
 }
 
 // Neighbours tell a disparity, so that any is as good as its neighbours.
-SPLAT2D_LOOP inline float passage_bits(const ViewsModel&, const RateTables& rates, const Passage& s, const int32_t* f) {
+SPLAT2D_LOOP inline float passage_bits(const ViewsModel&, const Rates& rates, const Passage& s, const int32_t* f) {
   return shape_bits(rates, s.energy_class, s.rate_area, f);
 }
 
@@ -92,7 +91,7 @@ SPLAT2D_LOOP inline bool keep_course(const ViewsModel& m, const Passage& s, int 
 
 // Builds a move out of its integers.
 template <class M>
-SPLAT2D_LOOP inline void build_move(const M& m, const RateTables& rates, const Box& region, int energy_class,
+SPLAT2D_LOOP inline void build_move(const M& m, const Rates& rates, const Box& region, int energy_class,
                                     PassageMove* out) {
   out->valid = build(m, out->q, energy_class, &out->s) && may_go(m, out->s, region);
   if (out->valid) out->bits = passage_bits(m, rates, out->s, out->q + m.channels);
@@ -100,8 +99,8 @@ SPLAT2D_LOOP inline void build_move(const M& m, const RateTables& rates, const B
 
 // A step of one field.
 template <class M>
-SPLAT2D_LOOP inline void propose(const M& m, const RateTables& rates, const Box& region, const PassageMove& start,
-                                 int move, PassageMove* out) {
+SPLAT2D_LOOP inline void propose(const M& m, const Rates& rates, const Box& region, const PassageMove& start, int move,
+                                 PassageMove* out) {
   const int C = m.channels, r = start.s.energy_class, field = move / 2;
   copy_ints(start.q, m.width(), out->q);
   out->valid = false;
@@ -118,7 +117,7 @@ SPLAT2D_LOOP inline void propose(const M& m, const RateTables& rates, const Box&
 }
 
 template <class M>
-SPLAT2D_LOOP inline void change_class(const M& m, const RateTables& rates, const Box& region, const PassageMove& start,
+SPLAT2D_LOOP inline void change_class(const M& m, const Rates& rates, const Box& region, const PassageMove& start,
                                       int energy_class, PassageMove* out) {
   copy_ints(start.q, m.width(), out->q);
   out->valid = false;
@@ -131,7 +130,7 @@ SPLAT2D_LOOP inline void change_class(const M& m, const RateTables& rates, const
 
 // The splat of integers q at its visit's beginning.
 template <class M>
-SPLAT2D_LOOP inline void start_from(const M& m, const RateTables& rates, const int32_t* q, PassageMove* out) {
+SPLAT2D_LOOP inline void start_from(const M& m, const Rates& rates, const int32_t* q, PassageMove* out) {
   out->valid = build(m, q, &out->s);
   if (!out->valid) return;
   copy_ints(q, m.width(), out->q);
@@ -140,7 +139,7 @@ SPLAT2D_LOOP inline void start_from(const M& m, const RateTables& rates, const i
 
 // The i-th of what is prepared for a visit.
 template <class M>
-SPLAT2D_LOOP inline void prepare(const M& m, const RateTables& rates, const Box& region, const int32_t* q, int i,
+SPLAT2D_LOOP inline void prepare(const M& m, const Rates& rates, const Box& region, const int32_t* q, int i,
                                  PreparedPassage* out) {
   if (i == 0) return start_from(m, rates, q, &out->start);
   PassageMove start;
@@ -173,7 +172,7 @@ SPLAT2D_LOOP inline float promise(const M& m, const SweepPlan& plan, const Proje
 
 // The same with the best colours, which go to the move.
 template <class M>
-SPLAT2D_LOOP inline float weigh(const Lanes& lanes, const M& m, const SweepPlan& plan, const RateTables& rates,
+SPLAT2D_LOOP inline float weigh(const Lanes& lanes, const M& m, const SweepPlan& plan, const Rates& rates,
                                 const Projection& sums, const int32_t* q, PassageMove* move, int32_t* free) {
   const float lmbda = static_cast<float>(plan.lambda);
   return best_colors(lanes, m, rates, lmbda, sums, move->s.pose.norm, lmbda * move->bits, move->s.energy_class, q,
@@ -182,7 +181,7 @@ SPLAT2D_LOOP inline float weigh(const Lanes& lanes, const M& m, const SweepPlan&
 
 // Finds moves that promise something, each from where the best before it led.
 template <class M>
-SPLAT2D_LOOP inline void find_moves(const Team& team, const M& m, const SweepPlan& plan, const RateTables& rates,
+SPLAT2D_LOOP inline void find_moves(const Team& team, const M& m, const SweepPlan& plan, const Rates& rates,
                                     const Box& region, const PreparedPassage* prepared, PassageNotes* notes) {
   const int steps = 2 * (m.width() - m.channels);
   const int32_t* q = notes->start.q;
@@ -264,7 +263,7 @@ SPLAT2D_LOOP inline void choose(const Lanes& lanes, const M& m, int32_t* q, Pass
 // Refines the splat of integers q, whose moves stay within a region; `seen` becomes the mean of the changes around it.
 // What was prepared for it may be null.
 template <class M>
-SPLAT2D_LOOP inline void visit(const Team& team, const M& m, const SweepPlan& plan, const RateTables& rates,
+SPLAT2D_LOOP inline void visit(const Team& team, const M& m, const SweepPlan& plan, const Rates& rates,
                                const Box& region, const PreparedPassage* prepared, int32_t* q, double* seen,
                                Outcome* outcome, PassageNotes* notes) {
   const int C = m.channels;

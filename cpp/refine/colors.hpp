@@ -8,6 +8,7 @@
 #include "device/device.hpp"
 #include "fit/distortion.hpp"
 #include "format/quantizer.hpp"
+#include "model/code_lengths.hpp"
 
 namespace splat2d {
 
@@ -24,6 +25,14 @@ struct RateTables {
   const float* duration = nullptr;  // [36, 64] by energy class + 1 and how much shorter than the longest
   const float* time = nullptr;      // [4, 24] of a bin of times by the splat's life
   const float* speed = nullptr;     // [2, 36, 129] y, x by energy class + 1
+};
+
+// Those of a splat.
+struct Rates {
+  const RateTables* all;
+  const CodeLengths* own;  // of the entropy coder for its colours and its shape; null where nothing is known
+
+  SPLAT2D_HD bool know_shapes(int energy_class) const { return own && own->energy_class == energy_class; }
 };
 
 // What a splat's colours are made of.
@@ -74,10 +83,11 @@ SPLAT2D_LOOP inline void color_of(const ColorModel& m, const int32_t* k, float n
 }
 
 // Of component c, before which another had the value `before`.
-SPLAT2D_LOOP inline float component_bits(const RateTables& rates, int c, int32_t k, int32_t before) {
+SPLAT2D_LOOP inline float component_bits(const Rates& rates, int c, int32_t k, int32_t before) {
+  if (rates.own && rates.own->energy_class >= -1) return rates.own->color_bits(c, k);
   const int context = c == 2 ? clamp(abs(before), 0, RateTables::kContexts - 1) : 0;
-  return rates
-      .color[(c * RateTables::kContexts + context) * RateTables::kColors + clamp(abs(k), 0, RateTables::kColors - 1)];
+  return rates.all
+      ->color[(c * RateTables::kContexts + context) * RateTables::kColors + clamp(abs(k), 0, RateTables::kColors - 1)];
 }
 
 // What changes the picture when a splat's `width` integers go from a to b, in units of D^2, about.
@@ -106,7 +116,7 @@ SPLAT2D_LOOP inline T one_of(const T (&v)[4], int i) {
 // The best of the colours around each component's optimum, written to `best`, and J over that of the splat's absence.
 // raw: inner products with the residual; norm: of the Gaussian; fixed: the price of all but the colours; q: the present
 // colours. `free`, where not null, becomes the best colours whatever their energy class.
-SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, const RateTables& rates, float lmbda,
+SPLAT2D_LONG inline float best_colors(const Lanes& lanes, const ColorModel& m, const Rates& rates, float lmbda,
                                       const Projection& raw, float norm, float fixed, int energy_class_of_shape,
                                       const int32_t* q, int32_t* best, int32_t* free) {
   const int C = m.channels;

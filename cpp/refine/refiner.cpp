@@ -112,7 +112,8 @@ std::vector<float> RefinementOf<Model, Geometry, Notes>::savings() {
 }
 
 template <class Model, class Geometry, class Notes>
-RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, const RateTables& rates) {
+RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, const RateTables& rates,
+                                                         const CodeLengths* own) {
   const Model m = model_;
   const Canvas canvas = film_->footage().world;
   int32_t* rows = integers_.data();
@@ -148,6 +149,9 @@ RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, 
   const Array<float> speed = uploaded(rates.speed, 2 * classes * RateTables::kSpeeds);
   const RateTables tables{color.data(),    area.data(), aspect.data(), rates.position,
                           duration.data(), time.data(), speed.data()};
+  Array<CodeLengths> lengths;
+  if (Device::kManyTeams && own) lengths.append({own, own + count()});
+  const CodeLengths* of = Device::kManyTeams && own ? lengths.data() : own;
   const Array<Visit> visits(schedule.visits);
   const Array<int> lines(schedule.lines);
   Array<refine::Outcome> outcomes(count());
@@ -160,8 +164,8 @@ RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, 
     return [=] SPLAT2D_LOOP(const Team& team, int64_t i, Notes* notes) {
       for (int v = line[i]; v < line[i + 1]; ++v) {
         const int64_t n = visit[v].splat;
-        refine::visit(team, m, plan, tables, visit[v].reach, ready ? ready + i : nullptr, rows + n * m.width(),
-                      seen + n, outcome + n, notes);
+        refine::visit(team, m, plan, {&tables, of ? of + n : nullptr}, visit[v].reach, ready ? ready + i : nullptr,
+                      rows + n * m.width(), seen + n, outcome + n, notes);
       }
     };
   };
@@ -178,8 +182,9 @@ RefineResult RefinementOf<Model, Geometry, Notes>::sweep(const SweepPlan& plan, 
       const int64_t items = some;
       device_.for_each(items * Ready::count(plan.pairs), [=] SPLAT2D_LOOP(int64_t i) {
         const Visit& v = next[i % items];
-        refine::prepare(m, tables, v.reach, rows + static_cast<int64_t>(v.splat) * m.width(),
-                        static_cast<int>(i / items), ready + i % items);
+        refine::prepare(m, {&tables, of ? of + v.splat : nullptr}, v.reach,
+                        rows + static_cast<int64_t>(v.splat) * m.width(), static_cast<int>(i / items),
+                        ready + i % items);
       });
     }
     device_.template for_teams<Notes>(order, first, some, visits_from(first, ready));

@@ -21,8 +21,8 @@ class Refinement {
   virtual ~Refinement() = default;
 
   // One sweep over all splats in random order. The result is the same for any number of threads. With a negative
-  // patience no splat is passed over. The tables are of this machine's memory.
-  virtual RefineResult sweep(const SweepPlan& plan, const RateTables& rates) = 0;
+  // patience no splat is passed over. The tables are of this machine's memory, and so is `own`, of each splat, or null.
+  virtual RefineResult sweep(const SweepPlan& plan, const RateTables& rates, const CodeLengths* own) = 0;
   // SSE of the integers, rendered afresh.
   virtual double render() = 0;
   // Distortion saved by each splat's presence (without it minus with it).
@@ -66,7 +66,7 @@ class RefinementOf : public Refinement {
   RefinementOf(std::vector<int32_t> integers, int fields, const Film& film, const Device& device, double step,
                int chroma_step, double cutoff);
 
-  RefineResult sweep(const SweepPlan& plan, const RateTables& rates) override;
+  RefineResult sweep(const SweepPlan& plan, const RateTables& rates, const CodeLengths* own) override;
   std::vector<float> savings() override;
 
  protected:

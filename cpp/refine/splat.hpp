@@ -253,14 +253,23 @@ SPLAT2D_LOOP inline float saving(const Lanes& lanes, const RefineModel& m, const
   return saved;
 }
 
-SPLAT2D_LOOP inline float shape_bits(const RateTables& rates, int energy_class, float rate_area,
-                                     const int32_t* fields) {
+SPLAT2D_LOOP inline float shape_bits(const Rates& rates, int energy_class, float rate_area, const int32_t* fields) {
+  const RateTables& all = *rates.all;
   const int row = energy_class + 1;
-  const int area = clamp(fields[kArea] + RateTables::kAreaOffset, 0, RateTables::kAreas - 1);
-  const int aspect = clamp(fields[kAspect], 0, RateTables::kAspects - 1);
-  return rates.area[row * RateTables::kAreas + area] + rates.aspect[row * RateTables::kAspects + aspect] +
-         log2f(static_cast<float>(angle_count(energy_class, fields[kAspect]))) + static_cast<float>(rates.position) -
-         log2f(rate_area);
+  const auto area_bits = [&](int index) {
+    return all.area[row * RateTables::kAreas + clamp(index + RateTables::kAreaOffset, 0, RateTables::kAreas - 1)];
+  };
+  const int angles = angle_count(energy_class, fields[kAspect]);
+  const float shared = log2f(static_cast<float>(angles)) + static_cast<float>(all.position) - log2f(rate_area);
+  if (!rates.know_shapes(energy_class))
+    return shared + area_bits(fields[kArea]) +
+           all.aspect[row * RateTables::kAspects + clamp(fields[kAspect], 0, RateTables::kAspects - 1)];
+  const CodeLengths& own = *rates.own;
+  // The coder knows the tier where it asks for the area; what the tier takes is part of the tables' area.
+  const float area = own.knows_area(fields[kArea]) ? area_bits(own.area) + own.more_area_bits(fields[kArea])
+                                                   : area_bits(fields[kArea]);
+  return shared + area + own.aspect_bits(fields[kAspect]) +
+         (angles > 1 ? own.more_angle_bits(fields[kAngle], angles) : 0.0f);
 }
 
 }  // namespace refine

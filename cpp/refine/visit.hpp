@@ -60,7 +60,7 @@ struct Notes {
 };
 
 // Weighs a move against the splat's absence, with the best colours.
-SPLAT2D_LOOP inline void weigh(const Lanes& lanes, const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
+SPLAT2D_LOOP inline void weigh(const Lanes& lanes, const RefineModel& m, const SweepPlan& plan, const Rates& rates,
                                const int32_t* q, const Projection& sums, Move* move, int32_t* free) {
   if (!move->valid) {
     if (lanes.first()) move->cost = kNever;
@@ -81,7 +81,7 @@ struct Origin {
 
 // Builds a move out of its integers; with `reposition` its lattice is another, on which the splat's place is looked for
 // first.
-SPLAT2D_LOOP inline void propose(const RefineModel& m, const RateTables& rates, const Origin& from, int energy_class,
+SPLAT2D_LOOP inline void propose(const RefineModel& m, const Rates& rates, const Origin& from, int energy_class,
                                  bool reposition, Move* move) {
   int32_t* f = move->q + m.channels;
   if (reposition) {
@@ -102,7 +102,7 @@ struct Step {
 
 SPLAT2D_LOOP inline Step step_of(int move) { return {(move - kSteps) / 2, (move - kSteps) % 2 ? 1 : -1}; }
 
-SPLAT2D_LOOP inline void propose_steps(const RefineModel& m, const RateTables& rates, const Origin& from, Step first,
+SPLAT2D_LOOP inline void propose_steps(const RefineModel& m, const Rates& rates, const Origin& from, Step first,
                                        Step second, Move* move) {
   const int r = from.g.energy_class;
   int32_t* f = move->q + m.channels;
@@ -128,8 +128,8 @@ SPLAT2D_LOOP inline bool steps_on(const RefineModel& m, const int32_t* q, int fi
 }
 
 // The splat as one of another energy class.
-SPLAT2D_LOOP inline void propose_class(const RefineModel& m, const RateTables& rates, const Origin& from,
-                                       int energy_class, Move* move) {
+SPLAT2D_LOOP inline void propose_class(const RefineModel& m, const Rates& rates, const Origin& from, int energy_class,
+                                       Move* move) {
   copy_ints(from.q, m.width(), move->q);
   move->valid = false;
   const double half = 0.5 * from.g.shape.log_area, spread = 0.5 * from.g.shape.log_aspect;
@@ -138,7 +138,7 @@ SPLAT2D_LOOP inline void propose_class(const RefineModel& m, const RateTables& r
 }
 
 // Makes one of all possible moves.
-SPLAT2D_LOOP inline void propose_possible(const RefineModel& m, const RateTables& rates, const Origin& from, int i,
+SPLAT2D_LOOP inline void propose_possible(const RefineModel& m, const Rates& rates, const Origin& from, int i,
                                           Move* move) {
   copy_ints(from.q, m.width(), move->q);
   move->valid = false;
@@ -176,7 +176,7 @@ SPLAT2D_LOOP inline int possible_of(const Notes& notes, int i) {
 }
 
 // A visit's i-th move, one of those that were prepared where there are any.
-SPLAT2D_LOOP inline void propose_move(const Lanes& lanes, const RefineModel& m, const RateTables& rates,
+SPLAT2D_LOOP inline void propose_move(const Lanes& lanes, const RefineModel& m, const Rates& rates,
                                       const Prepared* prepared, const Box& reach, int i, Notes* notes) {
   Move* move = &notes->moves[i];
   const Origin from{notes->q, notes->start, reach};
@@ -291,8 +291,8 @@ SPLAT2D_LOOP inline void pick(const Lanes& lanes, const RefineModel& m, float pr
 }
 
 // The moves of a visit to integers q that the picture has no part in, the i-th of all possible ones.
-SPLAT2D_LOOP inline void prepare(const RefineModel& m, const RateTables& rates, const Box& reach, const int32_t* q,
-                                 int i, Prepared* out) {
+SPLAT2D_LOOP inline void prepare(const RefineModel& m, const Rates& rates, const Box& reach, const int32_t* q, int i,
+                                 Prepared* out) {
   Origin from{q, {}, reach};
   out->moves[i].valid = false;
   if (build(m, q, &from.g)) propose_possible(m, rates, from, i, &out->moves[i]);
@@ -300,7 +300,7 @@ SPLAT2D_LOOP inline void prepare(const RefineModel& m, const RateTables& rates, 
 
 // Refines the splat of integers q, whose moves stay within `reach`; `seen` becomes the mean of the changes around it.
 // What was prepared for it may be null.
-SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const SweepPlan& plan, const RateTables& rates,
+SPLAT2D_LOOP inline void visit(const Team& team, const RefineModel& m, const SweepPlan& plan, const Rates& rates,
                                const Box& reach, const Prepared* prepared, int32_t* q, double* seen, Outcome* outcome,
                                Notes* notes) {
   team.once([&] { begin(m, q, prepared, notes); });

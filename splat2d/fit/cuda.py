@@ -335,19 +335,22 @@ class Refinement:
             lmbda: SSE that one bit is worth.
             arguments: color [C, 3, 256], area [36, 512] and aspect [36, 96] code lengths, position; of a clip
                 also duration [36, 64], time [4, 24] and speed [2, 36, 129]; then what `options` name.
-            options: seed, patience (-1) and pairs (true).
+            options: seed, patience (-1), pairs (true) and, of a picture, own: code lengths of each splat, as
+                the native core's `code_lengths` has them.
         """
         of_time = 3 if self._fitter.fields == 9 else 0
         tables = [np.ascontiguousarray(a, np.float32) for a in (*arguments[:3], *arguments[4 : 4 + of_time])]
-        names = ("seed", "patience", "pairs")
+        names = ("seed", "patience", "pairs", "own")
         given = dict(zip(names, arguments[4 + of_time :], strict=False))
-        options = {"patience": -1.0, "pairs": True} | given | options
+        options = {"patience": -1.0, "pairs": True, "own": None} | given | options
+        own = None if options["own"] is None else np.ascontiguousarray(options["own"], np.uint8)
         addresses = [*map(_address, tables), *[None] * (3 - of_time)]
         changed, removed = ctypes.c_int(), ctypes.c_int()
         self._call(
             "sweep",
             *(lmbda, *addresses[:3], arguments[3], *addresses[3:]),
-            *(options[name] for name in names),
+            *(options[name] for name in names[:3]),
+            None if own is None else _address(own),
             *(ctypes.byref(changed), ctypes.byref(removed)),
         )
         return changed.value, removed.value

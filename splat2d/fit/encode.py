@@ -27,9 +27,11 @@ from splat2d.format.header import (
     MAX_PIXELS,
     MAX_SIDE,
     STEP_BIAS,
+    STEP_CODES,
     STEP_SHIFT,
     Header,
     Limits,
+    step_code,
     step_of,
 )
 from splat2d.format.layers import PICTURE
@@ -44,7 +46,6 @@ QUALITY_PER_OCTAVE = 19.0  # quality points that halve the step
 # Above STEEP_FROM the step shrinks faster, so that 100 is hard to tell from the original.
 STEEP_FROM, STEEP_OCTAVES = 85, 1.4
 STEP_AT_50 = 0.3
-STEP_CODES = (200, 860)  # of D = 0.0085 (finer than 8 bits hold) and 10.9
 WINDOW = 0.03  # a target's tolerance
 AIM = 0.988  # of a size, where trimming aims
 DEAREST = 1.2  # ratio of sizes beyond which dearer bits do not help trimming
@@ -83,12 +84,6 @@ class Encoded:
     bits: dict[str, float]
     device: str
     warnings: tuple[str, ...] = ()
-
-
-def step_code(step: float) -> int:
-    """The code of the nearest step that a file can hold."""
-    low, high = STEP_CODES
-    return min(max(round(STEP_BIAS + STEP_SHIFT * math.log2(step)), low), high)
 
 
 def checked_quality(quality: int | None) -> int:

@@ -19,6 +19,8 @@ from splat2d.fit.config import ClipConfig, FitConfig
 from splat2d.fit.means import half
 from splat2d.fit.perceptual import GUIDES, emphasised, error_weights, half_weights
 from splat2d.fit.rates import rate_tables
+from splat2d.format.header import step_code
+from splat2d.format.network import network
 from splat2d.native import core
 from splat2d.native.backend import ALL_CORES, Backend
 
@@ -32,6 +34,8 @@ HALF_MIN = 64  # px; smaller pictures are not fitted at half resolution
 PRESET_PIXELS = 768 * 512  # that the presets' rounds are for
 ROUNDS_PER_DOUBLING = 2  # at half resolution, of the pixels beyond those
 SEEDING, SWEEP = 4, 6  # steps that take about as long
+# Sweeps that code lengths are good for; on a GPU they take longer than a sweep.
+LENGTHS_FOR, LENGTHS_FOR_GPU = 4, 8
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,10 @@ class Fit:
         psnr = psnr_of(fitter.sse, round(self.samples / scale**2))
         self._on_progress(Progress(done, psnr, int(fitter.bits / 8), fitter.count))
 
+    def lengths(self, integers: NDArray[np.int32]) -> dict[str, Any]:
+        """What is known of each splat's code lengths beyond the tables: nothing."""
+        return {}
+
     def refined(self) -> Refined:
         """The integers of the present state after exact refinement."""
         refiner = self._refiner()
@@ -369,6 +377,13 @@ class PictureFit(Fit):
         channels, height, width = self.pixels.shape
         return rate_tables(integers, classes, channels, height * width)
 
+    def lengths(self, integers: NDArray[np.int32]) -> dict[str, Any]:
+        """What the entropy coder asks for each splat's integers, as the native `sweep` takes it."""
+        channels, height, width = self.pixels.shape
+        layout = width, height, channels, self.config.chroma_code, step_code(self.step)
+        threads = self.backend.thread_count
+        return {"own": core().code_lengths(network(), integers, *layout, threads=threads)}
+
     def state(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
         """The present state before refinement.
 
@@ -398,6 +413,7 @@ class Refined:
         self._native: Any = native
         self._fit = fit
         self._channels = len(fit.background)
+        self._lengths: dict[str, Any] = {}
         self.sse = 0.0
 
     def sweep(self, lmbda: float, number: int, patience: float | None = None) -> int:
@@ -409,10 +425,16 @@ class Refined:
             patience: instead of the config's; when negative every splat is visited.
         """
         fit, config = self._fit, self._fit.config
-        tables = fit.tables(self._native.integers(), self._native.classes())
+        integers = self._native.integers()
+        tables = fit.tables(integers, self._native.classes())
+        sweeps = LENGTHS_FOR_GPU if fit.backend.uses_gpu() else LENGTHS_FOR
+        if number % sweeps == 0 or not self._lengths:
+            self._lengths = fit.lengths(integers)
         patience = config.patience if patience is None else patience
         pairs = isinstance(config, FitConfig) and config.move_steps > 1
-        changed, removed = self._native.sweep(lmbda, *tables, fit.seed * 1000 + number, patience, pairs)
+        changed, removed = self._native.sweep(
+            lmbda, *tables, fit.seed * 1000 + number, patience, pairs, **self._lengths
+        )
         self.sse = self._native.render()
         return changed + removed
 

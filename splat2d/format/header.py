@@ -5,6 +5,7 @@ docs/FORMAT.md, section 2, is this file in words.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, fields
 
@@ -19,6 +20,7 @@ MAX_PIXELS = 268_435_456
 MAX_SIDE = 65_535
 STEP_SHIFT = 64  # D = 2^((code - STEP_BIAS) / STEP_SHIFT)
 STEP_BIAS = 640
+STEP_CODES = (200, 860)  # that encoders use: D = 0.0085 (finer than 8 bits hold) and 10.9
 
 _OTHER_FORMATS = (
     (b"ply\n", "a PLY point cloud (3D Gaussian splats from another program)"),
@@ -113,6 +115,12 @@ class Header:
 def step_of(code: int) -> float:
     """D of a step code."""
     return 2.0 ** ((code - STEP_BIAS) / STEP_SHIFT)
+
+
+def step_code(step: float) -> int:
+    """The code of the nearest step that a file can hold."""
+    low, high = STEP_CODES
+    return min(max(round(STEP_BIAS + STEP_SHIFT * math.log2(step)), low), high)
 
 
 def header_bytes(header: Header) -> bytes:

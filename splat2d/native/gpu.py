@@ -62,7 +62,7 @@ _ARGUMENTS = {
     "refiner_close": [_POINTER],
     "refiner_sweep": [
         *[_POINTER, _DOUBLE, *[_POINTER] * 3, _DOUBLE, *[_POINTER] * 3],
-        *[ctypes.c_uint64, _DOUBLE, _INT, _POINTER, _POINTER],
+        *[ctypes.c_uint64, _DOUBLE, _INT, _POINTER, _POINTER, _POINTER],
     ],
     "refiner_integers": [_POINTER, _POINTER],
     "refiner_classes": [_POINTER, _POINTER],

@@ -14,6 +14,8 @@ from PIL import Image
 from splat2d.errors import ShapeError
 from splat2d.fit import cuda
 from splat2d.fit.rates import AREA_OFFSET, AREAS, ASPECTS, COLORS, CONTEXTS, rate_tables
+from splat2d.format.header import step_code
+from splat2d.format.network import network
 from splat2d.native import core
 from tests.support import emulated
 
@@ -128,6 +130,22 @@ def test_sweeps_lower_j_as_the_cores_do(as_the_gpu, chelsea, channels, pairs):
     assert all(b < a for a, b in pairwise(found))
     assert found == pytest.approx(expected, rel=0.01), "but for the luck of the order"
     assert found[-1] < 0.99 * found[0]
+
+
+def test_lengths_of_each_splat_count_as_the_cores_do(as_the_gpu, chelsea):
+    """What the entropy coder asks for its integers, beside the tables."""
+    integers = fitted(chelsea)
+    height, width = chelsea.shape[1:]
+    own = core().code_lengths(network(), integers, width, height, 3, CHROMA_STEP, step_code(STEP))
+    expected, found, without = (
+        js_of_sweeps(module, integers, chelsea, 3, patience=0.1, **options)
+        for module, options in ((core(), {"own": own}), (cuda, {"own": own}), (cuda, {}))
+    )
+    assert found == pytest.approx(expected, rel=0.01), "but for the luck of the order"
+    assert found[1:] != without[1:]
+    refiner = refiner_of(core(), integers, chelsea)
+    with pytest.raises(ValueError, match="code lengths"):
+        refiner.sweep(LAMBDA, *tables_of(refiner, chelsea), 0, own=own[1:])
 
 
 def test_weighed_sweeps_lower_the_distortion_as_the_cores_do(as_the_gpu, chelsea):

@@ -22,10 +22,10 @@ from splat2d.fit.clip.segment import COARSER, fit_segment
 from splat2d.fit.clip.shots import Shot, Shots, TimedFrame, overlap, segment_frames
 from splat2d.fit.clip.target import MAX_BPP, ClipTarget, fit_to_target
 from splat2d.fit.config import ClipConfig, load_clip_config
-from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step, step_code
+from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step
 from splat2d.fit.fitter import OnProgress
 from splat2d.fit.workers import WorkerDied, Workers, workers
-from splat2d.format.header import Header, header_bytes
+from splat2d.format.header import Header, header_bytes, step_code
 from splat2d.format.metadata import Metadata, metadata_section
 from splat2d.format.segments import CodedSegment, clip_section, code_segment, storable_rate
 from splat2d.format.sound import Sound

@@ -17,12 +17,12 @@ from splat2d.fit.clip.blocks import block_motion
 from splat2d.fit.clip.camera import camera_path
 from splat2d.fit.clip.motion import motion_of
 from splat2d.fit.config import ClipConfig, load_config
-from splat2d.fit.encode import quality_step, step_code
+from splat2d.fit.encode import quality_step
 from splat2d.fit.film import SEEDS, FilmFit, planar, planes_of
 from splat2d.fit.fitter import SEEDING, Fit, PictureFit, Plan
 from splat2d.fit.rates import moving_tables, rate_tables
 from splat2d.format.clock import Clock
-from splat2d.format.header import step_of
+from splat2d.format.header import step_code, step_of
 from splat2d.format.motion import MARGIN, CodedMotion, MotionField
 from splat2d.format.segments import PATH_UNITS, world_shown
 from splat2d.native import core

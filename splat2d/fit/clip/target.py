@@ -15,9 +15,9 @@ from splat2d.errors import ConfigError, TargetError
 from splat2d.fit.clip.repeats import clock_of, moments_of
 from splat2d.fit.clip.segment import fit_segment
 from splat2d.fit.config import ClipConfig
-from splat2d.fit.encode import PSNR_SLOPE, STEP_CODES, step_code
+from splat2d.fit.encode import PSNR_SLOPE
 from splat2d.fit.fitter import OnProgress, psnr_of
-from splat2d.format.header import Header, step_of
+from splat2d.format.header import STEP_CODES, Header, step_code, step_of
 from splat2d.format.segments import CodedSegment, code_segment, segment_section
 from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.track import Segment

@@ -13,13 +13,13 @@ from splat2d.errors import ConfigError, ShapeError
 from splat2d.fit.clip.segment import COARSER
 from splat2d.fit.clip.target import ClipTarget, Try, reach
 from splat2d.fit.config import load_clip_config
-from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step, step_code
+from splat2d.fit.encode import checked_quality, checked_seed, checked_targets, quality_step
 from splat2d.fit.fitter import OnProgress, psnr_of
 from splat2d.fit.views.fit import ViewsFit
 from splat2d.format.container import Container, write
 from splat2d.format.eyes import Eyes
 from splat2d.format.field import Field
-from splat2d.format.header import MAX_PIXELS, MAX_SIDE, Header, Limits, step_of
+from splat2d.format.header import MAX_PIXELS, MAX_SIDE, Header, Limits, step_code, step_of
 from splat2d.native.backend import ALL_CORES, Backend
 from splat2d.scene.picture import Scene
 
