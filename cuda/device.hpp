@@ -146,7 +146,7 @@ constexpr int kMostRows = 65535;  // of a grid
 constexpr int kMostTerms = 120;   // of a launch, so that its parameters fit
 
 template <class F>
-__global__ void run_each(int64_t count, F f) {
+__global__ void run_each(int64_t count, const __grid_constant__ F f) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < count) f(i);
 }

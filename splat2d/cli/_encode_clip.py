@@ -14,7 +14,7 @@ from splat2d.errors import OutputError
 
 if TYPE_CHECKING:
     from splat2d.cli.encode import Encode
-    from splat2d.fit.clip.part import Part
+    from splat2d.fit.clip.part import Part, Parts
     from splat2d.format.sound import Sound
     from splat2d.media.frames import ClipReader
 
@@ -35,9 +35,7 @@ def encode_clip(command: Encode, size: int | None) -> None:
     if command.peak is not None:
         raise UsageError("--peak is for pictures")
     masks = command.labels or command.mask_files()
-    if masks and command.resume:
-        raise UsageError("--resume is for clips without masks")
-    from splat2d.fit.clip.part import open_part
+    from splat2d.fit.clip.part import Parts, open_part
     from splat2d.fit.encode import WINDOW, checked_quality
     from splat2d.media.files import check_output
     from splat2d.media.reader import open_clip
@@ -53,15 +51,18 @@ def encode_clip(command: Encode, size: int | None) -> None:
     )
     start = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        packets, part = stack.enter_context(tempfile.TemporaryFile()), None
-        if not masks:
-            part = open_part(f"{command.output}.part", resume=command.resume, force=command.force)
-            part = stack.enter_context(part)
+        packets = stack.enter_context(tempfile.TemporaryFile())
+        begun: dict[str, Any] = {"resume": command.resume, "force": command.force}
+        if masks:
+            parts = stack.enter_context(Parts(command.output, **begun))
+        else:
+            part = stack.enter_context(open_part(f"{command.output}.part", **begun))
         sound = None if command.no_audio else reader.sound(packets)
         told = len(reader.warnings)
-        warn([*reader.warnings, *(part.warnings if part else ())])
-        if part is None:
-            written, frames = _objects(command, reader, sound, size, masks)
+        warn([*reader.warnings, *(() if masks else part.warnings)])
+        if masks:
+            written, frames = _objects(command, reader, sound, size, masks, parts)
+            warn(parts.warnings)
         else:
             written, frames = _segments(command, reader, sound, size, part)
     if size is not None and written < (1 - WINDOW) * size:
@@ -142,6 +143,7 @@ def _objects(
     sound: Sound | None,
     size: int | None,
     masks: Mapping[str, str] | str,
+    parts: Parts,
 ) -> tuple[int, int]:
     """Encode a clip with a layer for each mask; returns bytes and frames."""
     from splat2d.fit.clip.objects import encode_objects
@@ -159,6 +161,7 @@ def _objects(
             metadata=reader.metadata,
             notes=reader.notes,
             size=size,
+            part_of=parts.of,
             **_options(command),
         )
     return done.size, int(done.frames)

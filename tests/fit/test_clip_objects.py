@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 import splat2d
+import splat2d.fit.clip.encode as encode_module
 from splat2d.errors import ConfigError, InputImageError, ShapeError, TargetError
 from splat2d.fit.clip.hidden import revealed
 from splat2d.fit.film import LEAST_WEIGHT, planes_of
@@ -191,7 +192,6 @@ def test_labels_are_objects(capsys, folder, preset, tmp_path):
         (["--mask", "disc=empty"], "covers nothing in any frame"),
         (["--mask", "disc=nowhere/%04d.png"], "nowhere"),
         (["--mask", "disc=masks", "--size", "20"], "lowest quality"),
-        (["--mask", "disc=masks", "--resume"], "without masks"),
         (["--mask", "masks"], "expected NAME=FILE"),
     ],
 )
@@ -201,6 +201,63 @@ def test_the_command_refuses_in_one_line(capsys, folder, preset, tmp_path, monke
     assert status in (1, 2)
     assert_one_line(err, says)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("goal", [["--quality", 40], ["--psnr", 24]])
+def test_an_interrupted_encode_goes_on(capsys, folder, preset, tmp_path, monkeypatch, goal):
+    """What is finished of each layer, at each quality that was tried, is not made again."""
+    words = ["--fps", 12, "--preset", preset, *goal, "--mask", f"disc={folder / 'masks'}"]
+    whole, out = tmp_path / "whole.splat", tmp_path / "a.splat"
+    assert run(capsys, "encode", folder / "frames", whole, *words)[0] == 0
+    fits: list[int] = []
+    fit = encode_module.fit_segment
+
+    def counted(frames, *arguments, **options):
+        fits.append(frames.shape[-1])
+        if len(fits) == stop:
+            raise KeyboardInterrupt
+        return fit(frames, *arguments, **options)
+
+    monkeypatch.setattr(encode_module, "fit_segment", counted)
+    stop = 2
+    status, _, err = run(capsys, "encode", folder / "frames", out, *words)
+    assert status == 130
+    assert err.startswith("splat2d: interrupted; ")
+    assert err.endswith("; --resume goes on\n")
+    (left,) = (path for path in tmp_path.iterdir() if path.suffix == ".part")
+    assert not out.exists()
+    status, _, err = run(capsys, "encode", folder / "frames", out, *words)
+    assert status == 1
+    assert_one_line(err, f"{left.name}: an interrupted encode left it")
+    stop, done = 0, len(fits)
+    status, _, err = run(capsys, "encode", folder / "frames", out, *words, "--resume")
+    assert (status, err) == (0, "")
+    assert out.read_bytes() == whole.read_bytes()
+    resumed = len(fits) - done
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.splat", "whole.splat"]
+    status, _, err = run(capsys, "encode", folder / "frames", out, *words, "--force")
+    assert (status, err) == (0, "")
+    assert len(fits) - done - resumed == resumed + 1, "but for the one that was finished"
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_encode_of_other_settings_does_not_go_on(
+    capsys, folder, preset, tmp_path, monkeypatch
+):
+    words = ["--fps", 12, "--preset", preset, "--quality", 40, "--mask", f"disc={folder / 'masks'}"]
+    out = tmp_path / "a.splat"
+    monkeypatch.setattr("splat2d.fit.clip.objects._object", interrupted)
+    assert run(capsys, "encode", folder / "frames", out, *words)[0] == 130
+    monkeypatch.undo()
+    status, _, err = run(capsys, "encode", folder / "frames", out, *words, "--resume", "--seed", 1)
+    assert status == 1
+    assert_one_line(err, "begun with seed 0, and this is 1")
+    status, _, err = run(capsys, "encode", folder / "frames", out, *words, "--force", "--seed", 1)
+    assert (status, err) == (0, "")
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_a_picture_wants_no_sequence(scene, tmp_path):

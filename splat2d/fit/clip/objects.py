@@ -23,11 +23,12 @@ from splat2d.edit.document import Document
 from splat2d.errors import ConfigError, ShapeError
 from splat2d.fit.clip.encode import bytes_beside, encode_frames, exclude_others, quality_of_step
 from splat2d.fit.clip.masks import Masks, boxes_of, load_clip_masks
+from splat2d.fit.clip.part import Part
 from splat2d.fit.clip.search import psnr_of_clip, search
 from splat2d.fit.clip.shots import TimedFrame
 from splat2d.fit.clip.target import MAX_BPP, ClipTarget
 from splat2d.fit.config import load_clip_config
-from splat2d.fit.encode import checked_targets
+from splat2d.fit.encode import checked_quality, checked_targets
 from splat2d.fit.objects.cut import eroded
 from splat2d.format.layers import MAX_LAYERS, PICTURE, check_name
 from splat2d.format.metadata import Metadata
@@ -39,6 +40,8 @@ BAND = 2  # px around an object whose colours are a mixture of both sides, and c
 
 Frames = Callable[[], Iterable[TimedFrame]]
 """Begins anew with all frames [H, W, C] and their times."""
+
+PartOf = Callable[[int, int], Part]
 
 
 def encode_objects(
@@ -55,6 +58,7 @@ def encode_objects(
     bpp: float | None = None,
     psnr: float | None = None,
     size: int | None = None,
+    part_of: PartOf | None = None,
     **options: Any,
 ) -> ClipProgress:
     """Encode a clip with objects.
@@ -72,6 +76,8 @@ def encode_objects(
         bpp: most bits a pixel of the file without sound and metadata, instead; some files are tried.
         psnr: least PSNR of the clip, dB, instead.
         size: most bytes of the file, instead.
+        part_of: gives what keeps, and perhaps already has, the finished segments of a layer, from 0, at a
+            quality; they are in memory when None.
         options: as of `encode_frames`.
 
     Raises:
@@ -96,7 +102,7 @@ def encode_objects(
         raise ConfigError(f"{len(names)} masks, over the limit of {MAX_LAYERS - 1}")
     beside = bytes_beside(size, sound, metadata)
     whole = {"sound": sound, "metadata": metadata, "notes": notes}
-    layers = _Layers(frames, given, boxes_of(given, count), fps, count, options, whole)
+    layers = _Layers(frames, given, boxes_of(given, count), fps, count, options, whole, part_of)
     pixels = sizes[0][0] * sizes[0][1] * count
     if size is not None:
         bpp, beside = min(8 * size / pixels, MAX_BPP), 0
@@ -135,6 +141,7 @@ class _Layers:
     count: int
     options: dict[str, Any]
     whole: dict[str, Any]  # what the file has beside layers
+    part_of: PartOf | None = None
 
     def encode(self, quality: int | None, tell: Callable[[ClipProgress], None]) -> bytes:
         """The file; told of frames of all layers together."""
@@ -161,6 +168,9 @@ class _Layers:
             tell(replace(at, frames=done / (1 + len(self.masks)), total=self.count))
 
         out = io.BytesIO()
+        quality = checked_quality(quality)
+        if self.part_of is not None:
+            more["part"] = self.part_of(number, quality)
         own = {"quality": quality, "total": self.count, "weighed": True, "progress": told}
         encode_frames(pictures, self.fps, out, **own, **self.options, **more)
         return Clip.from_bytes(out.getvalue())

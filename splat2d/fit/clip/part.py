@@ -7,6 +7,7 @@ these are left out of what a user gets.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import io
 import json
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from splat2d.errors import BitstreamError, ConfigError, OutputError
+from splat2d.errors import BitstreamError, ConfigError, OutputError, TargetError
 from splat2d.fit.clip.shots import Shot
 from splat2d.format.container import notes_section
 from splat2d.format.header import Limits, read_header
@@ -281,9 +282,7 @@ def open_part(path: str, *, resume: bool = False, force: bool = False) -> Iterat
                 f"{name}: is not what an interrupted encode left, and is kept; move it away"
             ) from None
         if begun and not (resume or force):
-            raise OutputError(
-                f"{name}: an interrupted encode left it; --resume goes on with it, --force begins anew"
-            )
+            raise OutputError(_left_there(name))
         if not resume:
             file.truncate(0)
             part = Part(file, name=name, durable=True)
@@ -297,6 +296,68 @@ def open_part(path: str, *, resume: bool = False, force: bool = False) -> Iterat
                 raise KeyboardInterrupt(kept) from None
             raise
         remove_own(file, path)
+
+
+class Parts:
+    """The parts of an output of several layers, at one quality or, while one is looked for, at several.
+
+    They are all removed when the block ends well, or no quality will do; what ends it otherwise leaves those
+    with something finished.
+
+    Args:
+        output: path that they become.
+        resume: go on with what is there.
+        force: begin anew whatever is there.
+
+    Raises:
+        OutputError: as `open_part`.
+    """
+
+    def __init__(self, output: str, *, resume: bool = False, force: bool = False) -> None:
+        self._output, self._resume, self._force = output, resume, force
+        self._open: dict[str, Part] = {}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Parts:
+        """Look at what is there."""
+        left = self._left()
+        if left and not (self._resume or self._force):
+            raise OutputError(_left_there(shown(left[0])))
+        if not self._resume:
+            self._remove(left)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> bool | None:
+        """Close all, and remove them where nobody goes on."""
+        ended = self._stack.__exit__(kind, *rest)
+        if kind is None or issubclass(kind, TargetError):
+            self._remove(self._left())
+        return ended
+
+    def of(self, layer: int, quality: int) -> Part:
+        """That of a layer, from 0, at a quality."""
+        path = f"{self._output}.{layer}q{quality}.part"
+        if path not in self._open:
+            part = open_part(path, resume=self._resume, force=self._force)
+            self._open[path] = self._stack.enter_context(part)
+        return self._open[path]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Of all parts so far."""
+        return [warning for part in self._open.values() for warning in part.warnings]
+
+    def _left(self) -> list[str]:
+        return sorted(glob.glob(f"{glob.escape(self._output)}.[0-9]*q[0-9]*.part"))
+
+    def _remove(self, paths: list[str]) -> None:
+        for path in paths:
+            with open_part(path, force=True):
+                pass
+
+
+def _left_there(name: str) -> str:
+    return f"{name}: an interrupted encode left it; --resume goes on with it, --force begins anew"
 
 
 def _holds_segments(file: BinaryIO) -> bool:
