@@ -53,18 +53,17 @@ def encode_clip(command: Encode, size: int | None) -> None:
     with contextlib.ExitStack() as stack:
         packets = stack.enter_context(tempfile.TemporaryFile())
         begun: dict[str, Any] = {"resume": command.resume, "force": command.force}
-        if masks:
-            parts = stack.enter_context(Parts(command.output, **begun))
-        else:
-            part = stack.enter_context(open_part(f"{command.output}.part", **begun))
+        kept: Part | Parts = stack.enter_context(
+            Parts(command.output, **begun) if masks else open_part(f"{command.output}.part", **begun)
+        )
         sound = None if command.no_audio else reader.sound(packets)
         told = len(reader.warnings)
-        warn([*reader.warnings, *(() if masks else part.warnings)])
-        if masks:
-            written, frames = _objects(command, reader, sound, size, masks, parts)
-            warn(parts.warnings)
+        warn([*reader.warnings, *kept.warnings])
+        if isinstance(kept, Parts):
+            written, frames = _objects(command, reader, sound, size, masks, kept)
+            warn(kept.warnings)
         else:
-            written, frames = _segments(command, reader, sound, size, part)
+            written, frames = _segments(command, reader, sound, size, kept)
     if size is not None and written < (1 - WINDOW) * size:
         reader.warnings.append(
             f"the largest file found that fits has {written} bytes, {1 - written / size:.0%} below the size"
