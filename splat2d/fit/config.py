@@ -57,7 +57,7 @@ class FitConfig:
     prune_factor: float = 1.2
     move_steps: int = 2
     patience: float = 0.1
-    lagrangian: float = 0.107
+    lagrangian: float = 0.084
     chroma_step: float = CHROMA_STEPS["visual"]
     fit_cutoff: float = 9.5
     memory: int = 12

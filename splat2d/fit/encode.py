@@ -45,7 +45,7 @@ MAX_BYTES = 1 << 40  # that a target may ask for
 QUALITY_PER_OCTAVE = 19.0  # quality points that halve the step
 # Above STEEP_FROM the step shrinks faster, so that 100 is hard to tell from the original.
 STEEP_FROM, STEEP_OCTAVES = 85, 1.4
-STEP_AT_50 = 0.3
+STEP_AT_50 = 0.327
 WINDOW = 0.03  # a target's tolerance
 AIM = 0.988  # of a size, where trimming aims
 DEAREST = 1.2  # ratio of sizes beyond which dearer bits do not help trimming

@@ -17,7 +17,7 @@ from splat2d.fit.clip.blocks import block_motion
 from splat2d.fit.clip.camera import camera_path
 from splat2d.fit.clip.motion import motion_of
 from splat2d.fit.config import ClipConfig, load_config
-from splat2d.fit.encode import quality_step
+from splat2d.fit.encode import STEP_AT_50, quality_step
 from splat2d.fit.film import SEEDS, FilmFit, planar, planes_of
 from splat2d.fit.fitter import SEEDING, Fit, PictureFit, Plan
 from splat2d.fit.rates import moving_tables, rate_tables
@@ -30,7 +30,7 @@ from splat2d.native import core
 if TYPE_CHECKING:
     from splat2d import _core
 
-COARSER = 1.2
+COARSER = 0.36 / STEP_AT_50
 """D of a clip over a picture's of the same quality: refinement makes up for it (design notes, section 6)."""
 
 LEAST_SEEN = 16  # frames that coarse rounds look at
