@@ -5,14 +5,11 @@
 #include <utility>
 
 #include "model/field_codec.hpp"
-#include "model/tokens.hpp"
 #include "model/traversal.hpp"
 
 namespace splat2d {
 
 namespace {
-
-static_assert(CodeLengths::kTokens == kTokens);
 
 constexpr uint16_t kImpossible = 30 * 256;
 

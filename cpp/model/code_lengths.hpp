@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "math/gaussian.hpp"
+#include "model/tokens.hpp"
 
 namespace splat2d {
 
@@ -14,7 +15,7 @@ class Workers;
 struct FieldLayout;
 
 struct CodeLengths {
-  static constexpr int kTokens = 40, kSectors = 32, kChannels = 4;
+  static constexpr int kSectors = 32, kChannels = 4;
   static constexpr float kUnit = 1.0f / 256;  // bits
 
   int32_t energy_class;  // for which all but the colours are; below -1 where nothing is known
@@ -26,13 +27,6 @@ struct CodeLengths {
   uint16_t areas[kTokens], aspects[kTokens];                   // of an area over the lowest
   uint16_t sectors[kSectors];
 
-  // Of an integer from 0 on.
-  SPLAT2D_HD static int token_of(int value) {
-    if (value < 16) return value;
-    int bits = 3;
-    while (value >> (bits + 2)) ++bits;
-    return 16 + 2 * (bits - 3) + ((value >> bits) & 1);
-  }
   SPLAT2D_HD float color_bits(int channel, int k) const {
     const int bits = magnitude[channel][token_of(k < 0 ? -k : k)];
     return kUnit * static_cast<float>(k ? bits + sign[channel][k < 0] : bits);

@@ -2,8 +2,9 @@
 // octave. docs/FORMAT.md, section 5.5, is this in words.
 #pragma once
 
-#include <bit>
 #include <cstdint>
+
+#include "math/gaussian.hpp"
 
 namespace splat2d {
 
@@ -17,11 +18,16 @@ struct Token {
 
 constexpr int token_bits(int token) { return token < kDirect ? 0 : (token - kDirect) / 2 + 3; }
 
+SPLAT2D_HD constexpr int token_of(int64_t value) {
+  if (value < kDirect) return static_cast<int>(value);
+  int bits = 3;
+  while (value >> (bits + 2)) ++bits;
+  return kDirect + 2 * (bits - 3) + static_cast<int>((value >> bits) & 1);
+}
+
 constexpr Token to_token(int64_t value) {
-  if (value < kDirect) return {static_cast<int>(value), 0, 0};
-  const int bits = std::bit_width(static_cast<uint64_t>(value)) - 2;
-  const int half = static_cast<int>(value >> bits) & 1;
-  return {kDirect + 2 * (bits - 3) + half, bits, value & ((int64_t{1} << bits) - 1)};
+  const int token = token_of(value), bits = token_bits(token);
+  return {token, bits, value & ((int64_t{1} << bits) - 1)};
 }
 
 constexpr int64_t from_token(int token, int64_t raw) {
